@@ -1,0 +1,116 @@
+// Parameters of the convolution kernels, read by C++ and GLSL alike.
+//
+// A window's tap (r, q) reads the source at origin + stride * window + dilation * (r, q).
+//
+// Weights are packed per tile of result channels as [tile][q][r][slice][k][n]: texel n of the tile
+// holds the weights of four result channels for channel k of a source texel. A tile reads
+// `tileSlices` source texels from tileFirstSlice() on; weights of channels that lie in these texels
+// but outside the result channel's group are zero.
+//
+// "Reduced" channels are those that a kernel reads and sums over, "result" channels those that it
+// writes: forward reduces input channels, the data gradient reduces output channels.
+#ifndef MPSVK_GLSL_CNNCONVOLUTION_H
+#define MPSVK_GLSL_CNNCONVOLUTION_H
+
+#include "geometry.h"
+#include "types.h"
+
+MPSVK_SHARED_BEGIN
+
+// Forward, data gradient, transposed convolution, and their depthwise forms. For the data gradient
+// `source` is the incoming gradient and `destination` the gradient of the forward source.
+struct CNNConvolutionParameters {
+    ImageView source;
+    ImageView destination;
+    uint images;
+    uint clipX; // region of the destination that is written
+    uint clipY;
+    uint clipWidth;
+    uint clipHeight;
+    uint kernelWidth;
+    uint kernelHeight;
+    int strideX;
+    int strideY;
+    int dilationX;
+    int dilationY;
+    int originX; // source position of tap 0 of window 0
+    int originY;
+    uint clampEdges;       // 1: reads outside the source take the nearest pixel
+    uint resultSlices;     // texels of result channels, without the padding of the last tile
+    uint tiles;            // tiles of result channels
+    uint tileSlices;       // source texels that a tile reads
+    uint resultPerGroup;   // channels per group
+    uint reducedPerGroup;
+    uint multiplier;       // depthwise: output channels per input channel
+    uint subPixelScale;    // 1, or the factor of a sub-pixel convolution
+    uint hasBias;
+    float neuronA;
+    float neuronB;
+    float neuronC;
+};
+
+// Weights and bias gradient. The gradient of a tile of output channels has one column for each texel
+// of weights, (q * kernelWidth + r) * tileSlices + slice, and a last one for the biases. Partial sums
+// are texels of input channels at ((split * tiles + tile) * tileChannels + channel) * columns + column.
+struct CNNConvolutionWeightsParameters {
+    ImageView gradient;
+    ImageView source;
+    uint images;
+    uint kernelWidth;
+    uint kernelHeight;
+    int strideX;
+    int strideY;
+    int dilationX;
+    int dilationY;
+    int originX;
+    int originY;
+    uint clampEdges;
+    uint outputChannels;
+    uint tiles;          // tiles of output channels
+    uint tileSlices;     // source texels that a tile reads
+    uint resultPerGroup; // output channels per group
+    uint reducedPerGroup;
+    uint multiplier;     // depthwise: output channels per input channel
+    uint tileChannels;   // output channels per tile
+    uint splits;         // parts that the pixels are divided into
+    uint splitPixels;    // pixels per part
+    uint accumulate;     // 1: add to what the gradients hold
+};
+
+// Weights between the layout of data sources, [output][q][r][input of the group], and the kernels'.
+struct CNNConvolutionPackParameters {
+    uint outputChannels;
+    uint inputChannels;
+    uint groups;
+    uint kernelWidth;
+    uint kernelHeight;
+    uint tileTexels; // texels of result channels per tile; 0: depthwise, [q][r][texel]
+    uint tiles;
+    uint tileSlices;
+    uint transposed;     // 1: result channels are the input channels (data gradient)
+    uint subPixelBlocks; // 1, or the square of the factor of a sub-pixel convolution
+    uint roundToHalf;    // 1: values are rounded to 16-bit floats
+    uint hasScale;       // 1: output channel o is multiplied by scale[o] before it is rounded
+    uint sourceOffset;   // of the first weight in the data source's buffer, in floats
+    uint hasBias;        // bias kernel: the three parts, each zero without
+    uint hasShift;
+    uint hasSlopes;
+};
+
+// The first source texel that a tile of result channels reads.
+MPSVK_FUNCTION uint tileFirstSlice(
+    uint tile, uint tileChannels, uint resultPerGroup, uint reducedPerGroup) {
+    return tile * tileChannels / resultPerGroup * reducedPerGroup / 4u;
+}
+
+// One past the last one.
+MPSVK_FUNCTION uint tileEndSlice(
+    uint tile, uint tileChannels, uint results, uint resultPerGroup, uint reducedPerGroup) {
+    uint end = tile * tileChannels + tileChannels;
+    uint last = (end < results ? end : results) - 1u;
+    return ((last / resultPerGroup + 1u) * reducedPerGroup + 3u) / 4u;
+}
+
+MPSVK_SHARED_END
+
+#endif

@@ -1,0 +1,124 @@
+// dx[t] = sum over taps and output channels of W * E[i] with i * stride + origin + dilation * tap = t.
+// Pixels of dx whose coordinates agree modulo the stride need the same taps, so each such phase is
+// a product of its own without wasted taps. The adjoint of clamped edges adds to the first and the
+// last pixel what was read beyond them; there phases do not help, all pixels run as one.
+// With a bias and a neuron this is a transposed convolution.
+#include "gemm.glsl"
+
+layout(constant_id = 37) const bool CLAMP_EDGES = false;
+
+// The smallest tap that reads pixels t with t % stride == phase, and the distance to the next one.
+TapRange tapsOfPhase(int origin, int stride, int dilation, int count, int phase) {
+    int first = 0;
+    while (first < count && floorModulo(phase - origin - dilation * first, stride) != 0) {
+        ++first;
+    }
+    int step = 1;
+    while (dilation * step % stride != 0) {
+        ++step;
+    }
+    return TapRange(uint(first), uint(step), uint((count - first + step - 1) / step));
+}
+
+int phaseX() {
+    return CLAMP_EDGES ? 0 : int(phase()) % parameters.strideX;
+}
+
+int phaseY() {
+    return CLAMP_EDGES ? 0 : int(phase()) / parameters.strideX;
+}
+
+int spacingX() {
+    return CLAMP_EDGES ? 1 : parameters.strideX;
+}
+
+int spacingY() {
+    return CLAMP_EDGES ? 1 : parameters.strideY;
+}
+
+uint phaseWidth() {
+    return uint(greater(0, ceilDivide(int(parameters.clipWidth) - phaseX(), spacingX())));
+}
+
+uint phaseHeight() {
+    return uint(greater(0, ceilDivide(int(parameters.clipHeight) - phaseY(), spacingY())));
+}
+
+uint pixelCount() {
+    return parameters.images * phaseHeight() * phaseWidth();
+}
+
+Pixel pixelAt(uint row) {
+    uint line = row / phaseWidth();
+    uint image = line / phaseHeight();
+    return Pixel(int(row - line * phaseWidth()) * spacingX() + phaseX(),
+                 int(line - image * phaseHeight()) * spacingY() + phaseY(), image, true);
+}
+
+TapRange tapsX() {
+    if (CLAMP_EDGES) {
+        return TapRange(0u, 1u, parameters.kernelWidth);
+    }
+    return tapsOfPhase(parameters.originX, parameters.strideX, parameters.dilationX,
+                       int(parameters.kernelWidth), phaseX());
+}
+
+TapRange tapsY() {
+    if (CLAMP_EDGES) {
+        return TapRange(0u, 1u, parameters.kernelHeight);
+    }
+    return tapsOfPhase(parameters.originY, parameters.strideY, parameters.dilationY,
+                       int(parameters.kernelHeight), phaseY());
+}
+
+// First and last window whose tap reads a position that the edge mode maps to `pixel`.
+ivec2 windowsOfTap(int pixel, int size, int windows, int origin, int stride, int dilation, int taps,
+                   int tap) {
+    int reach = windowReach(origin, stride, dilatedExtent(taps, dilation), windows);
+    int low = lowPosition(pixel, origin, 1);
+    int high = highPosition(pixel, size, reach, 1);
+    int begin = origin + dilation * tap;
+    return ivec2(greater(0, ceilDivide(low - begin, stride)),
+                 lesser(windows - 1, floorDivide(high - begin, stride)));
+}
+
+Tap tapAt(Pixel pixel, int r, int q) {
+    int width = int(parameters.source.width);
+    int height = int(parameters.source.height);
+    if (CLAMP_EDGES) {
+        ivec2 x = windowsOfTap(pixel.x, int(parameters.destination.width), width, parameters.originX,
+                               parameters.strideX, parameters.dilationX, int(parameters.kernelWidth), r);
+        ivec2 y = windowsOfTap(pixel.y, int(parameters.destination.height), height, parameters.originY,
+                               parameters.strideY, parameters.dilationY, int(parameters.kernelHeight), q);
+        return Tap(x[0], y[0], x[1], y[1], pixel.image, x[0] <= x[1] && y[0] <= y[1]);
+    }
+    // Exact: the phase has only taps that hit.
+    int x = pixel.x / parameters.strideX +
+            floorDivide(phaseX() - parameters.originX - parameters.dilationX * r, parameters.strideX);
+    int y = pixel.y / parameters.strideY +
+            floorDivide(phaseY() - parameters.originY - parameters.dilationY * q, parameters.strideY);
+    bool valid = x >= 0 && x < width && y >= 0 && y < height;
+    return Tap(x, y, x, y, pixel.image, valid);
+}
+
+vec4 tapLoad(Tap tap, uint slice) {
+    if (!CLAMP_EDGES) {
+        return source_load(parameters.source, tap.x, tap.y, slice, tap.image);
+    }
+    vec4 sum = vec4(0.0);
+    for (int y = tap.y; y <= tap.lastY; ++y) {
+        for (int x = tap.x; x <= tap.lastX; ++x) {
+            sum += source_load(parameters.source, x, y, slice, tap.image);
+        }
+    }
+    return sum;
+}
+
+void pixelStore(Pixel pixel, uint slice, vec4 value) {
+    destination_store(parameters.destination, int(parameters.clipX) + pixel.x,
+                      int(parameters.clipY) + pixel.y, slice, pixel.image, value);
+}
+
+void main() {
+    gemmRun();
+}

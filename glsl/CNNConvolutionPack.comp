@@ -1,0 +1,54 @@
+// Weights of a data source to the layout of CNNConvolution.h.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "CNNConvolutionPack.glsl"
+
+layout(set = 0, binding = 1, std430) readonly buffer Source {
+    float source[];
+};
+layout(set = 0, binding = 2, std430) writeonly buffer Packed {
+    float packed[];
+};
+layout(set = 0, binding = 3, std430) readonly buffer Scale {
+    float scale[]; // per output channel
+};
+
+// To the nearest 16-bit float, halves to even. packHalf2x16 may round either way.
+float roundedToHalf(float x) {
+    uint bits = floatBitsToUint(x);
+    uint magnitude = bits & 0x7fffffffu;
+    if (magnitude >= 0x7f800000u) {
+        return x;
+    }
+    // Below 2^-14 the spacing is 2^-24, that of floats at 0.5.
+    if (magnitude < 0x38800000u) {
+        precise float shifted = uintBitsToFloat(magnitude) + 0.5;
+        precise float rounded = shifted - 0.5;
+        return uintBitsToFloat(floatBitsToUint(rounded) | (bits & 0x80000000u));
+    }
+    magnitude += 0xfffu + ((magnitude >> 13) & 1u);
+    magnitude &= ~0x1fffu;
+    if (magnitude >= 0x47800000u) {
+        magnitude = 0x7f800000u;
+    }
+    return uintBitsToFloat(magnitude | (bits & 0x80000000u));
+}
+
+void main() {
+    uint i = gridIndex();
+    if (i >= packedCount()) {
+        return;
+    }
+    PackedWeight w = packedWeight(i);
+    float value = 0.0;
+    if (w.used) {
+        value = source[parameters.sourceOffset + w.index];
+        if (parameters.hasScale != 0u) {
+            value *= scale[w.outputChannel];
+        }
+        if (parameters.roundToHalf != 0u) {
+            value = roundedToHalf(value);
+        }
+    }
+    packed[i] = value;
+}

@@ -1,0 +1,10 @@
+// Linear grids: one invocation per element, folded into y where x would exceed the device's limit.
+// An index may lie beyond the end: compare before use.
+#ifndef MPSVK_GRID_GLSL
+#define MPSVK_GRID_GLSL
+
+uint gridIndex() {
+    return gl_GlobalInvocationID.x + gl_GlobalInvocationID.y * gl_NumWorkGroups.x * gl_WorkGroupSize.x;
+}
+
+#endif

@@ -1,0 +1,42 @@
+// The place of an invocation in a linear grid over [image][y][x][slice] of a clip rectangle, and
+// reads that respect a source's edges.
+#ifndef MPSVK_PIXEL_GLSL
+#define MPSVK_PIXEL_GLSL
+
+#include "grid.glsl"
+#include "image.glsl"
+
+struct Place {
+    uint slice;
+    int x, y; // counted from the clip rectangle's origin
+    uint image;
+};
+
+// `index` must be below slices * width * height * images.
+Place placeOf(uint index, uint slices, uint width, uint height) {
+    Place place;
+    place.slice = index % slices;
+    index /= slices;
+    place.x = int(index % width);
+    index /= width;
+    place.y = int(index % height);
+    place.image = index / height;
+    return place;
+}
+
+bool inside(ImageView v, int x, int y) {
+    return x >= 0 && y >= 0 && x < int(v.width) && y < int(v.height);
+}
+
+// Declares `vec4 N_read(v, x, y, slice, image, clampEdges)`: a pixel outside is the nearest one, or
+// zero.
+#define IMAGE_EDGE_READ(N)                                                                         \
+    vec4 N##_read(ImageView v, int x, int y, uint slice, uint image, uint clampEdges) {            \
+        if (clampEdges != 0u) {                                                                    \
+            x = clamp(x, 0, int(v.width) - 1);                                                     \
+            y = clamp(y, 0, int(v.height) - 1);                                                    \
+        }                                                                                          \
+        return inside(v, x, y) ? N##_load(v, x, y, slice, image) : vec4(0.0);                      \
+    }
+
+#endif

@@ -1,0 +1,101 @@
+// MPSCoreTypes: the small types that every kernel shares.
+#pragma once
+
+#include <mpsvk/MTL/Device.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace mpsvk::MPS {
+
+/// Signed position in pixels; z is an image index.
+struct Offset {
+    int64_t x = 0, y = 0, z = 0;
+    friend bool operator==(const Offset&, const Offset&) = default;
+};
+
+struct Origin {
+    double x = 0, y = 0, z = 0;
+    friend bool operator==(const Origin&, const Origin&) = default;
+};
+
+struct Size {
+    double width = 0, height = 0, depth = 0;
+    friend bool operator==(const Size&, const Size&) = default;
+};
+
+struct Region {
+    Origin origin;
+    Size size;
+    friend bool operator==(const Region&, const Region&) = default;
+};
+
+struct ScaleTransform {
+    double scaleX = 1, scaleY = 1, translateX = 0, translateY = 0;
+};
+
+struct ImageCoordinate {
+    uint64_t x = 0, y = 0, channel = 0;
+    friend bool operator==(const ImageCoordinate&, const ImageCoordinate&) = default;
+};
+
+struct ImageRegion {
+    ImageCoordinate offset, size;
+};
+
+struct DimensionSlice {
+    uint64_t start = 0, length = 0;
+};
+
+/// The whole destination, whatever its size. Always intersected, never compared.
+inline constexpr MTL::Region RectNoClip{{0, 0, 0}, {UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+
+enum class KernelOptions : uint64_t {
+    None = 0,
+    SkipAPIValidation = 1 << 0, ///< kept for ported code: arguments are checked all the same
+    AllowReducedPrecision = 1 << 1,
+    DisableInternalTiling = 1 << 2,
+    InsertDebugGroups = 1 << 3,
+    Verbose = 1 << 4,
+};
+constexpr KernelOptions operator|(KernelOptions a, KernelOptions b) {
+    return KernelOptions(uint64_t(a) | uint64_t(b));
+}
+constexpr KernelOptions operator&(KernelOptions a, KernelOptions b) {
+    return KernelOptions(uint64_t(a) & uint64_t(b));
+}
+constexpr KernelOptions operator~(KernelOptions a) { return KernelOptions(~uint64_t(a)); }
+
+/// Flag bits and the width of an element in bits.
+enum class DataType : uint32_t {
+    Invalid = 0,
+    Float32 = 0x10000020,
+    Float16 = 0x10000010,
+    BFloat16 = 0x90000010,
+    Int8 = 0x20000008,
+    Int16 = 0x20000010,
+    Int32 = 0x20000020,
+    Int64 = 0x20000040,
+    UInt8 = 8,
+    UInt16 = 16,
+    UInt32 = 32,
+    UInt64 = 64,
+    Unorm8 = 0x40000008,
+};
+constexpr uint64_t bytesPerElement(DataType type) { return (uint32_t(type) & 0xffff) / 8; }
+
+enum class ImageFeatureChannelFormat : uint64_t { None = 0, Unorm8 = 1, Unorm16 = 2, Float16 = 3, Float32 = 4 };
+
+/// What a kernel reads outside its source: zero, the nearest pixel, or (pad kernels only) a
+/// reflection or a constant.
+enum class ImageEdgeMode : uint64_t { Zero = 0, Clamp = 1, Mirror = 2, MirrorWithEdge = 3, Constant = 4 };
+
+/// The order of elements in host memory: [image][y][x][channel] or [image][channel][y][x].
+enum class DataLayout : uint64_t { HeightxWidthxFeatureChannels = 0, FeatureChannelsxHeightxWidth = 1 };
+
+enum class DeviceOptions : uint64_t { Default = 0, LowPower = 1, SkipRemovable = 2 };
+
+bool SupportsMTLDevice(const MTL::Device& device);
+MTL::Device GetPreferredDevice(DeviceOptions options);
+
+} // namespace mpsvk::MPS

@@ -1,0 +1,89 @@
+#include "mps/Pass.hpp"
+#include "mps/PassChecks.hpp"
+
+#include <mpsvk/Error.hpp>
+
+namespace mpsvk::MPS {
+
+namespace {
+
+const mps::ForwardRecord* recordOf(const State& state) {
+    const auto* unary = dynamic_cast<const NNGradientState::Impl*>(state.shared().get());
+    return unary ? &unary->record : nullptr;
+}
+
+} // namespace
+
+void CNNGradientKernel::takeForwardRecord(const mps::ForwardRecord& r) {
+    setPrimaryOffset({});
+    setSecondaryOffset(r.offset);
+    setSecondaryEdgeMode(r.edgeMode);
+    setKernelOffsetX(0);
+    setKernelOffsetY(0);
+    setSecondarySourceFeatureChannelOffset(r.sourceChannelOffset);
+    setSecondarySourceFeatureChannelMaxCount(r.sourceChannels);
+    setPrimarySourceFeatureChannelOffset(r.destinationChannelOffset);
+}
+
+void CNNGradientKernel::customizeDestination(const ImageBatch& sources, const StateBatch& states,
+                                             ImageDescriptor& d) {
+    // The result has the forward source's size, whatever the padding policy says.
+    d.setWidth(sources[1].width());
+    d.setHeight(sources[1].height());
+    setPrimaryOffset({});
+    for (const State& state : states) {
+        const auto* record = recordOf(state);
+        if (!record) continue;
+        takeForwardRecord(*record);
+        d.setWidth(record->sourceWidth);
+        d.setHeight(record->sourceHeight);
+        const uint64_t b = mps::channelsInUse(sources[1], secondary().channelOffset, secondary().channelMaxCount);
+        const uint64_t a = mps::channelsInUse(sources[0], primary().channelOffset, primary().channelMaxCount);
+        d.setFeatureChannels(destinationFeatureChannelOffset() + outputChannels(a, b));
+    }
+}
+
+void CNNGradientKernel::validate(const mps::BinaryPass& pass) const {
+    const std::string forward = forwardClassName();
+    for (const State& state : pass.sourceStates) {
+        const auto* record = recordOf(state);
+        if (!record && !state.as<NNBinaryGradientState>())
+            throw InvalidArgument(subject() + "gradientState is no gradient state of a forward kernel.");
+        if (record && !forward.empty() && record->className != forward)
+            throw InvalidArgument(subject() + "gradientState was made by a " + record->className +
+                                  " but this kernel takes those of a " + forward + ".");
+    }
+}
+
+Image CNNGradientKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& gradient, const Image& source,
+                                const State& state) {
+    mps::checkSources(subject(), "sourceGradient", {gradient}, commandBuffer, false);
+    mps::checkSources(subject(), "sourceImage", {source}, commandBuffer, false);
+    mps::checkStates(subject(), "gradientState", {state}, 1, commandBuffer);
+    const ImageBatch destinations = allocateDestinations(commandBuffer, {gradient}, {source}, {state});
+    run(commandBuffer, {gradient}, {source}, {state}, {}, destinations, false, true);
+    return destinations[0];
+}
+
+void CNNGradientKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& gradient, const Image& source,
+                               const State& state, const Image& destination) {
+    run(commandBuffer, {gradient}, {source}, {state}, {}, {destination}, false);
+}
+
+ImageBatch CNNGradientKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& gradients,
+                                          const ImageBatch& sources, const StateBatch& states) {
+    mps::checkSources(subject(), "sourceGradients", gradients, commandBuffer, true);
+    mps::checkSources(subject(), "sourceImages", sources, commandBuffer, true);
+    mps::checkStates(subject(), "gradientStates", states, gradients.size(), commandBuffer);
+    const ImageBatch destinations = allocateDestinations(commandBuffer, gradients, sources, states);
+    run(commandBuffer, gradients, sources, states, {}, destinations, true, true);
+    return destinations;
+}
+
+void CNNGradientKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& gradients,
+                                    const ImageBatch& sources, const StateBatch& states,
+                                    const ImageBatch& destinations) {
+    run(commandBuffer, gradients, sources, states, {}, destinations, true);
+}
+
+} // namespace mpsvk::MPS

@@ -1,0 +1,116 @@
+#include "CNNNeuron.h"
+#include "mps/Pass.hpp"
+#include "mps/PassChecks.hpp"
+
+#include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/CNNNeuron.hpp>
+
+namespace mpsvk::MPS {
+
+NNNeuronDescriptor NNNeuronDescriptor::cnnNeuronPReLUDescriptor(std::span<const float> data, bool) {
+    NNNeuronDescriptor made(CNNNeuronType::PReLU);
+    made.data_.assign(data.begin(), data.end());
+    return made;
+}
+
+namespace {
+
+MTL::Buffer slopesOf(const std::string& who, const MTL::Device& device, const NNNeuronDescriptor& d) {
+    if (d.neuronType() < CNNNeuronType::None || d.neuronType() >= CNNNeuronType::Count)
+        throw InvalidArgument(who + "neuronType is " + std::to_string(int(d.neuronType())) +
+                              " but types go from 0 to 15.");
+    if (d.neuronType() != CNNNeuronType::PReLU) return {};
+    if (d.data().empty()) throw InvalidArgument(who + "PReLU needs its slopes in the descriptor's data.");
+    return device.newBuffer(std::as_bytes(std::span(d.data())));
+}
+
+void checkSlopes(const std::string& who, const NNNeuronDescriptor& d, uint64_t channels) {
+    if (d.neuronType() == CNNNeuronType::PReLU && d.data().size() < channels)
+        throw InvalidArgument(who + "PReLU has " + std::to_string(d.data().size()) + " slopes but " +
+                              std::to_string(channels) + " feature channels are processed.");
+}
+
+vk::BufferSlice sliceOf(const MTL::Buffer& slopes) { return slopes ? slopes.impl().slice : vk::BufferSlice{}; }
+
+} // namespace
+
+CNNNeuron::CNNNeuron(const MTL::Device& device, const NNNeuronDescriptor& descriptor)
+    : CNNKernel(device, "CNNNeuron"), descriptor_(descriptor),
+      slopes_(slopesOf("[CNNNeuron] ", device, descriptor)) {}
+
+CNNNeuron::CNNNeuron(const CNNNeuron& other, const MTL::Device& device) : CNNNeuron(other) {
+    setDevice(device);
+    slopes_ = slopesOf(subject(), this->device(), descriptor_);
+}
+
+void CNNNeuron::validate(const mps::UnaryPass& pass) const {
+    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
+    checkSlopes(subject(), descriptor_, pass.sourceChannels);
+}
+
+StateBatch CNNNeuron::makeResultStates(const mps::StateRequest& request) const {
+    return mps::plainGradientStates(request);
+}
+
+void CNNNeuron::dispatch(const mps::UnaryPass& pass) const {
+    const glsl::CNNNeuronParameters parameters{
+        .source = pass.sourceView,
+        .destination = pass.destinationView,
+        .clipX = int(pass.clip.x),
+        .clipY = int(pass.clip.y),
+        .clipWidth = uint32_t(pass.clip.width),
+        .clipHeight = uint32_t(pass.clip.height),
+        .offsetX = int(pass.offset.x),
+        .offsetY = int(pass.offset.y),
+        .clampEdges = pass.edgeMode == ImageEdgeMode::Clamp,
+        .images = uint32_t(pass.imageCount),
+        .a = a(),
+        .b = b(),
+        .c = c(),
+        .type = uint32_t(neuronType()),
+    };
+    pass.encoder->dispatch("CNNNeuron", parameters, mps::Grid::of(pass.clipTexels()),
+                           {{1, pass.source}, {2, pass.destination}, {3, sliceOf(slopes_)}},
+                           {mps::constant(32, uint32_t(neuronType()))});
+}
+
+CNNNeuronGradient::CNNNeuronGradient(const MTL::Device& device, const NNNeuronDescriptor& descriptor)
+    : CNNGradientKernel(device, "CNNNeuronGradient"), descriptor_(descriptor),
+      slopes_(slopesOf("[CNNNeuronGradient] ", device, descriptor)) {}
+
+CNNNeuronGradient::CNNNeuronGradient(const CNNNeuronGradient& other, const MTL::Device& device)
+    : CNNNeuronGradient(other) {
+    setDevice(device);
+    slopes_ = slopesOf(subject(), this->device(), descriptor_);
+}
+
+void CNNNeuronGradient::validate(const mps::BinaryPass& pass) const {
+    CNNGradientKernel::validate(pass);
+    checkSlopes(subject(), descriptor_, pass.secondaryChannels);
+}
+
+void CNNNeuronGradient::dispatch(const mps::BinaryPass& pass) const {
+    const glsl::CNNNeuronGradientParameters parameters{
+        .gradient = pass.primaryView,
+        .source = pass.secondaryView,
+        .destination = pass.destinationView,
+        .clipX = int(pass.clip.x),
+        .clipY = int(pass.clip.y),
+        .clipWidth = uint32_t(pass.clip.width),
+        .clipHeight = uint32_t(pass.clip.height),
+        .gradientOffsetX = int(primaryOffset().x),
+        .gradientOffsetY = int(primaryOffset().y),
+        .sourceOffsetX = int(secondaryOffset().x),
+        .sourceOffsetY = int(secondaryOffset().y),
+        .images = uint32_t(pass.imageCount),
+        .a = a(),
+        .b = b(),
+        .c = c(),
+        .type = uint32_t(neuronType()),
+    };
+    pass.encoder->dispatch("CNNNeuronGradient", parameters, mps::Grid::of(pass.clipTexels()),
+                           {{1, pass.primary}, {2, pass.secondary}, {3, pass.destination}, {4, sliceOf(slopes_)}},
+                           {mps::constant(32, uint32_t(neuronType()))});
+}
+
+} // namespace mpsvk::MPS

@@ -1,0 +1,257 @@
+#include "mps/Encoder.hpp"
+
+#include "Image.h"
+#include "mtl/CommandBuffer.hpp"
+
+#include <mpsvk/Error.hpp>
+
+#include <algorithm>
+
+namespace mpsvk::mps {
+
+VkDeviceSize ImageRun::alignedBegin(const vk::Limits& limits) const {
+    const VkDeviceSize alignment = std::max<VkDeviceSize>(limits.storageAlignment, bytesPerTexel_);
+    return lowest_ / alignment * alignment;
+}
+
+glsl::ImageView ImageRun::view(uint64_t channelOffset, uint64_t channels) const {
+    glsl::ImageView v{};
+    const uint64_t base = isTexture() ? first_ : (first_ - alignedBegin({.storageAlignment = offsetAlignment_})) / bytesPerTexel_;
+    v.offset = uint32_t(base + channelOffset / 4);
+    v.imageStride = uint32_t(isTexture() ? stride_ : stride_ / int64_t(bytesPerTexel_));
+    v.width = uint32_t(width_);
+    v.height = uint32_t(height_);
+    v.slices = uint32_t(slices_);
+    v.channelOffset = uint32_t(channelOffset);
+    v.channels = uint32_t(channels);
+    return v;
+}
+
+vk::Binding ImageRun::binding(uint32_t number, const vk::Limits& limits) const {
+    if (isTexture()) return vk::Binding::image(32 + number, texture_);
+    vk::Binding made;
+    made.number = number;
+    made.resource = resource_;
+    made.handle = handle_;
+    made.offset = alignedBegin(limits);
+    made.size = end_ - made.offset;
+    return made;
+}
+
+uint32_t ImageRun::storageConstant() const {
+    if (isTexture()) return 3;
+    switch (format_) {
+    case MPS::ImageFeatureChannelFormat::Float16: return 1;
+    case MPS::ImageFeatureChannelFormat::Unorm8: return 2;
+    default: return 0;
+    }
+}
+
+/// Grows runs operand by operand, as long as the next element continues each of them.
+class RunBuilder {
+public:
+    RunBuilder(const vk::Limits& limits, std::span<const RunOperand> operands)
+        : limits_(limits), operands_(operands), images_(operands.size()), buffers_(operands.size()) {}
+
+    size_t size() const {
+        size_t n = 0;
+        for (const auto& o : operands_) n = std::max({n, o.elements.size(), o.slices.size()});
+        return n;
+    }
+
+    bool extend(size_t index, bool isFirst) {
+        auto images = images_;
+        auto buffers = buffers_;
+        for (size_t k = 0; k < operands_.size(); ++k) {
+            const RunOperand& operand = operands_[k];
+            if (!operand.elements.empty() && !extend(images[k], operand.elements[index], isFirst))
+                return false;
+            if (!operand.slices.empty() && !extend(buffers[k], operand.slices[index], isFirst))
+                return false;
+        }
+        images_ = std::move(images);
+        buffers_ = std::move(buffers);
+        return true;
+    }
+
+    std::span<const ImageRun> images() const { return images_; }
+    std::span<const BufferRun> buffers() const { return buffers_; }
+
+private:
+    bool extend(ImageRun& run, const RunOperand::Element& element, bool isFirst) const {
+        const auto& impl = element.image.impl();
+        ImageStorage& storage = *impl.storage;
+        const auto resource = storage.resource();
+        const bool texture = storage.shape().texture;
+        const uint64_t index = impl.firstImage + element.index;
+        const uint64_t texel = storage.bytesPerTexel();
+        const uint64_t at = texture ? index * storage.shape().slices + impl.firstSlice
+                                    : storage.buffer().begin() + index * storage.imageBytes() +
+                                          impl.firstSlice * texel;
+        const uint64_t end = texture ? 0 : storage.buffer().begin() + (index + 1) * storage.imageBytes();
+        const uint64_t begin = texture ? 0 : end - storage.imageBytes();
+        if (isFirst) {
+            run = {};
+            run.resource_ = resource;
+            if (texture) run.texture_ = storage.texture();
+            else run.handle_ = storage.buffer().buffer->handle();
+            run.offsetAlignment_ = limits_.storageAlignment;
+            run.first_ = at;
+            run.lowest_ = begin;
+            run.end_ = end;
+            run.bytesPerTexel_ = texel;
+            run.slices_ = storage.shape().slices;
+            run.width_ = impl.descriptor.width();
+            run.height_ = impl.descriptor.height();
+            run.channels_ = impl.descriptor.featureChannels();
+            run.format_ = storage.shape().format;
+            run.count_ = 1;
+            return true;
+        }
+        const bool same = texture ? run.texture_ == storage.texture()
+                                  : !run.texture_ && run.handle_ == storage.buffer().buffer->handle();
+        if (!same || run.format_ != storage.shape().format || run.slices_ != storage.shape().slices ||
+            run.width_ != impl.descriptor.width() || run.height_ != impl.descriptor.height() ||
+            run.channels_ != impl.descriptor.featureChannels())
+            return false;
+        const int64_t step = int64_t(at - run.first_) - int64_t(run.count_ - 1) * run.stride_;
+        if (run.count_ == 1) {
+            if (!texture && step % int64_t(texel) != 0) return false;
+            run.stride_ = step;
+        } else if (step != run.stride_) {
+            return false;
+        }
+        run.lowest_ = std::min(run.lowest_, begin);
+        run.end_ = std::max(run.end_, end);
+        if (!texture && run.end_ - run.alignedBegin(limits_) > limits_.storageBufferRange) return false;
+        if (resource != run.resource_ && (run.others_.empty() || run.others_.back() != resource))
+            run.others_.push_back(resource);
+        ++run.count_;
+        return true;
+    }
+
+    bool extend(BufferRun& run, const vk::BufferSlice& slice, bool isFirst) const {
+        if (isFirst) {
+            run = {slice, 0, 1, slice.end(), slice};
+            return true;
+        }
+        if (slice.buffer->handle() != run.first.buffer->handle()) return false;
+        const int64_t step =
+            int64_t(slice.begin() - run.first.begin()) - int64_t(run.count - 1) * run.strideBytes;
+        if (run.count == 1) {
+            if (step < 0 || step % 4 != 0 || slice.buffer != run.first.buffer) return false;
+            run.strideBytes = step;
+        } else if (step != run.strideBytes || slice.buffer != run.first.buffer) {
+            return false;
+        }
+        run.end = slice.end();
+        run.all = {run.first.buffer, run.first.offset, run.end - run.first.begin()};
+        if (run.all.size > limits_.storageBufferRange) return false;
+        ++run.count;
+        return true;
+    }
+
+    const vk::Limits& limits_;
+    std::span<const RunOperand> operands_;
+    std::vector<ImageRun> images_;
+    std::vector<BufferRun> buffers_;
+};
+
+void forEachRun(const vk::Limits& limits, std::span<const RunOperand> operands,
+                const std::function<void(size_t, size_t, std::span<const ImageRun>,
+                                         std::span<const BufferRun>)>& visit) {
+    RunBuilder builder(limits, operands);
+    const size_t size = builder.size();
+    for (size_t first = 0; first < size;) {
+        builder.extend(first, true);
+        size_t end = first + 1;
+        while (end < size && builder.extend(end, false)) ++end;
+        visit(first, end - first, builder.images(), builder.buffers());
+        first = end;
+    }
+}
+
+Encoder::Encoder(const MTL::CommandBuffer& commandBuffer, std::string subject)
+    : commandBuffer_(commandBuffer), list_(commandBuffer.impl().list(subject)),
+      device_(*commandBuffer.impl().device.impl().vk) {
+    if (commandBuffer.impl().encoderOpen)
+        throw InvalidArgument(subject + "An encoder is still open on the command buffer; end its "
+                                        "encoding first.");
+}
+
+void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> parameters, Grid grid,
+                            std::span<const Operand> operands, std::span<const vk::Constant> constants,
+                            vk::Refresh refresh) {
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+    std::vector<vk::Binding> bindings;
+    std::vector<vk::Constant> all;
+    bool textures = false;
+    for (const Operand& operand : operands) {
+        if (operand.image) {
+            if (!*operand.image) continue;
+            bindings.push_back(operand.image->binding(operand.number, limits()));
+            all.push_back({operand.number, operand.image->storageConstant()});
+            textures |= operand.image->isTexture();
+        } else if (operand.buffer) {
+            bindings.push_back(vk::Binding::buffer(operand.number, operand.buffer));
+        }
+    }
+    all.insert(all.end(), constants.begin(), constants.end());
+    const auto pipeline = device_.pipelines().find(shader, textures, all);
+    const auto& local = pipeline->localSize();
+    const auto ceil = [](uint64_t a, uint64_t b) { return (a + b - 1) / b; };
+    std::array<uint32_t, 3> groups;
+    if (grid.linear) {
+        const uint64_t needed = ceil(grid.x, local[0]);
+        const uint64_t across = std::min<uint64_t>(needed, limits().workGroupCount);
+        groups = {uint32_t(across), uint32_t(ceil(needed, across)), 1};
+    } else {
+        groups = {uint32_t(ceil(grid.x, local[0])), uint32_t(ceil(grid.y, local[1])),
+                  uint32_t(ceil(grid.z, local[2]))};
+    }
+    list_.dispatch(pipeline, bindings, parameters, groups, std::move(refresh));
+    for (const Operand& operand : operands) {
+        if (!operand.image || operand.image->others().empty()) continue;
+        const bool writes = std::ranges::any_of(pipeline->reflection().bindings, [&](const auto& b) {
+            return b.binding == operand.number && b.writes;
+        });
+        for (const auto& other : operand.image->others()) {
+            if (writes) list_.alsoWrites(other);
+            else list_.retain(other);
+        }
+    }
+}
+
+std::shared_ptr<const vk::BufferSlice> Encoder::scratch(uint64_t bytes) {
+    auto heap = temporaryHeap(commandBuffer_);
+    auto range = heap->allocate(bytes);
+    return {new vk::BufferSlice(range.slice), [heap, range](const vk::BufferSlice* slice) {
+                heap->free(range);
+                delete slice;
+            }};
+}
+
+void fillWithZeros(Encoder& encoder, const MPS::Image& image) {
+    auto& storage = *image.impl().storage;
+    if (!storage.shape().texture) {
+        const auto& all = storage.buffer();
+        const uint64_t images = image.numberOfImages();
+        if (slicesFor(image.featureChannels()) == storage.shape().slices) {
+            encoder.list().fill({all.buffer, all.offset + image.impl().firstImage * storage.imageBytes(),
+                                 images * storage.imageBytes()},
+                                0);
+            return;
+        }
+    }
+    for (uint64_t i = 0; i < image.numberOfImages(); ++i) {
+        const RunOperand operand{{{image, i}}, {}};
+        forEachRun(encoder.limits(), {&operand, 1}, [&](size_t, size_t, auto runs, auto) {
+            glsl::ImageFillParameters parameters{};
+            parameters.destination = runs[0].view(0, image.featureChannels());
+            parameters.count = uint32_t(image.width() * image.height() * slicesFor(image.featureChannels()));
+            encoder.dispatch("ImageFill", parameters, Grid::of(parameters.count), {{1, runs[0]}});
+        });
+    }
+}
+
+} // namespace mpsvk::mps

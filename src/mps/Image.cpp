@@ -1,0 +1,393 @@
+#include "mps/Image.hpp"
+
+#include "mtl/CommandBuffer.hpp"
+#include "mtl/Texture.hpp"
+
+#include <mpsvk/Error.hpp>
+
+#include <set>
+
+namespace mpsvk::MPS {
+
+MTL::PixelFormat ImageDescriptor::pixelFormat() const {
+    using MTL::PixelFormat;
+    const uint64_t lanes = featureChannels_ < 3 ? featureChannels_ : 3;
+    const PixelFormat table[4][4] = {
+        {PixelFormat::Invalid, PixelFormat::R8Unorm, PixelFormat::RG8Unorm, PixelFormat::RGBA8Unorm},
+        {PixelFormat::Invalid, PixelFormat::R16Unorm, PixelFormat::RG16Unorm, PixelFormat::RGBA16Unorm},
+        {PixelFormat::Invalid, PixelFormat::R16Float, PixelFormat::RG16Float, PixelFormat::RGBA16Float},
+        {PixelFormat::Invalid, PixelFormat::R32Float, PixelFormat::RG32Float, PixelFormat::RGBA32Float}};
+    if (channelFormat_ == ImageFeatureChannelFormat::None) return PixelFormat::Invalid;
+    return table[uint64_t(channelFormat_) - 1][lanes];
+}
+
+ImageBatch ImageAllocator::imageBatch(const MTL::CommandBuffer& commandBuffer,
+                                      const ImageDescriptor& descriptor, const Kernel& kernel,
+                                      uint64_t count) {
+    ImageBatch made;
+    for (uint64_t i = 0; i < count; ++i) made.push_back(image(commandBuffer, descriptor, kernel));
+    return made;
+}
+
+namespace {
+
+mps::ImageStorage::Shape shapeOf(const ImageDescriptor& d, uint64_t images) {
+    return {d.width(), d.height(), mps::slicesFor(d.featureChannels()), images, d.channelFormat(),
+            d.storage() == ImageStorage::Texture};
+}
+
+ImageDescriptor checked(const char* who, ImageDescriptor d) {
+    const std::string begin = std::string("[") + who + "] ";
+    if (d.width() == 0 || d.height() == 0 || d.featureChannels() == 0 || d.numberOfImages() == 0)
+        throw InvalidArgument(begin + "The descriptor says " + std::to_string(d.width()) + "x" +
+                              std::to_string(d.height()) + ", " + std::to_string(d.featureChannels()) +
+                              " feature channels and " + std::to_string(d.numberOfImages()) +
+                              " images, but each must be at least 1.");
+    if (d.width() > 65535 || d.height() > 65535)
+        throw InvalidArgument(begin + "The descriptor says " + std::to_string(d.width()) + "x" +
+                              std::to_string(d.height()) + " but an image has at most 65535 pixels a side.");
+    if (d.channelFormat() != ImageFeatureChannelFormat::Unorm8 &&
+        d.channelFormat() != ImageFeatureChannelFormat::Float16 &&
+        d.channelFormat() != ImageFeatureChannelFormat::Float32)
+        throw InvalidArgument(begin + "The descriptor's channelFormat is " +
+                              (d.channelFormat() == ImageFeatureChannelFormat::Unorm16 ? "Unorm16" : "None") +
+                              " but images are stored as Unorm8, Float16 or Float32.");
+    if (d.storage() == ImageStorage::Automatic) d.setStorage(ImageStorage::Buffer);
+    return d;
+}
+
+std::shared_ptr<Image::Impl> viewOf(const std::shared_ptr<mps::ImageStorage>& storage,
+                                    const ImageDescriptor& descriptor, uint64_t first, bool temporary) {
+    auto made = std::make_shared<Image::Impl>();
+    made->descriptor = descriptor;
+    made->storage = storage;
+    made->firstImage = first;
+    made->temporary = temporary;
+    made->readCount = temporary ? 1 : 0;
+    return made;
+}
+
+ImageBatch batchOver(const std::shared_ptr<mps::ImageStorage>& storage, ImageDescriptor descriptor,
+                     uint64_t count, bool temporary) {
+    ImageBatch made;
+    made.reserve(count);
+    const uint64_t each = descriptor.numberOfImages();
+    for (uint64_t i = 0; i < count; ++i)
+        made.push_back(Image(viewOf(storage, descriptor, i * each, temporary)));
+    return made;
+}
+
+struct PlainAllocator : ImageAllocator {
+    Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& descriptor,
+                const Kernel&) override {
+        return Image(commands.device(), descriptor);
+    }
+    ImageBatch imageBatch(const MTL::CommandBuffer& commands, const ImageDescriptor& descriptor,
+                          const Kernel&, uint64_t count) override {
+        return Image::batch(commands.device(), descriptor, count);
+    }
+};
+
+struct TemporaryAllocator : ImageAllocator {
+    Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& descriptor,
+                const Kernel&) override {
+        return TemporaryImage(commands, descriptor);
+    }
+    ImageBatch imageBatch(const MTL::CommandBuffer& commands, const ImageDescriptor& descriptor,
+                          const Kernel&, uint64_t count) override {
+        return TemporaryImage::batch(commands, descriptor, count);
+    }
+};
+
+} // namespace
+
+Image::Impl::~Impl() {
+    if (temporary && readCount > 0 && !parent) storage->releaseOne();
+}
+
+void Image::Impl::checkUsable(const std::string& who, const char* role,
+                              const MTL::CommandBuffer& commandBuffer) const {
+    if (!(storage->device() == commandBuffer.device()))
+        throw InvalidArgument(who + role + " belongs to the device \"" + storage->device().name() +
+                              "\" but the command buffer to another one, \"" +
+                              commandBuffer.device().name() + "\".");
+    if (!temporary) return;
+    if (readCount == 0)
+        throw InvalidArgument(who + role + " is a temporary image whose read count is 0: its memory is "
+                                           "given back already.");
+    if (storage->owner() != &commandBuffer.impl())
+        throw InvalidArgument(who + role + " is a temporary image of another command buffer.");
+}
+
+void Image::Impl::wasRead() {
+    if (temporary && readCount > 0) setReadCount(readCount - 1);
+}
+
+void Image::Impl::setReadCount(uint64_t count) {
+    readCount = count;
+    if (count > 0) return;
+    if (parent) parent->wasRead();
+    else storage->releaseOne();
+}
+
+void markRead(const ImageBatch& images) {
+    std::set<const detail::ObjectImpl*> seen;
+    for (const Image& image : images)
+        if (image && image.impl().temporary && seen.insert(image.shared().get()).second)
+            image.impl().wasRead();
+}
+
+Image::Image(std::shared_ptr<Impl> impl) : Object(std::move(impl)) {}
+
+Image::Impl& Image::impl() const {
+    if (!impl_) throw InvalidArgument("[Image] The image handle is empty.");
+    return static_cast<Impl&>(*impl_);
+}
+
+bool Image::isKindOf(const detail::ObjectImpl& object) {
+    return dynamic_cast<const Impl*>(&object) != nullptr;
+}
+
+Image::Image(const MTL::Device& device, const ImageDescriptor& descriptor) {
+    device.impl();
+    const ImageDescriptor d = checked("Image", descriptor);
+    impl_ = viewOf(std::make_shared<mps::ImageStorage>(device, shapeOf(d, d.numberOfImages())), d, 0, false);
+}
+
+Image::Image(const MTL::Texture& texture, uint64_t featureChannels) {
+    const auto& source = texture.impl().descriptor;
+    const uint64_t slices = mps::slicesFor(featureChannels);
+    if (featureChannels == 0 || source.arrayLength() % slices != 0)
+        throw InvalidArgument("[Image] A texture with " + std::to_string(source.arrayLength()) +
+                              " slices cannot hold images of " + std::to_string(featureChannels) +
+                              " feature channels, which take " + std::to_string(slices) + " slices each.");
+    ImageFeatureChannelFormat format;
+    switch (source.pixelFormat()) {
+    case MTL::PixelFormat::R8Unorm: case MTL::PixelFormat::RG8Unorm:
+    case MTL::PixelFormat::RGBA8Unorm: case MTL::PixelFormat::BGRA8Unorm:
+        format = ImageFeatureChannelFormat::Unorm8;
+        break;
+    case MTL::PixelFormat::R16Unorm: case MTL::PixelFormat::RG16Unorm: case MTL::PixelFormat::RGBA16Unorm:
+        format = ImageFeatureChannelFormat::Unorm16;
+        break;
+    case MTL::PixelFormat::R16Float: case MTL::PixelFormat::RG16Float: case MTL::PixelFormat::RGBA16Float:
+        format = ImageFeatureChannelFormat::Float16;
+        break;
+    default: format = ImageFeatureChannelFormat::Float32;
+    }
+    ImageDescriptor d(format, source.width(), source.height(), featureChannels,
+                      source.arrayLength() / slices, source.usage());
+    d.setStorage(ImageStorage::Texture);
+    d.setStorageMode(source.storageMode());
+    impl_ = viewOf(std::make_shared<mps::ImageStorage>(texture, shapeOf(d, d.numberOfImages())), d, 0, false);
+}
+
+Image::Image(const Image& parent, MTL::Range range, uint64_t featureChannels) {
+    auto& from = parent.impl();
+    const uint64_t slices = mps::slicesFor(featureChannels);
+    const uint64_t parentSlices = mps::slicesFor(from.descriptor.featureChannels());
+    const uint64_t all = parentSlices * from.descriptor.numberOfImages();
+    const bool fits = featureChannels > 0 && range.length > 0 && range.location + range.length <= all;
+    const bool whole = fits && slices == parentSlices && range.location % slices == 0 && range.length % slices == 0;
+    const bool window = fits && from.descriptor.numberOfImages() == 1 && range.length == slices;
+    if (!whole && !window)
+        throw InvalidArgument("[Image] A view on slices " + std::to_string(range.location) + " to " +
+                              std::to_string(range.location + range.length) + " with " +
+                              std::to_string(featureChannels) + " feature channels does not fit a parent of " +
+                              std::to_string(from.descriptor.numberOfImages()) + " images with " +
+                              std::to_string(parentSlices) + " slices each.");
+    ImageDescriptor d = from.descriptor;
+    d.setFeatureChannels(featureChannels);
+    d.setNumberOfImages(whole ? range.length / slices : 1);
+    auto made = viewOf(from.storage, d, from.firstImage + (whole ? range.location / slices : 0), from.temporary);
+    made->firstSlice = from.firstSlice + (whole ? 0 : range.location);
+    made->parent = from.shared_from_this();
+    impl_ = std::move(made);
+}
+
+ImageBatch Image::batch(const MTL::Device& device, const ImageDescriptor& descriptor, uint64_t count) {
+    device.impl();
+    const ImageDescriptor d = checked("Image", descriptor);
+    return batchOver(std::make_shared<mps::ImageStorage>(device, shapeOf(d, d.numberOfImages() * count)),
+                     d, count, false);
+}
+
+std::shared_ptr<ImageAllocator> Image::defaultAllocator() {
+    static const auto allocator = std::make_shared<PlainAllocator>();
+    return allocator;
+}
+
+TemporaryImage::TemporaryImage(const MTL::CommandBuffer& commandBuffer, const ImageDescriptor& descriptor) {
+    impl_ = batch(commandBuffer, descriptor, 1)[0].shared();
+}
+
+ImageBatch TemporaryImage::batch(const MTL::CommandBuffer& commandBuffer, const ImageDescriptor& descriptor,
+                                 uint64_t count) {
+    commandBuffer.impl().list("[TemporaryImage] ");
+    ImageDescriptor d = checked("TemporaryImage", descriptor);
+    d.setStorageMode(MTL::StorageMode::Private);
+    return batchOver(std::make_shared<mps::ImageStorage>(commandBuffer, shapeOf(d, d.numberOfImages() * count),
+                                                         count),
+                     d, count, true);
+}
+
+std::shared_ptr<ImageAllocator> TemporaryImage::defaultAllocator() {
+    static const auto allocator = std::make_shared<TemporaryAllocator>();
+    return allocator;
+}
+
+void TemporaryImage::prefetchStorage(const MTL::CommandBuffer& commandBuffer,
+                                     const std::vector<ImageDescriptor>&) {
+    mps::temporaryHeap(commandBuffer);
+}
+
+bool TemporaryImage::isKindOf(const detail::ObjectImpl& object) {
+    const auto* image = dynamic_cast<const Impl*>(&object);
+    return image && image->temporary;
+}
+
+uint64_t TemporaryImage::readCount() const { return impl().readCount; }
+
+void TemporaryImage::setReadCount(uint64_t count) const {
+    if (impl().readCount == 0)
+        throw InvalidArgument(MTL::subject("TemporaryImage", impl().label) +
+                              "readCount was set to " + std::to_string(count) +
+                              " but it is 0 already: the image's memory is given back.");
+    impl().setReadCount(count);
+}
+
+MTL::Device Image::device() const { return impl().storage->device(); }
+uint64_t Image::width() const { return impl().descriptor.width(); }
+uint64_t Image::height() const { return impl().descriptor.height(); }
+uint64_t Image::featureChannels() const { return impl().descriptor.featureChannels(); }
+uint64_t Image::numberOfImages() const { return impl().descriptor.numberOfImages(); }
+
+MTL::TextureType Image::textureType() const {
+    return featureChannels() <= 4 && numberOfImages() == 1 ? MTL::TextureType::Type2D
+                                                           : MTL::TextureType::Type2DArray;
+}
+
+MTL::PixelFormat Image::pixelFormat() const { return impl().descriptor.pixelFormat(); }
+MTL::TextureUsage Image::usage() const { return impl().descriptor.usage(); }
+ImageFeatureChannelFormat Image::featureChannelFormat() const { return impl().descriptor.channelFormat(); }
+ImageStorage Image::storage() const { return impl().descriptor.storage(); }
+
+uint64_t Image::precision() const {
+    switch (featureChannelFormat()) {
+    case ImageFeatureChannelFormat::Unorm8: return 8;
+    case ImageFeatureChannelFormat::Unorm16: return 16;
+    case ImageFeatureChannelFormat::Float16: return 11;
+    case ImageFeatureChannelFormat::Float32: return 24;
+    default: return 0;
+    }
+}
+
+uint64_t Image::pixelSize() const { return MTL::bytesPerPixel(pixelFormat()); }
+std::string Image::label() const { return impl().label; }
+void Image::setLabel(const std::string& label) const { impl().label = label; }
+Image Image::parent() const { return impl().parent ? Image(impl().parent) : Image(); }
+
+MTL::Texture Image::texture() const {
+    if (storage() != ImageStorage::Texture)
+        throw InvalidArgument(MTL::subject("Image", label()) +
+                              "texture was asked of an image that is stored in a buffer.");
+    return impl().storage->wrappedTexture();
+}
+
+uint64_t Image::resourceSize() const {
+    const auto& self = impl();
+    return self.parent || self.storage->isWrapped() ? 0 : numberOfImages() * self.storage->imageBytes();
+}
+
+MTL::PurgeableState Image::setPurgeableState(MTL::PurgeableState state) const {
+    // AllocationDeferred (0) until there is something to purge; nothing is ever purged here.
+    if (!impl().storage->isAllocated()) return MTL::PurgeableState(0);
+    return state == MTL::PurgeableState::KeepCurrent ? MTL::PurgeableState::NonVolatile
+                                                     : MTL::PurgeableState::NonVolatile;
+}
+
+bool Image::isTemporary() const { return impl().temporary; }
+
+ImageBatch Image::batchRepresentation() const { return batchRepresentation({0, numberOfImages()}); }
+
+ImageBatch Image::batchRepresentation(MTL::Range range) const {
+    auto& self = impl();
+    if (range.length == 0 || range.location + range.length > numberOfImages())
+        throw InvalidArgument(MTL::subject("Image", self.label) + "batchRepresentation was asked for images " +
+                              std::to_string(range.location) + " to " +
+                              std::to_string(range.location + range.length) + " of " +
+                              std::to_string(numberOfImages()) + ".");
+    const uint64_t slices = mps::slicesFor(featureChannels());
+    ImageBatch made;
+    for (uint64_t i = 0; i < range.length; ++i)
+        made.push_back(Image(*this, {(range.location + i) * slices, slices}, featureChannels()));
+    // Each view of a temporary image holds one of its read counts; the first takes the one it has.
+    if (self.temporary && self.readCount > 0) self.readCount += range.length - 1;
+    return made;
+}
+
+Image Image::subImage(MTL::Range range) const {
+    const auto& self = impl();
+    const std::string who = MTL::subject("Image", self.label);
+    if (numberOfImages() != 1)
+        throw InvalidArgument(who + "subImage was asked of an image array with numberOfImages " +
+                              std::to_string(numberOfImages()) + ", but its slices do not lie together.");
+    if (range.location % 4 != 0 || range.location >= featureChannels() || range.length == 0)
+        throw InvalidArgument(who + "subImage was asked for channels from " + std::to_string(range.location) +
+                              ", which must be a multiple of 4 below the image's " +
+                              std::to_string(featureChannels()) + ".");
+    const uint64_t length = std::min(range.length, featureChannels() - range.location);
+    if (length % 4 != 0 && length == range.length && range.location + length != featureChannels())
+        throw InvalidArgument(who + "subImage was asked for " + std::to_string(range.length) +
+                              " channels, which must be a multiple of 4.");
+    return Image(*this, {range.location / 4, mps::slicesFor(length)}, length);
+}
+
+void Image::synchronize(const MTL::CommandBuffer& commandBuffer) const {
+    impl();
+    commandBuffer.impl().list(MTL::subject("Image", label()));
+}
+
+namespace {
+template <class Visit> uint64_t forEachUnique(const ImageBatch& batch, Visit visit) {
+    std::set<const detail::ObjectImpl*> seen;
+    for (const Image& image : batch)
+        if (seen.insert(&image.impl()).second) visit(image.impl());
+    return seen.size();
+}
+} // namespace
+
+uint64_t ImageBatchIncrementReadCount(const ImageBatch& batch, int64_t amount) {
+    forEachUnique(batch, [&](Image::Impl& image) {
+        if (image.temporary && image.readCount > 0 && amount < -int64_t(image.readCount))
+            throw InvalidArgument(MTL::subject("TemporaryImage", image.label) + "The read count is " +
+                                  std::to_string(image.readCount) + " but " + std::to_string(-amount) +
+                                  " were to be taken off.");
+    });
+    return forEachUnique(batch, [&](Image::Impl& image) {
+        if (image.temporary && image.readCount > 0) image.setReadCount(uint64_t(int64_t(image.readCount) + amount));
+    });
+}
+
+void ImageBatchSynchronize(const ImageBatch& batch, const MTL::CommandBuffer& commandBuffer) {
+    for (const Image& image : batch) image.synchronize(commandBuffer);
+}
+
+uint64_t ImageBatchResourceSize(const ImageBatch& batch) {
+    uint64_t sum = 0;
+    forEachUnique(batch, [&](Image::Impl& image) { sum += Image(image.shared_from_this()).resourceSize(); });
+    return sum;
+}
+
+int64_t ImageBatchIterate(const ImageBatch& batch, const std::function<int64_t(const Image&, uint64_t)>& visit) {
+    std::set<const detail::ObjectImpl*> seen;
+    int64_t last = INT64_MIN;
+    for (uint64_t i = 0; i < batch.size(); ++i) {
+        if (!seen.insert(&batch[i].impl()).second) continue;
+        last = visit(batch[i], i);
+        if (last > INT64_MIN) break;
+    }
+    return last;
+}
+
+} // namespace mpsvk::MPS

@@ -1,0 +1,93 @@
+// The objects behind MPS::Image: the texels (shared by views and batches) and a window on them.
+#pragma once
+
+#include "mps/TemporaryHeap.hpp"
+#include "mtl/Device.hpp"
+#include "vk/Texture.hpp"
+
+#include <mpsvk/MPS/Image.hpp>
+
+#include <mutex>
+
+namespace mpsvk::mps {
+
+/// Texels of `images` equal images, made at first use.
+class ImageStorage {
+public:
+    struct Shape {
+        uint64_t width = 1, height = 1, slices = 1, images = 1;
+        MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::Float32;
+        bool texture = false;
+    };
+    ImageStorage(MTL::Device device, const Shape& shape) : device_(std::move(device)), shape_(shape) {}
+    /// In the memory of a command buffer; freed when `live` images are released.
+    ImageStorage(const MTL::CommandBuffer& commandBuffer, const Shape& shape, uint64_t live);
+    /// Around a texture of the user's.
+    ImageStorage(const MTL::Texture& texture, const Shape& shape);
+    ~ImageStorage();
+    ImageStorage(const ImageStorage&) = delete;
+
+    const Shape& shape() const { return shape_; }
+    const MTL::Device& device() const { return device_; }
+    bool isTemporary() const { return owner_ != nullptr; }
+    bool isAllocated() const { return buffer_ || texture_; }
+    bool isWrapped() const { return bool(wrapped_); }
+    /// The command buffer that a temporary image belongs to, as an identity.
+    const void* owner() const { return owner_; }
+    void setOwner(const void* owner) { owner_ = owner; }
+
+    void allocate();
+    const vk::BufferSlice& buffer(); ///< of buffer storage
+    const std::shared_ptr<vk::Texture>& texture();
+    MTL::Texture wrappedTexture();
+    std::shared_ptr<vk::Resource> resource();
+
+    uint64_t bytesPerTexel() const;
+    uint64_t imageTexels() const { return shape_.width * shape_.height * shape_.slices; }
+    uint64_t imageBytes() const { return imageTexels() * bytesPerTexel(); }
+    uint64_t bytes() const { return imageBytes() * shape_.images; }
+    /// One of the temporary images is done.
+    void releaseOne();
+
+private:
+    const MTL::Device device_;
+    const Shape shape_;
+    std::mutex mutex_;
+    vk::BufferSlice buffer_;
+    std::shared_ptr<vk::Texture> texture_;
+    MTL::Texture wrapped_;
+    std::shared_ptr<TemporaryHeap> heap_;
+    TemporaryHeap::Range range_;
+    const void* owner_ = nullptr;
+    uint64_t live_ = 0;
+};
+
+inline uint64_t slicesFor(uint64_t channels) { return (channels + 3) / 4; }
+
+} // namespace mpsvk::mps
+
+namespace mpsvk::MPS {
+
+struct Image::Impl : detail::ObjectImpl, std::enable_shared_from_this<Image::Impl> {
+    ~Impl() override;
+
+    ImageDescriptor descriptor; ///< of this view; its storage is Buffer or Texture
+    std::shared_ptr<mps::ImageStorage> storage;
+    uint64_t firstImage = 0; ///< in the storage
+    uint64_t firstSlice = 0; ///< within each of its images
+    std::shared_ptr<Impl> parent;
+    std::string label;
+    bool temporary = false;
+    uint64_t readCount = 0;
+
+    /// Throws InvalidArgument when the image cannot take part in an encode of `commandBuffer`.
+    void checkUsable(const std::string& who, const char* role, const MTL::CommandBuffer& commandBuffer) const;
+    /// An encode has read it: lowers the count of a temporary image, and frees it at 0.
+    void wasRead();
+    void setReadCount(uint64_t count);
+};
+
+/// Lowers the read counts after an encode, once per object.
+void markRead(const ImageBatch& images);
+
+} // namespace mpsvk::MPS

@@ -1,0 +1,109 @@
+#include "mps/Image.hpp"
+
+#include "mtl/CommandBuffer.hpp"
+#include "mtl/Texture.hpp"
+#include "vk/Device.hpp"
+
+#include <mpsvk/Error.hpp>
+
+namespace mpsvk::mps {
+
+using MPS::ImageFeatureChannelFormat;
+
+ImageStorage::ImageStorage(const MTL::CommandBuffer& commandBuffer, const Shape& shape, uint64_t live)
+    : device_(commandBuffer.device()), shape_(shape), heap_(temporaryHeap(commandBuffer)),
+      owner_(&commandBuffer.impl()), live_(live) {}
+
+ImageStorage::ImageStorage(const MTL::Texture& texture, const Shape& shape)
+    : device_(texture.device()), shape_(shape), texture_(texture.impl().texture), wrapped_(texture) {}
+
+ImageStorage::~ImageStorage() {
+    if (range_.block) heap_->free(range_);
+}
+
+uint64_t ImageStorage::bytesPerTexel() const {
+    switch (shape_.format) {
+    case ImageFeatureChannelFormat::Unorm8: return 4;
+    case ImageFeatureChannelFormat::Float16: return 8;
+    default: return 16;
+    }
+}
+
+void ImageStorage::allocate() {
+    std::lock_guard lock(mutex_);
+    if (isAllocated()) return;
+    if (shape_.texture) {
+        const VkFormat format = shape_.format == ImageFeatureChannelFormat::Unorm8 ? VK_FORMAT_R8G8B8A8_UNORM
+                                : shape_.format == ImageFeatureChannelFormat::Float16
+                                    ? VK_FORMAT_R16G16B16A16_SFLOAT
+                                    : VK_FORMAT_R32G32B32A32_SFLOAT;
+        texture_ = std::make_shared<vk::Texture>(*device_.impl().vk, format, uint32_t(shape_.width),
+                                                 uint32_t(shape_.height),
+                                                 uint32_t(shape_.slices * shape_.images));
+        return;
+    }
+    auto& device = *device_.impl().vk;
+    if (imageBytes() > device.limits().storageBufferRange)
+        throw DeviceError("[Image] One image of " + std::to_string(shape_.width) + "x" +
+                          std::to_string(shape_.height) + " with " + std::to_string(shape_.slices * 4) +
+                          " channels takes " + std::to_string(imageBytes()) +
+                          " bytes but the device binds at most " +
+                          std::to_string(device.limits().storageBufferRange) +
+                          " (VK_ERROR_OUT_OF_DEVICE_MEMORY).");
+    if (heap_) {
+        range_ = heap_->allocate(bytes());
+        buffer_ = range_.slice;
+        return;
+    }
+    auto memory = device.memory().allocate(bytes(), vk::MemoryKind::Device);
+    device.clearBeforeUse(memory);
+    buffer_ = vk::whole(std::move(memory));
+}
+
+const vk::BufferSlice& ImageStorage::buffer() {
+    allocate();
+    return buffer_;
+}
+
+const std::shared_ptr<vk::Texture>& ImageStorage::texture() {
+    allocate();
+    return texture_;
+}
+
+MTL::Texture ImageStorage::wrappedTexture() {
+    allocate();
+    std::lock_guard lock(mutex_);
+    if (!wrapped_) {
+        MTL::TextureDescriptor descriptor;
+        descriptor.setTextureType(texture_->layers() > 1 ? MTL::TextureType::Type2DArray
+                                                         : MTL::TextureType::Type2D);
+        descriptor.setPixelFormat(shape_.format == ImageFeatureChannelFormat::Unorm8
+                                      ? MTL::PixelFormat::RGBA8Unorm
+                                  : shape_.format == ImageFeatureChannelFormat::Float16
+                                      ? MTL::PixelFormat::RGBA16Float
+                                      : MTL::PixelFormat::RGBA32Float);
+        descriptor.setWidth(shape_.width);
+        descriptor.setHeight(shape_.height);
+        descriptor.setArrayLength(texture_->layers());
+        descriptor.setUsage(MTL::TextureUsage::ShaderRead | MTL::TextureUsage::ShaderWrite);
+        wrapped_ = MTL::Texture(std::make_shared<MTL::Texture::Impl>(
+            device_, MTL::ResourceOptions::StorageModeShared, texture_, descriptor));
+    }
+    return wrapped_;
+}
+
+std::shared_ptr<vk::Resource> ImageStorage::resource() {
+    allocate();
+    if (texture_) return texture_;
+    return buffer_.buffer;
+}
+
+void ImageStorage::releaseOne() {
+    if (live_ == 0 || --live_ > 0) return;
+    std::lock_guard lock(mutex_);
+    if (range_.block) heap_->free(range_);
+    range_ = {};
+    buffer_ = {};
+}
+
+} // namespace mpsvk::mps

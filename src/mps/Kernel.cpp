@@ -1,0 +1,37 @@
+#include "mtl/Device.hpp"
+#include "vk/Instance.hpp"
+
+#include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/Kernel.hpp>
+
+#include <cstdlib>
+
+namespace mpsvk::MPS {
+
+Kernel::Kernel(const MTL::Device& device) {
+    if (!device) throw InvalidArgument("[Kernel] The device handle is empty.");
+    device_ = device;
+    if (std::getenv("MPS_LOG_INFO")) options_ = KernelOptions::Verbose;
+}
+
+std::string Kernel::subject() const { return MTL::subject(className(), label_); }
+
+void Kernel::setDevice(const MTL::Device& device) {
+    if (device) device_ = device;
+}
+
+bool SupportsMTLDevice(const MTL::Device& device) { return bool(device); }
+
+MTL::Device GetPreferredDevice(DeviceOptions options) {
+    const auto all = MTL::CopyAllDevices();
+    if (const char* index = std::getenv("MPS_PREFERRED_DEVICE")) {
+        const unsigned long i = std::strtoul(index, nullptr, 10);
+        if (i < all.size()) return all[i];
+    }
+    if (options == DeviceOptions::LowPower)
+        for (const MTL::Device& device : all)
+            if (device.isLowPower()) return device;
+    return all.empty() ? MTL::Device() : all.front();
+}
+
+} // namespace mpsvk::MPS

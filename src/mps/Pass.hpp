@@ -1,0 +1,107 @@
+// What the base classes hand to a kernel class: one encode, checked and cut into runs of images.
+#pragma once
+
+#include "mps/Encoder.hpp"
+#include "mps/State.hpp"
+
+#include <mpsvk/MPS/CNNKernel.hpp>
+
+namespace mpsvk::mps {
+
+/// The part of the destination that an encode writes: clipRect cut to the destination.
+struct Clip {
+    int64_t x = 0, y = 0;
+    uint64_t width = 0, height = 0;
+};
+
+/// A forward kernel's properties at the moment its gradient state was made.
+struct ForwardRecord {
+    std::string className;
+    MPS::Offset offset;
+    Clip clip;
+    MPS::KernelWindow window;
+    MPS::ImageEdgeMode edgeMode = MPS::ImageEdgeMode::Zero;
+    uint64_t sourceChannelOffset = 0, sourceChannels = 0; ///< channels read
+    uint64_t destinationChannelOffset = 0;
+    uint64_t sourceWidth = 0, sourceHeight = 0, sourceFeatureChannels = 0;
+    uint64_t destinationWidth = 0, destinationHeight = 0, destinationFeatureChannels = 0;
+};
+
+/// An encode of a kernel with one source. In `validate` the runs are empty and `encoder` is null.
+struct UnaryPass {
+    Encoder* encoder = nullptr;
+    ImageRun source, destination;
+    /// With the kernel's channel ranges applied.
+    glsl::ImageView sourceView, destinationView;
+    Clip clip;
+    MPS::Offset offset;
+    MPS::ImageEdgeMode edgeMode = MPS::ImageEdgeMode::Zero;
+    MPS::KernelWindow window;
+    uint64_t sourceChannels = 0, destinationChannels = 0; ///< in use
+    size_t firstImage = 0, imageCount = 0;                ///< of the batch
+    MPS::StateBatch states;                               ///< destination states of these images
+    std::span<const BufferRun> stateBuffers; ///< one per buffer that `perImageBuffers` names
+
+    MPS::ImageBatch sources, destinations; ///< the whole batch
+    /// Texels of the clip rectangle over the run's images: the usual linear grid.
+    uint64_t clipTexels() const { return clip.width * clip.height * ((destinationChannels + 3) / 4) * imageCount; }
+};
+
+struct BinaryPass {
+    Encoder* encoder = nullptr;
+    ImageRun primary, secondary, destination; ///< destination is empty when the kernel writes none
+    glsl::ImageView primaryView, secondaryView, destinationView;
+    Clip clip;
+    uint64_t primaryChannels = 0, secondaryChannels = 0, destinationChannels = 0;
+    size_t firstImage = 0, imageCount = 0, batchCount = 0;
+    MPS::StateBatch sourceStates, destinationStates; ///< of these images
+    std::span<const BufferRun> stateBuffers;
+
+    MPS::ImageBatch primaries, secondaries, destinations; ///< the whole batch
+    uint64_t clipTexels() const { return clip.width * clip.height * ((destinationChannels + 3) / 4) * imageCount; }
+};
+
+/// What a result state is made from: one per image, or one for all.
+struct StateRequest {
+    const MTL::CommandBuffer* temporary = nullptr; ///< null: a state of the device's
+    MTL::Device device;
+    MPS::ImageBatch sources, secondaries, destinations;
+    MPS::StateBatch sourceStates;
+    ForwardRecord record;          ///< of the first image (of a unary kernel; of the primary)
+    ForwardRecord secondaryRecord; ///< of a binary kernel's secondary source
+    size_t count() const { return sources.size(); }
+};
+
+std::string sizeText(uint64_t width, uint64_t height); // "8x8"
+Clip clipOf(const MTL::Region& rect, const MPS::Image& destination);
+/// How many images an encode of arrays walks over, and checks that they are there.
+uint64_t imagesOf(const std::string& who, const MTL::Region& rect, int64_t firstSource, const MPS::Image& source,
+                  const MPS::Image& destination);
+
+} // namespace mpsvk::mps
+
+namespace mpsvk::MPS {
+
+struct NNGradientState::Impl : State::Impl {
+    Impl(MTL::Device device, mps::ForwardRecord record)
+        : State::Impl(std::move(device)), record(std::move(record)) {}
+    mps::ForwardRecord record;
+    /// The buffers of this state that belong to one image (a dropout's mask).
+    virtual std::vector<size_t> perImageBuffers() const { return {}; }
+};
+
+struct NNBinaryGradientState::Impl : State::Impl {
+    Impl(MTL::Device device, mps::ForwardRecord primary, mps::ForwardRecord secondary)
+        : State::Impl(std::move(device)), primary(std::move(primary)), secondary(std::move(secondary)) {}
+    mps::ForwardRecord primary, secondary;
+    virtual std::vector<size_t> perImageBuffers() const { return {}; }
+};
+
+} // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+/// One plain NNGradientState per image of the request.
+MPS::StateBatch plainGradientStates(const StateRequest& request);
+
+} // namespace mpsvk::mps

@@ -1,0 +1,154 @@
+#include "mps/PassChecks.hpp"
+
+#include <mpsvk/Error.hpp>
+
+#include <algorithm>
+#include <set>
+
+namespace mpsvk::mps {
+
+using MPS::Image;
+using MPS::ImageBatch;
+using MPS::StateBatch;
+
+void checkWindow(const char* className, const MPS::KernelWindow& w) {
+    if (w.width && w.height && w.strideX && w.strideY && w.dilationX && w.dilationY) return;
+    throw InvalidArgument("[" + std::string(className) + "] The window is " + sizeText(w.width, w.height) +
+                          ", its stride " + sizeText(w.strideX, w.strideY) + " and its dilation " +
+                          sizeText(w.dilationX, w.dilationY) + ", but each must be at least 1.");
+}
+
+void checkSources(const std::string& who, const char* role, const ImageBatch& images,
+                  const MTL::CommandBuffer& commandBuffer, bool isBatch) {
+    if (!commandBuffer) throw InvalidArgument(who + "The command buffer handle is empty.");
+    if (images.empty()) throw InvalidArgument(who + role + " is an empty batch.");
+    for (size_t i = 0; i < images.size(); ++i) {
+        const std::string name = isBatch ? std::string(role) + "[" + std::to_string(i) + "]" : role;
+        if (!images[i]) throw InvalidArgument(who + name + " is an empty image handle.");
+        images[i].impl().checkUsable(who, name.c_str(), commandBuffer);
+        if (isBatch && images[i].numberOfImages() != 1)
+            throw InvalidArgument(who + name + " has numberOfImages " +
+                                  std::to_string(images[i].numberOfImages()) +
+                                  " but every image of a batch must have 1.");
+        if (images[i].featureChannelFormat() == MPS::ImageFeatureChannelFormat::Unorm16 &&
+            images[i].storage() != MPS::ImageStorage::Texture)
+            throw InvalidArgument(who + name + " is stored as Unorm16, which only textures can be.");
+    }
+}
+
+void checkStates(const std::string& who, const char* role, const StateBatch& states, size_t images,
+                 const MTL::CommandBuffer& commandBuffer) {
+    if (states.size() != images)
+        throw InvalidArgument(who + "There are " + std::to_string(images) + " images but " + role + " has " +
+                              std::to_string(states.size()) + " states.");
+    for (size_t i = 0; i < states.size(); ++i) {
+        const std::string name = images > 1 ? std::string(role) + "[" + std::to_string(i) + "]" : role;
+        if (!states[i]) throw InvalidArgument(who + name + " is an empty state handle.");
+        states[i].impl().checkUsable(who, name.c_str(), commandBuffer);
+    }
+}
+
+void checkBatchLengths(const std::string& who, const char* a, size_t lengthA, const char* b, size_t lengthB) {
+    if (lengthA != lengthB)
+        throw InvalidArgument(who + a + " has " + std::to_string(lengthA) + " images but " + b + " has " +
+                              std::to_string(lengthB) + ".");
+}
+
+void checkSameShapes(const std::string& who, const char* role, const ImageBatch& images) {
+    const Image& first = images[0];
+    for (size_t i = 1; i < images.size(); ++i) {
+        const Image& other = images[i];
+        if (other.width() == first.width() && other.height() == first.height() &&
+            other.featureChannels() == first.featureChannels())
+            continue;
+        throw InvalidArgument(who + role + "[" + std::to_string(i) + "] is " +
+                              sizeText(other.width(), other.height()) + " with " +
+                              std::to_string(other.featureChannels()) + " feature channels but " + role +
+                              "[0] is " + sizeText(first.width(), first.height()) + " with " +
+                              std::to_string(first.featureChannels()) + ".");
+    }
+}
+
+void checkChannelOffset(const std::string& who, const char* property, uint64_t offset) {
+    if (offset % 4 != 0)
+        throw InvalidArgument(who + property + " is " + std::to_string(offset) + " but must be a multiple of 4.");
+}
+
+void checkChannels(const std::string& who, const char* role, const Image& image, uint64_t offset,
+                   uint64_t channels) {
+    if (channels > 0 && offset + channels <= image.featureChannels()) return;
+    throw InvalidArgument(who + role + " has " + std::to_string(image.featureChannels()) +
+                          " feature channels but channels " + std::to_string(offset) + " to " +
+                          std::to_string(offset + std::max<uint64_t>(channels, 1)) + " are needed.");
+}
+
+void checkNotAliased(const std::string& who, const ImageBatch& sources, const ImageBatch& destinations) {
+    for (const Image& source : sources)
+        for (const Image& destination : destinations) {
+            const auto& s = source.impl();
+            const auto& d = destination.impl();
+            if (s.storage != d.storage) continue;
+            const uint64_t sEnd = s.firstImage + source.numberOfImages(), dEnd = d.firstImage + destination.numberOfImages();
+            const uint64_t sSlices = s.firstSlice + slicesFor(source.featureChannels());
+            const uint64_t dSlices = d.firstSlice + slicesFor(destination.featureChannels());
+            if (s.firstImage < dEnd && d.firstImage < sEnd && s.firstSlice < dSlices && d.firstSlice < sSlices)
+                throw InvalidArgument(who + "A destination image is also a source image; the kernel does not "
+                                            "work in place.");
+        }
+}
+
+void checkEdgeMode(const std::string& who, const char* property, MPS::ImageEdgeMode mode) {
+    if (mode != MPS::ImageEdgeMode::Zero && mode != MPS::ImageEdgeMode::Clamp)
+        throw InvalidArgument(who + property + " is " +
+                              (mode == MPS::ImageEdgeMode::Mirror           ? "Mirror"
+                               : mode == MPS::ImageEdgeMode::MirrorWithEdge ? "MirrorWithEdge"
+                                                                            : "Constant") +
+                              " but only Zero and Clamp are known to this kernel.");
+}
+
+uint64_t channelsInUse(const Image& image, uint64_t offset, uint64_t most) {
+    const uint64_t all = image.featureChannels();
+    return offset >= all ? 0 : std::min(most, all - offset);
+}
+
+bool covers(const Clip& clip, uint64_t channelOffset, const Image& destination) {
+    return clip.x == 0 && clip.y == 0 && clip.width == destination.width() &&
+           clip.height == destination.height() && channelOffset == 0;
+}
+
+void recordSizes(ForwardRecord& record, const Image& source, const Image& destination) {
+    record.sourceWidth = source.width();
+    record.sourceHeight = source.height();
+    record.sourceFeatureChannels = source.featureChannels();
+    record.destinationWidth = destination.width();
+    record.destinationHeight = destination.height();
+    record.destinationFeatureChannels = destination.featureChannels();
+}
+
+namespace {
+std::vector<size_t> perImageBuffers(const MPS::State& state) {
+    const auto* object = state.shared().get();
+    if (const auto* unary = dynamic_cast<const MPS::NNGradientState::Impl*>(object)) return unary->perImageBuffers();
+    if (const auto* binary = dynamic_cast<const MPS::NNBinaryGradientState::Impl*>(object))
+        return binary->perImageBuffers();
+    return {};
+}
+} // namespace
+
+void appendStateBuffers(std::vector<RunOperand>& operands, const StateBatch& states, uint64_t images, bool isBatch) {
+    if (states.empty()) return;
+    for (size_t index : perImageBuffers(states[0])) {
+        RunOperand operand;
+        for (uint64_t i = 0; i < images; ++i) {
+            vk::BufferSlice slice = states[isBatch ? i : 0].impl().buffer(index);
+            if (!isBatch) { // one state holds the buffers of all images of an array
+                slice.size /= images;
+                slice.offset += i * slice.size;
+            }
+            operand.slices.push_back(slice);
+        }
+        operands.push_back(std::move(operand));
+    }
+}
+
+} // namespace mpsvk::mps

@@ -1,0 +1,38 @@
+// What every encode checks before it records anything. Each throws InvalidArgument with a sentence
+// that begins with `who`.
+#pragma once
+
+#include "mps/Pass.hpp"
+
+namespace mpsvk::mps {
+
+void checkWindow(const char* className, const MPS::KernelWindow& window);
+/// Not empty, all on the command buffer's device and alive; one image each, if in a batch.
+void checkSources(const std::string& who, const char* role, const MPS::ImageBatch& images,
+                  const MTL::CommandBuffer& commandBuffer, bool isBatch);
+void checkStates(const std::string& who, const char* role, const MPS::StateBatch& states, size_t images,
+                 const MTL::CommandBuffer& commandBuffer);
+void checkBatchLengths(const std::string& who, const char* a, size_t lengthA, const char* b, size_t lengthB);
+void checkSameShapes(const std::string& who, const char* role, const MPS::ImageBatch& images);
+void checkChannelOffset(const std::string& who, const char* property, uint64_t offset);
+void checkChannels(const std::string& who, const char* role, const MPS::Image& image, uint64_t offset,
+                   uint64_t channels);
+void checkNotAliased(const std::string& who, const MPS::ImageBatch& sources, const MPS::ImageBatch& destinations);
+/// Zero or Clamp: all that a kernel other than padding knows.
+void checkEdgeMode(const std::string& who, const char* property, MPS::ImageEdgeMode mode);
+
+/// Channels from `offset` on, at most `most`; 0 when the image has none there.
+uint64_t channelsInUse(const MPS::Image& image, uint64_t offset, uint64_t most);
+/// True when an encode with this clip rectangle writes every channel of every pixel.
+bool covers(const Clip& clip, uint64_t channelOffset, const MPS::Image& destination);
+void recordSizes(ForwardRecord& record, const MPS::Image& source, const MPS::Image& destination);
+/// Adds an operand for each buffer that the states keep per image.
+void appendStateBuffers(std::vector<RunOperand>& operands, const MPS::StateBatch& states, uint64_t images,
+                        bool isBatch);
+
+template <class Batch> Batch part(const Batch& batch, size_t first, size_t count) {
+    if (batch.size() <= first) return batch; // one state for an array of images
+    return Batch(batch.begin() + first, batch.begin() + std::min(batch.size(), first + count));
+}
+
+} // namespace mpsvk::mps

@@ -1,0 +1,54 @@
+// The object behind MPS::State.
+#pragma once
+
+#include "mps/TemporaryHeap.hpp"
+#include "mtl/Buffer.hpp"
+#include "mtl/CommandBuffer.hpp"
+
+#include <mpsvk/MPS/State.hpp>
+#include <mpsvk/MTL/Texture.hpp>
+
+namespace mpsvk::MPS {
+
+struct State::Impl : detail::ObjectImpl {
+    explicit Impl(MTL::Device device) : device(std::move(device)) {}
+    ~Impl() override;
+
+    /// A buffer or a texture, made at first use. Temporary buffers come from the command buffer's
+    /// heap.
+    struct Resource {
+        uint64_t bufferBytes = 0;
+        std::optional<MTL::TextureDescriptor> texture;
+        MTL::Resource object;
+        vk::BufferSlice slice;
+        mps::TemporaryHeap::Range range;
+    };
+
+    /// Buffer `index` as kernels bind it, allocated now if need be.
+    const vk::BufferSlice& buffer(size_t index);
+    MTL::Buffer bufferObject(size_t index);
+    size_t addBuffer(uint64_t bytes);
+    size_t addBuffer(const MTL::Buffer& buffer);
+    /// Ties the state to a command buffer: its buffers come from there and its read count is 1.
+    void makeTemporary(const MTL::CommandBuffer& commandBuffer);
+    void checkUsable(const std::string& who, const char* role, const MTL::CommandBuffer& commandBuffer) const;
+    void wasRead();
+    void setReadCount(uint64_t count);
+    virtual ImageDescriptor adjust(const ImageBatch&, const StateBatch&, Kernel&,
+                                   const ImageDescriptor& suggested) const {
+        return suggested;
+    }
+
+    const MTL::Device device;
+    std::string label;
+    std::vector<Resource> resources;
+    bool temporary = false, wrapped = false;
+    uint64_t readCount = 0;
+    const void* owner = nullptr;
+    std::shared_ptr<mps::TemporaryHeap> heap;
+};
+
+/// Lowers the read counts after an encode, once per object.
+void markRead(const StateBatch& states);
+
+} // namespace mpsvk::MPS

@@ -1,0 +1,28 @@
+// The object behind MTL::Device.
+#pragma once
+
+#include "vk/Device.hpp"
+
+#include <mpsvk/MTL/Device.hpp>
+
+#include <memory>
+
+namespace mpsvk::MTL {
+
+struct Device::Impl : detail::ObjectImpl, std::enable_shared_from_this<Device::Impl> {
+    explicit Impl(std::shared_ptr<vk::Device> device, uint64_t id) : vk(std::move(device)), id(id) {}
+    Device handle() { return Device(shared_from_this()); }
+
+    std::shared_ptr<vk::Device> vk;
+    uint64_t id;
+    /// Heaps of temporary objects between two command buffers; the MPS layer's own.
+    std::shared_ptr<detail::ObjectImpl> heapCache;
+};
+
+/// A sentence's subject: "[Type "label"] ".
+std::string subject(std::string_view type, std::string_view label);
+
+/// Throws InvalidArgument "<who> was given <what> of the device "A" but belongs to "B"."
+void checkSameDevice(const Device& given, const Device& own, const std::string& who, const char* what);
+
+} // namespace mpsvk::MTL

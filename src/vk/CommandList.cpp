@@ -1,0 +1,198 @@
+#include "vk/CommandList.hpp"
+
+#include <algorithm>
+
+namespace mpsvk::vk {
+
+Binding Binding::buffer(uint32_t number, const BufferSlice& slice) {
+    Binding made;
+    made.number = number;
+    made.resource = slice.buffer;
+    made.offset = slice.begin();
+    made.size = slice.size;
+    made.handle = slice.buffer->handle();
+    return made;
+}
+
+Binding Binding::image(uint32_t number, const std::shared_ptr<Texture>& texture) {
+    Binding made;
+    made.number = number;
+    made.resource = texture;
+    made.texture = texture.get();
+    return made;
+}
+
+uint32_t CommandList::addBytes(std::span<const std::byte> bytes) {
+    const uint32_t at = uint32_t(bytes_.size());
+    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    return at;
+}
+
+void CommandList::addBindings(Command& command, std::span<const Binding> bindings) {
+    command.firstBinding = uint32_t(bindings_.size());
+    command.bindingCount = uint32_t(bindings.size());
+    bindings_.insert(bindings_.end(), bindings.begin(), bindings.end());
+}
+
+void CommandList::noteWrite(const std::shared_ptr<Resource>& resource) {
+    // Neighbouring commands write the same things: looking a little way back catches most repeats.
+    const size_t window = std::min<size_t>(written_.size(), 8);
+    for (size_t i = written_.size() - window; i < written_.size(); ++i)
+        if (written_[i] == resource) return;
+    resource->pendingWrites_.fetch_add(1, std::memory_order_relaxed);
+    written_.push_back(resource);
+}
+
+void CommandList::noteWrites(const Command& command) {
+    forEachAccess(*this, command, [this](const Binding& binding, bool, bool writes) {
+        if (writes) noteWrite(binding.resource);
+    });
+}
+
+void CommandList::dispatch(std::shared_ptr<Pipeline> pipeline, std::span<const Binding> bindings,
+                           std::span<const std::byte> parameters, std::array<uint32_t, 3> groups,
+                           Refresh refresh, std::span<const std::byte> pushConstants) {
+    Command made{Kind::Dispatch, std::move(pipeline)};
+    addBindings(made, bindings);
+    made.parameters = addBytes(parameters);
+    made.parameterBytes = uint32_t(parameters.size());
+    made.push = addBytes(pushConstants);
+    made.pushBytes = uint32_t(pushConstants.size());
+    made.groups = groups;
+    if (refresh) {
+        refreshes_.push_back(std::move(refresh));
+        made.extra = uint32_t(refreshes_.size());
+        refreshes_.back()(bytes_.data() + made.parameters);
+    }
+    noteWrites(made);
+    commands_.push_back(std::move(made));
+    ++dispatches_;
+}
+
+void CommandList::dispatchIndirect(std::shared_ptr<Pipeline> pipeline,
+                                   std::span<const Binding> bindings,
+                                   std::span<const std::byte> parameters,
+                                   const BufferSlice& arguments,
+                                   std::span<const std::byte> pushConstants) {
+    Command made{Kind::DispatchIndirect, std::move(pipeline)};
+    addBindings(made, bindings);
+    bindings_.push_back(Binding::buffer(UINT32_MAX, arguments));
+    ++made.bindingCount;
+    made.parameters = addBytes(parameters);
+    made.parameterBytes = uint32_t(parameters.size());
+    made.push = addBytes(pushConstants);
+    made.pushBytes = uint32_t(pushConstants.size());
+    noteWrites(made);
+    commands_.push_back(std::move(made));
+    ++dispatches_;
+}
+
+void CommandList::copy(const BufferSlice& source, const BufferSlice& destination) {
+    if (source.size == 0) return;
+    Command made{Kind::Copy, nullptr};
+    const Binding both[] = {Binding::buffer(0, source), Binding::buffer(1, destination)};
+    addBindings(made, both);
+    noteWrites(made);
+    commands_.push_back(std::move(made));
+}
+
+void CommandList::fill(const BufferSlice& destination, uint32_t word) {
+    if (destination.size == 0) return;
+    Command made{Kind::Fill, nullptr};
+    const Binding one[] = {Binding::buffer(0, destination)};
+    addBindings(made, one);
+    made.groups[0] = word;
+    noteWrites(made);
+    commands_.push_back(std::move(made));
+}
+
+void CommandList::copy(const BufferSlice& source, const std::shared_ptr<Texture>& destination,
+                       const VkBufferImageCopy& region) {
+    Command made{Kind::CopyToTexture, nullptr};
+    const Binding both[] = {Binding::buffer(0, source), Binding::image(1, destination)};
+    addBindings(made, both);
+    textureRegions_.push_back(region);
+    made.extra = uint32_t(textureRegions_.size());
+    noteWrites(made);
+    commands_.push_back(std::move(made));
+}
+
+void CommandList::copy(const std::shared_ptr<Texture>& source, const BufferSlice& destination,
+                       const VkBufferImageCopy& region) {
+    Command made{Kind::CopyFromTexture, nullptr};
+    const Binding both[] = {Binding::image(0, source), Binding::buffer(1, destination)};
+    addBindings(made, both);
+    textureRegions_.push_back(region);
+    made.extra = uint32_t(textureRegions_.size());
+    noteWrites(made);
+    commands_.push_back(std::move(made));
+}
+
+void CommandList::label(LabelKind kind, std::string_view name) {
+    Command made{Kind::Label, nullptr};
+    made.push = addBytes(std::as_bytes(std::span(name)));
+    made.pushBytes = uint32_t(name.size());
+    made.groups[0] = uint32_t(kind);
+    commands_.push_back(std::move(made));
+}
+
+void CommandList::append(const CommandList& other, std::span<const std::shared_ptr<Resource>> from,
+                         std::span<const std::shared_ptr<Resource>> to) {
+    const uint32_t firstBinding = uint32_t(bindings_.size());
+    const uint32_t firstByte = uint32_t(bytes_.size());
+    const uint32_t firstRegion = uint32_t(textureRegions_.size());
+    bindings_.insert(bindings_.end(), other.bindings_.begin(), other.bindings_.end());
+    bytes_.insert(bytes_.end(), other.bytes_.begin(), other.bytes_.end());
+    textureRegions_.insert(textureRegions_.end(), other.textureRegions_.begin(),
+                           other.textureRegions_.end());
+    const auto replacement = [&](const std::shared_ptr<Resource>& was) -> std::shared_ptr<Resource> {
+        const auto found = std::ranges::find(from, was);
+        return found == from.end() ? nullptr : to[size_t(found - from.begin())];
+    };
+    for (size_t i = firstBinding; !from.empty() && i < bindings_.size(); ++i) {
+        Binding& binding = bindings_[i];
+        auto now = binding.resource ? replacement(binding.resource) : nullptr;
+        if (!now) continue;
+        if (binding.texture) {
+            binding.texture = static_cast<Texture*>(now.get());
+        } else {
+            auto& before = static_cast<Buffer&>(*binding.resource);
+            auto& after = static_cast<Buffer&>(*now);
+            binding.offset = binding.offset - before.offset() + after.offset();
+            binding.handle = after.handle();
+        }
+        binding.resource = std::move(now);
+    }
+    for (const Command& command : other.commands_) {
+        Command copy = command;
+        copy.firstBinding += firstBinding;
+        copy.parameters += firstByte;
+        copy.push += firstByte;
+        if (copy.kind == Kind::Dispatch && copy.extra)
+            other.refreshes_[copy.extra - 1](bytes_.data() + copy.parameters), copy.extra = 0;
+        else if (copy.extra)
+            copy.extra += firstRegion;
+        commands_.push_back(std::move(copy));
+    }
+    for (const auto& resource : other.written_) {
+        auto now = from.empty() ? nullptr : replacement(resource);
+        noteWrite(now ? now : resource);
+    }
+    retained_.insert(retained_.end(), other.retained_.begin(), other.retained_.end());
+    dispatches_ += other.dispatches_;
+}
+
+void CommandList::clear() {
+    for (const auto& resource : written_)
+        resource->pendingWrites_.fetch_sub(1, std::memory_order_release);
+    written_.clear();
+    commands_.clear();
+    bindings_.clear();
+    bytes_.clear();
+    textureRegions_.clear();
+    refreshes_.clear();
+    retained_.clear();
+    dispatches_ = 0;
+}
+
+} // namespace mpsvk::vk

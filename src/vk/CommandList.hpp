@@ -1,0 +1,142 @@
+// What a command buffer will do, kept as plain data until it is submitted.
+//
+// Everything is recorded here first: a list can be replayed with other buffers in some places (a
+// compiled graph is such a list), pipelines compile while the rest is recorded, and barriers are
+// placed in one spot, where the list is turned into Vulkan commands (vk/Submission).
+#pragma once
+
+#include "vk/Memory.hpp"
+#include "vk/Pipeline.hpp"
+#include "vk/Texture.hpp"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace mpsvk::vk {
+
+/// What a dispatch gives to one binding of its shader; whether it is read or written is known from
+/// the shader.
+struct Binding {
+    uint32_t number = 0;
+    std::shared_ptr<Resource> resource; ///< empty: an operand that this dispatch does not use
+    VkDeviceSize offset = 0, size = 0;  ///< of a buffer: within its VkBuffer
+    Texture* texture = nullptr;
+    VkBuffer handle = VK_NULL_HANDLE;
+
+    static Binding buffer(uint32_t number, const BufferSlice& slice);
+    static Binding image(uint32_t number, const std::shared_ptr<Texture>& texture);
+};
+
+/// Rewrites the parameters of a replayed dispatch (a dropout's ordinal).
+using Refresh = std::function<void(std::byte* parameters)>;
+
+class CommandList {
+public:
+    CommandList() = default;
+    ~CommandList() { clear(); }
+    CommandList(const CommandList&) = delete;
+    CommandList& operator=(const CommandList&) = delete;
+
+    /// `parameters` go to the uniform block at binding 0, `pushConstants` where the shader has some.
+    void dispatch(std::shared_ptr<Pipeline> pipeline, std::span<const Binding> bindings,
+                  std::span<const std::byte> parameters, std::array<uint32_t, 3> groups,
+                  Refresh refresh = {}, std::span<const std::byte> pushConstants = {});
+    /// The group counts are three uint32 in `arguments`.
+    void dispatchIndirect(std::shared_ptr<Pipeline> pipeline, std::span<const Binding> bindings,
+                          std::span<const std::byte> parameters, const BufferSlice& arguments,
+                          std::span<const std::byte> pushConstants = {});
+    void copy(const BufferSlice& source, const BufferSlice& destination);
+    /// `word` repeated; offset and size must be multiples of 4.
+    void fill(const BufferSlice& destination, uint32_t word);
+    void copy(const BufferSlice& source, const std::shared_ptr<Texture>& destination,
+              const VkBufferImageCopy& region);
+    void copy(const std::shared_ptr<Texture>& source, const BufferSlice& destination,
+              const VkBufferImageCopy& region);
+
+    /// Debug groups and signposts, for tools that look on.
+    enum class LabelKind : uint32_t { Push, Pop, Insert };
+    void label(LabelKind kind, std::string_view name = {});
+
+    /// Appends a copy of `other`'s commands. Wherever it binds `from[i]`, this list binds `to[i]`.
+    void append(const CommandList& other, std::span<const std::shared_ptr<Resource>> from = {},
+                std::span<const std::shared_ptr<Resource>> to = {});
+
+    /// A dispatch that binds one range over several objects writes `resource` too.
+    void alsoWrites(const std::shared_ptr<Resource>& resource) { noteWrite(resource); }
+    /// Keeps `object` alive until the commands are done.
+    void retain(std::shared_ptr<void> object) { retained_.push_back(std::move(object)); }
+
+    bool empty() const { return commands_.empty(); }
+    size_t dispatchCount() const { return dispatches_; }
+    /// Forgets everything, keeping the memory, and ends the pending writes.
+    void clear();
+
+    enum class Kind : uint8_t { Dispatch, DispatchIndirect, Copy, Fill, CopyToTexture, CopyFromTexture, Label };
+    struct Command {
+        Kind kind;
+        std::shared_ptr<Pipeline> pipeline;
+        uint32_t firstBinding = 0, bindingCount = 0;
+        uint32_t parameters = 0, parameterBytes = 0; ///< in bytes_
+        uint32_t push = 0, pushBytes = 0;            ///< in bytes_
+        std::array<uint32_t, 3> groups{};            ///< [0] of a fill: the word, of a label: the kind
+        uint32_t extra = 0; ///< index into textureRegions_ or refreshes_ (1-based, 0: none)
+    };
+    std::span<const Command> commands() const { return commands_; }
+    std::span<const Binding> bindings(const Command& c) const {
+        return std::span(bindings_).subspan(c.firstBinding, c.bindingCount);
+    }
+    std::span<const std::byte> bytes(uint32_t offset, uint32_t size) const {
+        return std::span(bytes_).subspan(offset, size);
+    }
+    const VkBufferImageCopy& textureRegion(const Command& c) const { return textureRegions_[c.extra - 1]; }
+
+private:
+    uint32_t addBytes(std::span<const std::byte> bytes);
+    void addBindings(Command& command, std::span<const Binding> bindings);
+    void noteWrites(const Command& command);
+    void noteWrite(const std::shared_ptr<Resource>& resource);
+
+    std::vector<Command> commands_;
+    std::vector<Binding> bindings_;
+    std::vector<std::byte> bytes_;
+    std::vector<VkBufferImageCopy> textureRegions_;
+    std::vector<Refresh> refreshes_;
+    std::vector<std::shared_ptr<Resource>> written_;
+    std::vector<std::shared_ptr<void>> retained_;
+    size_t dispatches_ = 0;
+};
+
+/// Calls `visit(binding, reads, writes)` for every resource that a command touches.
+template <class Visit>
+void forEachAccess(const CommandList& list, const CommandList::Command& command, Visit&& visit) {
+    using Kind = CommandList::Kind;
+    auto bindings = list.bindings(command);
+    switch (command.kind) {
+    case Kind::DispatchIndirect:
+        visit(bindings.back(), true, false); // the group counts
+        bindings = bindings.first(bindings.size() - 1);
+        [[fallthrough]];
+    case Kind::Dispatch:
+        for (const Binding& binding : bindings) {
+            if (!binding.resource) continue;
+            const auto& reflected = command.pipeline->reflection().bindings;
+            const auto found =
+                std::ranges::lower_bound(reflected, binding.number, {}, &ReflectedBinding::binding);
+            if (found != reflected.end() && found->binding == binding.number)
+                visit(binding, found->reads, found->writes);
+        }
+        break;
+    case Kind::Fill: visit(bindings[0], false, true); break;
+    case Kind::Label: break;
+    default:
+        visit(bindings[0], true, false);
+        visit(bindings[1], false, true);
+    }
+}
+
+} // namespace mpsvk::vk

@@ -1,0 +1,256 @@
+#include "vk/Device.hpp"
+
+#include "vk/Instance.hpp"
+#include "vk/Pipeline.hpp"
+#include "vk/Texture.hpp"
+
+#include <mpsvk/Error.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+namespace mpsvk::vk {
+
+namespace {
+
+std::set<std::string> deviceExtensions(VkPhysicalDevice device) {
+    uint32_t count = 0;
+    vkEnumerateDeviceExtensionProperties(device, nullptr, &count, nullptr);
+    std::vector<VkExtensionProperties> all(count);
+    vkEnumerateDeviceExtensionProperties(device, nullptr, &count, all.data());
+    std::set<std::string> names;
+    for (const auto& extension : all) names.insert(extension.extensionName);
+    return names;
+}
+
+uint32_t computeFamily(VkPhysicalDevice device) {
+    uint32_t count = 0;
+    vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nullptr);
+    std::vector<VkQueueFamilyProperties> families(count);
+    vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families.data());
+    for (uint32_t i = 0; i < count; ++i)
+        if (families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) return i;
+    throw DeviceError("The device has no compute queue.");
+}
+
+} // namespace
+
+std::shared_ptr<Device> Device::create(VkPhysicalDevice physicalDevice) {
+    auto device = std::shared_ptr<Device>(new Device);
+    device->instance_ = vk::instance();
+    device->physicalDevice_ = physicalDevice;
+    device->open(false);
+    return device;
+}
+
+std::shared_ptr<Device> Device::adopt(VkInstance instance, VkPhysicalDevice physicalDevice,
+                                      VkDevice handle, uint32_t queueFamily, VkQueue queue,
+                                      const Features& enabled) {
+    loadFunctions(instance);
+    auto device = std::shared_ptr<Device>(new Device);
+    device->instance_ = instance;
+    device->physicalDevice_ = physicalDevice;
+    device->device_ = handle;
+    device->queueFamily_ = queueFamily;
+    device->queue_ = queue;
+    device->features_ = enabled;
+    device->open(true);
+    return device;
+}
+
+void Device::open(bool adopted) {
+    adopted_ = adopted;
+    vkGetPhysicalDeviceProperties(physicalDevice_, &properties_);
+    VkPhysicalDeviceFeatures available;
+    vkGetPhysicalDeviceFeatures(physicalDevice_, &available);
+    if (!adopted) {
+        queueFamily_ = computeFamily(physicalDevice_);
+        const auto extensions = deviceExtensions(physicalDevice_);
+        std::vector<const char*> enabled;
+        const auto enable = [&](const char* name) {
+            if (!extensions.count(name)) return false;
+            enabled.push_back(name);
+            return true;
+        };
+        enable("VK_KHR_portability_subset"); // must be enabled where it exists
+        if (!isDisabled("push_descriptor"))
+            features_.pushDescriptor = enable(VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME);
+        VkPhysicalDeviceFeatures wanted{};
+        wanted.shaderStorageImageWriteWithoutFormat = available.shaderStorageImageWriteWithoutFormat;
+        wanted.shaderStorageImageExtendedFormats = available.shaderStorageImageExtendedFormats;
+        features_.textureStorage =
+            available.shaderStorageImageWriteWithoutFormat && !isDisabled("texture");
+        features_.debugLabels = hasDebugLabels();
+        const float priority = 1;
+        VkDeviceQueueCreateInfo queueInfo{VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
+        queueInfo.queueFamilyIndex = queueFamily_;
+        queueInfo.queueCount = 1;
+        queueInfo.pQueuePriorities = &priority;
+        VkDeviceCreateInfo info{VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO};
+        info.queueCreateInfoCount = 1;
+        info.pQueueCreateInfos = &queueInfo;
+        info.enabledExtensionCount = uint32_t(enabled.size());
+        info.ppEnabledExtensionNames = enabled.data();
+        info.pEnabledFeatures = &wanted;
+        check(vkCreateDevice(physicalDevice_, &info, nullptr, &device_), "vkCreateDevice");
+        vkGetDeviceQueue(device_, queueFamily_, 0, &queue_);
+    }
+    VkPhysicalDevicePushDescriptorPropertiesKHR push{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PUSH_DESCRIPTOR_PROPERTIES_KHR};
+    VkPhysicalDeviceSubgroupProperties subgroup{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
+    if (features_.pushDescriptor) subgroup.pNext = &push;
+    VkPhysicalDeviceProperties2 more{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &subgroup, {}};
+    vkGetPhysicalDeviceProperties2(physicalDevice_, &more);
+    limits_.subgroupSize = subgroup.subgroupSize;
+    limits_.pushDescriptors = push.maxPushDescriptors;
+    const VkPhysicalDeviceLimits& l = properties_.limits;
+    limits_.storageBufferRange = l.maxStorageBufferRange;
+    limits_.storageAlignment = l.minStorageBufferOffsetAlignment;
+    limits_.uniformAlignment = l.minUniformBufferOffsetAlignment;
+    limits_.workGroupCount = std::min(l.maxComputeWorkGroupCount[0], 65535u);
+    limits_.workGroupInvocations = l.maxComputeWorkGroupInvocations;
+    limits_.sharedMemoryBytes = l.maxComputeSharedMemorySize;
+    limits_.imageSize2D = l.maxImageDimension2D;
+    limits_.imageLayers = l.maxImageArrayLayers;
+    if (l.timestampComputeAndGraphics) limits_.nanosecondsPerTick = l.timestampPeriod;
+    unified_ = (properties_.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ||
+                properties_.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU) &&
+               !isDisabled("unified_memory");
+
+    memory_ = std::make_unique<Memory>(*this);
+    pipelines_ = std::make_unique<PipelineLibrary>(*this);
+    VkSamplerCreateInfo samplerInfo{VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO};
+    check(vkCreateSampler(device_, &samplerInfo, nullptr, &sampler_), "vkCreateSampler");
+    VkCommandPoolCreateInfo poolInfo{VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
+    poolInfo.flags = VK_COMMAND_POOL_CREATE_TRANSIENT_BIT;
+    poolInfo.queueFamilyIndex = queueFamily_;
+    check(vkCreateCommandPool(device_, &poolInfo, nullptr, &transferPool_), "vkCreateCommandPool");
+    VkCommandBufferAllocateInfo commandsInfo{VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO};
+    commandsInfo.commandPool = transferPool_;
+    commandsInfo.commandBufferCount = 2;
+    check(vkAllocateCommandBuffers(device_, &commandsInfo, transferCommands_),
+          "vkAllocateCommandBuffers");
+    VkFenceCreateInfo fenceInfo{VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+    check(vkCreateFence(device_, &fenceInfo, nullptr, &transferFence_), "vkCreateFence");
+    placeholderBuffer_ = memory_->allocate(Memory::alignment, MemoryKind::Device);
+}
+
+Device::~Device() {
+    if (!device_) return;
+    vkDeviceWaitIdle(device_);
+    clears_.clear();
+    placeholderTexture_.reset();
+    placeholderBuffer_.reset();
+    if (transferFence_) vkDestroyFence(device_, transferFence_, nullptr);
+    if (transferPool_) vkDestroyCommandPool(device_, transferPool_, nullptr);
+    if (sampler_) vkDestroySampler(device_, sampler_, nullptr);
+    pipelines_.reset();
+    memory_.reset();
+    if (!adopted_) vkDestroyDevice(device_, nullptr);
+}
+
+const std::shared_ptr<Texture>& Device::placeholderTexture() {
+    std::lock_guard lock(placeholderMutex_);
+    if (!placeholderTexture_)
+        placeholderTexture_ = std::make_shared<Texture>(*this, VK_FORMAT_R32G32B32A32_SFLOAT, 1, 1, 1);
+    return placeholderTexture_;
+}
+
+VkResult Device::submit(VkCommandBuffer commands, VkFence fence, const RecordClears& recordClears) {
+    std::lock_guard lock(queueMutex_);
+    std::vector<std::shared_ptr<Buffer>> clears;
+    {
+        std::lock_guard clearLock(clearMutex_);
+        clears.swap(clears_);
+    }
+    VkCommandBuffer both[2] = {};
+    uint32_t count = 0;
+    if (!clears.empty()) both[count++] = recordClears(std::move(clears));
+    both[count++] = commands;
+    VkSubmitInfo info{VK_STRUCTURE_TYPE_SUBMIT_INFO};
+    info.commandBufferCount = count;
+    info.pCommandBuffers = both;
+    return vkQueueSubmit(queue_, 1, &info, fence);
+}
+
+void Device::withQueue(const std::function<void(VkQueue)>& use) {
+    std::lock_guard lock(queueMutex_);
+    use(queue_);
+}
+
+void Device::immediately(const std::function<void(VkCommandBuffer)>& record) {
+    std::lock_guard lock(transferMutex_);
+    check(vkResetCommandPool(device_, transferPool_, 0), "vkResetCommandPool");
+    const VkCommandBuffer commands = transferCommands_[0];
+    VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    begin.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
+    check(vkBeginCommandBuffer(commands, &begin), "vkBeginCommandBuffer");
+    VkMemoryBarrier barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
+    barrier.srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT;
+    barrier.dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT;
+    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT,
+                         VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 1, &barrier, 0, nullptr, 0, nullptr);
+    record(commands);
+    barrier.dstAccessMask = VK_ACCESS_HOST_READ_BIT;
+    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0,
+                         1, &barrier, 0, nullptr, 0, nullptr);
+    check(vkEndCommandBuffer(commands), "vkEndCommandBuffer");
+    std::vector<std::shared_ptr<Buffer>> cleared; // kept until the wait is over
+    const auto recordClears = [&](std::vector<std::shared_ptr<Buffer>> buffers) {
+        check(vkBeginCommandBuffer(transferCommands_[1], &begin), "vkBeginCommandBuffer");
+        fillWithZeros(transferCommands_[1], buffers);
+        check(vkEndCommandBuffer(transferCommands_[1]), "vkEndCommandBuffer");
+        cleared = std::move(buffers);
+        return transferCommands_[1];
+    };
+    check(submit(commands, transferFence_, recordClears), "vkQueueSubmit");
+    check(vkWaitForFences(device_, 1, &transferFence_, VK_TRUE, UINT64_MAX), "vkWaitForFences");
+    check(vkResetFences(device_, 1, &transferFence_), "vkResetFences");
+}
+
+void Device::clearBeforeUse(const std::shared_ptr<Buffer>& buffer) {
+    if (buffer->mapped()) {
+        std::memset(buffer->mapped(), 0, buffer->size());
+        return;
+    }
+    std::lock_guard lock(clearMutex_);
+    clears_.push_back(buffer);
+}
+
+void Device::fillWithZeros(VkCommandBuffer commands,
+                           std::span<const std::shared_ptr<Buffer>> buffers) {
+    for (const auto& buffer : buffers)
+        vkCmdFillBuffer(commands, buffer->handle(), buffer->offset(), (buffer->size() + 3) / 4 * 4, 0);
+}
+
+void Device::upload(const BufferSlice& destination, const void* bytes) {
+    if (destination.size == 0) return;
+    if (std::byte* mapped = destination.mapped()) {
+        std::memcpy(mapped, bytes, destination.size);
+        return;
+    }
+    const auto staging = memory_->allocate(destination.size, MemoryKind::Shared);
+    std::memcpy(staging->mapped(), bytes, destination.size);
+    immediately([&](VkCommandBuffer commands) {
+        const VkBufferCopy region{staging->offset(), destination.begin(), destination.size};
+        vkCmdCopyBuffer(commands, staging->handle(), destination.buffer->handle(), 1, &region);
+    });
+}
+
+void Device::download(const BufferSlice& source, void* bytes) {
+    if (source.size == 0) return;
+    if (const std::byte* mapped = source.mapped()) {
+        std::memcpy(bytes, mapped, source.size);
+        return;
+    }
+    const auto staging = memory_->allocate(source.size, MemoryKind::Shared);
+    immediately([&](VkCommandBuffer commands) {
+        const VkBufferCopy region{source.begin(), staging->offset(), source.size};
+        vkCmdCopyBuffer(commands, source.buffer->handle(), staging->handle(), 1, &region);
+    });
+    std::memcpy(bytes, staging->mapped(), source.size);
+}
+
+} // namespace mpsvk::vk

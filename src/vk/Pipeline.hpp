@@ -1,0 +1,87 @@
+// Compute pipelines: compiled at first use on worker threads, kept for the device's life, and
+// remembered on disk for the same device and driver.
+#pragma once
+
+#include "vk/Reflection.hpp"
+#include "vk/Vulkan.hpp"
+
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace mpsvk::vk {
+
+class Device;
+
+class Pipeline {
+public:
+    Pipeline(Device& device, std::string name, std::span<const uint32_t> code,
+             std::vector<Constant> constants);
+    ~Pipeline();
+    Pipeline(const Pipeline&) = delete;
+
+    const std::string& name() const { return name_; }
+    const Reflection& reflection() const { return reflection_; }
+    const std::array<uint32_t, 3>& localSize() const { return reflection_.localSize; }
+    VkPipelineLayout layout() const { return layout_; }
+    VkDescriptorSetLayout setLayout() const { return setLayout_; }
+    /// Waits for the compilation, if it still runs; throws DeviceError if it failed.
+    VkPipeline handle() const { return compiled_.get(); }
+
+private:
+    friend class PipelineLibrary;
+    void checkLimits() const;
+    VkPipeline compile(VkPipelineCache cache, std::span<const uint32_t> code) const;
+
+    Device& device_;
+    std::string name_;
+    std::vector<Constant> constants_;
+    Reflection reflection_;
+    VkDescriptorSetLayout setLayout_ = VK_NULL_HANDLE;
+    VkPipelineLayout layout_ = VK_NULL_HANDLE;
+    std::shared_future<VkPipeline> compiled_;
+};
+
+class PipelineLibrary {
+public:
+    explicit PipelineLibrary(Device& device);
+    ~PipelineLibrary(); ///< writes the disk cache
+
+    /// A kernel of glsl/, by its file's stem; `textures` picks the form whose image operands may
+    /// be textures. Returns at once: the compilation runs in the background.
+    std::shared_ptr<Pipeline> find(std::string_view shader, bool textures,
+                                   std::span<const Constant> constants);
+    /// A pipeline of the user's own SPIR-V, not shared.
+    std::shared_ptr<Pipeline> make(std::string name, std::vector<uint32_t> code,
+                                   std::vector<Constant> constants);
+
+private:
+    struct Key {
+        std::string shader;
+        bool textures;
+        std::vector<Constant> constants;
+        friend auto operator<=>(const Key&, const Key&) = default;
+    };
+    void work();
+    void compileLater(const std::shared_ptr<Pipeline>& pipeline, std::span<const uint32_t> code);
+
+    Device& device_;
+    std::string cachePath_;
+    VkPipelineCache cache_ = VK_NULL_HANDLE;
+    std::mutex mutex_;
+    std::map<Key, std::shared_ptr<Pipeline>> pipelines_;
+    std::condition_variable wake_;
+    std::deque<std::packaged_task<VkPipeline()>> jobs_;
+    std::vector<std::thread> workers_;
+    size_t compiledSinceSave_ = 0;
+    bool stopping_ = false;
+};
+
+} // namespace mpsvk::vk

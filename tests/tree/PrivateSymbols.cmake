@@ -1,0 +1,16 @@
+# The library defines no symbol under the name of a Vulkan, volk or VulkanMemoryAllocator function.
+execute_process(COMMAND "${NM}" -g --defined-only "${LIBRARY}" OUTPUT_VARIABLE symbols
+                RESULT_VARIABLE failure ERROR_QUIET)
+if(failure)
+    message(FATAL_ERROR "${NM} cannot read ${LIBRARY}.")
+endif()
+string(REGEX MATCHALL " [A-Z] (vk|vma|volk)[A-Z][A-Za-z0-9]*" foreign "${symbols}")
+string(REGEX MATCHALL " [A-Z] mpsvk_(vk|vma|volk)[A-Z][A-Za-z0-9]*" ours "${symbols}")
+if(foreign)
+    list(LENGTH foreign count)
+    list(GET foreign 0 first)
+    message(FATAL_ERROR "${count} symbols of dependencies, the first one is ${first}.")
+endif()
+if(NOT ours)
+    message(FATAL_ERROR "No renamed symbol of a dependency is in ${LIBRARY}: nothing was tested.")
+endif()
