@@ -1,5 +1,5 @@
 # cmake --install, and what find_package(mpsvk) finds. Users of the static library need no header
-# and no package of a dependency, only threads and the dynamic loader's functions.
+# of a dependency, and no package of one but glslang's, if the library was built with it.
 include(CMakePackageConfigHelpers)
 set(packageDirectory "${CMAKE_INSTALL_LIBDIR}/cmake/mpsvk")
 
@@ -10,17 +10,18 @@ install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/" DESTINATION "${CMAKE_INSTALL_
 install(EXPORT mpsvk NAMESPACE mpsvk:: FILE mpsvkTargets.cmake DESTINATION "${packageDirectory}"
         COMPONENT library)
 
+set(dependencies Threads)
+if(MPSVK_GLSL AND glslang_FOUND AND NOT BUILD_SHARED_LIBS)
+    list(APPEND dependencies glslang)
+endif()
+list(TRANSFORM dependencies REPLACE "(.+)" "find_dependency(\\1)\n")
+string(JOIN "" dependencies ${dependencies})
 set(config "${CMAKE_CURRENT_BINARY_DIR}/mpsvkConfig.cmake")
-file(WRITE "${config}" [[
+file(CONFIGURE OUTPUT "${config}" @ONLY CONTENT [[
 include(CMakeFindDependencyMacro)
-find_dependency(Threads)
+@dependencies@
 include("${CMAKE_CURRENT_LIST_DIR}/mpsvkTargets.cmake")
 ]])
-if(MPSVK_GLSL AND glslang_FOUND AND NOT BUILD_SHARED_LIBS) # a static library brings none of it
-    file(READ "${config}" text)
-    string(REPLACE "(Threads)\n" "(Threads)\nfind_dependency(glslang)\n" text "${text}")
-    file(WRITE "${config}" "${text}")
-endif()
 write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/mpsvkConfigVersion.cmake"
                                  COMPATIBILITY SameMinorVersion)
 install(FILES "${config}" "${CMAKE_CURRENT_BINARY_DIR}/mpsvkConfigVersion.cmake"

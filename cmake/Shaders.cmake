@@ -3,12 +3,11 @@
 function(mpsvk_embed_shaders target directory)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS LIST_DIRECTORIES false "${directory}/*.comp")
     set(outputDirectory "${CMAKE_CURRENT_BINARY_DIR}/shaders")
-    set(script "${PROJECT_SOURCE_DIR}/cmake/CompileShader.cmake")
 
     set(names "")
     foreach(source IN LISTS sources)
         mpsvk_compiler_lacks("${source}" lacking)
-        get_filename_component(name "${source}" NAME_WE)
+        cmake_path(GET source STEM name)
         if(lacking)
             message(STATUS "Shader ${name} is left out: ${MPSVK_GLSL_COMPILER} lacks ${lacking}")
             continue()
@@ -19,16 +18,7 @@ function(mpsvk_embed_shaders target directory)
         list(APPEND names "${name}")
         set(output "${outputDirectory}/${name}.inc")
         list(APPEND outputs "${output}")
-        add_custom_command(
-            OUTPUT "${output}"
-            COMMAND
-                "${CMAKE_COMMAND}" "-DSOURCE=${source}" "-DOUTPUT=${output}"
-                "-DINCLUDE_DIRECTORY=${directory}" "-DCOMPILE=${MPSVK_GLSL_COMMAND}"
-                "-DVALIDATOR=${MPSVK_SPIRV_VAL}" "-DOPTIMIZER=${MPSVK_SPIRV_OPT}" -P "${script}"
-            DEPENDS "${source}" "${script}" "${MPSVK_GLSL_COMPILER}"
-            DEPFILE "${output}.d"
-            COMMENT "Compiling shader ${name}"
-            VERBATIM)
+        mpsvk_compile_shader("${source}" "${output}" "${directory}")
     endforeach()
 
     list(SORT names)
@@ -60,6 +50,22 @@ std::span<const Shader> shaders() {
     target_sources(${target} PRIVATE "${outputDirectory}/Shaders.cpp")
     set_source_files_properties("${outputDirectory}/Shaders.cpp" PROPERTIES OBJECT_DEPENDS
                                                                             "${outputs}")
+endfunction()
+
+# OUTPUT: SOURCE's two forms as the C++ arrays <stem>_code and <stem>_texturesCode.
+function(mpsvk_compile_shader source output includeDirectory)
+    set(script "${PROJECT_SOURCE_DIR}/cmake/CompileShader.cmake")
+    cmake_path(GET source STEM name)
+    add_custom_command(
+        OUTPUT "${output}"
+        COMMAND
+            "${CMAKE_COMMAND}" "-DSOURCE=${source}" "-DOUTPUT=${output}"
+            "-DINCLUDE_DIRECTORY=${includeDirectory}" "-DCOMPILE=${MPSVK_GLSL_COMMAND}"
+            "-DVALIDATOR=${MPSVK_SPIRV_VAL}" "-DOPTIMIZER=${MPSVK_SPIRV_OPT}" -P "${script}"
+        DEPENDS "${source}" "${script}" "${MPSVK_GLSL_COMPILER}"
+        DEPFILE "${output}.d"
+        COMMENT "Compiling shader ${name}"
+        VERBATIM)
 endfunction()
 
 # Sets RESULT to the first extension that SOURCE requires and the compiler does not know. Only

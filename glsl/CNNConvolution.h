@@ -49,9 +49,10 @@ struct CNNConvolutionParameters {
     float neuronC;
 };
 
-// Weights and bias gradient. The gradient of a tile of output channels has one column for each texel
-// of weights, (q * kernelWidth + r) * tileSlices + slice, and a last one for the biases. Partial sums
-// are texels of input channels at ((split * tiles + tile) * tileChannels + channel) * columns + column.
+// Weights and bias gradient. The gradient of a tile of output channels has one column for each
+// texel of weights, (q * kernelWidth + r) * tileSlices + slice, and a last one for the biases.
+// Partial sums are texels of input channels at
+//     ((split * tiles + tile) * tileChannels + channel) * columns + column.
 struct CNNConvolutionWeightsParameters {
     ImageView gradient;
     ImageView source;
@@ -109,6 +110,19 @@ MPSVK_FUNCTION uint tileEndSlice(
     uint end = tile * tileChannels + tileChannels;
     uint last = (end < results ? end : results) - 1u;
     return ((last / resultPerGroup + 1u) * reducedPerGroup + 3u) / 4u;
+}
+
+// First and last window of one axis whose tap reads a position that the edge mode maps to `pixel`:
+// one window or none without clamped edges. `size` is the extent of the forward source.
+MPSVK_FUNCTION int firstWindowOfTap(int pixel, int clampEdges, int origin, int stride, int begin) {
+    int low = lowPosition(pixel, origin, clampEdges);
+    return greater(0, ceilDivide(low - begin, stride));
+}
+
+MPSVK_FUNCTION int lastWindowOfTap(int pixel, int size, int clampEdges, int reach, int stride,
+                                   int begin, int windows) {
+    int high = highPosition(pixel, size, reach, clampEdges);
+    return lesser(windows - 1, floorDivide(high - begin, stride));
 }
 
 MPSVK_SHARED_END

@@ -48,8 +48,8 @@ void pixelStore(Pixel pixel, uint slice, vec4 value) {
     uint x = uint(pixel.x) * scale + block % scale;
     uint y = uint(pixel.y) * scale + block / scale;
     if (x < parameters.clipWidth && y < parameters.clipHeight) {
-        destination_store(parameters.destination, int(parameters.clipX + x), int(parameters.clipY + y),
-                          slice % blockSlices, pixel.image, value);
+        destination_store(parameters.destination, int(parameters.clipX + x),
+                          int(parameters.clipY + y), slice % blockSlices, pixel.image, value);
     }
 }
 

@@ -1,4 +1,4 @@
-// dx[t] = sum over taps and output channels of W * E[i] with i * stride + origin + dilation * tap = t.
+// dx[t] = sum over taps and output channels of W * E[i], i * stride + origin + dilation * tap = t.
 // Pixels of dx whose coordinates agree modulo the stride need the same taps, so each such phase is
 // a product of its own without wasted taps. The adjoint of clamped edges adds to the first and the
 // last pixel what was read beyond them; there phases do not help, all pixels run as one.
@@ -71,32 +71,32 @@ TapRange tapsY() {
                        int(parameters.kernelHeight), phaseY());
 }
 
-// First and last window whose tap reads a position that the edge mode maps to `pixel`.
-ivec2 windowsOfTap(int pixel, int size, int windows, int origin, int stride, int dilation, int taps,
-                   int tap) {
-    int reach = windowReach(origin, stride, dilatedExtent(taps, dilation), windows);
-    int low = lowPosition(pixel, origin, 1);
-    int high = highPosition(pixel, size, reach, 1);
-    int begin = origin + dilation * tap;
-    return ivec2(greater(0, ceilDivide(low - begin, stride)),
-                 lesser(windows - 1, floorDivide(high - begin, stride)));
+// First and last window of an axis that read `pixel` with a tap.
+ivec2 windowsOfTap(int pixel, int size, int windows, int origin, int stride, int extent,
+                   int begin) {
+    int reach = windowReach(origin, stride, extent, windows);
+    return ivec2(firstWindowOfTap(pixel, 1, origin, stride, begin),
+                 lastWindowOfTap(pixel, size, 1, reach, stride, begin, windows));
 }
 
 Tap tapAt(Pixel pixel, int r, int q) {
     int width = int(parameters.source.width);
     int height = int(parameters.source.height);
+    // Where the tap of window 0 reads.
+    int beginX = parameters.originX + parameters.dilationX * r;
+    int beginY = parameters.originY + parameters.dilationY * q;
     if (CLAMP_EDGES) {
-        ivec2 x = windowsOfTap(pixel.x, int(parameters.destination.width), width, parameters.originX,
-                               parameters.strideX, parameters.dilationX, int(parameters.kernelWidth), r);
-        ivec2 y = windowsOfTap(pixel.y, int(parameters.destination.height), height, parameters.originY,
-                               parameters.strideY, parameters.dilationY, int(parameters.kernelHeight), q);
+        int extentX = dilatedExtent(int(parameters.kernelWidth), parameters.dilationX);
+        int extentY = dilatedExtent(int(parameters.kernelHeight), parameters.dilationY);
+        ivec2 x = windowsOfTap(pixel.x, int(parameters.destination.width), width,
+                               parameters.originX, parameters.strideX, extentX, beginX);
+        ivec2 y = windowsOfTap(pixel.y, int(parameters.destination.height), height,
+                               parameters.originY, parameters.strideY, extentY, beginY);
         return Tap(x[0], y[0], x[1], y[1], pixel.image, x[0] <= x[1] && y[0] <= y[1]);
     }
     // Exact: the phase has only taps that hit.
-    int x = pixel.x / parameters.strideX +
-            floorDivide(phaseX() - parameters.originX - parameters.dilationX * r, parameters.strideX);
-    int y = pixel.y / parameters.strideY +
-            floorDivide(phaseY() - parameters.originY - parameters.dilationY * q, parameters.strideY);
+    int x = pixel.x / parameters.strideX + floorDivide(phaseX() - beginX, parameters.strideX);
+    int y = pixel.y / parameters.strideY + floorDivide(phaseY() - beginY, parameters.strideY);
     bool valid = x >= 0 && x < width && y >= 0 && y < height;
     return Tap(x, y, x, y, pixel.image, valid);
 }

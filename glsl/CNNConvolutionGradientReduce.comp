@@ -9,7 +9,7 @@ layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionWeightsParameters parameters;
 };
 layout(set = 0, binding = 1, std430) readonly buffer Partials {
-    float partials[];
+    vec4 partials[];
 };
 layout(set = 0, binding = 2, std430) buffer WeightsGradient {
     float weightsGradient[];
@@ -18,33 +18,37 @@ layout(set = 0, binding = 3, std430) buffer BiasGradient {
     float biasGradient[];
 };
 
-float reduced(uint output_, uint column, uint lane) {
-    uint columns = parameters.kernelWidth * parameters.kernelHeight * parameters.tileSlices + 1u;
-    uint channels = parameters.tiles * parameters.tileChannels;
-    uint at = (output_ * columns + column) * 4u + lane;
-    float sum = 0.0;
-    for (uint split = 0u; split < parameters.splits; ++split) {
-        sum += partials[at + split * channels * columns * 4u];
-    }
-    return sum;
-}
-
 void main() {
     uint taps = parameters.kernelWidth * parameters.kernelHeight;
-    uint perOutput = taps * parameters.reducedPerGroup;
+    uint columns = taps * parameters.tileSlices + 1u;
     uint i = gridIndex();
-    if (i < parameters.outputChannels) {
-        float sum = reduced(i, taps * parameters.tileSlices, 0u);
-        biasGradient[i] = parameters.accumulate != 0u ? biasGradient[i] + sum : sum;
-    }
-    if (i >= parameters.outputChannels * perOutput) {
+    if (i >= parameters.outputChannels * columns) {
         return;
     }
-    uint o = i / perOutput;
-    uint tap = (i - o * perOutput) / parameters.reducedPerGroup;
-    uint c = i % parameters.reducedPerGroup + o / parameters.resultPerGroup * parameters.reducedPerGroup;
-    c -= 4u * tileFirstSlice(o / parameters.tileChannels, parameters.tileChannels,
-                             parameters.resultPerGroup, parameters.reducedPerGroup);
-    float sum = reduced(o, tap * parameters.tileSlices + c / 4u, c % 4u);
-    weightsGradient[i] = parameters.accumulate != 0u ? weightsGradient[i] + sum : sum;
+    vec4 sum = vec4(0.0);
+    uint stride = parameters.tiles * parameters.tileChannels * columns;
+    for (uint split = 0u; split < parameters.splits; ++split) {
+        sum += partials[i + split * stride];
+    }
+
+    uint o = i / columns;
+    uint column = i - o * columns;
+    bool accumulate = parameters.accumulate != 0u;
+    if (column == columns - 1u) {
+        biasGradient[o] = accumulate ? biasGradient[o] + sum.x : sum.x;
+        return;
+    }
+    uint tap = column / parameters.tileSlices;
+    uint slice = column - tap * parameters.tileSlices;
+    slice += tileFirstSlice(o / parameters.tileChannels, parameters.tileChannels,
+                            parameters.resultPerGroup, parameters.reducedPerGroup);
+    uint groupStart = o / parameters.resultPerGroup * parameters.reducedPerGroup;
+    uint row = (o * taps + tap) * parameters.reducedPerGroup;
+    for (uint lane = 0u; lane < 4u; ++lane) {
+        uint c = slice * 4u + lane - groupStart; // huge for channels before the group
+        if (c < parameters.reducedPerGroup) {
+            uint at = row + c;
+            weightsGradient[at] = accumulate ? weightsGradient[at] + sum[lane] : sum[lane];
+        }
+    }
 }

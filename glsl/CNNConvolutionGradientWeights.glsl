@@ -3,7 +3,8 @@
 // The grid is (blocks of columns, 1, tiles * splits). The bodies are those of gemm.glsl:
 //   direct: an invocation computes one column for all channels of a tile of TILE_TEXELS texels;
 //   direct with MPSVK_SUBGROUP: the same, eight neighbours share the work of loading E;
-//   TILED: through shared memory, TILE_COLUMNS columns per workgroup.
+//   TILED: through shared memory, an invocation computes two columns of eight channels. TILE_TEXELS
+//     is even and divides the workgroup size; a block has 4 * size / TILE_TEXELS columns.
 #include "CNNConvolution.h"
 #include "image.glsl"
 
@@ -80,7 +81,8 @@ Column columnAt(uint index) {
     uint q = tap / parameters.kernelWidth;
     uint r = tap - q * parameters.kernelWidth;
     // The last tile of grouped channels may need fewer texels than the others.
-    uint slice = min(first + index - tap * parameters.tileSlices, (parameters.source.channels - 1u) / 4u);
+    uint slice = min(first + index - tap * parameters.tileSlices,
+                     (parameters.source.channels - 1u) / 4u);
     return Column(parameters.originX + int(r) * parameters.dilationX,
                   parameters.originY + int(q) * parameters.dilationY, slice,
                   index == columnCount() - 1u, index < columnCount());
@@ -186,6 +188,120 @@ void gemmDirect() {
     }
 }
 
+#ifndef MPSVK_SUBGROUP
+const uint TILED_WINDOWS = 16u; // per step
+const uint TILE_ROWS = (TILE_TEXELS + 1u) / 2u; // invocations along the channels, 8 for each
+const uint TILE_LANES = gl_WorkGroupSize.x / TILE_ROWS;
+const uint TILE_COLUMNS = 2u * TILE_LANES;
+const uint SIZE = gl_WorkGroupSize.x;
+const uint SOURCE_LOADS = (TILED_WINDOWS * TILE_COLUMNS + SIZE - 1u) / SIZE;
+const uint GRADIENT_LOADS = (TILED_WINDOWS * TILE_TEXELS + SIZE - 1u) / SIZE;
+
+shared vec4 stepSource[TILED_WINDOWS * TILE_COLUMNS];
+shared vec4 stepGradient[TILED_WINDOWS * TILE_TEXELS];
+
+Window advanced(Window w, uint count) {
+    w.x += int(count);
+    if (w.x >= int(parameters.gradient.width)) {
+        int lines = w.x / int(parameters.gradient.width);
+        w.x -= lines * int(parameters.gradient.width);
+        w.y += lines;
+        if (w.y >= int(parameters.gradient.height)) {
+            int images = w.y / int(parameters.gradient.height);
+            w.y -= images * int(parameters.gradient.height);
+            w.image += uint(images);
+        }
+    }
+    return w;
+}
+
+void gemmTiled() {
+    uint thread = gl_LocalInvocationID.x;
+    uint row = thread / TILE_LANES;
+    uint lane = thread % TILE_LANES;
+    uint firstColumn = gl_WorkGroupID.x * TILE_COLUMNS;
+    uint first = firstWindowOfSplit();
+    uint end = endWindowOfSplit();
+
+    Column columns[SOURCE_LOADS];
+    Window sourceWindows[SOURCE_LOADS];
+    [[unroll]] for (uint i = 0u; i < SOURCE_LOADS; ++i) {
+        uint e = thread + i * SIZE;
+        columns[i] = columnAt(firstColumn + e % TILE_COLUMNS);
+        sourceWindows[i] = windowAt(first + e / TILE_COLUMNS);
+    }
+    Window gradientWindows[GRADIENT_LOADS];
+    [[unroll]] for (uint i = 0u; i < GRADIENT_LOADS; ++i) {
+        gradientWindows[i] = windowAt(first + (thread + i * SIZE) / TILE_TEXELS);
+    }
+    vec4 sums[8][2];
+    [[unroll]] for (uint m = 0u; m < 8u; ++m) {
+        sums[m][0] = vec4(0.0);
+        sums[m][1] = vec4(0.0);
+    }
+
+    vec4 nextSource[SOURCE_LOADS];
+    vec4 nextGradient[GRADIENT_LOADS];
+    // The first round only loads, the last one only multiplies.
+    for (uint k = first; k < end + TILED_WINDOWS; k += TILED_WINDOWS) {
+        if (k < end) {
+            [[unroll]] for (uint i = 0u; i < SOURCE_LOADS; ++i) {
+                uint window = k + (thread + i * SIZE) / TILE_COLUMNS;
+                nextSource[i] = columnLoad(columns[i], sourceWindows[i], window < end);
+                sourceWindows[i] = advanced(sourceWindows[i], TILED_WINDOWS);
+            }
+            [[unroll]] for (uint i = 0u; i < GRADIENT_LOADS; ++i) {
+                uint e = thread + i * SIZE;
+                bool inside = k + e / TILE_TEXELS < end;
+                nextGradient[i] = gradientLoad(gradientWindows[i], e % TILE_TEXELS, inside);
+                gradientWindows[i] = advanced(gradientWindows[i], TILED_WINDOWS);
+            }
+        }
+        if (k > first) {
+            [[unroll]] for (uint w = 0u; w < TILED_WINDOWS; ++w) {
+                vec4 left = stepSource[w * TILE_COLUMNS + lane];
+                vec4 right = stepSource[w * TILE_COLUMNS + lane + TILE_LANES];
+                [[unroll]] for (uint t = 0u; t < 2u; ++t) {
+                    vec4 y = stepGradient[w * TILE_TEXELS + (row + t * TILE_ROWS) % TILE_TEXELS];
+                    [[unroll]] for (uint c = 0u; c < 4u; ++c) {
+                        sums[t * 4u + c][0] = fma(vec4(y[c]), left, sums[t * 4u + c][0]);
+                        sums[t * 4u + c][1] = fma(vec4(y[c]), right, sums[t * 4u + c][1]);
+                    }
+                }
+            }
+        }
+        barrier();
+        if (k < end) {
+            [[unroll]] for (uint i = 0u; i < SOURCE_LOADS; ++i) {
+                uint e = thread + i * SIZE;
+                if (e < TILED_WINDOWS * TILE_COLUMNS) {
+                    stepSource[e] = nextSource[i];
+                }
+            }
+            [[unroll]] for (uint i = 0u; i < GRADIENT_LOADS; ++i) {
+                uint e = thread + i * SIZE;
+                if (e < TILED_WINDOWS * TILE_TEXELS) {
+                    stepGradient[e] = nextGradient[i];
+                }
+            }
+        }
+        barrier();
+    }
+
+    [[unroll]] for (uint m = 0u; m < 8u; ++m) {
+        uint channel = (row + m / 4u * TILE_ROWS) * 4u + m % 4u;
+        partialStore(channel, firstColumn + lane, sums[m][0]);
+        partialStore(channel, firstColumn + lane + TILE_LANES, sums[m][1]);
+    }
+}
+#endif
+
 void main() {
+#ifndef MPSVK_SUBGROUP
+    if (TILED) {
+        gemmTiled();
+        return;
+    }
+#endif
     gemmDirect();
 }

@@ -27,8 +27,9 @@ void main() {
     if (i >= count) {
         return;
     }
-    uint channels = parameters.transposed != 0u ? parameters.inputChannels : parameters.outputChannels;
-    uint channel = parameters.transposed != 0u ? i : unpaddedChannel(i);
+    bool transposed = parameters.transposed != 0u;
+    uint channels = transposed ? parameters.inputChannels : parameters.outputChannels;
+    uint channel = transposed ? i : unpaddedChannel(i);
     float bias = 0.0;
     float slope = 0.0;
     if (channel < channels) {

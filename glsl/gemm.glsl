@@ -1,13 +1,15 @@
-// Convolutions as matrix products that are never written out. The rows are the pixels of the result,
-// the columns its channels in tiles of TILE_TEXELS texels; the inner dimension runs over the taps and
-// over the source texels of each tap. The includer defines the functions declared below.
+// Convolutions as matrix products that are never written out. The rows are the pixels of the
+// result, the columns its channels in tiles of TILE_TEXELS texels; the inner dimension runs over
+// the taps and over the source texels of each tap. The includer defines the functions declared
+// below.
 //
 // The grid is (blocks of pixels, folded into y, tiles * phases). One of three bodies runs:
 //   direct: an invocation computes TILE_PIXELS pixels of the whole tile;
 //   direct with MPSVK_SUBGROUP: the same, but eight neighbours share the work of loading weights,
 //     for devices that spend most of their time on loads. Needs subgroups of eight or more;
-//   TILED: a workgroup goes through shared memory, an invocation computes TILE_PIXELS (a multiple of
-//     4) pixels of two texels. The workgroup size is a multiple of TILE_TEXELS / 2 and of 4.
+//   TILED: a workgroup goes through shared memory, an invocation computes TILE_PIXELS (a multiple
+//     of 4) pixels of two texels. TILE_TEXELS is 1 or even, the workgroup size a multiple of
+//     TILE_TEXELS / 2 and of 4.
 #include "CNNConvolution.h"
 #include "image.glsl"
 #include "neuron.glsl"
@@ -158,8 +160,9 @@ void gemmDirect() {
                 }
 #ifdef MPSVK_SUBGROUP
                 vec4 shares[(4u * TILE_TEXELS + 7u) / 8u];
+                uint share = gl_SubgroupInvocationID & min(7u, 4u * TILE_TEXELS - 1u);
                 [[unroll]] for (uint j = 0u; j < 4u * TILE_TEXELS; j += 8u) {
-                    shares[j / 8u] = weights[w + j + (gl_SubgroupInvocationID & min(7u, 4u * TILE_TEXELS - 1u))];
+                    shares[j / 8u] = weights[w + j + share];
                 }
                 [[unroll]] for (uint j = 0u; j < 4u * TILE_TEXELS; j += 8u) {
                     GEMM_STEP(0u) GEMM_STEP(1u) GEMM_STEP(2u) GEMM_STEP(3u)
@@ -256,7 +259,7 @@ void gemmTiled() {
         if (step > 0u) {
             [[unroll]] for (uint k = 0u; k < STEP_TEXELS * 4u; ++k) {
                 vec4 left = stepWeights[k * TILE_TEXELS + column];
-                vec4 right = stepWeights[k * TILE_TEXELS + column + TILE_COLUMNS];
+                vec4 right = stepWeights[k * TILE_TEXELS + (column + TILE_COLUMNS) % TILE_TEXELS];
                 [[unroll]] for (uint i = 0u; i < TILE_PIXELS; i += 4u) {
                     vec4 x = stepQuads[k * QUAD_STRIDE + lane + i / 4u * TILE_LANES];
                     [[unroll]] for (uint c = 0u; c < min(4u, TILE_PIXELS - i); ++c) {
@@ -288,7 +291,9 @@ void gemmTiled() {
         uint quad = lane + i / 4u * TILE_LANES;
         Pixel pixel = gemmPixel(firstRow + quad * 4u + i % 4u, rows);
         gemmStore(pixel, column, sums[i][0]);
-        gemmStore(pixel, column + TILE_COLUMNS, sums[i][1]);
+        if (TILE_TEXELS > 1u) {
+            gemmStore(pixel, column + TILE_COLUMNS, sums[i][1]);
+        }
     }
 }
 #endif

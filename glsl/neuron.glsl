@@ -1,5 +1,5 @@
-// Activation functions and their derivatives, by the numbers of MPS::CNNNeuronType. `x` is the value
-// before the activation; a, b, c are the parameters of the neuron, for PReLU `a` per channel.
+// Activation functions and their derivatives, by the numbers of MPS::CNNNeuronType. `x` is the
+// value before the activation; a, b, c are the parameters of the neuron, for PReLU `a` per channel.
 #ifndef MPSVK_GLSL_NEURON_GLSL
 #define MPSVK_GLSL_NEURON_GLSL
 
@@ -22,8 +22,8 @@ const uint neuronGeLU = 15u;
 
 // e^x - 1 without cancellation near 0.
 vec4 neuronExpm1(vec4 x) {
-    vec4 series = x * (1.0 + x * (1.0 / 2.0 + x * (1.0 / 6.0 + x * (1.0 / 24.0 +
-                  x * (1.0 / 120.0 + x * (1.0 / 720.0 + x * (1.0 / 5040.0 + x * (1.0 / 40320.0))))))));
+    vec4 series = 1.0 / 120.0 + x * (1.0 / 720.0 + x * (1.0 / 5040.0 + x * (1.0 / 40320.0)));
+    series = x * (1.0 + x * (1.0 / 2.0 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * series))));
     return mix(exp(x) - 1.0, series, lessThan(abs(x), vec4(0.5)));
 }
 
@@ -114,7 +114,8 @@ vec4 neuronForward(uint type, vec4 x, vec4 a, vec4 b, vec4 c) {
 vec4 neuronDerivative(uint type, vec4 x, vec4 a, vec4 b, vec4 c) {
     bvec4 positive = greaterThanEqual(x, vec4(0.0));
     bvec4 natural = equal(c, vec4(-1.0));
-    vec4 linear = a * x + b;
+    // Unfused: the ends of HardSigmoid's slope are where 32-bit arithmetic puts them.
+    precise vec4 linear = a * x + b;
     switch (type) {
     case neuronReLU:
     case neuronPReLU:

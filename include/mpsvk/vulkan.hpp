@@ -18,15 +18,16 @@ struct DeviceHandles {
     VkDevice device = VK_NULL_HANDLE;
     uint32_t queueFamilyIndex = 0;
     VkQueue queue = VK_NULL_HANDLE;
-    /// The feature shaderStorageImageWriteWithoutFormat is enabled. Without it there are no textures.
+    /// The feature shaderStorageImageWriteWithoutFormat is enabled. Without it there are no
+    /// textures.
     bool storageImageWriteWithoutFormat = false;
     /// The extension VK_KHR_push_descriptor is enabled. Without it dispatches cost the host more.
     bool pushDescriptor = false;
 };
 
 /// A device of the program's, of Vulkan 1.1 or newer. Nothing of it is destroyed here: it must
-/// outlive every object made from it. Throws InvalidArgument for a null handle and for a queue family
-/// that does not compute.
+/// outlive every object made from it. Throws InvalidArgument for a null handle and for a queue
+/// family that does not compute.
 MTL::Device adoptDevice(const DeviceHandles& handles);
 
 /// What is behind `device`. The handles are valid while the device is.
@@ -35,9 +36,9 @@ DeviceHandles handles(const MTL::Device& device);
 /// Calls `use` while this library submits nothing: the way to use a queue together with it.
 void withQueue(const MTL::Device& device, const std::function<void(VkQueue)>& use);
 
-/// A buffer of the program's, made with storage, uniform, indirect and both transfer usages; it must
-/// outlive the command buffers that use it. `mapped` is its first byte on the host, in coherent
-/// memory, or null; without it the buffer counts as private.
+/// A buffer of the program's, made with storage, uniform, indirect and both transfer usages; it
+/// must outlive the command buffers that use it. `mapped` is its first byte on the host, in
+/// coherent memory, or null; without it the buffer counts as private.
 MTL::Buffer wrapBuffer(const MTL::Device& device, VkBuffer buffer, uint64_t length, void* mapped);
 
 /// A range of a VkBuffer that other objects share.

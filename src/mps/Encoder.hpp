@@ -25,6 +25,8 @@ public:
     /// The value of the operand's storage constant in glsl/image.glsl.
     uint32_t storageConstant() const;
     bool isTexture() const { return texture_ != nullptr; }
+    /// True when the image's channels are all that its pixels hold, so that its texels lie together.
+    bool isDense() const { return (channels_ + 3) / 4 == slices_; }
     explicit operator bool() const { return count_ > 0; }
     uint64_t count() const { return count_; }
     uint64_t width() const { return width_; }

@@ -18,6 +18,7 @@ public:
         uint64_t width = 1, height = 1, slices = 1, images = 1;
         MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::Float32;
         bool texture = false;
+        bool shared = false; ///< in memory that the host reaches without a copy
     };
     ImageStorage(MTL::Device device, const Shape& shape) : device_(std::move(device)), shape_(shape) {}
     /// In the memory of a command buffer; freed when `live` images are released.

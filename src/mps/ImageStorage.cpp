@@ -55,7 +55,7 @@ void ImageStorage::allocate() {
         buffer_ = range_.slice;
         return;
     }
-    auto memory = device.memory().allocate(bytes(), vk::MemoryKind::Device);
+    auto memory = device.memory().allocate(bytes(), shape_.shared ? vk::MemoryKind::Shared : vk::MemoryKind::Device);
     device.clearBeforeUse(memory);
     buffer_ = vk::whole(std::move(memory));
 }

@@ -1,6 +1,7 @@
 // What the base classes hand to a kernel class: one encode, checked and cut into runs of images.
 #pragma once
 
+#include "geometry.h"
 #include "mps/Encoder.hpp"
 #include "mps/State.hpp"
 

@@ -81,6 +81,7 @@ void State::Impl::setReadCount(uint64_t count) {
     for (Resource& resource : resources) {
         if (resource.range.block) heap->free(resource.range);
         resource.range = {};
+        resource.shared = {};
         resource.slice = {};
         resource.object = {};
     }
@@ -90,6 +91,31 @@ void markRead(const StateBatch& states) {
     std::set<const detail::ObjectImpl*> seen;
     for (const State& state : states)
         if (state && seen.insert(state.shared().get()).second) state.impl().wasRead();
+}
+
+void addBatchBuffer(const StateBatch& states, uint64_t bytes, MTL::ResourceOptions options,
+                    const MTL::CommandBuffer* temporary) {
+    vk::BufferSlice all;
+    std::shared_ptr<const void> shared;
+    if (temporary) {
+        auto heap = mps::temporaryHeap(*temporary);
+        const auto range = heap->allocate(bytes * states.size());
+        all = range.slice;
+        shared = std::shared_ptr<const void>(all.buffer.get(),
+                                             [heap, range](const void*) { heap->free(range); });
+    } else {
+        all = states.at(0).impl().device.newBuffer(bytes * states.size(), options).impl().slice;
+    }
+    for (size_t i = 0; i < states.size(); ++i) {
+        State::Impl& state = states[i].impl();
+        if (temporary && !state.temporary) state.makeTemporary(*temporary);
+        auto& resource = state.resources[state.addBuffer(bytes)];
+        resource.slice = {all.buffer, all.offset + i * bytes, bytes};
+        resource.shared = shared;
+        if (!temporary)
+            resource.object =
+                MTL::Buffer(std::make_shared<MTL::Buffer::Impl>(state.device, options, resource.slice));
+    }
 }
 
 State::State(std::shared_ptr<Impl> impl) : Object(std::move(impl)) {}

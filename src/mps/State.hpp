@@ -22,6 +22,7 @@ struct State::Impl : detail::ObjectImpl {
         MTL::Resource object;
         vk::BufferSlice slice;
         mps::TemporaryHeap::Range range;
+        std::shared_ptr<const void> shared; ///< the allocation that `slice` is a part of
     };
 
     /// Buffer `index` as kernels bind it, allocated now if need be.
@@ -50,5 +51,11 @@ struct State::Impl : detail::ObjectImpl {
 
 /// Lowers the read counts after an encode, once per object.
 void markRead(const StateBatch& states);
+
+/// Adds a buffer of `bytes` to each state: parts of one allocation at equal distances, so that one
+/// dispatch serves the batch. A multiple of vk::Memory::alignment keeps every part bindable. With a
+/// command buffer the states become temporary ones of it.
+void addBatchBuffer(const StateBatch& states, uint64_t bytes, MTL::ResourceOptions options,
+                    const MTL::CommandBuffer* temporary);
 
 } // namespace mpsvk::MPS

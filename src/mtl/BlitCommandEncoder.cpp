@@ -37,19 +37,24 @@ struct BlitCommandEncoder::Impl : CommandEncoder::Impl {
         if (bytesPerRow < row || bytesPerRow % texel || bytesPerRow / texel > UINT32_MAX)
             throw InvalidArgument(who(method) + "was given " + std::to_string(bytesPerRow) +
                                   " bytes per row but they must be a multiple of " +
-                                  std::to_string(texel) + " and at least " + std::to_string(row) + ".");
+                                  std::to_string(texel) + " and at least " + std::to_string(row) +
+                                  ".");
         if (offset % texel || offset % 4)
-            throw InvalidArgument(who(method) + "was given the buffer offset " + std::to_string(offset) +
-                                  " but it must be a multiple of " + std::to_string(texel) + " and of 4.");
-        return this->slice(buffer, offset, (region.size.height - 1) * bytesPerRow + row, method, "a buffer");
+            throw InvalidArgument(who(method) + "was given the buffer offset " +
+                                  std::to_string(offset) + " but it must be a multiple of " +
+                                  std::to_string(texel) + " and of 4.");
+        return this->slice(buffer, offset, (region.size.height - 1) * bytesPerRow + row, method,
+                           "a buffer");
     }
 };
 
 BlitCommandEncoder CommandBuffer::blitCommandEncoder() const {
-    return BlitCommandEncoder(std::make_shared<BlitCommandEncoder::Impl>(impl().shared_from_this()));
+    return BlitCommandEncoder(
+        std::make_shared<BlitCommandEncoder::Impl>(impl().shared_from_this()));
 }
 
-BlitCommandEncoder::BlitCommandEncoder(std::shared_ptr<Impl> impl) : CommandEncoder(std::move(impl)) {}
+BlitCommandEncoder::BlitCommandEncoder(std::shared_ptr<Impl> impl)
+    : CommandEncoder(std::move(impl)) {}
 
 BlitCommandEncoder::Impl& BlitCommandEncoder::impl() const {
     if (!impl_) throw InvalidArgument("[BlitCommandEncoder] The encoder handle is empty.");
@@ -65,7 +70,8 @@ void BlitCommandEncoder::synchronizeResource(const Resource& resource) const {
     impl().check(resource, "synchronizeResource", "a resource");
 }
 
-void BlitCommandEncoder::synchronizeTexture(const Texture& texture, uint64_t slice, uint64_t level) const {
+void BlitCommandEncoder::synchronizeTexture(const Texture& texture, uint64_t slice,
+                                            uint64_t level) const {
     impl().list("synchronizeTexture");
     impl().check(texture, "synchronizeTexture", "a texture");
     checkRegion(texture.impl(), RegionMake2D(0, 0, texture.width(), texture.height()), level, slice,
@@ -77,12 +83,13 @@ void BlitCommandEncoder::copyFromBuffer(const Buffer& source, uint64_t sourceOff
                                         uint64_t size) const {
     auto& list = impl().list("copyFromBuffer");
     const auto from = impl().slice(source, sourceOffset, size, "copyFromBuffer", "a source");
-    const auto to = impl().slice(destination, destinationOffset, size, "copyFromBuffer", "a destination");
+    const auto to =
+        impl().slice(destination, destinationOffset, size, "copyFromBuffer", "a destination");
     if (from.buffer->handle() == to.buffer->handle() && from.begin() < to.end() &&
         to.begin() < from.end())
         throw InvalidArgument(impl().who("copyFromBuffer") + "was given " + std::to_string(size) +
-                              " bytes to copy from byte " + std::to_string(sourceOffset) + " to byte " +
-                              std::to_string(destinationOffset) +
+                              " bytes to copy from byte " + std::to_string(sourceOffset) +
+                              " to byte " + std::to_string(destinationOffset) +
                               " of the same memory: the ranges overlap.");
     list.copy(from, to);
 }
@@ -115,8 +122,9 @@ void BlitCommandEncoder::fillBuffer(const Buffer& buffer, Range range, uint8_t v
     auto& list = impl().list("fillBuffer");
     const auto slice = impl().slice(buffer, range.location, range.length, "fillBuffer", "a buffer");
     if (range.location % 4 || range.length % 4)
-        throw InvalidArgument(impl().who("fillBuffer") + "was given " + std::to_string(range.length) +
-                              " bytes from byte " + std::to_string(range.location) +
+        throw InvalidArgument(impl().who("fillBuffer") + "was given " +
+                              std::to_string(range.length) + " bytes from byte " +
+                              std::to_string(range.location) +
                               " on but both must be multiples of 4.");
     list.fill(slice, value * 0x01010101u);
 }

@@ -53,8 +53,9 @@ uint64_t Resource::heapOffset() const { return impl().heapOffset; }
 void Resource::makeAliasable() const {
     std::lock_guard lock(impl().mutex);
     if (!impl().heap)
-        throw InvalidArgument(subject("Resource", impl().label) +
-                              "makeAliasable is for resources of a heap but this one is the device's.");
+        throw InvalidArgument(
+            subject("Resource", impl().label) +
+            "makeAliasable is for resources of a heap but this one is the device's.");
     if (!impl().aliasable && impl().releaseToHeap) impl().releaseToHeap();
     impl().aliasable = true;
 }

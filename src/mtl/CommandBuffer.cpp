@@ -10,8 +10,12 @@ CommandBuffer::Impl::Impl(CommandQueue owner) : queue(std::move(owner)), device(
     segments.push_back(std::make_unique<Segment>());
 }
 
+CommandBuffer::Impl::Impl(Device owner) : device(std::move(owner)) {
+    segments.push_back(std::make_unique<Segment>());
+}
+
 CommandBuffer::Impl::~Impl() {
-    if (status < CommandBufferStatus::Committed) queue.impl().release();
+    if (queue && status < CommandBufferStatus::Committed) queue.impl().release();
 }
 
 void CommandBuffer::Impl::Done::set() {
@@ -39,8 +43,9 @@ vk::CommandList& CommandBuffer::Impl::list(std::string_view who) {
 vk::CommandList& CommandBuffer::Impl::encoderList(std::string_view who) {
     std::lock_guard lock(mutex);
     if (status >= CommandBufferStatus::Committed)
-        throw InvalidArgument((who.empty() ? subject("CommandBuffer", label) : std::string(who)) +
-                              "The command buffer is committed already; nothing more can be encoded.");
+        throw InvalidArgument(
+            (who.empty() ? subject("CommandBuffer", label) : std::string(who)) +
+            "The command buffer is committed already; nothing more can be encoded.");
     if (!segments.back()->signals.empty()) segments.push_back(std::make_unique<Segment>());
     return segments.back()->commands;
 }
@@ -51,7 +56,8 @@ void CommandBuffer::Impl::checkNoEncoder(std::string_view what) const {
     if (status >= CommandBufferStatus::Committed)
         throw InvalidArgument(who + " was called but the command buffer is committed already.");
     if (encoderOpen)
-        throw InvalidArgument(who + " was called while an encoder is open; end its encoding first.");
+        throw InvalidArgument(who +
+                              " was called while an encoder is open; end its encoding first.");
 }
 
 void CommandBuffer::Impl::pushLabel(vk::CommandList& list, const std::string& name, size_t& depth) {
@@ -73,7 +79,8 @@ void callAll(std::vector<CommandBuffer::Handler>& handlers, const CommandBuffer&
         try {
             handler(buffer);
         } catch (const std::exception& error) {
-            vk::log(int(LogLevel::Error), std::string("A command buffer's handler threw: ") + error.what());
+            vk::log(int(LogLevel::Error),
+                    std::string("A command buffer's handler threw: ") + error.what());
         } catch (...) {
             vk::log(int(LogLevel::Error), "A command buffer's handler threw something.");
         }
@@ -173,7 +180,8 @@ void CommandBuffer::commit() const {
     self.checkNoEncoder("commit");
     if (self.openGroups > 0)
         throw InvalidArgument(subject("CommandBuffer", label()) + "commit was called while " +
-                              std::to_string(self.openGroups) + " debug groups are open; pop them first.");
+                              std::to_string(self.openGroups) +
+                              " debug groups are open; pop them first.");
     enqueue();
     {
         std::lock_guard lock(self.mutex);
@@ -203,8 +211,9 @@ void CommandBuffer::waitUntilScheduled() const {
     Impl& self = impl();
     std::unique_lock lock(self.mutex);
     if (self.status < CommandBufferStatus::Committed)
-        throw InvalidArgument(subject("CommandBuffer", self.label) +
-                              "waitUntilScheduled was called before commit; the wait would never end.");
+        throw InvalidArgument(
+            subject("CommandBuffer", self.label) +
+            "waitUntilScheduled was called before commit; the wait would never end.");
     self.changed.wait(lock, [&] { return self.status >= CommandBufferStatus::Scheduled; });
 }
 
@@ -213,8 +222,9 @@ void CommandBuffer::waitUntilCompleted() const {
     {
         std::lock_guard lock(self.mutex);
         if (self.status < CommandBufferStatus::Committed)
-            throw InvalidArgument(subject("CommandBuffer", self.label) +
-                                  "waitUntilCompleted was called before commit; the wait would never end.");
+            throw InvalidArgument(
+                subject("CommandBuffer", self.label) +
+                "waitUntilCompleted was called before commit; the wait would never end.");
     }
     self.done->wait();
 }
@@ -241,7 +251,8 @@ double CommandBuffer::GPUEndTime() const {
 
 void CommandBuffer::encodeWait(const Event& event, uint64_t value) const {
     impl().checkNoEncoder("encodeWait");
-    checkSameDevice(event.device(), device(), subject("CommandBuffer", label()) + "encodeWait", "event");
+    checkSameDevice(event.device(), device(), subject("CommandBuffer", label()) + "encodeWait",
+                    "event");
     auto& segments = impl().segments;
     if (!segments.back()->commands.empty() || !segments.back()->signals.empty())
         segments.push_back(std::make_unique<Impl::Segment>());
@@ -250,8 +261,8 @@ void CommandBuffer::encodeWait(const Event& event, uint64_t value) const {
 
 void CommandBuffer::encodeSignalEvent(const Event& event, uint64_t value) const {
     impl().checkNoEncoder("encodeSignalEvent");
-    checkSameDevice(event.device(), device(), subject("CommandBuffer", label()) + "encodeSignalEvent",
-                    "event");
+    checkSameDevice(event.device(), device(),
+                    subject("CommandBuffer", label()) + "encodeSignalEvent", "event");
     impl().segments.back()->signals.emplace_back(event.impl().state, value);
 }
 

@@ -16,6 +16,8 @@ namespace mpsvk::MTL {
 
 struct CommandBuffer::Impl : detail::ObjectImpl, std::enable_shared_from_this<CommandBuffer::Impl> {
     explicit Impl(CommandQueue queue);
+    /// Of no queue and never committed: its commands are appended to other command buffers.
+    explicit Impl(Device device);
     ~Impl() override;
     CommandBuffer handle() { return CommandBuffer(shared_from_this()); }
 

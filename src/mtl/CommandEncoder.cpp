@@ -23,20 +23,23 @@ vk::CommandList& CommandEncoder::Impl::list(std::string_view method) const {
 
 void CommandEncoder::Impl::check(const Resource& resource, std::string_view method,
                                  const char* what) const {
-    if (!resource) throw InvalidArgument(who(method) + "was given an empty " + what + ".");
+    if (!resource)
+        throw InvalidArgument(who(method) + "was given an empty handle for " + what + ".");
     checkSameDevice(resource.device(), commandBuffer->device,
                     subject(type, label) + std::string(method), what);
 }
 
 void CommandEncoder::Impl::updateFence(const Fence& fence) {
     list("updateFence");
-    checkSameDevice(fence.device(), commandBuffer->device, subject(type, label) + "updateFence", "a fence");
+    checkSameDevice(fence.device(), commandBuffer->device, subject(type, label) + "updateFence",
+                    "a fence");
     updated.push_back(fence);
 }
 
 void CommandEncoder::Impl::waitForFence(const Fence& fence) const {
     list("waitForFence");
-    checkSameDevice(fence.device(), commandBuffer->device, subject(type, label) + "waitForFence", "a fence");
+    checkSameDevice(fence.device(), commandBuffer->device, subject(type, label) + "waitForFence",
+                    "a fence");
     if (std::ranges::find(updated, fence) != updated.end())
         throw InvalidArgument(who("waitForFence") + "was given a fence that this encoder updates: "
                                                     "it would wait for its own end.");
@@ -60,7 +63,8 @@ void CommandEncoder::endEncoding() const {
     self.list("endEncoding");
     if (self.openGroups > 0)
         throw InvalidArgument(self.who("endEncoding") + "was called while " +
-                              std::to_string(self.openGroups) + " debug groups are open; pop them first.");
+                              std::to_string(self.openGroups) +
+                              " debug groups are open; pop them first.");
     self.ended = true;
     self.commandBuffer->encoderOpen = false;
 }

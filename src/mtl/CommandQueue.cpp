@@ -9,7 +9,8 @@
 namespace mpsvk::MTL {
 
 struct CommandQueue::Impl::Core {
-    explicit Core(std::shared_ptr<vk::Device> device) : device(std::move(device)), pool(*this->device) {}
+    explicit Core(std::shared_ptr<vk::Device> device)
+        : device(std::move(device)), pool(*this->device) {}
 
     struct InFlight {
         std::unique_ptr<vk::Submission> submission; // empty when the submission failed
@@ -44,7 +45,8 @@ void CommandQueue::Impl::Core::submitLoop() {
         {
             std::unique_lock lock(mutex);
             submitWork.wait(lock, [&] {
-                while (!order.empty() && !order.front().committed && order.front().enqueued.expired())
+                while (!order.empty() && !order.front().committed &&
+                       order.front().enqueued.expired())
                     order.pop_front();
                 return stopping || (!order.empty() && order.front().committed);
             });
@@ -94,7 +96,8 @@ void CommandQueue::Impl::Core::completeLoop() {
         if (job.submission) {
             job.result = job.submission->wait(times);
             if (job.result != VK_SUCCESS)
-                job.what = std::string("Waiting for the GPU failed with ") + vk::resultName(job.result) + ".";
+                job.what = std::string("Waiting for the GPU failed with ") +
+                           vk::resultName(job.result) + ".";
             pool.giveBack(std::move(job.submission));
         }
         if (job.segment == 0) span.start = times.start;
@@ -137,8 +140,10 @@ CommandQueue::Impl::~Impl() {
     core_->completeWork.notify_all();
     // The last command buffer may go on one of the threads, and this queue with it.
     for (std::thread* thread : {&submitter_, &completer_}) {
-        if (thread->get_id() == std::this_thread::get_id()) thread->detach();
-        else thread->join();
+        if (thread->get_id() == std::this_thread::get_id())
+            thread->detach();
+        else
+            thread->join();
     }
 }
 
@@ -198,6 +203,8 @@ CommandBuffer CommandQueue::commandBuffer() const {
     return CommandBuffer(std::make_shared<CommandBuffer::Impl>(*this));
 }
 
-CommandBuffer CommandQueue::commandBufferWithUnretainedReferences() const { return commandBuffer(); }
+CommandBuffer CommandQueue::commandBufferWithUnretainedReferences() const {
+    return commandBuffer();
+}
 
 } // namespace mpsvk::MTL

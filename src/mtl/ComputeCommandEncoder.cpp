@@ -21,13 +21,14 @@ constexpr uint32_t firstTextureBinding = 32;
 
 struct ComputeCommandEncoder::Impl : CommandEncoder::Impl {
     Impl(std::shared_ptr<CommandBuffer::Impl> buffer, DispatchType dispatchType)
-        : CommandEncoder::Impl(std::move(buffer), "ComputeCommandEncoder"), dispatchType(dispatchType) {}
+        : CommandEncoder::Impl(std::move(buffer), "ComputeCommandEncoder"),
+          dispatchType(dispatchType) {}
 
     struct Bound {
         vk::BufferSlice slice; ///< from the offset to the end; empty when nothing is bound
         uint64_t length = 0;   ///< of the whole buffer
         uint64_t offset = 0;
-        bool bytes = false;    ///< by setBytes
+        bool bytes = false; ///< by setBytes
     };
 
     void checkIndex(uint64_t index, std::string_view method) const {
@@ -36,7 +37,8 @@ struct ComputeCommandEncoder::Impl : CommandEncoder::Impl {
                                   " but the largest is 31.");
     }
 
-    Bound bind(const Buffer& buffer, uint64_t offset, uint64_t index, std::string_view method) const {
+    Bound bind(const Buffer& buffer, uint64_t offset, uint64_t index,
+               std::string_view method) const {
         checkIndex(index, method);
         if (!buffer) return {};
         check(buffer, method, "a buffer");
@@ -52,7 +54,8 @@ struct ComputeCommandEncoder::Impl : CommandEncoder::Impl {
                                   " of a buffer of " + std::to_string(bound.length) + " bytes.");
         if (offset % alignment)
             throw InvalidArgument(who(method) + "was given offset " + std::to_string(offset) +
-                                  " but it must be a multiple of " + std::to_string(alignment) + ".");
+                                  " but it must be a multiple of " + std::to_string(alignment) +
+                                  ".");
         bound.offset = offset;
         bound.slice.offset += offset;
         bound.slice.size = bound.length - offset;
@@ -77,8 +80,8 @@ struct ComputeCommandEncoder::Impl : CommandEncoder::Impl {
         return ready;
     }
 
-    vk::Binding bufferFor(const vk::ReflectedBinding& wanted, const ComputePipelineState::Impl& state,
-                          std::string_view method) const {
+    vk::Binding bufferFor(const vk::ReflectedBinding& wanted,
+                          const ComputePipelineState::Impl& state, std::string_view method) const {
         const Bound& bound = buffers[wanted.binding];
         if (!bound.slice)
             throw InvalidArgument(who(method) + "was called but nothing is bound at buffer index " +
@@ -87,10 +90,11 @@ struct ComputeCommandEncoder::Impl : CommandEncoder::Impl {
         const auto& limits = commandBuffer->device.impl().vk->properties().limits;
         const bool uniform = wanted.type == VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER;
         if (bound.bytes && wanted.writes)
-            throw InvalidArgument(who(method) + "was called but buffer index " +
-                                  std::to_string(wanted.binding) + ", which the kernel \"" + state.label +
-                                  "\" writes, is bound by setBytes; declare the block readonly or bind "
-                                  "a buffer.");
+            throw InvalidArgument(
+                who(method) + "was called but buffer index " + std::to_string(wanted.binding) +
+                ", which the kernel \"" + state.label +
+                "\" writes, is bound by setBytes; declare the block readonly or bind "
+                "a buffer.");
         vk::BufferSlice slice = bound.slice;
         // A std140 block ends on a multiple of 16; the bytes were allocated so.
         if (uniform && bound.bytes) slice.size = (slice.size + 15) / 16 * 16;
@@ -99,15 +103,16 @@ struct ComputeCommandEncoder::Impl : CommandEncoder::Impl {
         return vk::Binding::buffer(wanted.binding, slice);
     }
 
-    vk::Binding textureFor(const vk::ReflectedBinding& wanted, const ComputePipelineState::Impl& state,
-                           std::string_view method) const {
+    vk::Binding textureFor(const vk::ReflectedBinding& wanted,
+                           const ComputePipelineState::Impl& state, std::string_view method) const {
         const uint32_t index = wanted.binding - firstTextureBinding;
         if (index >= indexCount || !textures[index])
             throw InvalidArgument(who(method) + "was called but no texture is bound at index " +
                                   std::to_string(index) + ", which the kernel \"" + state.label +
                                   "\" uses.");
         const Texture& texture = textures[index];
-        if (wanted.writes && (texture.usage() & TextureUsage::ShaderWrite) != TextureUsage::ShaderWrite)
+        if (wanted.writes &&
+            (texture.usage() & TextureUsage::ShaderWrite) != TextureUsage::ShaderWrite)
             throw InvalidArgument(who(method) + "was called but the texture at index " +
                                   std::to_string(index) + ", which the kernel \"" + state.label +
                                   "\" writes, was made without TextureUsage::ShaderWrite.");
@@ -132,7 +137,8 @@ struct ComputeCommandEncoder::Impl : CommandEncoder::Impl {
         }
         const bool wantsGrid = ready.pipeline->reflection().pushConstantBytes != 0;
         commands.dispatch(ready.pipeline, ready.bindings, {}, counts, {},
-                          wantsGrid ? std::as_bytes(std::span(gridWords)) : std::span<const std::byte>());
+                          wantsGrid ? std::as_bytes(std::span(gridWords))
+                                    : std::span<const std::byte>());
     }
 
     const DispatchType dispatchType;
@@ -167,7 +173,8 @@ DispatchType ComputeCommandEncoder::dispatchType() const { return impl().dispatc
 void ComputeCommandEncoder::setComputePipelineState(const ComputePipelineState& state) const {
     impl().list("setComputePipelineState");
     checkSameDevice(state.device(), device(),
-                    subject("ComputeCommandEncoder", label()) + "setComputePipelineState", "a pipeline");
+                    subject("ComputeCommandEncoder", label()) + "setComputePipelineState",
+                    "a pipeline");
     impl().pipeline = state;
 }
 
@@ -178,8 +185,7 @@ void ComputeCommandEncoder::setBytes(std::span<const std::byte> bytes, uint64_t 
         throw InvalidArgument(impl().who("setBytes") + "was given " + std::to_string(bytes.size()) +
                               " bytes but it takes 1 to 4096.");
     const uint64_t rounded = (bytes.size() + 15) / 16 * 16;
-    const auto memory =
-        device().impl().vk->memory().allocate(rounded, vk::MemoryKind::Shared);
+    const auto memory = device().impl().vk->memory().allocate(rounded, vk::MemoryKind::Shared);
     std::memset(memory->mapped(), 0, rounded);
     std::memcpy(memory->mapped(), bytes.data(), bytes.size());
     impl().buffers[index] = {{memory, 0, bytes.size()}, bytes.size(), 0, true};
@@ -208,9 +214,10 @@ void ComputeCommandEncoder::setBuffers(std::span<const Buffer> buffers,
                                        std::span<const uint64_t> offsets, Range range) const {
     impl().list("setBuffers");
     if (buffers.size() != range.length || offsets.size() != range.length)
-        throw InvalidArgument(impl().who("setBuffers") + "was given " + std::to_string(buffers.size()) +
-                              " buffers and " + std::to_string(offsets.size()) +
-                              " offsets for a range of " + std::to_string(range.length) + ".");
+        throw InvalidArgument(impl().who("setBuffers") + "was given " +
+                              std::to_string(buffers.size()) + " buffers and " +
+                              std::to_string(offsets.size()) + " offsets for a range of " +
+                              std::to_string(range.length) + ".");
     std::vector<Impl::Bound> bound;
     for (uint64_t i = 0; i < range.length; ++i)
         bound.push_back(impl().bind(buffers[i], offsets[i], range.location + i, "setBuffers"));
@@ -237,10 +244,11 @@ void ComputeCommandEncoder::setTextures(std::span<const Texture> textures, Range
 
 void ComputeCommandEncoder::setThreadgroupMemoryLength(uint64_t length, uint64_t index) const {
     impl().list("setThreadgroupMemoryLength");
-    throw InvalidArgument(impl().who("setThreadgroupMemoryLength") + "was given " +
-                          std::to_string(length) + " bytes for index " + std::to_string(index) +
-                          " but a GLSL kernel declares its threadgroup memory itself (shared); make "
-                          "its length a function constant.");
+    throw InvalidArgument(
+        impl().who("setThreadgroupMemoryLength") + "was given " + std::to_string(length) +
+        " bytes for index " + std::to_string(index) +
+        " but a GLSL kernel declares its threadgroup memory itself (shared); make "
+        "its length a function constant.");
 }
 
 void ComputeCommandEncoder::dispatchThreadgroups(Size groups, Size threads) const {
@@ -260,7 +268,8 @@ void ComputeCommandEncoder::dispatchThreads(Size grid, Size threads) const {
                     {grid.width, grid.height, grid.depth}, threads, "dispatchThreads");
 }
 
-void ComputeCommandEncoder::dispatchThreadgroups(const Buffer& buffer, uint64_t offset, Size threads) const {
+void ComputeCommandEncoder::dispatchThreadgroups(const Buffer& buffer, uint64_t offset,
+                                                 Size threads) const {
     const char* method = "dispatchThreadgroups";
     auto& commands = impl().list(method);
     impl().check(buffer, method, "a buffer");
@@ -270,7 +279,8 @@ void ComputeCommandEncoder::dispatchThreadgroups(const Buffer& buffer, uint64_t 
                               " bytes but 12 bytes from a multiple of 4 on are needed.");
     const auto ready = impl().prepare(threads, method);
     if (ready.pipeline->reflection().pushConstantBytes)
-        throw InvalidArgument(impl().who(method) + "was given a buffer of group counts but the kernel \"" +
+        throw InvalidArgument(impl().who(method) +
+                              "was given a buffer of group counts but the kernel \"" +
                               impl().pipeline.label() +
                               "\" wants its grid in push constants, which the host does not know.");
     vk::BufferSlice arguments = buffer.impl().slice;
@@ -285,7 +295,8 @@ void ComputeCommandEncoder::memoryBarrier(BarrierScope) const { impl().list("mem
 
 void ComputeCommandEncoder::memoryBarrier(std::span<const Resource> resources) const {
     impl().list("memoryBarrier");
-    for (const Resource& resource : resources) impl().check(resource, "memoryBarrier", "a resource");
+    for (const Resource& resource : resources)
+        impl().check(resource, "memoryBarrier", "a resource");
 }
 
 void ComputeCommandEncoder::useResource(const Resource& resource, ResourceUsage usage) const {
@@ -300,7 +311,8 @@ void ComputeCommandEncoder::useResources(std::span<const Resource> resources, Re
 
 void ComputeCommandEncoder::useHeap(const Heap& heap) const {
     auto& commands = impl().list("useHeap");
-    checkSameDevice(heap.device(), device(), subject("ComputeCommandEncoder", label()) + "useHeap", "a heap");
+    checkSameDevice(heap.device(), device(), subject("ComputeCommandEncoder", label()) + "useHeap",
+                    "a heap");
     commands.retain(heap.shared());
 }
 

@@ -7,30 +7,34 @@
 namespace mpsvk::MTL {
 
 ComputePipelineState::Impl::Impl(Device owner, const Function& from)
-    : device(std::move(owner)),
-      function(std::static_pointer_cast<Function::Impl>(from.shared())),
+    : device(std::move(owner)), function(std::static_pointer_cast<Function::Impl>(from.shared())),
       label(from.label().empty() ? from.name() : from.label()),
       reflection(vk::reflect(label, function->library->code, function->constants)) {
     const auto& open = reflection.hasLocalSizeId;
     const auto given = [&](uint32_t id) {
-        return std::ranges::find(function->constants, id, &vk::Constant::id) != function->constants.end();
+        return std::ranges::find(function->constants, id, &vk::Constant::id) !=
+               function->constants.end();
     };
     for (int i = 0; i < 3; ++i)
         if (open[i] && given(reflection.localSizeId[i]))
-            throw InvalidArgument(subject("Function", from.label()) + "The constant " +
-                                  std::to_string(reflection.localSizeId[i]) +
-                                  " is the kernel's local_size: it is given by the dispatch, not as a "
-                                  "function constant.");
+            throw InvalidArgument(
+                subject("Function", from.label()) + "The constant " +
+                std::to_string(reflection.localSizeId[i]) +
+                " is the kernel's local_size: it is given by the dispatch, not as a "
+                "function constant.");
     // Compiled now, so that a kernel that the driver refuses is refused here.
     Size threads{reflection.localSize[0], reflection.localSize[1], reflection.localSize[2]};
-    if (!open[0] && !open[1] && !open[2]) pipeline(threads, subject("Function", from.label()))->handle();
+    if (!open[0] && !open[1] && !open[2])
+        pipeline(threads, subject("Function", from.label()))->handle();
 }
 
-std::shared_ptr<vk::Pipeline> ComputePipelineState::Impl::pipeline(Size threads, const std::string& who) {
+std::shared_ptr<vk::Pipeline> ComputePipelineState::Impl::pipeline(Size threads,
+                                                                   const std::string& who) {
     const std::array<uint64_t, 3> wanted{threads.width, threads.height, threads.depth};
     const auto& limits = device.impl().vk->properties().limits;
     const std::string given = who + "was given threadgroups of " + std::to_string(wanted[0]) + "x" +
-                              std::to_string(wanted[1]) + "x" + std::to_string(wanted[2]) + " threads";
+                              std::to_string(wanted[1]) + "x" + std::to_string(wanted[2]) +
+                              " threads";
     bool fits = true;
     uint64_t total = 1;
     std::array<uint32_t, 3> key{};
@@ -60,7 +64,8 @@ std::shared_ptr<vk::Pipeline> ComputePipelineState::Impl::pipeline(Size threads,
                               std::to_string(limits.maxComputeWorkGroupInvocations) + " in all.");
     std::lock_guard lock(mutex_);
     auto& variant = variants_[key];
-    if (!variant) variant = device.impl().vk->pipelines().make(label, function->library->code, constants);
+    if (!variant)
+        variant = device.impl().vk->pipelines().make(label, function->library->code, constants);
     return variant;
 }
 

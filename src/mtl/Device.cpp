@@ -47,7 +47,9 @@ Size Device::maxThreadsPerThreadgroup() const {
             limits.maxComputeWorkGroupSize[2]};
 }
 
-uint64_t Device::maxThreadgroupMemoryLength() const { return impl().vk->limits().sharedMemoryBytes; }
+uint64_t Device::maxThreadgroupMemoryLength() const {
+    return impl().vk->limits().sharedMemoryBytes;
+}
 uint64_t Device::maxBufferLength() const { return impl().vk->limits().storageBufferRange; }
 
 uint64_t Device::recommendedMaxWorkingSetSize() const {
@@ -67,7 +69,7 @@ bool Device::isLowPower() const {
     return impl().vk->properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
 }
 
-bool Device::isHeadless() const { return true; } // nothing here presents
+bool Device::isHeadless() const { return true; }   // nothing here presents
 bool Device::isRemovable() const { return false; } // Vulkan does not say
 
 CommandQueue Device::newCommandQueue() const { return newCommandQueue(64); }
@@ -88,10 +90,12 @@ Buffer Device::newBuffer(uint64_t length, ResourceOptions options) const {
                           " (VK_ERROR_OUT_OF_DEVICE_MEMORY).");
     const StorageMode mode = storageModeOf(options);
     if (mode == StorageMode::Memoryless)
-        throw InvalidArgument(who + "newBuffer was given memoryless storage, which buffers cannot have.");
+        throw InvalidArgument(who +
+                              "newBuffer was given memoryless storage, which buffers cannot have.");
     const bool isPrivate = mode == StorageMode::Private;
     auto& vk = *impl().vk;
-    auto memory = vk.memory().allocate(length, isPrivate ? vk::MemoryKind::Device : vk::MemoryKind::Shared);
+    auto memory =
+        vk.memory().allocate(length, isPrivate ? vk::MemoryKind::Device : vk::MemoryKind::Shared);
     vk.clearBeforeUse(memory);
     auto made = std::make_shared<Buffer::Impl>(*this, options, vk::whole(std::move(memory)));
     return Buffer(std::move(made));
@@ -99,9 +103,10 @@ Buffer Device::newBuffer(uint64_t length, ResourceOptions options) const {
 
 Buffer Device::newBuffer(std::span<const std::byte> bytes, ResourceOptions options) const {
     if (storageModeOf(options) == StorageMode::Private)
-        throw InvalidArgument("[Device \"" + name() +
-                              "\"] newBuffer was given bytes to copy and private storage, which the "
-                              "host cannot write.");
+        throw InvalidArgument(
+            "[Device \"" + name() +
+            "\"] newBuffer was given bytes to copy and private storage, which the "
+            "host cannot write.");
     Buffer made = newBuffer(bytes.size(), options);
     std::memcpy(made.contents().data(), bytes.data(), bytes.size());
     return made;
@@ -139,7 +144,8 @@ std::vector<Device> CopyAllDevices() {
 Device CreateSystemDefaultDevice() {
     const std::vector<Device> all = CopyAllDevices();
     if (all.empty())
-        throw DeviceError("No Vulkan device with a compute queue was found (VK_ERROR_INITIALIZATION_FAILED).");
+        throw DeviceError(
+            "No Vulkan device with a compute queue was found (VK_ERROR_INITIALIZATION_FAILED).");
     const char* wanted = std::getenv("MPSVK_DEVICE");
     if (!wanted || !*wanted) return all.front();
     char* end = nullptr;

@@ -10,7 +10,8 @@
 namespace mpsvk::MTL {
 
 struct Device::Impl : detail::ObjectImpl, std::enable_shared_from_this<Device::Impl> {
-    explicit Impl(std::shared_ptr<vk::Device> device, uint64_t id) : vk(std::move(device)), id(id) {}
+    explicit Impl(std::shared_ptr<vk::Device> device, uint64_t id)
+        : vk(std::move(device)), id(id) {}
     Device handle() { return Device(shared_from_this()); }
 
     std::shared_ptr<vk::Device> vk;
@@ -23,6 +24,7 @@ struct Device::Impl : detail::ObjectImpl, std::enable_shared_from_this<Device::I
 std::string subject(std::string_view type, std::string_view label);
 
 /// Throws InvalidArgument "<who> was given <what> of the device "A" but belongs to "B"."
-void checkSameDevice(const Device& given, const Device& own, const std::string& who, const char* what);
+void checkSameDevice(const Device& given, const Device& own, const std::string& who,
+                     const char* what);
 
 } // namespace mpsvk::MTL

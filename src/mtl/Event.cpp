@@ -105,12 +105,14 @@ void SharedEvent::setSignaledValue(uint64_t value) const {
 
 void SharedEvent::notify(uint64_t value, std::function<void(SharedEvent, uint64_t)> block) const {
     if (!block)
-        throw InvalidArgument(subject("SharedEvent", label()) + "notify was given no block to call.");
+        throw InvalidArgument(subject("SharedEvent", label()) +
+                              "notify was given no block to call.");
     // The event keeps the block, so the block must not keep the event.
-    impl().state->notify(value, [weak = std::weak_ptr(impl_), block = std::move(block)](uint64_t now) {
-        if (auto object = weak.lock())
-            block(SharedEvent(std::static_pointer_cast<Impl>(object)), now);
-    });
+    impl().state->notify(value,
+                         [weak = std::weak_ptr(impl_), block = std::move(block)](uint64_t now) {
+                             if (auto object = weak.lock())
+                                 block(SharedEvent(std::static_pointer_cast<Impl>(object)), now);
+                         });
 }
 
 bool SharedEvent::waitUntilSignaledValue(uint64_t value, uint64_t timeoutMS) const {

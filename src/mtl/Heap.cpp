@@ -65,17 +65,19 @@ std::shared_ptr<Heap::Impl::Claim> Heap::Impl::claim(uint64_t size, uint64_t ali
     const std::string sentence = who() + what;
     const bool automatic = descriptor.type() == HeapType::Automatic;
     if (automatic == offset.has_value())
-        throw InvalidArgument(sentence + (automatic ? " was given an offset but the heap is automatic."
-                                                    : " needs an offset: the heap is a placement heap."));
+        throw InvalidArgument(sentence + (automatic
+                                              ? " was given an offset but the heap is automatic."
+                                              : " needs an offset: the heap is a placement heap."));
     const uint64_t heapSize = descriptor.size();
     std::lock_guard lock(mutex);
     if (!automatic) {
         if (*offset % alignment)
             throw InvalidArgument(sentence + " was given offset " + std::to_string(*offset) +
-                                  " but it must be a multiple of " + std::to_string(alignment) + ".");
+                                  " but it must be a multiple of " + std::to_string(alignment) +
+                                  ".");
         if (*offset > heapSize || size > heapSize - *offset)
-            throw InvalidArgument(sentence + " was given " + std::to_string(size) + " bytes at offset " +
-                                  std::to_string(*offset) + " of a heap of " +
+            throw InvalidArgument(sentence + " was given " + std::to_string(size) +
+                                  " bytes at offset " + std::to_string(*offset) + " of a heap of " +
                                   std::to_string(heapSize) + ".");
     } else {
         uint64_t begin = 0;
@@ -84,8 +86,9 @@ std::shared_ptr<Heap::Impl::Claim> Heap::Impl::claim(uint64_t size, uint64_t ali
             begin = roundUp(takenEnd, alignment);
         }
         if (begin + size > heapSize)
-            throw DeviceError(sentence + " needs " + std::to_string(size) + " bytes in one piece but the heap of " +
-                              std::to_string(heapSize) + " bytes has " + std::to_string(used) +
+            throw DeviceError(sentence + " needs " + std::to_string(size) +
+                              " bytes in one piece but the heap of " + std::to_string(heapSize) +
+                              " bytes has " + std::to_string(used) +
                               " in use (VK_ERROR_OUT_OF_DEVICE_MEMORY).");
         taken[begin] = begin + size;
         offset = begin;
@@ -98,8 +101,9 @@ ResourceOptions Heap::Impl::checkOptions(ResourceOptions options, const std::str
     const uint64_t cacheAndStorage = 0xff;
     if ((uint64_t(options) ^ uint64_t(descriptor.resourceOptions())) & cacheAndStorage)
         throw InvalidArgument(who() + what + " was given storage mode " +
-                              std::to_string(uint64_t(storageModeOf(options))) + " and cache mode " +
-                              std::to_string(uint64_t(options) & 0xf) + " but the heap has " +
+                              std::to_string(uint64_t(storageModeOf(options))) +
+                              " and cache mode " + std::to_string(uint64_t(options) & 0xf) +
+                              " but the heap has " +
                               std::to_string(uint64_t(descriptor.storageMode())) + " and " +
                               std::to_string(uint64_t(descriptor.cpuCacheMode())) + ".");
     return options;
@@ -113,18 +117,21 @@ void Heap::Impl::adopt(Resource::Impl& resource, const std::shared_ptr<Claim>& c
     };
 }
 
-Buffer Heap::Impl::newBuffer(uint64_t length, ResourceOptions options, std::optional<uint64_t> offset) {
+Buffer Heap::Impl::newBuffer(uint64_t length, ResourceOptions options,
+                             std::optional<uint64_t> offset) {
     checkOptions(options, "newBuffer");
     if (length == 0) throw InvalidArgument(who() + "newBuffer was given a length of 0 bytes.");
     if (length > device.maxBufferLength())
         throw DeviceError(who() + "newBuffer was given a length of " + std::to_string(length) +
                           " bytes but the device's limit is " +
-                          std::to_string(device.maxBufferLength()) + " (VK_ERROR_OUT_OF_DEVICE_MEMORY).");
-    const auto held = claim(roundUp(length, vk::Memory::alignment), vk::Memory::alignment, offset, "newBuffer");
+                          std::to_string(device.maxBufferLength()) +
+                          " (VK_ERROR_OUT_OF_DEVICE_MEMORY).");
+    const auto held =
+        claim(roundUp(length, vk::Memory::alignment), vk::Memory::alignment, offset, "newBuffer");
     // Whoever holds the bytes, a handle or a command list, holds the claim with them.
     const std::shared_ptr<vk::Buffer> bytes(held, memory.get());
-    auto made =
-        std::make_shared<Buffer::Impl>(device, options, vk::BufferSlice{bytes, held->offset(), length});
+    auto made = std::make_shared<Buffer::Impl>(device, options,
+                                               vk::BufferSlice{bytes, held->offset(), length});
     adopt(*made, held);
     return Buffer(std::move(made));
 }
@@ -173,8 +180,9 @@ Heap Device::newHeap(const HeapDescriptor& descriptor) const {
                               " but a heap is private (2) or shared (0).");
     HeapDescriptor rounded = descriptor;
     rounded.setSize(roundUp(descriptor.size(), vk::Memory::alignment));
-    auto memory = impl().vk->memory().allocate(
-        rounded.size(), mode == StorageMode::Private ? vk::MemoryKind::Device : vk::MemoryKind::Shared);
+    auto memory = impl().vk->memory().allocate(rounded.size(), mode == StorageMode::Private
+                                                                   ? vk::MemoryKind::Device
+                                                                   : vk::MemoryKind::Shared);
     return Heap(std::make_shared<Heap::Impl>(*this, rounded, std::move(memory)));
 }
 

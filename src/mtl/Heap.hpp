@@ -20,7 +20,8 @@ struct Heap::Impl : detail::ObjectImpl, std::enable_shared_from_this<Heap::Impl>
 
     /// The bytes of one resource; they are free again when it goes, or before by `release`.
     class Claim;
-    /// `offset` in a placement heap. Throws what Heap::newBuffer throws; `what` is for the sentence.
+    /// `offset` in a placement heap. Throws what Heap::newBuffer throws; `what` is for the
+    /// sentence.
     std::shared_ptr<Claim> claim(uint64_t size, uint64_t alignment, std::optional<uint64_t> offset,
                                  const std::string& what);
     Buffer newBuffer(uint64_t length, ResourceOptions options, std::optional<uint64_t> offset);

@@ -14,12 +14,16 @@ void FunctionConstantValues::set(uint32_t bits, uint64_t index) {
         throw InvalidArgument("[FunctionConstantValues] setConstantValue was given index " +
                               std::to_string(index) + " but the largest is 4294967295.");
     const auto found = std::ranges::find(values_, uint32_t(index), &Value::index);
-    if (found != values_.end()) found->bits = bits;
-    else values_.push_back({uint32_t(index), bits});
+    if (found != values_.end())
+        found->bits = bits;
+    else
+        values_.push_back({uint32_t(index), bits});
 }
 
 void FunctionConstantValues::setConstantValue(bool value, uint64_t index) { set(value, index); }
-void FunctionConstantValues::setConstantValue(int32_t value, uint64_t index) { set(uint32_t(value), index); }
+void FunctionConstantValues::setConstantValue(int32_t value, uint64_t index) {
+    set(uint32_t(value), index);
+}
 void FunctionConstantValues::setConstantValue(uint32_t value, uint64_t index) { set(value, index); }
 
 void FunctionConstantValues::setConstantValue(float value, uint64_t index) {
@@ -29,17 +33,19 @@ void FunctionConstantValues::setConstantValue(float value, uint64_t index) {
 Library::Impl::Impl(Device owner, std::vector<uint32_t> words)
     : device(std::move(owner)), code(std::move(words)), reflection(vk::reflect("library", code)) {
     if (reflection.pushConstantBytes != 0 && reflection.pushConstantBytes != 12)
-        throw DeviceError("The kernel \"" + reflection.entryPoint + "\" declares push constants of " +
+        throw DeviceError("The kernel \"" + reflection.entryPoint +
+                          "\" declares push constants of " +
                           std::to_string(reflection.pushConstantBytes) +
                           " bytes but a dispatch has 12 to give, the uvec3 of its grid.");
     for (const auto& binding : reflection.bindings) {
         const bool isTexture = binding.type == VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER ||
                                binding.type == VK_DESCRIPTOR_TYPE_STORAGE_IMAGE;
         if (isTexture != (binding.binding >= 32))
-            throw DeviceError("The kernel \"" + reflection.entryPoint + "\" declares " +
-                              (isTexture ? "a texture" : "a buffer") + " at binding " +
-                              std::to_string(binding.binding) +
-                              " but buffers have the bindings 0 to 31 and textures those from 32 on.");
+            throw DeviceError(
+                "The kernel \"" + reflection.entryPoint + "\" declares " +
+                (isTexture ? "a texture" : "a buffer") + " at binding " +
+                std::to_string(binding.binding) +
+                " but buffers have the bindings 0 to 31 and textures those from 32 on.");
     }
 }
 
@@ -77,20 +83,23 @@ Device Library::device() const { return impl().device; }
 std::vector<std::string> Library::functionNames() const { return {impl().reflection.entryPoint}; }
 Function Library::newFunction(const std::string& name) const { return newFunction(name, {}); }
 
-Function Library::newFunction(const std::string& name, const FunctionConstantValues& constants) const {
+Function Library::newFunction(const std::string& name,
+                              const FunctionConstantValues& constants) const {
     const vk::Reflection& reflection = impl().reflection;
     if (name != reflection.entryPoint)
         throw InvalidArgument(subject("Library", label()) + "newFunction was given \"" + name +
-                              "\" but the library's function is \"" + reflection.entryPoint + "\".");
+                              "\" but the library's function is \"" + reflection.entryPoint +
+                              "\".");
     std::vector<vk::Constant> values;
     for (const auto& value : constants.values()) {
         if (!std::ranges::binary_search(reflection.constantIds, value.index))
-            throw InvalidArgument(subject("Library", label()) + "newFunction was given a constant " +
-                                  std::to_string(value.index) + " that \"" + name + "\" does not have.");
+            throw InvalidArgument(
+                subject("Library", label()) + "newFunction was given a constant " +
+                std::to_string(value.index) + " that \"" + name + "\" does not have.");
         values.push_back({value.index, value.bits});
     }
-    return Function(std::make_shared<Function::Impl>(std::static_pointer_cast<Impl>(impl_),
-                                                     std::move(values)));
+    return Function(
+        std::make_shared<Function::Impl>(std::static_pointer_cast<Impl>(impl_), std::move(values)));
 }
 
 Function::Function(std::shared_ptr<Impl> impl) : Object(std::move(impl)) {}

@@ -35,8 +35,8 @@ struct Function::Impl : detail::ObjectImpl {
 struct ComputePipelineState::Impl : detail::ObjectImpl {
     Impl(Device device, const Function& function);
 
-    /// The pipeline for threadgroups of `threads`; throws InvalidArgument, opened by `who`, when the
-    /// kernel or the device has no such threadgroups.
+    /// The pipeline for threadgroups of `threads`; throws InvalidArgument, opened by `who`, when
+    /// the kernel or the device has no such threadgroups.
     std::shared_ptr<vk::Pipeline> pipeline(Size threads, const std::string& who);
 
     const Device device;

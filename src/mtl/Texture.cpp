@@ -91,7 +91,8 @@ void checkDescriptor(const TextureDescriptor& d, const std::string& who) {
     if (d.width() == 0 || d.height() == 0)
         refuse("a size of " + std::to_string(d.width()) + "x" + std::to_string(d.height()) +
                " but both must be at least 1");
-    if (d.depth() != 1) refuse("a depth of " + std::to_string(d.depth()) + " but 2D textures have 1");
+    if (d.depth() != 1)
+        refuse("a depth of " + std::to_string(d.depth()) + " but 2D textures have 1");
     if (d.mipmapLevelCount() != 1)
         refuse(std::to_string(d.mipmapLevelCount()) + " mipmap levels but only 1 is supported");
     if (d.sampleCount() != 1)
@@ -108,7 +109,8 @@ void checkRegion(const Texture::Impl& texture, const Region& region, uint64_t mi
     const TextureDescriptor& d = texture.descriptor;
     const auto refuse = [&](const std::string& what) { throw InvalidArgument(who + what + "."); };
     if (mipmapLevel != 0)
-        refuse("was given mipmap level " + std::to_string(mipmapLevel) + " of a texture that has 1");
+        refuse("was given mipmap level " + std::to_string(mipmapLevel) +
+               " of a texture that has 1");
     if (slice >= d.arrayLength())
         refuse("was given slice " + std::to_string(slice) + " of a texture that has " +
                std::to_string(d.arrayLength()));
@@ -118,10 +120,11 @@ void checkRegion(const Texture::Impl& texture, const Region& region, uint64_t mi
         refuse("was given depths " + std::to_string(z) + " to " + std::to_string(z + depth) +
                " of a texture of depth 1");
     if (width == 0 || height == 0)
-        refuse("was given an empty region of " + std::to_string(width) + "x" + std::to_string(height));
+        refuse("was given an empty region of " + std::to_string(width) + "x" +
+               std::to_string(height));
     if (x > d.width() || width > d.width() - x || y > d.height() || height > d.height() - y)
-        refuse("was given the region " + std::to_string(width) + "x" + std::to_string(height) + " at (" +
-               std::to_string(x) + ", " + std::to_string(y) + ") of a texture of " +
+        refuse("was given the region " + std::to_string(width) + "x" + std::to_string(height) +
+               " at (" + std::to_string(x) + ", " + std::to_string(y) + ") of a texture of " +
                std::to_string(d.width()) + "x" + std::to_string(d.height()));
 }
 
@@ -172,7 +175,9 @@ bool Texture::allowGPUOptimizedContents() const {
     return impl().descriptor.allowGPUOptimizedContents();
 }
 
-Texture Texture::parentTexture() const { return impl().parent ? Texture(impl().parent) : Texture(); }
+Texture Texture::parentTexture() const {
+    return impl().parent ? Texture(impl().parent) : Texture();
+}
 uint64_t Texture::parentRelativeLevel() const { return impl(), 0; }
 uint64_t Texture::parentRelativeSlice() const { return impl(), 0; }
 Buffer Texture::buffer() const { return impl(), Buffer(); }
@@ -182,7 +187,8 @@ Texture Texture::newTextureView(PixelFormat pixelFormat) const {
         throw InvalidArgument(subject("Texture", label()) + "newTextureView was given " +
                               nameOf(pixelFormat) + " but a view has its texture's format, " +
                               nameOf(this->pixelFormat()) + ".");
-    auto view = std::make_shared<Impl>(impl().device, impl().options, impl().texture, impl().descriptor);
+    auto view =
+        std::make_shared<Impl>(impl().device, impl().options, impl().texture, impl().descriptor);
     view->parent = std::static_pointer_cast<Impl>(impl_);
     view->heap = impl().heap;
     view->heapOffset = impl().heapOffset;
@@ -201,14 +207,16 @@ uint64_t checkHostCopy(const Texture::Impl& texture, const std::string& who, con
     const uint64_t row = region.size.width * bytesPerPixel(texture.descriptor.pixelFormat());
     if (bytesPerRow < row)
         throw InvalidArgument(who + "was given " + std::to_string(bytesPerRow) +
-                              " bytes per row but a row of the region has " + std::to_string(row) + ".");
+                              " bytes per row but a row of the region has " + std::to_string(row) +
+                              ".");
     // Divided, not multiplied: a huge bytesPerRow must not wrap around.
     const uint64_t rows = region.size.height - 1;
     if (given < row || (rows > 0 && (given - row) / rows < bytesPerRow))
         throw InvalidArgument(who + "was given " + std::to_string(given) + " bytes but " +
                               std::to_string(region.size.height) + " rows, " +
-                              std::to_string(bytesPerRow) + " bytes apart, of " + std::to_string(row) +
-                              " bytes need " + std::to_string(rows * bytesPerRow + row) + ".");
+                              std::to_string(bytesPerRow) + " bytes apart, of " +
+                              std::to_string(row) + " bytes need " +
+                              std::to_string(rows * bytesPerRow + row) + ".");
     return row;
 }
 
@@ -240,7 +248,8 @@ void Texture::getBytes(std::span<std::byte> bytes, uint64_t bytesPerRow, const R
 }
 
 void Texture::replaceRegion(const Region& region, uint64_t mipmapLevel, uint64_t slice,
-                            std::span<const std::byte> bytes, uint64_t bytesPerRow, uint64_t) const {
+                            std::span<const std::byte> bytes, uint64_t bytesPerRow,
+                            uint64_t) const {
     const std::string who = subject("Texture", label()) + "replaceRegion ";
     const uint64_t row =
         checkHostCopy(impl(), who, region, mipmapLevel, slice, bytes.size(), bytesPerRow);

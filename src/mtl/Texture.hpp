@@ -27,9 +27,11 @@ uint32_t bytesPerPixel(PixelFormat format);
 /// "RGBA16Float", for sentences.
 std::string nameOf(PixelFormat format);
 
-/// Throws InvalidArgument unless a texture can be made as `descriptor` says; `who` opens the sentence.
+/// Throws InvalidArgument unless a texture can be made as `descriptor` says; `who` opens the
+/// sentence.
 void checkDescriptor(const TextureDescriptor& descriptor, const std::string& who);
-/// Throws InvalidArgument unless `region` lies in the texture's only level and `slice` in the array.
+/// Throws InvalidArgument unless `region` lies in the texture's only level and `slice` in the
+/// array.
 void checkRegion(const Texture::Impl& texture, const Region& region, uint64_t mipmapLevel,
                  uint64_t slice, const std::string& who);
 /// What a copy of `region` of `slice` is to Vulkan. `bytesPerRow` must be a multiple of the texel.

@@ -19,7 +19,8 @@ void refuse(const char* function, const std::string& what) {
 
 MTL::Device adoptDevice(const DeviceHandles& h) {
     if (!h.instance || !h.physicalDevice || !h.device || !h.queue)
-        refuse("adoptDevice", "a null handle but needs an instance, a physical device, a device and a queue");
+        refuse("adoptDevice",
+               "a null handle but needs an instance, a physical device, a device and a queue");
     vk::loadFunctions(h.instance);
     uint32_t count = 0;
     vkGetPhysicalDeviceQueueFamilyProperties(h.physicalDevice, &count, nullptr);
@@ -29,13 +30,13 @@ MTL::Device adoptDevice(const DeviceHandles& h) {
         refuse("adoptDevice", "queue family " + std::to_string(h.queueFamilyIndex) +
                                   " of a device that has " + std::to_string(count));
     if (!(families[h.queueFamilyIndex].queueFlags & VK_QUEUE_COMPUTE_BIT))
-        refuse("adoptDevice", "queue family " + std::to_string(h.queueFamilyIndex) +
-                                  ", which does not compute");
+        refuse("adoptDevice",
+               "queue family " + std::to_string(h.queueFamilyIndex) + ", which does not compute");
     vk::Features features;
     features.pushDescriptor = h.pushDescriptor;
     features.textureStorage = h.storageImageWriteWithoutFormat;
-    auto device = vk::Device::adopt(h.instance, h.physicalDevice, h.device, h.queueFamilyIndex, h.queue,
-                                    features);
+    auto device = vk::Device::adopt(h.instance, h.physicalDevice, h.device, h.queueFamilyIndex,
+                                    h.queue, features);
     // Ids below this one belong to CopyAllDevices.
     const uint64_t id = uint64_t(1) << 32 | uint64_t(device->properties().deviceID);
     return std::make_shared<MTL::Device::Impl>(std::move(device), id)->handle();
@@ -43,8 +44,13 @@ MTL::Device adoptDevice(const DeviceHandles& h) {
 
 DeviceHandles handles(const MTL::Device& device) {
     const vk::Device& own = *device.impl().vk;
-    return {own.instance(), own.physicalDevice(), own.handle(), own.queueFamily(), own.queue(),
-            own.features().textureStorage, own.features().pushDescriptor};
+    return {own.instance(),
+            own.physicalDevice(),
+            own.handle(),
+            own.queueFamily(),
+            own.queue(),
+            own.features().textureStorage,
+            own.features().pushDescriptor};
 }
 
 void withQueue(const MTL::Device& device, const std::function<void(VkQueue)>& use) {
@@ -54,8 +60,8 @@ void withQueue(const MTL::Device& device, const std::function<void(VkQueue)>& us
 MTL::Buffer wrapBuffer(const MTL::Device& device, VkBuffer buffer, uint64_t length, void* mapped) {
     if (!buffer) refuse("wrapBuffer", "a null VkBuffer");
     if (length == 0) refuse("wrapBuffer", "a length of 0 bytes");
-    const auto options = mapped ? MTL::ResourceOptions::StorageModeShared
-                                : MTL::ResourceOptions::StorageModePrivate;
+    const auto options =
+        mapped ? MTL::ResourceOptions::StorageModeShared : MTL::ResourceOptions::StorageModePrivate;
     auto wrapped = std::make_shared<vk::Buffer>(buffer, length, static_cast<std::byte*>(mapped));
     return MTL::Buffer(
         std::make_shared<MTL::Buffer::Impl>(device, options, vk::whole(std::move(wrapped))));
@@ -72,7 +78,8 @@ MTL::Texture wrapImage(const MTL::Device& device, VkImage image,
     MTL::checkDescriptor(descriptor, "[vulkan] wrapImage: ");
     auto wrapped = std::make_shared<vk::Texture>(
         *device.impl().vk, image, MTL::vulkanFormat(descriptor.pixelFormat()),
-        uint32_t(descriptor.width()), uint32_t(descriptor.height()), uint32_t(descriptor.arrayLength()));
+        uint32_t(descriptor.width()), uint32_t(descriptor.height()),
+        uint32_t(descriptor.arrayLength()));
     return MTL::Texture(std::make_shared<MTL::Texture::Impl>(device, descriptor.resourceOptions(),
                                                              std::move(wrapped), descriptor));
 }

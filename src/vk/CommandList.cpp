@@ -39,7 +39,7 @@ void CommandList::noteWrite(const std::shared_ptr<Resource>& resource) {
     const size_t window = std::min<size_t>(written_.size(), 8);
     for (size_t i = written_.size() - window; i < written_.size(); ++i)
         if (written_[i] == resource) return;
-    resource->pendingWrites_.fetch_add(1, std::memory_order_relaxed);
+    if (!isTemplate_) resource->pendingWrites_.fetch_add(1, std::memory_order_relaxed);
     written_.push_back(resource);
 }
 
@@ -62,7 +62,7 @@ void CommandList::dispatch(std::shared_ptr<Pipeline> pipeline, std::span<const B
     if (refresh) {
         refreshes_.push_back(std::move(refresh));
         made.extra = uint32_t(refreshes_.size());
-        refreshes_.back()(bytes_.data() + made.parameters);
+        if (!isTemplate_) refreshes_.back()(bytes_.data() + made.parameters);
     }
     noteWrites(made);
     commands_.push_back(std::move(made));
@@ -145,7 +145,8 @@ void CommandList::append(const CommandList& other, std::span<const std::shared_p
     bytes_.insert(bytes_.end(), other.bytes_.begin(), other.bytes_.end());
     textureRegions_.insert(textureRegions_.end(), other.textureRegions_.begin(),
                            other.textureRegions_.end());
-    const auto replacement = [&](const std::shared_ptr<Resource>& was) -> std::shared_ptr<Resource> {
+    const auto replacement =
+        [&](const std::shared_ptr<Resource>& was) -> std::shared_ptr<Resource> {
         const auto found = std::ranges::find(from, was);
         return found == from.end() ? nullptr : to[size_t(found - from.begin())];
     };
@@ -184,7 +185,7 @@ void CommandList::append(const CommandList& other, std::span<const std::shared_p
 
 void CommandList::clear() {
     for (const auto& resource : written_)
-        resource->pendingWrites_.fetch_sub(1, std::memory_order_release);
+        if (!isTemplate_) resource->pendingWrites_.fetch_sub(1, std::memory_order_release);
     written_.clear();
     commands_.clear();
     bindings_.clear();

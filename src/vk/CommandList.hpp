@@ -32,17 +32,23 @@ struct Binding {
     static Binding image(uint32_t number, const std::shared_ptr<Texture>& texture);
 };
 
-/// Rewrites the parameters of a replayed dispatch (a dropout's ordinal).
+/// Writes what changes from one execution of a dispatch to the next (a dropout's ordinal): called when
+/// the dispatch is recorded for execution, or else each time that its template is appended.
 using Refresh = std::function<void(std::byte* parameters)>;
 
 class CommandList {
 public:
     CommandList() = default;
+    /// A list that is only appended to others: it does not count as pending work on what it writes.
+    void setTemplate() { isTemplate_ = true; }
+    /// Everything the list writes; may name a resource more than once.
+    std::span<const std::shared_ptr<Resource>> written() const { return written_; }
     ~CommandList() { clear(); }
     CommandList(const CommandList&) = delete;
     CommandList& operator=(const CommandList&) = delete;
 
-    /// `parameters` go to the uniform block at binding 0, `pushConstants` where the shader has some.
+    /// `parameters` go to the uniform block at binding 0, `pushConstants` where the shader has
+    /// some.
     void dispatch(std::shared_ptr<Pipeline> pipeline, std::span<const Binding> bindings,
                   std::span<const std::byte> parameters, std::array<uint32_t, 3> groups,
                   Refresh refresh = {}, std::span<const std::byte> pushConstants = {});
@@ -76,14 +82,22 @@ public:
     /// Forgets everything, keeping the memory, and ends the pending writes.
     void clear();
 
-    enum class Kind : uint8_t { Dispatch, DispatchIndirect, Copy, Fill, CopyToTexture, CopyFromTexture, Label };
+    enum class Kind : uint8_t {
+        Dispatch,
+        DispatchIndirect,
+        Copy,
+        Fill,
+        CopyToTexture,
+        CopyFromTexture,
+        Label
+    };
     struct Command {
         Kind kind;
         std::shared_ptr<Pipeline> pipeline;
         uint32_t firstBinding = 0, bindingCount = 0;
         uint32_t parameters = 0, parameterBytes = 0; ///< in bytes_
         uint32_t push = 0, pushBytes = 0;            ///< in bytes_
-        std::array<uint32_t, 3> groups{};            ///< [0] of a fill: the word, of a label: the kind
+        std::array<uint32_t, 3> groups{}; ///< [0] of a fill: the word, of a label: the kind
         uint32_t extra = 0; ///< index into textureRegions_ or refreshes_ (1-based, 0: none)
     };
     std::span<const Command> commands() const { return commands_; }
@@ -93,7 +107,9 @@ public:
     std::span<const std::byte> bytes(uint32_t offset, uint32_t size) const {
         return std::span(bytes_).subspan(offset, size);
     }
-    const VkBufferImageCopy& textureRegion(const Command& c) const { return textureRegions_[c.extra - 1]; }
+    const VkBufferImageCopy& textureRegion(const Command& c) const {
+        return textureRegions_[c.extra - 1];
+    }
 
 private:
     uint32_t addBytes(std::span<const std::byte> bytes);
@@ -109,6 +125,7 @@ private:
     std::vector<std::shared_ptr<Resource>> written_;
     std::vector<std::shared_ptr<void>> retained_;
     size_t dispatches_ = 0;
+    bool isTemplate_ = false;
 };
 
 /// Calls `visit(binding, reads, writes)` for every resource that a command touches.
@@ -133,9 +150,7 @@ void forEachAccess(const CommandList& list, const CommandList::Command& command,
         break;
     case Kind::Fill: visit(bindings[0], false, true); break;
     case Kind::Label: break;
-    default:
-        visit(bindings[0], true, false);
-        visit(bindings[1], false, true);
+    default: visit(bindings[0], true, false); visit(bindings[1], false, true);
     }
 }
 

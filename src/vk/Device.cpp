@@ -77,7 +77,8 @@ void Device::open(bool adopted) {
         if (!isDisabled("push_descriptor"))
             features_.pushDescriptor = enable(VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME);
         VkPhysicalDeviceFeatures wanted{};
-        wanted.shaderStorageImageWriteWithoutFormat = available.shaderStorageImageWriteWithoutFormat;
+        wanted.shaderStorageImageWriteWithoutFormat =
+            available.shaderStorageImageWriteWithoutFormat;
         wanted.shaderStorageImageExtendedFormats = available.shaderStorageImageExtendedFormats;
         features_.textureStorage =
             available.shaderStorageImageWriteWithoutFormat && !isDisabled("texture");
@@ -104,6 +105,10 @@ void Device::open(bool adopted) {
     VkPhysicalDeviceProperties2 more{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &subgroup, {}};
     vkGetPhysicalDeviceProperties2(physicalDevice_, &more);
     limits_.subgroupSize = subgroup.subgroupSize;
+    features_.subgroupBroadcast = subgroup.subgroupSize >= 8 &&
+                                  (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+                                  (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_BALLOT_BIT) &&
+                                  !isDisabled("subgroup");
     limits_.pushDescriptors = push.maxPushDescriptors;
     const VkPhysicalDeviceLimits& l = properties_.limits;
     limits_.storageBufferRange = l.maxStorageBufferRange;
@@ -154,7 +159,8 @@ Device::~Device() {
 const std::shared_ptr<Texture>& Device::placeholderTexture() {
     std::lock_guard lock(placeholderMutex_);
     if (!placeholderTexture_)
-        placeholderTexture_ = std::make_shared<Texture>(*this, VK_FORMAT_R32G32B32A32_SFLOAT, 1, 1, 1);
+        placeholderTexture_ =
+            std::make_shared<Texture>(*this, VK_FORMAT_R32G32B32A32_SFLOAT, 1, 1, 1);
     return placeholderTexture_;
 }
 
@@ -191,11 +197,12 @@ void Device::immediately(const std::function<void(VkCommandBuffer)>& record) {
     barrier.srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT;
     barrier.dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT;
     vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT,
-                         VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 1, &barrier, 0, nullptr, 0, nullptr);
+                         VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 1, &barrier, 0, nullptr, 0,
+                         nullptr);
     record(commands);
     barrier.dstAccessMask = VK_ACCESS_HOST_READ_BIT;
-    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0,
-                         1, &barrier, 0, nullptr, 0, nullptr);
+    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_HOST_BIT,
+                         0, 1, &barrier, 0, nullptr, 0, nullptr);
     check(vkEndCommandBuffer(commands), "vkEndCommandBuffer");
     std::vector<std::shared_ptr<Buffer>> cleared; // kept until the wait is over
     const auto recordClears = [&](std::vector<std::shared_ptr<Buffer>> buffers) {
@@ -222,7 +229,8 @@ void Device::clearBeforeUse(const std::shared_ptr<Buffer>& buffer) {
 void Device::fillWithZeros(VkCommandBuffer commands,
                            std::span<const std::shared_ptr<Buffer>> buffers) {
     for (const auto& buffer : buffers)
-        vkCmdFillBuffer(commands, buffer->handle(), buffer->offset(), (buffer->size() + 3) / 4 * 4, 0);
+        vkCmdFillBuffer(commands, buffer->handle(), buffer->offset(), (buffer->size() + 3) / 4 * 4,
+                        0);
 }
 
 void Device::upload(const BufferSlice& destination, const void* bytes) {

@@ -21,6 +21,7 @@ struct Features {
     bool pushDescriptor = false;
     bool textureStorage = false; ///< storage images written without a format
     bool debugLabels = false;
+    bool subgroupBroadcast = false; ///< among at least eight invocations
 };
 
 struct Limits {

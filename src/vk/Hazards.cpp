@@ -28,8 +28,10 @@ bool Hazards::needsBarrier(const CommandList& list, const CommandList::Command& 
     }
     forEachAccess(list, command, [&](const Binding& binding, bool reads, bool writes) {
         const Range range = rangeOf(binding);
-        if (writes) writes_.push_back(range);
-        else if (reads) reads_.push_back(range);
+        if (writes)
+            writes_.push_back(range);
+        else if (reads)
+            reads_.push_back(range);
     });
     return conflict;
 }

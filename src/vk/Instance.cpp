@@ -76,9 +76,10 @@ bool hasLayer(const char* name) {
 }
 
 bool hasExtension(const char* name) {
-    const auto all = enumerate<VkExtensionProperties>([](uint32_t* count, VkExtensionProperties* data) {
-        return vkEnumerateInstanceExtensionProperties(nullptr, count, data);
-    });
+    const auto all =
+        enumerate<VkExtensionProperties>([](uint32_t* count, VkExtensionProperties* data) {
+            return vkEnumerateInstanceExtensionProperties(nullptr, count, data);
+        });
     return std::ranges::any_of(all, [&](auto& e) { return !std::strcmp(e.extensionName, name); });
 }
 
@@ -125,7 +126,8 @@ VkInstance makeInstance() {
             throw DeviceError("MPSVK_VALIDATION is 1 but the layer VK_LAYER_KHRONOS_validation is "
                               "not installed.");
         layers.push_back("VK_LAYER_KHRONOS_validation");
-        if (!debugLabels) extensions.push_back(VK_EXT_DEBUG_UTILS_EXTENSION_NAME); // the layer's own
+        if (!debugLabels)
+            extensions.push_back(VK_EXT_DEBUG_UTILS_EXTENSION_NAME); // the layer's own
     }
     info.enabledLayerCount = uint32_t(layers.size());
     info.ppEnabledLayerNames = layers.data();
@@ -177,10 +179,11 @@ std::vector<VkPhysicalDevice> physicalDevices() {
     for (VkPhysicalDevice device : all) {
         VkPhysicalDeviceProperties properties;
         vkGetPhysicalDeviceProperties(device, &properties);
-        const auto families = enumerate<VkQueueFamilyProperties>([&](uint32_t* count, VkQueueFamilyProperties* data) {
-            vkGetPhysicalDeviceQueueFamilyProperties(device, count, data);
-            return VK_SUCCESS;
-        });
+        const auto families =
+            enumerate<VkQueueFamilyProperties>([&](uint32_t* count, VkQueueFamilyProperties* data) {
+                vkGetPhysicalDeviceQueueFamilyProperties(device, count, data);
+                return VK_SUCCESS;
+            });
         const bool computes = std::ranges::any_of(
             families, [](const auto& family) { return family.queueFlags & VK_QUEUE_COMPUTE_BIT; });
         if (computes && properties.apiVersion >= VK_API_VERSION_1_1)

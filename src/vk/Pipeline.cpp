@@ -159,8 +159,7 @@ std::shared_ptr<Pipeline> PipelineLibrary::find(std::string_view shader, bool te
     if (const auto found = pipelines_.find(key); found != pipelines_.end()) return found->second;
     const auto all = shaders();
     const auto source = std::ranges::find(all, shader, &Shader::name);
-    if (source == all.end())
-        throw DeviceError("No shader is named \"" + key.shader + "\".");
+    if (source == all.end()) throw DeviceError("No shader is named \"" + key.shader + "\".");
     const auto code = textures ? source->texturesCode : source->code;
     auto pipeline = std::make_shared<Pipeline>(device_, key.shader, code, key.constants);
     compileLater(pipeline, code);
@@ -170,7 +169,8 @@ std::shared_ptr<Pipeline> PipelineLibrary::find(std::string_view shader, bool te
 
 std::shared_ptr<Pipeline> PipelineLibrary::make(std::string name, std::vector<uint32_t> code,
                                                 std::vector<Constant> constants) {
-    auto pipeline = std::make_shared<Pipeline>(device_, std::move(name), code, std::move(constants));
+    auto pipeline =
+        std::make_shared<Pipeline>(device_, std::move(name), code, std::move(constants));
     std::lock_guard lock(mutex_);
     compileLater(pipeline, code);
     return pipeline;

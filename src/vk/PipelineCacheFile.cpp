@@ -76,9 +76,10 @@ std::vector<std::byte> loadPipelineCache(const std::string& path,
     std::vector<std::byte> payload;
     bool good = bool(file);
     if (good) {
-        std::error_code ignored;
-        const auto onDisk = std::filesystem::file_size(path, ignored);
-        good = onDisk == sizeof header + header.size;
+        // The size of the open file: by now another process may have put a new one in its place.
+        file.seekg(0, std::ios::end);
+        good = uint64_t(file.tellg()) == sizeof header + header.size;
+        file.seekg(sizeof header);
     }
     if (good) {
         payload.resize(header.size);
@@ -110,8 +111,8 @@ void savePipelineCache(const std::string& path, const VkPhysicalDeviceProperties
     if (error) {
         std::error_code ignored;
         fs::remove(beside, ignored);
-        log(int(LogLevel::Warning), "The pipeline cache " + path + " could not be written: " +
-                                        error.message() + ".");
+        log(int(LogLevel::Warning),
+            "The pipeline cache " + path + " could not be written: " + error.message() + ".");
     }
 }
 

@@ -12,19 +12,48 @@ namespace {
 
 // The few numbers of the SPIR-V specification that matter here.
 enum Op : uint32_t {
-    OpEntryPoint = 15, OpExecutionMode = 16, OpTypeBool = 20, OpTypeInt = 21, OpTypeFloat = 22,
-    OpTypeVector = 23, OpTypeMatrix = 24, OpTypeImage = 25, OpTypeSampledImage = 27,
-    OpTypeArray = 28, OpTypeRuntimeArray = 29, OpTypeStruct = 30, OpTypePointer = 32,
-    OpConstant = 43, OpConstantComposite = 44, OpSpecConstantTrue = 48, OpSpecConstantFalse = 49,
-    OpSpecConstant = 50, OpSpecConstantComposite = 51, OpVariable = 59, OpDecorate = 71,
-    OpMemberDecorate = 72, OpExecutionModeId = 331
+    OpEntryPoint = 15,
+    OpExecutionMode = 16,
+    OpTypeBool = 20,
+    OpTypeInt = 21,
+    OpTypeFloat = 22,
+    OpTypeVector = 23,
+    OpTypeMatrix = 24,
+    OpTypeImage = 25,
+    OpTypeSampledImage = 27,
+    OpTypeArray = 28,
+    OpTypeRuntimeArray = 29,
+    OpTypeStruct = 30,
+    OpTypePointer = 32,
+    OpConstant = 43,
+    OpConstantComposite = 44,
+    OpSpecConstantTrue = 48,
+    OpSpecConstantFalse = 49,
+    OpSpecConstant = 50,
+    OpSpecConstantComposite = 51,
+    OpVariable = 59,
+    OpDecorate = 71,
+    OpMemberDecorate = 72,
+    OpExecutionModeId = 331
 };
 enum Decoration : uint32_t {
-    SpecId = 1, BufferBlock = 3, ArrayStride = 6, MatrixStride = 7, BuiltIn = 11, NonWritable = 24,
-    NonReadable = 25, BindingNumber = 33, DescriptorSet = 34, OffsetOf = 35
+    SpecId = 1,
+    BufferBlock = 3,
+    ArrayStride = 6,
+    MatrixStride = 7,
+    BuiltIn = 11,
+    NonWritable = 24,
+    NonReadable = 25,
+    BindingNumber = 33,
+    DescriptorSet = 34,
+    OffsetOf = 35
 };
 enum Storage : uint32_t {
-    UniformConstant = 0, Uniform = 2, Workgroup = 4, PushConstant = 9, StorageBuffer = 12
+    UniformConstant = 0,
+    Uniform = 2,
+    Workgroup = 4,
+    PushConstant = 9,
+    StorageBuffer = 12
 };
 constexpr uint32_t GLCompute = 5, LocalSize = 17, LocalSizeId = 38, WorkgroupSize = 25;
 
@@ -65,8 +94,7 @@ private:
 
 class Module {
 public:
-    Module(std::span<const uint32_t> code, std::span<const Constant> constants)
-        : constants_(constants) {
+    Module(std::span<const uint32_t> code, std::span<const Constant> given) : constants_(given) {
         if (code.size() < 5 || code[0] != 0x07230203) throw "is not SPIR-V";
         for (size_t at = 5; at < code.size();) {
             const uint32_t words = code[at] >> 16, op = code[at] & 0xffff;
@@ -80,7 +108,9 @@ public:
             if (value.specId) result_.constantIds.push_back(*value.specId);
             variable(value);
         }
-        std::ranges::sort(result_.constantIds);
+        auto& constants = result_.constantIds; // two constants may share an id
+        std::ranges::sort(constants);
+        constants.erase(std::unique(constants.begin(), constants.end()), constants.end());
         std::ranges::sort(result_.bindings, {}, &ReflectedBinding::binding);
         localSize();
     }
@@ -97,18 +127,32 @@ private:
         case OpExecutionMode:
         case OpExecutionModeId:
             for (uint32_t i = 0; i < 3 && (words[1] == LocalSize || words[1] == LocalSizeId); ++i) {
-                if (words[1] == LocalSize) result_.localSize[i] = words[2 + i];
-                else localSizeConstants_[i] = words[2 + i];
+                if (words[1] == LocalSize)
+                    result_.localSize[i] = words[2 + i];
+                else
+                    localSizeConstants_[i] = words[2 + i];
             }
             break;
-        case OpTypeBool: case OpTypeInt: case OpTypeFloat: case OpTypeVector: case OpTypeMatrix:
-        case OpTypeImage: case OpTypeSampledImage: case OpTypeArray: case OpTypeRuntimeArray:
-        case OpTypeStruct: case OpTypePointer:
+        case OpTypeBool:
+        case OpTypeInt:
+        case OpTypeFloat:
+        case OpTypeVector:
+        case OpTypeMatrix:
+        case OpTypeImage:
+        case OpTypeSampledImage:
+        case OpTypeArray:
+        case OpTypeRuntimeArray:
+        case OpTypeStruct:
+        case OpTypePointer:
             ids_[words[0]].op = op;
             ids_[words[0]].operands = words.from(1);
             break;
-        case OpConstant: case OpConstantComposite: case OpSpecConstant: case OpSpecConstantComposite:
-        case OpSpecConstantTrue: case OpSpecConstantFalse:
+        case OpConstant:
+        case OpConstantComposite:
+        case OpSpecConstant:
+        case OpSpecConstantComposite:
+        case OpSpecConstantTrue:
+        case OpSpecConstantFalse:
             ids_[words[1]].op = op;
             ids_[words[1]].operands = words.from(2);
             break;
@@ -161,8 +205,10 @@ private:
         const auto& operands = type.operands;
         switch (type.op) {
         case OpTypeBool: return 4;
-        case OpTypeInt: case OpTypeFloat: return operands.at(0) / 8;
-        case OpTypeVector: case OpTypeMatrix: return sizeOf(operands.at(0), depth) * operands.at(1);
+        case OpTypeInt:
+        case OpTypeFloat: return operands.at(0) / 8;
+        case OpTypeVector:
+        case OpTypeMatrix: return sizeOf(operands.at(0), depth) * operands.at(1);
         case OpTypeArray:
             return uint64_t(type.arrayStride ? *type.arrayStride : sizeOf(operands.at(0), depth)) *
                    valueOf(operands.at(1));
@@ -172,7 +218,8 @@ private:
                 const Id& of = typeAt(operands[member], depth);
                 const auto offset = type.memberOffset.find(member);
                 const auto stride = type.memberMatrixStride.find(member);
-                const bool strided = of.op == OpTypeMatrix && stride != type.memberMatrixStride.end();
+                const bool strided =
+                    of.op == OpTypeMatrix && stride != type.memberMatrixStride.end();
                 const uint64_t size = strided ? uint64_t(stride->second) * of.operands.at(1)
                                               : sizeOf(operands[member], depth);
                 end = offset == type.memberOffset.end() ? end + size
@@ -200,7 +247,8 @@ private:
         made.writes = !id.nonWritable;
         if (type.op == OpTypeStruct) {
             const bool writable = storage == StorageBuffer || type.bufferBlock;
-            made.type = writable ? VK_DESCRIPTOR_TYPE_STORAGE_BUFFER : VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER;
+            made.type =
+                writable ? VK_DESCRIPTOR_TYPE_STORAGE_BUFFER : VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER;
             const size_t members = type.operands.size();
             if (!writable || type.memberNonWritable.size() == members) made.writes = false;
             if (writable && type.memberNonReadable.size() == members) made.reads = false;

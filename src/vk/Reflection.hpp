@@ -24,7 +24,7 @@ struct ReflectedBinding {
 };
 
 struct Reflection {
-    std::vector<ReflectedBinding> bindings; ///< of descriptor set 0, by rising binding
+    std::vector<ReflectedBinding> bindings;     ///< of descriptor set 0, by rising binding
     std::array<uint32_t, 3> localSize{1, 1, 1}; ///< with the given constants
     std::array<uint32_t, 3> localSizeId{}; ///< specialization constant of each, if `hasLocalSizeId`
     std::array<bool, 3> hasLocalSizeId{};

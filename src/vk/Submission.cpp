@@ -17,7 +17,8 @@ constexpr uint32_t setsPerPool = 256;
 } // namespace
 
 double steadySeconds() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
 }
 
 size_t Pace::dispatchesPerPiece() const {
@@ -43,7 +44,8 @@ Submission::Submission(Device& device, Pace& pace) : device_(device), pace_(pace
         VkQueryPoolCreateInfo queryInfo{VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO};
         queryInfo.queryType = VK_QUERY_TYPE_TIMESTAMP;
         queryInfo.queryCount = 2;
-        check(vkCreateQueryPool(device.handle(), &queryInfo, nullptr, &queries_), "vkCreateQueryPool");
+        check(vkCreateQueryPool(device.handle(), &queryInfo, nullptr, &queries_),
+              "vkCreateQueryPool");
     }
 }
 
@@ -80,7 +82,8 @@ void Submission::finish(VkCommandBuffer commands, VkFence fence) {
         memory.srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT;
         memory.dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT;
         vkCmdPipelineBarrier(clearing, VK_PIPELINE_STAGE_TRANSFER_BIT,
-                             VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 1, &memory, 0, nullptr, 0, nullptr);
+                             VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 1, &memory, 0, nullptr, 0,
+                             nullptr);
         check(vkEndCommandBuffer(clearing), "vkEndCommandBuffer");
         clears_.insert(clears_.end(), buffers.begin(), buffers.end());
         return clearing;
@@ -113,7 +116,7 @@ public:
         size_t dispatches = 0;
         for (const auto& command : list.commands()) {
             const bool isDispatch = command.kind == CommandList::Kind::Dispatch ||
-                                     command.kind == CommandList::Kind::DispatchIndirect;
+                                    command.kind == CommandList::Kind::DispatchIndirect;
             if (isDispatch && dispatches++ == most) {
                 cut();
                 dispatches = 1;
@@ -184,7 +187,8 @@ private:
         bindResources(pipeline, operands, list.bytes(command.parameters, command.parameterBytes));
         if (command.pushBytes)
             vkCmdPushConstants(commands_, pipeline.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0,
-                               command.pushBytes, list.bytes(command.push, command.pushBytes).data());
+                               command.pushBytes,
+                               list.bytes(command.push, command.pushBytes).data());
         if (indirect)
             vkCmdDispatchIndirect(commands_, bindings.back().handle, bindings.back().offset);
         else
@@ -225,8 +229,8 @@ private:
             writes_[i].pBufferInfo = &buffers_[i];
         }
         if (device_.features().pushDescriptor) {
-            vkCmdPushDescriptorSetKHR(commands_, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.layout(), 0,
-                                      uint32_t(count), writes_.data());
+            vkCmdPushDescriptorSetKHR(commands_, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.layout(),
+                                      0, uint32_t(count), writes_.data());
             return;
         }
         const VkDescriptorSet set = allocateSet(pipeline.setLayout());
@@ -239,7 +243,8 @@ private:
     VkDescriptorBufferInfo placeParameters(std::span<const std::byte> parameters) {
         const VkDeviceSize alignment = device_.limits().uniformAlignment;
         parameterOffset_ = (parameterOffset_ + alignment - 1) / alignment * alignment;
-        if (parameterBlock_ == SIZE_MAX || parameterOffset_ + parameters.size() > parameterBlockSize) {
+        if (parameterBlock_ == SIZE_MAX ||
+            parameterOffset_ + parameters.size() > parameterBlockSize) {
             ++parameterBlock_; // SIZE_MAX wraps to the first
             parameterOffset_ = 0;
             if (parameterBlock_ == owner_.parameterBlocks_.size())
@@ -328,7 +333,8 @@ void Submission::submit(const CommandList& list) {
                              VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
                              VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &toHost, 0, nullptr, 0, nullptr);
         if (queries_)
-            vkCmdWriteTimestamp(emitter.commands(), VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_, 1);
+            vkCmdWriteTimestamp(emitter.commands(), VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_,
+                                1);
         finish(emitter.commands(), fence_);
     } catch (...) {
         // Pieces that are on their way already use what the caller is about to free.
@@ -343,10 +349,11 @@ VkResult Submission::wait(GpuTimes& times) {
     times = {submittedAt_, now};
     uint64_t ticks[2] = {};
     if (result == VK_SUCCESS && queries_ &&
-        vkGetQueryPoolResults(device_.handle(), queries_, 0, 2, sizeof ticks, ticks, sizeof ticks[0],
-                              VK_QUERY_RESULT_64_BIT) == VK_SUCCESS &&
+        vkGetQueryPoolResults(device_.handle(), queries_, 0, 2, sizeof ticks, ticks,
+                              sizeof ticks[0], VK_QUERY_RESULT_64_BIT) == VK_SUCCESS &&
         ticks[1] >= ticks[0])
-        times.start = now - double(ticks[1] - ticks[0]) * device_.limits().nanosecondsPerTick * 1e-9;
+        times.start =
+            now - double(ticks[1] - ticks[0]) * device_.limits().nanosecondsPerTick * 1e-9;
     if (result == VK_SUCCESS) pace_.measured(dispatches_, times.end - times.start);
     clears_.clear();
     return result;

@@ -13,8 +13,9 @@ namespace {
 VkImageCreateInfo imageInfo(Device& device, VkFormat format, uint32_t width, uint32_t height,
                             uint32_t layers) {
     const Limits& limits = device.limits();
-    const std::string what = "A texture of " + std::to_string(width) + "x" + std::to_string(height) +
-                             " with " + std::to_string(layers) + " layers was asked for but the device";
+    const std::string what = "A texture of " + std::to_string(width) + "x" +
+                             std::to_string(height) + " with " + std::to_string(layers) +
+                             " layers was asked for but the device";
     if (!device.features().textureStorage)
         throw DeviceError(what + " cannot write storage images without a format.");
     if (width > limits.imageSize2D || height > limits.imageSize2D || layers > limits.imageLayers)
@@ -26,7 +27,8 @@ VkImageCreateInfo imageInfo(Device& device, VkFormat format, uint32_t width, uin
     VkFormatProperties properties{};
     vkGetPhysicalDeviceFormatProperties(device.physicalDevice(), format, &properties);
     if ((properties.optimalTilingFeatures & wanted) != wanted)
-        throw DeviceError(what + " cannot both read and write VkFormat " + std::to_string(format) + ".");
+        throw DeviceError(what + " cannot both read and write VkFormat " + std::to_string(format) +
+                          ".");
     VkImageCreateInfo info{VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO};
     info.imageType = VK_IMAGE_TYPE_2D;
     info.format = format;
@@ -60,9 +62,10 @@ Texture::Texture(Device& device, VkFormat format, uint32_t width, uint32_t heigh
     VmaAllocationCreateInfo request{};
     request.preferredFlags = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
     VmaAllocationInfo made{};
-    check(vmaCreateImage(device.memory().allocator(), &info, &request, &image_, &allocation_, &made),
-          "Allocating a texture of " + std::to_string(width) + "x" + std::to_string(height) +
-              " with " + std::to_string(layers) + " layers");
+    check(
+        vmaCreateImage(device.memory().allocator(), &info, &request, &image_, &allocation_, &made),
+        "Allocating a texture of " + std::to_string(width) + "x" + std::to_string(height) +
+            " with " + std::to_string(layers) + " layers");
     bytes_ = made.size;
     makeView();
     device.immediately([&](VkCommandBuffer commands) {

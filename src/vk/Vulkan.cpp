@@ -5,8 +5,7 @@ namespace mpsvk::vk {
 const char* resultName(VkResult result) {
     switch (result) {
 #define NAME(code)                                                                                 \
-    case code:                                                                                     \
-        return #code
+    case code: return #code
         NAME(VK_SUCCESS);
         NAME(VK_NOT_READY);
         NAME(VK_TIMEOUT);
@@ -29,8 +28,7 @@ const char* resultName(VkResult result) {
         NAME(VK_ERROR_UNKNOWN);
         NAME(VK_ERROR_INVALID_SHADER_NV);
 #undef NAME
-    default:
-        return "an unnamed VkResult";
+    default: return "an unnamed VkResult";
     }
 }
 

@@ -14,7 +14,8 @@ class BlitCommandEncoder : public CommandEncoder {
 public:
     BlitCommandEncoder() = default;
 
-    /// Kept for ported code: what the GPU wrote reaches the host with the command buffer's completion.
+    /// Kept for ported code: what the GPU wrote reaches the host with the command buffer's
+    /// completion.
     void synchronizeResource(const Resource& resource) const;
     void synchronizeTexture(const Texture& texture, uint64_t slice, uint64_t level) const;
 
@@ -34,7 +35,8 @@ public:
     /// Every byte of `range`; its location and length must be multiples of 4.
     void fillBuffer(const Buffer& buffer, Range range, uint8_t value) const;
 
-    /// Always satisfied, see Fence. Waiting for a fence after updating it in the same encoder throws.
+    /// Always satisfied, see Fence. Waiting for a fence after updating it in the same encoder
+    /// throws.
     void updateFence(const Fence& fence) const;
     void waitForFence(const Fence& fence) const;
 

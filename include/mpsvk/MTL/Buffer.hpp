@@ -15,7 +15,8 @@ public:
     /// Host memory is coherent here; the range is checked and nothing else happens.
     void didModifyRange(Range range) const;
     /// A texture has its own memory in Vulkan: this copy-free view does not exist.
-    Texture newTexture(const TextureDescriptor&, uint64_t offset, uint64_t bytesPerRow) const = delete;
+    Texture newTexture(const TextureDescriptor&, uint64_t offset,
+                       uint64_t bytesPerRow) const = delete;
 
     static bool isKindOf(const detail::ObjectImpl&);
     struct Impl;

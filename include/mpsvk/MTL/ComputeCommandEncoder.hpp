@@ -34,13 +34,14 @@ public:
 
     /// A copy of at most 4096 bytes; replaces the buffer at that index.
     void setBytes(std::span<const std::byte> bytes, uint64_t index) const;
-    /// Indices go from 0 to 31. `offset` must be a multiple of the device's buffer alignment (at most
-    /// 256). An empty handle unbinds.
+    /// Indices go from 0 to 31. `offset` must be a multiple of the device's buffer alignment (at
+    /// most 256). An empty handle unbinds.
     void setBuffer(const Buffer& buffer, uint64_t offset, uint64_t index) const;
     /// Throws InvalidArgument when no buffer is bound at that index.
     void setBufferOffset(uint64_t offset, uint64_t index) const;
     /// buffers[i] at index range.location + i; the three lengths must be equal.
-    void setBuffers(std::span<const Buffer> buffers, std::span<const uint64_t> offsets, Range range) const;
+    void setBuffers(std::span<const Buffer> buffers, std::span<const uint64_t> offsets,
+                    Range range) const;
     void setTexture(const Texture& texture, uint64_t index) const;
     void setTextures(std::span<const Texture> textures, Range range) const;
     /// Always throws InvalidArgument: GLSL declares its threadgroup memory (`shared`), whose length
@@ -56,9 +57,11 @@ public:
     void dispatchThreads(Size threadsPerGrid, Size threadsPerThreadgroup) const;
     /// The number of threadgroups stands in `buffer` as three uint32 at `offset`, a multiple of 4.
     /// A kernel that wants the grid in push constants cannot be dispatched so.
-    void dispatchThreadgroups(const Buffer& buffer, uint64_t offset, Size threadsPerThreadgroup) const;
+    void dispatchThreadgroups(const Buffer& buffer, uint64_t offset,
+                              Size threadsPerThreadgroup) const;
 
-    /// Always satisfied, see Fence. Waiting for a fence after updating it in the same encoder throws.
+    /// Always satisfied, see Fence. Waiting for a fence after updating it in the same encoder
+    /// throws.
     void updateFence(const Fence& fence) const;
     void waitForFence(const Fence& fence) const;
     /// Barriers are placed where commands need them; asking for one changes nothing.

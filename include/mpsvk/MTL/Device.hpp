@@ -45,7 +45,8 @@ public:
 
     /// Zero-filled. Throws InvalidArgument for a length of 0, DeviceError when there is no memory
     /// or the length is above maxBufferLength().
-    Buffer newBuffer(uint64_t length, ResourceOptions options = ResourceOptions::StorageModeShared) const;
+    Buffer newBuffer(uint64_t length,
+                     ResourceOptions options = ResourceOptions::StorageModeShared) const;
     /// A copy of `bytes`. Throws InvalidArgument for private storage.
     Buffer newBuffer(std::span<const std::byte> bytes,
                      ResourceOptions options = ResourceOptions::StorageModeShared) const;

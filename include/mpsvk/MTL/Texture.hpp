@@ -82,8 +82,8 @@ public:
     uint64_t bufferOffset() const { return 0; }
     uint64_t bufferBytesPerRow() const { return 0; }
 
-    /// Texels of one slice to the host, row by row, each `bytesPerRow` bytes after the last, without
-    /// a conversion. `bytesPerImage` is for 3D regions and means nothing here. Throws
+    /// Texels of one slice to the host, row by row, each `bytesPerRow` bytes after the last,
+    /// without a conversion. `bytesPerImage` is for 3D regions and means nothing here. Throws
     /// InvalidArgument for private storage, for a region, level or slice that is not there, for
     /// too few bytes, and while a command buffer that writes the texture is not completed.
     void getBytes(std::span<std::byte> bytes, uint64_t bytesPerRow, uint64_t bytesPerImage,
@@ -94,8 +94,8 @@ public:
     void replaceRegion(const Region& region, uint64_t mipmapLevel, uint64_t slice,
                        std::span<const std::byte> bytes, uint64_t bytesPerRow,
                        uint64_t bytesPerImage) const;
-    void replaceRegion(const Region& region, uint64_t mipmapLevel,
-                       std::span<const std::byte> bytes, uint64_t bytesPerRow) const;
+    void replaceRegion(const Region& region, uint64_t mipmapLevel, std::span<const std::byte> bytes,
+                       uint64_t bytesPerRow) const;
 
     /// The same texture again when `pixelFormat` is its own; throws InvalidArgument otherwise:
     /// texels are not read in another format.

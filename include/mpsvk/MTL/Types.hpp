@@ -33,7 +33,9 @@ struct SizeAndAlign {
 };
 
 inline Origin OriginMake(uint64_t x, uint64_t y, uint64_t z) { return {x, y, z}; }
-inline Size SizeMake(uint64_t width, uint64_t height, uint64_t depth) { return {width, height, depth}; }
+inline Size SizeMake(uint64_t width, uint64_t height, uint64_t depth) {
+    return {width, height, depth};
+}
 inline Region RegionMake1D(uint64_t x, uint64_t width) { return {{x, 0, 0}, {width, 1, 1}}; }
 inline Region RegionMake2D(uint64_t x, uint64_t y, uint64_t width, uint64_t height) {
     return {{x, y, 0}, {width, height, 1}};

@@ -1,0 +1,69 @@
+// Two operands become one, or the answer to a comparison.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "CNNMath.h"
+#include "pixel.glsl"
+
+layout(local_size_x = 64) in;
+layout(set = 0, binding = 0) uniform Parameters { CNNArithmeticParameters p; };
+IMAGE_SOURCE(1, primary)
+IMAGE_EDGE_READ(primary)
+IMAGE_SOURCE(2, secondary)
+IMAGE_EDGE_READ(secondary)
+IMAGE_DESTINATION(3, destination)
+layout(set = 0, binding = 4, std430) writeonly buffer Mask { uint mask[]; };
+
+bvec4 compared(vec4 x, vec4 y) {
+    switch (p.comparison) {
+    case 0u: return lessThanEqual(abs(x - y), vec4(p.threshold));
+    case 1u: return not(lessThanEqual(abs(x - y), vec4(p.threshold)));
+    case 2u: return lessThan(x, y);
+    case 3u: return lessThanEqual(x, y);
+    case 4u: return greaterThan(x, y);
+    }
+    return greaterThanEqual(x, y);
+}
+
+vec4 combined(vec4 x, vec4 y) {
+    x *= p.primaryScale;
+    y *= p.secondaryScale;
+    switch (p.operation) {
+    case arithmeticAdd: return x + y + p.bias;
+    case arithmeticSubtract: return x - y + p.bias;
+    case arithmeticMultiply: return x * y + p.bias;
+    }
+    return x / y + p.bias;
+}
+
+void main() {
+    uint slices = (p.destination.channels + 3u) / 4u;
+    uint i = gridIndex();
+    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
+    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    vec4 x = primary_read(p.primary, p.primaryOffsetX + p.primaryStrideX * at.x,
+                          p.primaryOffsetY + p.primaryStrideY * at.y,
+                          p.primaryStrideChannels != 0u ? at.slice : 0u, at.image, p.primaryClampEdges);
+    if (p.primaryStrideChannels == 0u) x = x.xxxx;
+    vec4 y = secondary_read(p.secondary, p.secondaryOffsetX + p.secondaryStrideX * at.x,
+                            p.secondaryOffsetY + p.secondaryStrideY * at.y,
+                            p.secondaryStrideChannels != 0u ? at.slice : 0u, at.image,
+                            p.secondaryClampEdges);
+    if (p.secondaryStrideChannels == 0u) y = y.xxxx;
+    vec4 result;
+    if (p.operation == arithmeticCompare) {
+        result = mix(vec4(0.0), vec4(1.0), compared(x, y));
+    } else {
+        result = combined(x, y);
+        if (p.writesMask != 0u) {
+            bvec4 above = greaterThan(result, vec4(p.minimum)), below = lessThan(result, vec4(p.maximum));
+            uint bits = 0u;
+            for (uint lane = 0u; lane < 4u; ++lane)
+                if (above[lane] && below[lane]) bits |= 1u << lane;
+            uint pixel = uint(at.y) * p.clipWidth + uint(at.x);
+            mask[at.image * p.maskStride + pixel * slices + at.slice] = bits;
+        }
+        if (p.clamps != 0u)
+            result = mix(min(max(result, p.minimum), p.maximum), result, isnan(result));
+    }
+    destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, result);
+}

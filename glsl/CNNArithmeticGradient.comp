@@ -1,0 +1,98 @@
+// What flows back to one operand: the gradient, times the other operand of a product, summed over
+// every place where the operand's element was read.
+//
+// A team of p.lanes invocations sums one texel of the result (or one of p.parts shares of it), each
+// member every p.lanes-th place; then the members' sums are added in a tree.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "CNNMath.h"
+#include "pixel.glsl"
+
+layout(local_size_x = 128) in;
+layout(set = 0, binding = 0) uniform Parameters { CNNArithmeticGradientParameters p; };
+IMAGE_SOURCE(1, gradient)
+IMAGE_SOURCE(2, secondary)
+IMAGE_EDGE_READ(secondary)
+IMAGE_DESTINATION(3, destination)
+layout(set = 0, binding = 4, std430) readonly buffer Mask { uint mask[]; };
+layout(set = 0, binding = 5, std430) writeonly buffer Partials { vec4 partials[]; };
+
+shared vec4 scratch[128];
+
+// x: the first gradient pixel that pixel `d` of the clip rectangle was read for, y: how many.
+ivec2 readersOf(int d, int size, int offset, int begin, int count, uint reduces, int sumAt,
+                uint clampsEdges, int operandPixel) {
+    if (reduces != 0u) return d == sumAt ? ivec2(begin, count) : ivec2(0);
+    int low = offset + d, high = low;
+    if (clampsEdges != 0u && operandPixel == 0) low = begin;
+    if (clampsEdges != 0u && operandPixel == size - 1) high = begin + count - 1;
+    low = max(low, begin);
+    high = min(high, begin + count - 1);
+    return ivec2(low, max(high - low + 1, 0));
+}
+
+vec4 valueAt(int x, int y, uint slice, uint image) {
+    uint slices = (p.gradient.channels + 3u) / 4u;
+    vec4 value = p.scale * gradient_load(p.gradient, x, y, slice, image);
+    if (p.multiplies != 0u) {
+        vec4 other = secondary_read(p.secondary,
+                                    p.secondaryOffsetX + p.secondaryStrideX * (x - p.gradientOffsetX),
+                                    p.secondaryOffsetY + p.secondaryStrideY * (y - p.gradientOffsetY),
+                                    p.secondaryStrideChannels != 0u ? slice : 0u, image,
+                                    p.secondaryClampEdges);
+        value *= p.secondaryStrideChannels != 0u ? other : other.xxxx;
+    }
+    if (p.readsMask != 0u) {
+        uint pixel = uint(y - p.beginY) * p.sizeX + uint(x - p.beginX);
+        uint bits = mask[image * p.maskStride + pixel * slices + slice];
+        uvec4 used = (uvec4(bits) >> uvec4(0u, 1u, 2u, 3u)) & 1u;
+        value = mix(vec4(0.0), value, notEqual(used, uvec4(0u)));
+    }
+    return usedLanes(p.gradient, slice, value);
+}
+
+void main() {
+    uint slices = (p.destination.channels + 3u) / 4u;
+    uint thread = gl_LocalInvocationID.x;
+    uint lane = thread % p.lanes;
+    uint group = gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x;
+    uint item = group * (128u / p.lanes) + thread / p.lanes;
+    uint results = slices * p.clipWidth * p.clipHeight * p.images;
+    bool isActive = item < results * p.parts;
+    uint part = item % p.parts;
+    Place at = placeOf(isActive ? item / p.parts : 0u, slices, p.clipWidth, p.clipHeight);
+
+    ivec2 columns = readersOf(at.x, int(p.destination.width), p.gradientOffsetX, p.beginX, int(p.sizeX),
+                              p.reducesX, p.sumX, p.clampsX, p.clipX + at.x);
+    ivec2 rows = readersOf(at.y, int(p.destination.height), p.gradientOffsetY, p.beginY, int(p.sizeY),
+                           p.reducesY, p.sumY, p.clampsY, p.clipY + at.y);
+    uint gradientSlices = (p.gradient.channels + 3u) / 4u;
+    uint firstSlice = at.slice, sliceCount = at.slice < gradientSlices ? 1u : 0u;
+    if (p.reducesChannels != 0u) {
+        firstSlice = 0u;
+        sliceCount = at.slice == 0u ? gradientSlices : 0u;
+    }
+    uint places = isActive ? uint(columns.y) * uint(rows.y) * sliceCount : 0u;
+    uint share = (places + p.parts - 1u) / p.parts;
+    uint end = min(places, (part + 1u) * share);
+    vec4 sum = vec4(0.0);
+    for (uint i = part * share + lane; i < end; i += p.lanes) {
+        uint slice = i % sliceCount, pixel = i / sliceCount;
+        sum += valueAt(columns.x + int(pixel % uint(columns.y)), rows.x + int(pixel / uint(columns.y)),
+                       firstSlice + slice, at.image);
+    }
+    scratch[thread] = sum;
+    barrier();
+    for (uint step = p.lanes / 2u; step > 0u; step /= 2u) {
+        if (lane < step) scratch[thread] += scratch[thread + step];
+        barrier();
+    }
+    if (!isActive || lane != 0u) return;
+    sum = scratch[thread];
+    if (p.parts > 1u) {
+        partials[item] = sum;
+        return;
+    }
+    if (p.reducesChannels != 0u) sum = vec4(sum.x + sum.y + sum.z + sum.w, 0.0, 0.0, 0.0);
+    destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, sum);
+}

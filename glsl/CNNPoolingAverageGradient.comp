@@ -1,0 +1,37 @@
+// dx = the sum of dy / count over the windows that the pixel belongs to.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "pooling.glsl"
+
+layout(local_size_x = 64) in;
+layout(set = 0, binding = 0) uniform Parameters { CNNPoolingGradientParameters p; };
+IMAGE_SOURCE(1, gradient)
+IMAGE_DESTINATION(3, destination)
+
+float countOf(int begin, int taps, int size, int pad) {
+    return float(p.edges == poolingEdgesZero ? taps : averageCount(begin, taps, size, pad));
+}
+
+void main() {
+    uint slices = (p.destination.channels + 3u) / 4u;
+    uint i = gridIndex();
+    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
+    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    int x = p.originX + at.x, y = p.originY + at.y;
+    vec4 sum = vec4(0.0);
+    if (x < p.sourceWidth && y < p.sourceHeight) {
+        Windows wx = windowsOf(x, p.sourceWidth, p.startX, p.kernelWidth, 1, p.strideX, p.firstWindowX,
+                               p.windowsX, p.edges);
+        Windows wy = windowsOf(y, p.sourceHeight, p.startY, p.kernelHeight, 1, p.strideY, p.firstWindowY,
+                               p.windowsY, p.edges);
+        for (int j = wy.first; j <= wy.last; ++j) {
+            float rows = countOf(p.startY + p.strideY * j, p.kernelHeight, p.sourceHeight, p.padY);
+            for (int i = wx.first; i <= wx.last; ++i) {
+                float columns = countOf(p.startX + p.strideX * i, p.kernelWidth, p.sourceWidth, p.padX);
+                sum += gradient_load(p.gradient, p.gradientX + i, p.gradientY + j, at.slice, at.image) /
+                       (columns * rows);
+            }
+        }
+    }
+    destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, sum);
+}

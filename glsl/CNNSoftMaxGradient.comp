@@ -1,0 +1,4 @@
+// Softmax gradient, one invocation per pixel.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "CNNSoftMaxBackward.glsl"

@@ -1,0 +1,17 @@
+// 1 everywhere.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "CNNLoss.h"
+#include "pixel.glsl"
+
+layout(local_size_x = 64) in;
+layout(set = 0, binding = 0) uniform Parameters { NNInitialGradientParameters p; };
+IMAGE_DESTINATION(1, destination)
+
+void main() {
+    uint slices = (p.destination.channels + 3u) / 4u;
+    uint i = gridIndex();
+    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
+    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, vec4(1.0));
+}

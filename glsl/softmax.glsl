@@ -1,0 +1,55 @@
+// Sums and maxima over the channels of a pixel, by one invocation or, with GROUP_PER_PIXEL, by a
+// workgroup: every invocation starts at slice channelFirst() and goes on by channelStep.
+#ifndef MPSVK_SOFTMAX_GLSL
+#define MPSVK_SOFTMAX_GLSL
+
+#include "CNNSoftMax.h"
+#include "pixel.glsl"
+
+layout(local_size_x = 64) in;
+
+#ifdef GROUP_PER_PIXEL
+
+const uint channelStep = 64u;
+shared float parts[64];
+
+uint pixelIndex() { return gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x; }
+uint channelFirst() { return gl_LocalInvocationID.x; }
+
+#define GROUP_REDUCE(NAME, COMBINE)                                                                \
+    float NAME(float own) {                                                                        \
+        uint i = gl_LocalInvocationID.x;                                                           \
+        parts[i] = own;                                                                            \
+        barrier();                                                                                 \
+        for (uint step = 32u; step > 0u; step >>= 1) {                                             \
+            if (i < step) parts[i] = COMBINE(parts[i], parts[i + step]);                           \
+            barrier();                                                                             \
+        }                                                                                          \
+        float all = parts[0];                                                                      \
+        barrier();                                                                                 \
+        return all;                                                                                \
+    }
+
+float plus(float a, float b) { return a + b; }
+GROUP_REDUCE(overChannelsSum, plus)
+GROUP_REDUCE(overChannelsMax, max)
+
+#else
+
+const uint channelStep = 1u;
+
+uint pixelIndex() { return gridIndex(); }
+uint channelFirst() { return 0u; }
+float overChannelsSum(float own) { return own; }
+float overChannelsMax(float own) { return own; }
+
+#endif
+
+bvec4 isChannel(uint slice, uint channels) {
+    return lessThan(slice * 4u + uvec4(0u, 1u, 2u, 3u), uvec4(channels));
+}
+
+float lanesSum(vec4 v) { return ((v.x + v.y) + v.z) + v.w; }
+float lanesMax(vec4 v) { return max(max(v.x, v.y), max(v.z, v.w)); }
+
+#endif

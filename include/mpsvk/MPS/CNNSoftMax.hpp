@@ -1,0 +1,85 @@
+// MPSCNNSoftMax, MPSCNNLogSoftMax and their gradients: over the feature channels of each pixel.
+//
+// The sums run over the channels in use, min(C - sourceFeatureChannelOffset,
+// sourceFeatureChannelMaxCount). The result has the source's size.
+#pragma once
+
+#include <mpsvk/MPS/CNNKernel.hpp>
+
+namespace mpsvk::MPS {
+
+/// Y_k = e^X_k / sum_j e^X_j. MPSCNNSoftMax.
+class CNNSoftMax : public CNNKernel {
+public:
+    explicit CNNSoftMax(const MTL::Device& device) : CNNKernel(device, "CNNSoftMax") {}
+    std::string className() const override { return "CNNSoftMax"; }
+    CNNSoftMax copy(const MTL::Device& device) const {
+        CNNSoftMax made(*this);
+        made.setDevice(device);
+        return made;
+    }
+
+private:
+    void validate(const mps::UnaryPass& pass) const override;
+    void dispatch(const mps::UnaryPass& pass) const override;
+    StateBatch makeResultStates(const mps::StateRequest& request) const override;
+};
+
+/// Y_k = X_k - ln(sum_j e^X_j). MPSCNNLogSoftMax.
+class CNNLogSoftMax : public CNNKernel {
+public:
+    explicit CNNLogSoftMax(const MTL::Device& device) : CNNKernel(device, "CNNLogSoftMax") {}
+    std::string className() const override { return "CNNLogSoftMax"; }
+    CNNLogSoftMax copy(const MTL::Device& device) const {
+        CNNLogSoftMax made(*this);
+        made.setDevice(device);
+        return made;
+    }
+
+private:
+    void validate(const mps::UnaryPass& pass) const override;
+    void dispatch(const mps::UnaryPass& pass) const override;
+    StateBatch makeResultStates(const mps::StateRequest& request) const override;
+};
+
+/// dX_k = Y_k * (G_k - sum_j G_j*Y_j). `sourceImage` is the forward RESULT Y, not the forward
+/// source. The encodes that return the result take from the state which part of Y and of the
+/// forward source belong together. MPSCNNSoftMaxGradient.
+class CNNSoftMaxGradient : public CNNGradientKernel {
+public:
+    explicit CNNSoftMaxGradient(const MTL::Device& device)
+        : CNNGradientKernel(device, "CNNSoftMaxGradient") {}
+    std::string className() const override { return "CNNSoftMaxGradient"; }
+    CNNSoftMaxGradient copy(const MTL::Device& device) const {
+        CNNSoftMaxGradient made(*this);
+        made.setDevice(device);
+        return made;
+    }
+
+private:
+    std::string forwardClassName() const override { return "CNNSoftMax"; }
+    void takeForwardRecord(const mps::ForwardRecord& record) override;
+    void validate(const mps::BinaryPass& pass) const override;
+    void dispatch(const mps::BinaryPass& pass) const override;
+};
+
+/// dX_k = G_k - e^Y_k * sum_j G_j. `sourceImage` is the forward RESULT Y. MPSCNNLogSoftMaxGradient.
+class CNNLogSoftMaxGradient : public CNNGradientKernel {
+public:
+    explicit CNNLogSoftMaxGradient(const MTL::Device& device)
+        : CNNGradientKernel(device, "CNNLogSoftMaxGradient") {}
+    std::string className() const override { return "CNNLogSoftMaxGradient"; }
+    CNNLogSoftMaxGradient copy(const MTL::Device& device) const {
+        CNNLogSoftMaxGradient made(*this);
+        made.setDevice(device);
+        return made;
+    }
+
+private:
+    std::string forwardClassName() const override { return "CNNLogSoftMax"; }
+    void takeForwardRecord(const mps::ForwardRecord& record) override;
+    void validate(const mps::BinaryPass& pass) const override;
+    void dispatch(const mps::BinaryPass& pass) const override;
+};
+
+} // namespace mpsvk::MPS

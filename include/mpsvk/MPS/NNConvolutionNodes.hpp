@@ -1,0 +1,56 @@
+// Nodes of the convolution family. They are trainable: their gradient nodes ask the data source
+// for an update.
+#pragma once
+
+#include <mpsvk/MPS/CNNConvolutionDescriptor.hpp>
+#include <mpsvk/MPS/NNGraphNodeBases.hpp>
+
+namespace mpsvk::MPS {
+
+/// MPSCNNConvolutionNode. Same-size padding by default.
+class CNNConvolutionNode : public NNFilterNode {
+public:
+    CNNConvolutionNode() = default;
+    CNNConvolutionNode(const NNImageNode& source, std::shared_ptr<CNNConvolutionDataSource> weights);
+    NNConvolutionAccumulatorPrecisionOption accumulatorPrecision() const;
+    /// Kept for ported code: sums are always formed in fp32.
+    void setAccumulatorPrecision(NNConvolutionAccumulatorPrecisionOption option) const;
+    CNNConvolutionGradientStateNode convolutionGradientState() const;
+    static bool isKindOf(const detail::ObjectImpl&);
+
+protected:
+    using NNFilterNode::NNFilterNode;
+};
+
+/// MPSCNNFullyConnectedNode. The kernel covers the whole source; valid-only padding by default.
+class CNNFullyConnectedNode : public CNNConvolutionNode {
+public:
+    CNNFullyConnectedNode() = default;
+    CNNFullyConnectedNode(const NNImageNode& source, std::shared_ptr<CNNConvolutionDataSource> weights);
+    static bool isKindOf(const detail::ObjectImpl&);
+};
+
+/// MPSCNNConvolutionGradientNode. No weights: the forward node's.
+class CNNConvolutionGradientNode : public NNGradientFilterNode {
+public:
+    CNNConvolutionGradientNode() = default;
+    CNNConvolutionGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
+                               const CNNConvolutionGradientStateNode& gradientState,
+                               std::shared_ptr<CNNConvolutionDataSource> weights);
+    static bool isKindOf(const detail::ObjectImpl&);
+
+protected:
+    using NNGradientFilterNode::NNGradientFilterNode;
+};
+
+/// MPSCNNFullyConnectedGradientNode.
+class CNNFullyConnectedGradientNode : public CNNConvolutionGradientNode {
+public:
+    CNNFullyConnectedGradientNode() = default;
+    CNNFullyConnectedGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
+                                  const CNNConvolutionGradientStateNode& gradientState,
+                                  std::shared_ptr<CNNConvolutionDataSource> weights);
+    static bool isKindOf(const detail::ObjectImpl&);
+};
+
+} // namespace mpsvk::MPS

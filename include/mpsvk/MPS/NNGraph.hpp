@@ -1,0 +1,85 @@
+// MPSNNGraph: runs a graph of nodes.
+#pragma once
+
+#include <mpsvk/MPS/NNGraphNodeBases.hpp>
+
+namespace mpsvk::MPS {
+
+/// Compiled from the nodes of one or several results by walking back to the inputs; nodes that feed
+/// no needed result and train nothing are left out. The first encode of a given shape of inputs
+/// compiles its commands; later ones replay them, with this step's images in place of that one's.
+///
+/// Training: a trainable gradient node (a convolution's) calls its data source's update once the
+/// whole batch went through it; what it returns is loaded into every kernel made from that source,
+/// for the next encode. Gradients of weights are summed over the batch.
+class NNGraph : public Object {
+public:
+    using CompletionHandler = std::function<void(Image result, std::string error)>;
+
+    NNGraph() = default;
+    /// Loads every data source in use. `resultImageIsNeeded` false: encodes return an empty batch,
+    /// and work that only makes that image is left out. Throws InvalidArgument, naming the node,
+    /// for a graph that cannot run or a data source that does not load.
+    NNGraph(const MTL::Device& device, const NNImageNode& resultImage, bool resultImageIsNeeded);
+    /// Several results: the first is what encodes return, the others come with the intermediate
+    /// images. `resultsAreNeeded` is as long as `resultImages`, or empty for all of them.
+    NNGraph(const MTL::Device& device, const std::vector<NNImageNode>& resultImages,
+            const std::vector<bool>& resultsAreNeeded = {});
+
+    /// The inputs, in the order in which encodes take them; one without a handle is null.
+    std::vector<std::shared_ptr<Handle>> sourceImageHandles() const;
+    std::vector<std::shared_ptr<Handle>> sourceStateHandles() const;
+    std::vector<std::shared_ptr<Handle>> intermediateImageHandles() const;
+    std::vector<std::shared_ptr<Handle>> resultStateHandles() const;
+    std::shared_ptr<Handle> resultHandle() const;
+    bool resultImageIsNeeded() const;
+    bool outputStateIsTemporary() const;
+    void setOutputStateIsTemporary(bool value) const;
+    /// Of the returned image; plain images by default.
+    std::shared_ptr<ImageAllocator> destinationImageAllocator() const;
+    void setDestinationImageAllocator(std::shared_ptr<ImageAllocator> allocator) const;
+    /// Of intermediate images whose node has no format; Float16 by default.
+    ImageFeatureChannelFormat format() const;
+    void setFormat(ImageFeatureChannelFormat format) const;
+    MTL::Device device() const;
+    std::string label() const;
+    void setLabel(const std::string& label) const;
+    KernelOptions options() const;
+    void setOptions(KernelOptions options) const;
+
+    Image encode(const MTL::CommandBuffer& commandBuffer, const std::vector<Image>& sourceImages) const;
+    /// Appends the images of intermediateImageHandles and the states of resultStateHandles to the
+    /// vectors, which may be null.
+    Image encode(const MTL::CommandBuffer& commandBuffer, const std::vector<Image>& sourceImages,
+                 const std::vector<State>& sourceStates, std::vector<Image>* intermediateImages,
+                 std::vector<State>* destinationStates) const;
+    ImageBatch encodeBatch(const MTL::CommandBuffer& commandBuffer, const std::vector<ImageBatch>& sourceImages,
+                           const std::vector<StateBatch>& sourceStates = {}) const;
+    ImageBatch encodeBatch(const MTL::CommandBuffer& commandBuffer, const std::vector<ImageBatch>& sourceImages,
+                           const std::vector<StateBatch>& sourceStates, std::vector<ImageBatch>* intermediateImages,
+                           std::vector<StateBatch>* destinationStates) const;
+    /// Encodes and commits on a queue of the graph's own; `handler` is called on a thread of the
+    /// library, with the error's sentence or "".
+    Image executeAsync(const std::vector<Image>& sourceImages, CompletionHandler handler) const;
+
+    /// Every data source in use is loaded again, at once. No work of the graph may be in flight.
+    void reloadFromDataSources() const;
+    /// By how much an encode lowers the read count of a temporary input.
+    uint64_t readCountForSourceImage(uint64_t index) const;
+    uint64_t readCountForSourceState(uint64_t index) const;
+
+    /// An extension: how often the graph was encoded. Kernels whose result differs from encode to
+    /// encode (dropout) go by it, so that a program that sets it continues as if never stopped.
+    uint64_t encodeCount() const;
+    void setEncodeCount(uint64_t count) const;
+
+    /// The plan: stages in order with their inputs, and after the first encode the dispatches of a
+    /// step and the bytes of the arena that temporary images share.
+    std::string debugDescription() const;
+
+    static bool isKindOf(const detail::ObjectImpl&);
+    struct Impl;
+    Impl& impl() const;
+};
+
+} // namespace mpsvk::MPS

@@ -1,0 +1,10 @@
+// MPSNNGraphNodes: every node class.
+#pragma once
+
+#include <mpsvk/MPS/NNArithmeticNodes.hpp>
+#include <mpsvk/MPS/NNConvolutionNodes.hpp>
+#include <mpsvk/MPS/NNGraphNodeBases.hpp>
+#include <mpsvk/MPS/NNLayerNodes.hpp>
+#include <mpsvk/MPS/NNLossNodes.hpp>
+#include <mpsvk/MPS/NNNeuronNodes.hpp>
+#include <mpsvk/MPS/NNPoolingNodes.hpp>

@@ -1,0 +1,122 @@
+#include "mps/Matrix.hpp"
+
+#include <mpsvk/Error.hpp>
+
+namespace mpsvk::mps {
+
+AlignedSlice::AlignedSlice(const vk::BufferSlice& given, const vk::Limits& limits)
+    : slice(given), skipped(given.begin() % std::max<VkDeviceSize>(limits.storageAlignment, 1)) {
+    slice.offset -= skipped;
+    slice.size += skipped;
+}
+
+ArrayStorage::ArrayStorage(const char* className, MTL::Device device, uint64_t bytes)
+    : className_(className), device_(std::move(device)), bytes_(bytes) {
+    device_.impl();
+}
+
+ArrayStorage::ArrayStorage(const char* className, const MTL::Buffer& buffer, uint64_t offset,
+                           uint64_t bytes, MPS::DataType dataType)
+    : className_(className), device_(buffer.device()), bytes_(bytes), offset_(offset),
+      wrapped_(true), object_(buffer) {
+    const std::string who = MTL::subject(className_, "");
+    const uint64_t element = MPS::bytesPerElement(dataType);
+    if (offset % element != 0)
+        throw InvalidArgument(who + "offset is " + std::to_string(offset) +
+                              " but must be a multiple of the element's size, " +
+                              std::to_string(element) + ".");
+    const auto& all = buffer.impl().slice;
+    if (offset > all.size || bytes > all.size - offset)
+        throw InvalidArgument(who + std::to_string(bytes) + " bytes are needed from offset " +
+                              std::to_string(offset) + " but the buffer has " +
+                              std::to_string(all.size) + ".");
+    slice_ = {all.buffer, all.offset + offset, bytes};
+}
+
+ArrayStorage::~ArrayStorage() { release(); }
+
+void ArrayStorage::release() {
+    if (range_.block) heap_->free(range_);
+    range_ = {};
+}
+
+const vk::BufferSlice& ArrayStorage::slice() {
+    std::lock_guard lock(mutex_);
+    if (slice_) return slice_;
+    if (temporary_) {
+        range_ = heap_->allocate(bytes_);
+        slice_ = range_.slice;
+    } else {
+        object_ = device_.newBuffer(bytes_);
+        slice_ = object_.impl().slice;
+    }
+    return slice_;
+}
+
+MTL::Buffer ArrayStorage::data() {
+    if (temporary_ && readCount_ == 0)
+        throw InvalidArgument(MTL::subject(className_, "") +
+                              "data was asked of a temporary object whose read "
+                              "count is 0: its memory is given back.");
+    const vk::BufferSlice& here = slice();
+    std::lock_guard lock(mutex_);
+    if (!object_)
+        object_ = MTL::Buffer(std::make_shared<MTL::Buffer::Impl>(
+            device_, MTL::ResourceOptions::StorageModePrivate, here));
+    return object_;
+}
+
+void ArrayStorage::makeTemporary(const MTL::CommandBuffer& commandBuffer) {
+    heap_ = temporaryHeap(commandBuffer);
+    owner_ = &commandBuffer.impl();
+    temporary_ = true;
+    readCount_ = 1;
+}
+
+void ArrayStorage::checkUsable(const std::string& who, const char* role,
+                               const MTL::CommandBuffer& commandBuffer) const {
+    if (!(device_ == commandBuffer.device()))
+        throw InvalidArgument(who + role + " belongs to the device \"" + device_.name() +
+                              "\" but the command buffer to another one, \"" +
+                              commandBuffer.device().name() + "\".");
+    if (!temporary_) return;
+    if (readCount_ == 0)
+        throw InvalidArgument(who + role +
+                              " is temporary and its read count is 0: its memory is given back "
+                              "already.");
+    if (owner_ != &commandBuffer.impl())
+        throw InvalidArgument(who + role + " is a temporary object of another command buffer.");
+}
+
+void ArrayStorage::wasRead() {
+    if (temporary_ && readCount_ > 0) setReadCount(readCount_ - 1);
+}
+
+void ArrayStorage::setReadCount(uint64_t count) {
+    if (readCount_ == 0)
+        throw InvalidArgument(MTL::subject(std::string("Temporary") + className_, "") +
+                              "readCount was set to " + std::to_string(count) +
+                              " but it is 0 already: the memory is given back.");
+    readCount_ = count;
+    if (count > 0) return;
+    release();
+    slice_ = {};
+    object_ = {};
+}
+
+void ArrayStorage::checkHostAccess(const char* verb, uint64_t given, uint64_t needed) {
+    const std::string who = MTL::subject(className_, "") + verb + " ";
+    if (given != needed)
+        throw InvalidArgument(who + "was given " + std::to_string(given) +
+                              " values but there are " + std::to_string(needed) + " elements.");
+    if (temporary_)
+        throw InvalidArgument(who + "is for memory that the host can reach but this is temporary.");
+    const vk::BufferSlice& here = slice();
+    if (object_.storageMode() == MTL::StorageMode::Private || !here.mapped())
+        throw InvalidArgument(who + "is for memory that the host can reach but this is private.");
+    if (here.buffer->hasPendingWrites())
+        throw InvalidArgument(who +
+                              "was called while a command buffer that writes it is not completed.");
+}
+
+} // namespace mpsvk::mps

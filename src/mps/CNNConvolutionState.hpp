@@ -1,0 +1,31 @@
+// The objects behind the states of convolutions.
+#pragma once
+
+#include "mps/Pass.hpp"
+
+#include <mpsvk/MPS/CNNConvolutionState.hpp>
+
+namespace mpsvk::MPS {
+
+struct CNNConvolutionGradientState::Impl : NNGradientState::Impl {
+    Impl(MTL::Device device, mps::ForwardRecord record, const CNNConvolutionDescriptor& descriptor,
+         std::shared_ptr<const CNNConvolution> convolution);
+
+    enum Buffers : size_t { Weights = 0, Biases = 1 };
+    std::shared_ptr<const CNNConvolution> convolution;
+    /// False until a gradient encode has written the buffers; the next ones add to them.
+    bool accumulated = false;
+};
+
+struct CNNConvolutionWeightsAndBiasesState::Impl : State::Impl {
+    using State::Impl::Impl;
+    enum Buffers : size_t { Weights = 0, Biases = 1 }; ///< Biases only if hasBiases
+    /// The parts in use, as kernels bind them.
+    vk::BufferSlice weightsSlice();
+    vk::BufferSlice biasesSlice(); ///< empty when there are none
+    bool hasBiases = false;
+    uint64_t weightsOffset = 0, biasesOffset = 0;
+    uint64_t weightsBytes = 0, biasesBytes = 0;
+};
+
+} // namespace mpsvk::MPS

@@ -1,0 +1,332 @@
+#include "CNNLoss.h"
+#include "mps/CNNLossLabels.hpp"
+#include "mps/CNNLossPass.hpp"
+#include "mps/PassChecks.hpp"
+
+#include <mpsvk/Error.hpp>
+
+namespace mpsvk::MPS {
+
+namespace {
+
+/// What an encode of a loss checks of its sources and destinations, and how many channels it reads.
+uint64_t checkPair(const std::string& who, const char* role, const ImageBatch& sources, uint64_t channelOffset,
+                   uint64_t channelMaxCount, const ImageBatch& destinations, uint64_t destinationOffset,
+                   const MTL::CommandBuffer& commandBuffer) {
+    mps::checkSources(who, role, sources, commandBuffer, true);
+    mps::checkSources(who, "destinationImages", destinations, commandBuffer, true);
+    mps::checkBatchLengths(who, role, sources.size(), "destinationImages", destinations.size());
+    mps::checkSameShapes(who, role, sources);
+    mps::checkSameShapes(who, "destinationImages", destinations);
+    mps::checkChannelOffset(who, "sourceFeatureChannelOffset", channelOffset);
+    mps::checkChannelOffset(who, "destinationFeatureChannelOffset", destinationOffset);
+    const uint64_t channels = mps::channelsInUse(sources[0], channelOffset, channelMaxCount);
+    mps::checkChannels(who, role, sources[0], channelOffset, channels);
+    return channels;
+}
+
+void clearIfPartial(mps::Encoder& encoder, const ImageBatch& destinations, uint64_t offset, uint64_t channels) {
+    if (offset == 0 && destinations[0].featureChannels() <= channels) return;
+    for (const Image& image : destinations) mps::fillWithZeros(encoder, image);
+}
+
+[[noreturn]] void refuseWithoutLabels(const std::string& who) {
+    throw InvalidArgument(who + "No labels were given: a loss is encoded with its labels.");
+}
+
+} // namespace
+
+CNNLoss::CNNLoss(const MTL::Device& device, const CNNLossDescriptor& lossDescriptor)
+    : CNNKernel(device, "CNNLoss"), descriptor_(lossDescriptor) {
+    mps::checkLossDescriptor("[CNNLoss] ", descriptor_);
+}
+
+CNNLoss CNNLoss::copy(const MTL::Device& device) const {
+    CNNLoss made(*this);
+    made.setDevice(device);
+    return made;
+}
+
+void CNNLoss::validate(const mps::UnaryPass&) const { refuseWithoutLabels(subject()); }
+void CNNLoss::dispatch(const mps::UnaryPass&) const {} // validate lets nothing come here
+
+void CNNLoss::encode(const MTL::CommandBuffer& commandBuffer, const Image& source, const CNNLossLabels& labels,
+                     const Image& destination) {
+    run(commandBuffer, {source}, {labels}, {destination}, false, false);
+}
+
+Image CNNLoss::encode(const MTL::CommandBuffer& commandBuffer, const Image& source, const CNNLossLabels& labels) {
+    mps::checkSources(subject(), "sourceImages", {source}, commandBuffer, true);
+    const ImageDescriptor d = destinationImageDescriptor({source});
+    const Image destination = destinationImageAllocator()->image(commandBuffer, d, *this);
+    run(commandBuffer, {source}, {labels}, {destination}, false, true);
+    return destination;
+}
+
+void CNNLoss::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
+                          const StateBatch& labels, const ImageBatch& destinations) {
+    run(commandBuffer, sources, labels, destinations, true, false);
+}
+
+ImageBatch CNNLoss::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
+                                const StateBatch& labels) {
+    mps::checkSources(subject(), "sourceImages", sources, commandBuffer, true);
+    const ImageDescriptor d = destinationImageDescriptor({sources[0]});
+    const ImageBatch destinations =
+        destinationImageAllocator()->imageBatch(commandBuffer, d, *this, sources.size());
+    run(commandBuffer, sources, labels, destinations, true, true);
+    return destinations;
+}
+
+void CNNLoss::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources, const StateBatch& labels,
+                  const ImageBatch& destinations, bool isBatch, bool fresh) {
+    const std::string who = subject();
+    mps::LossImages images;
+    images.channelOffset = sourceFeatureChannelOffset();
+    images.channels = checkPair(who, "sourceImages", sources, images.channelOffset, sourceFeatureChannelMaxCount(),
+                                destinations, destinationFeatureChannelOffset(), commandBuffer);
+    mps::checkChannels(who, "destinationImages[0]", destinations[0], destinationFeatureChannelOffset(),
+                       images.channels);
+    if (destinations[0].width() != sources[0].width() || destinations[0].height() != sources[0].height())
+        throw InvalidArgument(who + "destinationImages[0] is " +
+                              mps::sizeText(destinations[0].width(), destinations[0].height()) +
+                              " but the gradient has the size of the source, " +
+                              mps::sizeText(sources[0].width(), sources[0].height()) + ".");
+    mps::checkWholeImages(who, "offset", offset(), clipRect(), destinations[0]);
+    mps::checkStates(who, "labels", labels, sources.size(), commandBuffer);
+    images.sources = sources;
+    ImageBatch losses;
+    for (size_t i = 0; i < labels.size(); ++i) {
+        const auto label = labels[i].as<CNNLossLabels>();
+        const std::string name = isBatch ? "labels[" + std::to_string(i) + "]" : "labels";
+        if (!label) throw InvalidArgument(who + name + " is a state of another class than CNNLossLabels.");
+        images.labels.push_back(label.labelsImage());
+        images.weights.push_back(label.weightsImage());
+        losses.push_back(label.lossImage());
+        mps::checkLossSize(who, name + "'s lossImage", descriptor_, images, losses.back(), 0);
+    }
+    mps::checkLossImages(who, descriptor_, images, commandBuffer);
+    mps::checkNotAliased(who, sources, destinations);
+    mps::checkNotAliased(who, images.labels, destinations);
+
+    mps::Encoder encoder(commandBuffer, who);
+    if (fresh) clearIfPartial(encoder, destinations, destinationFeatureChannelOffset(), images.channels);
+    mps::encodeLosses(encoder, descriptor_, images, {losses},
+                      {destinations, destinationFeatureChannelOffset(), images.channels});
+    mps::markLossRead(images);
+}
+
+namespace {
+
+/// The values that NNForwardLoss hands to its gradient.
+struct LossState : NNGradientState::Impl {
+    LossState(const mps::StateRequest& request, const CNNLossDescriptor& d)
+        : Impl(request.device, request.record), weight(d.weight()), labelSmoothing(d.labelSmoothing()),
+          epsilon(d.epsilon()), delta(d.delta()) {}
+    float weight, labelSmoothing, epsilon, delta;
+};
+
+} // namespace
+
+NNForwardLoss::NNForwardLoss(const MTL::Device& device, const CNNLossDescriptor& lossDescriptor)
+    : CNNKernel(device, "NNForwardLoss"), descriptor_(lossDescriptor) {
+    mps::checkLossDescriptor("[NNForwardLoss] ", descriptor_);
+}
+
+NNForwardLoss NNForwardLoss::copy(const MTL::Device& device) const {
+    NNForwardLoss made(*this);
+    made.setDevice(device);
+    return made;
+}
+
+void NNForwardLoss::validate(const mps::UnaryPass&) const { refuseWithoutLabels(subject()); }
+void NNForwardLoss::dispatch(const mps::UnaryPass&) const {} // validate lets nothing come here
+
+uint64_t NNForwardLoss::outputChannels(uint64_t sourceChannels) const {
+    return reductionType() == CNNReductionType::None ? sourceChannels : 1;
+}
+
+void NNForwardLoss::customizeDestination(const ImageBatch&, ImageDescriptor& d) {
+    if (reductionType() == CNNReductionType::None) return;
+    d.setWidth(1);
+    d.setHeight(1);
+    d.setChannelFormat(ImageFeatureChannelFormat::Float32); // sums overflow halves
+}
+
+StateBatch NNForwardLoss::makeResultStates(const mps::StateRequest& request) const {
+    StateBatch made;
+    for (size_t i = 0; i < request.count(); ++i)
+        made.push_back(NNGradientState(std::make_shared<LossState>(request, descriptor_)));
+    return made;
+}
+
+void NNForwardLoss::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
+                                const ImageBatch& labels, const ImageBatch& weights, const StateBatch& states,
+                                const ImageBatch& destinations) {
+    run(commandBuffer, sources, labels, weights, states, destinations, false);
+}
+
+ImageBatch NNForwardLoss::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
+                                      const ImageBatch& labels, const ImageBatch& weights, StateBatch* states,
+                                      bool isTemporary) {
+    mps::checkSources(subject(), "sourceImages", sources, commandBuffer, true);
+    const ImageDescriptor d = destinationImageDescriptor({sources[0]});
+    const ImageBatch destinations =
+        destinationImageAllocator()->imageBatch(commandBuffer, d, *this, sources.size());
+    StateBatch made;
+    if (states) {
+        made = isTemporary ? temporaryResultStateBatch(commandBuffer, sources, {}, destinations)
+                           : resultStateBatch(sources, {}, destinations);
+        *states = made;
+    }
+    run(commandBuffer, sources, labels, weights, made, destinations, true);
+    return destinations;
+}
+
+void NNForwardLoss::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
+                        const ImageBatch& labels, const ImageBatch& weights, const StateBatch& states,
+                        const ImageBatch& destinations, bool fresh) {
+    const std::string who = subject();
+    mps::LossImages images{sources, labels, weights, sourceFeatureChannelOffset()};
+    images.channels = checkPair(who, "sourceImages", sources, images.channelOffset, sourceFeatureChannelMaxCount(),
+                                destinations, destinationFeatureChannelOffset(), commandBuffer);
+    mps::checkLossSize(who, "destinationImages[0]", descriptor_, images, destinations[0],
+                       destinationFeatureChannelOffset());
+    mps::checkWholeImages(who, "offset", offset(), clipRect(), destinations[0]);
+    if (!states.empty()) mps::checkStates(who, "destinationStates", states, sources.size(), commandBuffer);
+    mps::checkLossImages(who, descriptor_, images, commandBuffer);
+    mps::checkNotAliased(who, sources, destinations);
+    mps::checkNotAliased(who, labels, destinations);
+
+    mps::Encoder encoder(commandBuffer, who);
+    const uint64_t channels = outputChannels(images.channels);
+    if (fresh) clearIfPartial(encoder, destinations, destinationFeatureChannelOffset(), channels);
+    mps::encodeLosses(encoder, descriptor_, images, {destinations, destinationFeatureChannelOffset(), channels},
+                      {{}});
+    mps::markLossRead(images);
+}
+
+NNLossGradient::NNLossGradient(const MTL::Device& device, const CNNLossDescriptor& lossDescriptor)
+    : CNNBinaryKernel(device, "NNLossGradient"), descriptor_(lossDescriptor) {
+    mps::checkLossDescriptor("[NNLossGradient] ", descriptor_);
+}
+
+NNLossGradient NNLossGradient::copy(const MTL::Device& device) const {
+    NNLossGradient made(*this);
+    made.setDevice(device);
+    return made;
+}
+
+void NNLossGradient::validate(const mps::BinaryPass&) const { refuseWithoutLabels(subject()); }
+void NNLossGradient::dispatch(const mps::BinaryPass&) const {} // validate lets nothing come here
+
+void NNLossGradient::customizeDestination(const ImageBatch& sourceImages, const StateBatch&, ImageDescriptor& d) {
+    const Image& source = sourceImages[1];
+    const uint64_t channels = mps::channelsInUse(source, secondary().channelOffset, secondary().channelMaxCount);
+    d.setWidth(source.width());
+    d.setHeight(source.height());
+    d.setFeatureChannels(destinationFeatureChannelOffset() + channels);
+    d.setChannelFormat(source.featureChannelFormat());
+    d.setStorage(source.storage());
+}
+
+void NNLossGradient::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& gradients,
+                                 const ImageBatch& sources, const ImageBatch& labels, const ImageBatch& weights,
+                                 const StateBatch& states, const ImageBatch& destinations) {
+    run(commandBuffer, {sources, labels, weights}, gradients, states, destinations, false);
+}
+
+ImageBatch NNLossGradient::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& gradients,
+                                       const ImageBatch& sources, const ImageBatch& labels,
+                                       const ImageBatch& weights, const StateBatch& states) {
+    mps::checkSources(subject(), "sourceGradients", gradients, commandBuffer, true);
+    mps::checkSources(subject(), "sourceImages", sources, commandBuffer, true);
+    mps::checkSources(subject(), "labels", labels, commandBuffer, true);
+    ImageDescriptor d = destinationImageDescriptor({gradients[0], sources[0]}, {});
+    if (computeLabelGradients_) {
+        d.setFeatureChannels(destinationFeatureChannelOffset() + labels[0].featureChannels());
+        d.setChannelFormat(labels[0].featureChannelFormat());
+        d.setStorage(labels[0].storage());
+    }
+    const ImageBatch destinations =
+        destinationImageAllocator()->imageBatch(commandBuffer, d, *this, sources.size());
+    run(commandBuffer, {sources, labels, weights}, gradients, states, destinations, true);
+    return destinations;
+}
+
+void NNLossGradient::run(const MTL::CommandBuffer& commandBuffer, const mps::LossImages& given,
+                         const ImageBatch& gradients, const StateBatch& states, const ImageBatch& destinations,
+                         bool fresh) {
+    const std::string who = subject();
+    mps::LossImages images = given;
+    images.channelOffset = secondary().channelOffset;
+    images.channels = checkPair(who, "sourceImages", images.sources, images.channelOffset,
+                                secondary().channelMaxCount, destinations, destinationFeatureChannelOffset(),
+                                commandBuffer);
+    const Image& source = images.sources[0];
+    mps::checkSources(who, "sourceGradients", gradients, commandBuffer, true);
+    mps::checkBatchLengths(who, "sourceImages", images.sources.size(), "sourceGradients", gradients.size());
+    mps::checkSameShapes(who, "sourceGradients", gradients);
+    mps::checkChannelOffset(who, "primarySourceFeatureChannelOffset", primary().channelOffset);
+    if (!states.empty()) mps::checkStates(who, "sourceStates", states, images.sources.size(), commandBuffer);
+    CNNLossDescriptor d = descriptor_;
+    for (size_t i = states.size(); i-- > 0;) {
+        const auto* state = dynamic_cast<const LossState*>(states[i].shared().get());
+        if (!state)
+            throw InvalidArgument(who + "sourceStates[" + std::to_string(i) + "] was not made by a NNForwardLoss.");
+        d.setWeight(state->weight);
+        d.setLabelSmoothing(state->labelSmoothing);
+        d.setEpsilon(state->epsilon);
+        d.setDelta(state->delta);
+    }
+    mps::checkLossSize(who, "sourceGradients[0]", d, images, gradients[0], primary().channelOffset);
+    mps::checkWholeImages(who, "primaryOffset", primary().offset, clipRect(), destinations[0]);
+    mps::checkWholeImages(who, "secondaryOffset", secondary().offset, clipRect(), destinations[0]);
+    mps::checkLossImages(who, d, images, commandBuffer);
+    const uint64_t offset = destinationFeatureChannelOffset();
+    const uint64_t available = mps::channelsInUse(destinations[0], offset, UINT64_MAX);
+    // A gradient for the labels has all of their channels, of which no others have an effect.
+    const uint64_t channels =
+        computeLabelGradients_ ? std::max(images.channels, std::min(available, images.labels[0].featureChannels()))
+                               : images.channels;
+    mps::checkChannels(who, "destinationImages[0]", destinations[0], offset, channels);
+    if (destinations[0].width() != source.width() || destinations[0].height() != source.height())
+        throw InvalidArgument(who + "destinationImages[0] is " +
+                              mps::sizeText(destinations[0].width(), destinations[0].height()) +
+                              " but the gradient has the size of the source, " +
+                              mps::sizeText(source.width(), source.height()) + ".");
+    for (const ImageBatch* read : std::initializer_list<const ImageBatch*>{&images.sources, &images.labels, &gradients})
+        mps::checkNotAliased(who, *read, destinations);
+
+    mps::Encoder encoder(commandBuffer, who);
+    if (fresh) clearIfPartial(encoder, destinations, offset, channels);
+    const uint64_t gradientChannels = reductionType() == CNNReductionType::None ? images.channels : 1;
+    mps::encodeLossGradients(encoder, d, images, {gradients, primary().channelOffset, gradientChannels},
+                             {destinations, offset, channels}, computeLabelGradients_);
+    mps::markLossRead(images);
+    markRead(gradients);
+    markRead(states);
+}
+
+NNInitialGradient::NNInitialGradient(const MTL::Device& device) : CNNKernel(device, "NNInitialGradient") {}
+
+NNInitialGradient NNInitialGradient::copy(const MTL::Device& device) const {
+    NNInitialGradient made(*this);
+    made.setDevice(device);
+    return made;
+}
+
+void NNInitialGradient::dispatch(const mps::UnaryPass& pass) const {
+    const glsl::NNInitialGradientParameters parameters{
+        .destination = pass.destinationView,
+        .clipX = int(pass.clip.x),
+        .clipY = int(pass.clip.y),
+        .clipWidth = uint32_t(pass.clip.width),
+        .clipHeight = uint32_t(pass.clip.height),
+        .images = uint32_t(pass.imageCount),
+    };
+    pass.encoder->dispatch("NNInitialGradient", parameters, mps::Grid::of(pass.clipTexels()),
+                           {{1, pass.destination}});
+}
+
+} // namespace mpsvk::MPS

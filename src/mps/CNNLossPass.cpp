@@ -1,0 +1,256 @@
+#include "mps/CNNLossPass.hpp"
+
+#include "CNNLoss.h"
+#include "mps/PassChecks.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <set>
+
+namespace mpsvk::mps {
+
+using MPS::CNNLossDescriptor;
+using MPS::CNNLossType;
+using MPS::CNNReductionType;
+using MPS::Image;
+using MPS::ImageBatch;
+
+namespace {
+
+constexpr uint64_t threads = 128; // lossThreads of glsl/lossGroup.glsl
+constexpr uint64_t pixelsPerTeam = 16, mostGroups = 256;
+
+struct Stretch {
+    size_t first, count;
+};
+
+/// Cuts a batch where images with weights begin or end, and before a loss image that is written
+/// already: dispatches keep their order, invocations of one do not.
+std::vector<Stretch> stretchesOf(size_t count, const ImageBatch& weights, const ImageBatch& losses) {
+    std::vector<Stretch> all;
+    std::set<const detail::ObjectImpl*> written;
+    for (size_t i = 0; i < count; ++i) {
+        const bool cut = i == 0 || (!weights.empty() && bool(weights[i]) != bool(weights[i - 1])) ||
+                         (!losses.empty() && written.contains(losses[i].shared().get()));
+        if (cut) {
+            all.push_back({i, 0});
+            written.clear();
+        }
+        if (!losses.empty()) written.insert(losses[i].shared().get());
+        ++all.back().count;
+    }
+    return all;
+}
+
+RunOperand operandOf(const ImageBatch& images, const Stretch& stretch) {
+    RunOperand operand;
+    if (images.empty() || !images[stretch.first]) return operand;
+    operand.elements.reserve(stretch.count);
+    for (size_t i = 0; i < stretch.count; ++i) operand.elements.push_back({images[stretch.first + i], 0});
+    return operand;
+}
+
+/// One encode of a loss kernel.
+class LossEncoder {
+public:
+    LossEncoder(Encoder& encoder, const CNNLossDescriptor& descriptor, const LossImages& images)
+        : encoder_(encoder), d_(descriptor), images_(images), count_(images.sources.size()) {
+        const Image& source = images.sources[0];
+        pixels_ = source.width() * source.height();
+        whole_ = d_.reductionType() == CNNReductionType::None;
+        across_ = d_.reduceAcrossBatch() && !whole_;
+        countsWeights_ = d_.reductionType() == CNNReductionType::SumByNonZeroWeights &&
+                         std::ranges::any_of(images.weights, [](const Image& w) { return bool(w); });
+        share(slicesFor(images.channels));
+        const float s = d_.labelSmoothing();
+        if (s > 0 && d_.lossType() == CNNLossType::SoftMaxCrossEntropy) {
+            labelScale_ = 1 - s;
+            labelShift_ = s / float(d_.numberOfClasses());
+        } else if (s > 0 && d_.lossType() == CNNLossType::SigmoidCrossEntropy) {
+            labelScale_ = 1 - s;
+            labelShift_ = s / 2;
+        }
+    }
+
+    void losses(const LossChannels& losses, const LossChannels& gradients) {
+        if (whole_) return elements(losses, gradients, glsl::lossOutputElements);
+        if (groups_ == 1 && !across_) return elements(losses, gradients, glsl::lossOutputImage);
+        partials_ = encoder_.scratch(count_ * groups_ * 2 * sizeof(float));
+        elements(losses, gradients, glsl::lossOutputPartials);
+        ImageBatch targets = losses.images;
+        if (across_) { // image 0 has the sum: whoever shares its loss image does not set it to 0
+            std::set<const detail::ObjectImpl*> seen;
+            std::erase_if(targets, [&](const Image& i) { return !seen.insert(i.shared().get()).second; });
+        }
+        for (const Stretch& stretch : stretchesOf(targets.size(), {}, targets)) {
+            const RunOperand operand = operandOf(targets, stretch);
+            forEachRun(encoder_.limits(), {&operand, 1}, [&](size_t first, size_t count, auto runs, auto) {
+                auto p = reduction(stretch.first + first, count);
+                p.loss = runs[0].view(losses.offset, 1);
+                encoder_.dispatch("CNNLossReduce", p, Grid::of(count * threads),
+                                  {{1, *partials_}, {2, runs[0]}, {3, vk::BufferSlice{}}});
+            });
+        }
+    }
+
+    void gradients(const LossChannels& gradients, const LossChannels& destinations, bool labelGradients) {
+        std::shared_ptr<const vk::BufferSlice> factors;
+        if (countsWeights_) {
+            partials_ = encoder_.scratch(count_ * groups_ * 2 * sizeof(float));
+            elements({{}}, {{}}, glsl::lossOutputPartials);
+            factors = encoder_.scratch(count_ * sizeof(float));
+            auto p = reduction(0, count_);
+            p.writesFactor = 1;
+            encoder_.dispatch("CNNLossReduce", p, Grid::of(count_ * threads),
+                              {{1, *partials_}, {2, ImageRun{}}, {3, *factors}});
+        }
+        share(slicesFor(destinations.channels));
+        const ImageBatch shared(across_ ? count_ : 0, gradients.images[0]);
+        const ImageBatch& incoming = across_ ? shared : gradients.images;
+        for (const Stretch& stretch : stretchesOf(count_, images_.weights, {})) {
+            const RunOperand operands[] = {operandOf(incoming, stretch), operandOf(images_.sources, stretch),
+                                           operandOf(images_.labels, stretch),
+                                           operandOf(images_.weights, stretch),
+                                           operandOf(destinations.images, stretch)};
+            forEachRun(encoder_.limits(), operands, [&](size_t first, size_t count, auto runs, auto) {
+                const glsl::NNLossGradientParameters p{
+                    .gradient = runs[0].view(gradients.offset, gradients.channels),
+                    .source = runs[1].view(images_.channelOffset, images_.channels),
+                    .labels = runs[2].view(0, images_.channels),
+                    .weights = runs[3].view(0, images_.channels),
+                    .destination = runs[4].view(destinations.offset, destinations.channels),
+                    .type = uint32_t(d_.lossType()),
+                    .images = uint32_t(count),
+                    .firstImage = uint32_t(stretch.first + first),
+                    .groups = uint32_t(groups_),
+                    .lanes = uint32_t(lanes_),
+                    .hasWeights = bool(runs[3]),
+                    .perElement = whole_,
+                    .labelGradients = labelGradients,
+                    .readsFactors = countsWeights_,
+                    .factor = d_.weight() * (countsWeights_ ? 1 : factor()),
+                    .labelScale = labelScale_,
+                    .labelShift = labelShift_,
+                    .epsilon = d_.epsilon(),
+                    .delta = d_.delta(),
+                };
+                encoder_.dispatch("NNLossGradient", p, Grid::of(count * groups_ * threads),
+                                  {{1, runs[0]},
+                                   {2, runs[1]},
+                                   {3, runs[2]},
+                                   {4, runs[3]},
+                                   {5, runs[4]},
+                                   {6, factors ? *factors : vk::BufferSlice{}}});
+            });
+        }
+    }
+
+private:
+    /// How many invocations share a pixel, how many workgroups an image.
+    void share(uint64_t slices) {
+        lanes_ = std::min(std::bit_ceil(slices), threads);
+        const uint64_t perGroup = threads / lanes_ * pixelsPerTeam;
+        groups_ = std::clamp<uint64_t>((pixels_ + perGroup - 1) / perGroup, 1, mostGroups);
+    }
+
+    /// By which the sum becomes the loss, where that is known beforehand.
+    float factor() const {
+        const bool perPixel = d_.lossType() == CNNLossType::SoftMaxCrossEntropy;
+        const double images = across_ ? double(count_) : 1, channels = double(images_.channels);
+        switch (d_.reductionType()) {
+        case CNNReductionType::Mean: return float(1 / (images * double(pixels_) * (perPixel ? 1 : channels)));
+        case CNNReductionType::SumByNonZeroWeights: return float(1 / (images * double(pixels_) * channels));
+        default: return 1;
+        }
+    }
+
+    float shift() const {
+        if (d_.lossType() != CNNLossType::CosineDistance) return 0;
+        return d_.weight() * (across_ ? float(count_) : 1);
+    }
+
+    glsl::CNNLossReduceParameters reduction(size_t first, size_t count) const {
+        return {
+            .images = uint32_t(count),
+            .firstImage = uint32_t(first),
+            .groups = uint32_t(groups_),
+            .batch = uint32_t(count_),
+            .acrossBatch = across_,
+            .lossShift = shift(),
+            .lossFactor = factor(),
+            .countsWeights = countsWeights_,
+        };
+    }
+
+    void elements(const LossChannels& losses, const LossChannels& gradients, uint32_t outputs) {
+        for (const Stretch& stretch : stretchesOf(count_, images_.weights, losses.images)) {
+            const bool writesLoss = outputs != glsl::lossOutputPartials;
+            const RunOperand operands[] = {operandOf(images_.sources, stretch), operandOf(images_.labels, stretch),
+                                           operandOf(images_.weights, stretch),
+                                           operandOf(gradients.images, stretch),
+                                           writesLoss ? operandOf(losses.images, stretch) : RunOperand{}};
+            forEachRun(encoder_.limits(), operands, [&](size_t first, size_t count, auto runs, auto) {
+                const glsl::CNNLossParameters p{
+                    .source = runs[0].view(images_.channelOffset, images_.channels),
+                    .labels = runs[1].view(0, images_.channels),
+                    .weights = runs[2].view(0, images_.channels),
+                    .gradient = runs[3].view(gradients.offset, images_.channels),
+                    .loss = runs[4].view(losses.offset, whole_ ? images_.channels : 1),
+                    .type = uint32_t(d_.lossType()),
+                    .images = uint32_t(count),
+                    .firstImage = uint32_t(stretch.first + first),
+                    .groups = uint32_t(groups_),
+                    .lanes = uint32_t(lanes_),
+                    .hasWeights = bool(runs[2]),
+                    .writesGradient = bool(runs[3]),
+                    .outputs = outputs,
+                    .weight = d_.weight(),
+                    .labelScale = labelScale_,
+                    .labelShift = labelShift_,
+                    .epsilon = d_.epsilon(),
+                    .delta = d_.delta(),
+                    .lossShift = shift(),
+                    .lossFactor = factor(),
+                    .countsWeights = countsWeights_,
+                };
+                encoder_.dispatch("CNNLoss", p, Grid::of(count * groups_ * threads),
+                                  {{1, runs[0]},
+                                   {2, runs[1]},
+                                   {3, runs[2]},
+                                   {4, runs[3]},
+                                   {5, runs[4]},
+                                   {6, partials_ ? *partials_ : vk::BufferSlice{}}});
+            });
+        }
+    }
+
+    Encoder& encoder_;
+    const CNNLossDescriptor& d_;
+    const LossImages& images_;
+    const size_t count_;
+    uint64_t pixels_ = 0, lanes_ = 1, groups_ = 1;
+    bool whole_ = false, across_ = false, countsWeights_ = false;
+    float labelScale_ = 1, labelShift_ = 0;
+    std::shared_ptr<const vk::BufferSlice> partials_;
+};
+
+} // namespace
+
+void encodeLosses(Encoder& encoder, const CNNLossDescriptor& descriptor, const LossImages& images,
+                  const LossChannels& losses, const LossChannels& gradients) {
+    LossEncoder(encoder, descriptor, images).losses(losses, gradients);
+}
+
+void encodeLossGradients(Encoder& encoder, const CNNLossDescriptor& descriptor, const LossImages& images,
+                         const LossChannels& gradients, const LossChannels& destinations, bool labelGradients) {
+    LossEncoder(encoder, descriptor, images).gradients(gradients, destinations, labelGradients);
+}
+
+void markLossRead(const LossImages& images) {
+    ImageBatch all = images.sources;
+    all.insert(all.end(), images.labels.begin(), images.labels.end());
+    all.insert(all.end(), images.weights.begin(), images.weights.end());
+    MPS::markRead(all);
+}
+
+} // namespace mpsvk::mps

@@ -1,0 +1,180 @@
+#include "mps/CNNMath.hpp"
+
+#include "CNNMath.h"
+#include "mps/PassChecks.hpp"
+
+#include <mpsvk/Error.hpp>
+
+namespace mpsvk::mps {
+
+void checkUnitStride(const std::string& who, const char* property, uint64_t stride) {
+    if (stride > 1)
+        throw InvalidArgument(who + property + " is " + std::to_string(stride) +
+                              " but must be 0, which repeats the operand, or 1.");
+}
+
+} // namespace mpsvk::mps
+
+namespace mpsvk::MPS {
+
+CNNArithmeticGradientState::CNNArithmeticGradientState(std::shared_ptr<Impl> impl)
+    : NNBinaryGradientState(std::move(impl)) {}
+bool CNNArithmeticGradientState::isKindOf(const detail::ObjectImpl& object) {
+    return dynamic_cast<const Impl*>(&object) != nullptr;
+}
+
+CNNAdd::CNNAdd(const MTL::Device& device) : CNNArithmetic(device, "CNNAdd", glsl::arithmeticAdd) {}
+CNNSubtract::CNNSubtract(const MTL::Device& device)
+    : CNNArithmetic(device, "CNNSubtract", glsl::arithmeticSubtract) {}
+CNNMultiply::CNNMultiply(const MTL::Device& device)
+    : CNNArithmetic(device, "CNNMultiply", glsl::arithmeticMultiply) {}
+CNNDivide::CNNDivide(const MTL::Device& device) : CNNArithmetic(device, "CNNDivide", glsl::arithmeticDivide) {}
+NNCompare::NNCompare(const MTL::Device& device) : CNNArithmetic(device, "NNCompare", glsl::arithmeticCompare) {}
+StateBatch NNCompare::makeResultStates(const mps::StateRequest&) const { return {}; }
+
+bool CNNArithmetic::clamps() const {
+    return operation_ != glsl::arithmeticCompare && (minimumValue_ != -FLT_MAX || maximumValue_ != FLT_MAX);
+}
+
+uint64_t CNNArithmetic::outputChannels(uint64_t primaryChannels, uint64_t secondaryChannels) const {
+    if (primaryStrideInFeatureChannels_) return primaryChannels;
+    return secondaryStrideInFeatureChannels_ ? secondaryChannels : 1;
+}
+
+uint64_t CNNArithmetic::resultChannels(uint64_t primaryChannels, uint64_t secondaryChannels,
+                                       const Image& destination) const {
+    if (primaryStrideInFeatureChannels_ || secondaryStrideInFeatureChannels_)
+        return outputChannels(primaryChannels, secondaryChannels);
+    return mps::channelsInUse(destination, destinationFeatureChannelOffset(), UINT64_MAX);
+}
+
+void CNNArithmetic::customizeDestination(const ImageBatch& sources, const StateBatch&, ImageDescriptor& d) {
+    const auto axis = [&](const char* name, uint64_t a, uint64_t strideA, uint64_t b, uint64_t strideB) {
+        if (strideA && strideB && a != b)
+            throw InvalidArgument(subject() + "The " + name + " of the primary image is " + std::to_string(a) +
+                                  ", of the secondary one " + std::to_string(b) +
+                                  ": they must be equal, or one operand's stride 0 to repeat it.");
+        return strideA ? a : strideB ? b : 1;
+    };
+    d.setWidth(axis("width", sources[0].width(), primaryStrideInPixelsX(), sources[1].width(),
+                    secondaryStrideInPixelsX()));
+    d.setHeight(axis("height", sources[0].height(), primaryStrideInPixelsY(), sources[1].height(),
+                     secondaryStrideInPixelsY()));
+}
+
+StateBatch CNNArithmetic::makeResultStates(const mps::StateRequest& request) const {
+    const auto& r = request.record;
+    const uint64_t channels =
+        resultChannels(r.sourceChannels, request.secondaryRecord.sourceChannels, request.destinations[0]);
+    StateBatch made;
+    for (size_t i = 0; i < request.count(); ++i) {
+        auto state = std::make_shared<CNNArithmeticGradientState::Impl>(request.device, r, request.secondaryRecord);
+        state->primaryStrideInFeatureChannels = primaryStrideInFeatureChannels_;
+        state->secondaryStrideInFeatureChannels = secondaryStrideInFeatureChannels_;
+        state->resultChannels = channels;
+        const uint64_t texels = r.clip.width * r.clip.height * mps::slicesFor(channels);
+        if (clamps() && texels > 0) {
+            // Each image of an array has its share; a share may be bound alone.
+            const uint64_t alignment = vk::Memory::alignment;
+            const uint64_t bytes = (texels * sizeof(uint32_t) + alignment - 1) / alignment * alignment;
+            state->addBuffer(bytes * request.destinations[i].numberOfImages());
+            state->hasMask = true;
+        }
+        made.push_back(CNNArithmeticGradientState(std::move(state)));
+    }
+    return made;
+}
+
+void CNNArithmetic::encode(const MTL::CommandBuffer& commandBuffer, const Image& primaryImage,
+                           const Image& secondaryImage, const CNNArithmeticGradientState& state,
+                           const Image& destination) {
+    run(commandBuffer, {primaryImage}, {secondaryImage}, {}, state ? StateBatch{state} : StateBatch{}, {destination},
+        false);
+}
+
+void CNNArithmetic::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& primaryImages,
+                                const ImageBatch& secondaryImages, const StateBatch& states,
+                                const ImageBatch& destinations) {
+    run(commandBuffer, primaryImages, secondaryImages, {}, states, destinations, true);
+}
+
+void CNNArithmetic::validate(const mps::BinaryPass& pass) const {
+    const std::string who = subject();
+    mps::checkEdgeMode(who, "primaryEdgeMode", primaryEdgeMode());
+    mps::checkEdgeMode(who, "secondaryEdgeMode", secondaryEdgeMode());
+    mps::checkUnitStride(who, "primaryStrideInPixelsX", primaryStrideInPixelsX());
+    mps::checkUnitStride(who, "primaryStrideInPixelsY", primaryStrideInPixelsY());
+    mps::checkUnitStride(who, "primaryStrideInFeatureChannels", primaryStrideInFeatureChannels_);
+    mps::checkUnitStride(who, "secondaryStrideInPixelsX", secondaryStrideInPixelsX());
+    mps::checkUnitStride(who, "secondaryStrideInPixelsY", secondaryStrideInPixelsY());
+    mps::checkUnitStride(who, "secondaryStrideInFeatureChannels", secondaryStrideInFeatureChannels_);
+    if (primaryStrideInFeatureChannels_ && secondaryStrideInFeatureChannels_ &&
+        pass.primaryChannels != pass.secondaryChannels)
+        throw InvalidArgument(who + "The primary image has " + std::to_string(pass.primaryChannels) +
+                              " feature channels in use, the secondary one " + std::to_string(pass.secondaryChannels) +
+                              ": they must be equal, or one operand's stride 0 to repeat it.");
+    if (operation_ == glsl::arithmeticCompare && comparison() > uint32_t(NNComparisonType::GreaterOrEqual))
+        throw InvalidArgument(who + "comparisonType is " + std::to_string(comparison()) +
+                              " but types go from 0 to 5.");
+    for (const State& state : pass.destinationStates) {
+        const auto* impl = dynamic_cast<const CNNArithmeticGradientState::Impl*>(state.shared().get());
+        if (!impl)
+            throw InvalidArgument(who + "destinationState is a state of another class than "
+                                        "CNNArithmeticGradientState.");
+        const auto& r = impl->primary;
+        const uint64_t channels = resultChannels(pass.primaryChannels, pass.secondaryChannels, pass.destinations[0]);
+        if (impl->hasMask && (r.clip.width != pass.clip.width || r.clip.height != pass.clip.height ||
+                              impl->resultChannels != channels))
+            throw InvalidArgument(who + "destinationState was made for " +
+                                  mps::sizeText(r.clip.width, r.clip.height) + " results with " +
+                                  std::to_string(impl->resultChannels) + " feature channels but " +
+                                  mps::sizeText(pass.clip.width, pass.clip.height) + " with " +
+                                  std::to_string(channels) + " are written.");
+    }
+}
+
+void CNNArithmetic::dispatch(const mps::BinaryPass& pass) const {
+    const uint64_t channels = resultChannels(pass.primaryChannels, pass.secondaryChannels, pass.destinations[0]);
+    const bool writesMask = clamps() && !pass.stateBuffers.empty();
+    const glsl::CNNArithmeticParameters parameters{
+        .primary = pass.primaryView,
+        .secondary = pass.secondaryView,
+        .destination = pass.destination.view(destinationFeatureChannelOffset(), channels),
+        .clipX = int(pass.clip.x),
+        .clipY = int(pass.clip.y),
+        .clipWidth = uint32_t(pass.clip.width),
+        .clipHeight = uint32_t(pass.clip.height),
+        .primaryOffsetX = int(primaryOffset().x),
+        .primaryOffsetY = int(primaryOffset().y),
+        .secondaryOffsetX = int(secondaryOffset().x),
+        .secondaryOffsetY = int(secondaryOffset().y),
+        .primaryStrideX = int(primaryStrideInPixelsX()),
+        .primaryStrideY = int(primaryStrideInPixelsY()),
+        .secondaryStrideX = int(secondaryStrideInPixelsX()),
+        .secondaryStrideY = int(secondaryStrideInPixelsY()),
+        .primaryStrideChannels = uint32_t(primaryStrideInFeatureChannels_),
+        .secondaryStrideChannels = uint32_t(secondaryStrideInFeatureChannels_),
+        .primaryClampEdges = primaryEdgeMode() == ImageEdgeMode::Clamp,
+        .secondaryClampEdges = secondaryEdgeMode() == ImageEdgeMode::Clamp,
+        .primaryScale = primaryScale_,
+        .secondaryScale = secondaryScale_,
+        .bias = bias_,
+        .operation = operation_,
+        .comparison = comparison(),
+        .threshold = comparisonThreshold(),
+        .clamps = clamps(),
+        .minimum = minimumValue_,
+        .maximum = maximumValue_,
+        .images = uint32_t(pass.imageCount),
+        .writesMask = writesMask,
+        .maskStride = writesMask ? uint32_t(pass.stateBuffers[0].strideBytes / 4) : 0,
+    };
+    const uint64_t texels = pass.clip.width * pass.clip.height * mps::slicesFor(channels) * pass.imageCount;
+    pass.encoder->dispatch("CNNArithmetic", parameters, mps::Grid::of(texels),
+                           {{1, pass.primary},
+                            {2, pass.secondary},
+                            {3, pass.destination},
+                            {4, writesMask ? pass.stateBuffers[0].all : vk::BufferSlice{}}});
+}
+
+} // namespace mpsvk::MPS

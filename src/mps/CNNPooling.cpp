@@ -1,0 +1,158 @@
+#include "mps/CNNPooling.hpp"
+
+#include "geometry.h"
+#include "mps/PassChecks.hpp"
+
+#include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/CNNPooling.hpp>
+
+#include <algorithm>
+
+namespace mpsvk::mps {
+
+using MPS::ImageEdgeMode;
+
+uint32_t PoolingEdges::shaderValue(const MPS::KernelWindow& w) const {
+    if (mode == ImageEdgeMode::Zero) return glsl::poolingEdgesZero;
+    return average || w.dilationX > 1 || w.dilationY > 1 ? glsl::poolingEdgesLeave
+                                                         : glsl::poolingEdgesClamp;
+}
+
+void checkPoolingReach(const std::string& who, const MPS::Offset& offset,
+                       const MPS::KernelWindow& w, uint64_t windowsX, uint64_t windowsY) {
+    const auto fits = [](int64_t offset, uint64_t taps, uint64_t dilation, uint64_t stride,
+                         uint64_t windows) {
+        constexpr double most = 1 << 30;
+        const double extent = (double(taps) - 1) * double(dilation) + 1;
+        return double(offset) - extent > -most &&
+               double(offset) + extent + double(stride) * double(windows) < most;
+    };
+    if (fits(offset.x, w.width, w.dilationX, w.strideX, windowsX) &&
+        fits(offset.y, w.height, w.dilationY, w.strideY, windowsY))
+        return;
+    throw InvalidArgument(who + "The " + sizeText(w.width, w.height) +
+                          " windows with the offset (" + std::to_string(offset.x) + ", " +
+                          std::to_string(offset.y) + "), the dilation " +
+                          sizeText(w.dilationX, w.dilationY) + " and the stride " +
+                          sizeText(w.strideX, w.strideY) + " reach further than 2^30 pixels.");
+}
+
+} // namespace mpsvk::mps
+
+namespace mpsvk::MPS {
+
+namespace {
+
+// A selection is a byte, and 255 says that there is none.
+bool fitsByte(uint64_t kernelWidth, uint64_t kernelHeight) {
+    return kernelWidth <= 255 && kernelHeight <= 255 && kernelWidth * kernelHeight <= 255;
+}
+
+uint64_t selectionBytes(const mps::ForwardRecord& record) {
+    const uint64_t bytes =
+        record.clip.width * record.clip.height * ((record.sourceChannels + 3) / 4) * 4;
+    constexpr uint64_t alignment = vk::Memory::alignment;
+    return std::max<uint64_t>((bytes + alignment - 1) / alignment, 1) * alignment;
+}
+
+} // namespace
+
+mps::PoolingEdges CNNPooling::edges() const { return {edgeMode()}; }
+
+mps::PoolingEdges CNNPoolingAverage::edges() const {
+    mps::PoolingEdges edges{edgeMode(), true, zeroPadSizeX_, zeroPadSizeY_};
+    if (uint64_t(padding()->paddingMethod() & NNPaddingMethod::ExcludeEdges)) {
+        const auto before = [](uint64_t taps, int64_t offset) {
+            return uint64_t(std::max<int64_t>(0, int64_t(taps / 2) - offset));
+        };
+        edges.mode = ImageEdgeMode::Clamp;
+        edges.padX = std::max(edges.padX, before(kernelWidth(), offset().x));
+        edges.padY = std::max(edges.padY, before(kernelHeight(), offset().y));
+    }
+    return edges;
+}
+
+bool CNNPoolingMax::savesSelection() const { return fitsByte(kernelWidth(), kernelHeight()); }
+bool CNNDilatedPoolingMax::savesSelection() const {
+    return fitsByte(kernelWidth(), kernelHeight());
+}
+
+StateBatch CNNPooling::makeResultStates(const mps::StateRequest& request) const {
+    const mps::PoolingEdges e = edges();
+    StateBatch made;
+    for (size_t i = 0; i < request.count(); ++i) {
+        auto state = std::make_shared<mps::PoolingState>(request.device, request.record);
+        state->record.edgeMode = e.mode;
+        state->padX = e.padX;
+        state->padY = e.padY;
+        state->saved = savesSelection();
+        if (request.count() == 1)
+            state->images = mps::imagesOf(subject(), clipRect(), offset().z, request.sources[0],
+                                          request.destinations[0]);
+        made.push_back(NNGradientState(std::move(state)));
+    }
+    if (savesSelection()) {
+        const uint64_t images = static_cast<const mps::PoolingState&>(made[0].impl()).images;
+        addBatchBuffer(made, images * selectionBytes(request.record),
+                       MTL::ResourceOptions::StorageModePrivate, request.temporary);
+    }
+    return made;
+}
+
+void CNNPooling::validate(const mps::UnaryPass& pass) const {
+    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
+    mps::checkPoolingReach(subject(), pass.offset, pass.window, pass.clip.width, pass.clip.height);
+    for (const State& state : pass.states) {
+        const auto* own = dynamic_cast<const mps::PoolingState*>(&state.impl());
+        if (!own || own->record.className != className())
+            throw InvalidArgument(subject() + "The destination state is none of a " + className() +
+                                  ".");
+        const mps::ForwardRecord& r = own->record;
+        const uint64_t images = pass.sources.size() > 1 ? 1 : pass.imageCount;
+        if (r.clip.width != pass.clip.width || r.clip.height != pass.clip.height ||
+            r.sourceChannels != pass.sourceChannels || own->images != images)
+            throw InvalidArgument(
+                subject() + "The destination state was made for " + std::to_string(own->images) +
+                " results of " + mps::sizeText(r.clip.width, r.clip.height) + " with " +
+                std::to_string(r.sourceChannels) + " feature channels but this encode writes " +
+                std::to_string(images) + " of " + mps::sizeText(pass.clip.width, pass.clip.height) +
+                " with " + std::to_string(pass.sourceChannels) + ".");
+    }
+}
+
+void CNNPooling::dispatch(const mps::UnaryPass& pass) const {
+    const mps::PoolingEdges e = edges();
+    const KernelWindow& w = pass.window;
+    const auto limited = [](uint64_t pad) { return int(std::min<uint64_t>(pad, 1 << 30)); };
+    const bool saves = !pass.stateBuffers.empty();
+    const glsl::CNNPoolingParameters parameters{
+        .source = pass.sourceView,
+        .destination = pass.destinationView,
+        .clipX = int(pass.clip.x),
+        .clipY = int(pass.clip.y),
+        .clipWidth = uint32_t(pass.clip.width),
+        .clipHeight = uint32_t(pass.clip.height),
+        .startX = glsl::windowStart(int(pass.offset.x),
+                                    glsl::dilatedExtent(int(w.width), int(w.dilationX))),
+        .startY = glsl::windowStart(int(pass.offset.y),
+                                    glsl::dilatedExtent(int(w.height), int(w.dilationY))),
+        .strideX = int(w.strideX),
+        .strideY = int(w.strideY),
+        .kernelWidth = int(w.width),
+        .kernelHeight = int(w.height),
+        .dilationX = int(w.dilationX),
+        .dilationY = int(w.dilationY),
+        .padX = limited(e.padX),
+        .padY = limited(e.padY),
+        .edges = e.shaderValue(w),
+        .images = uint32_t(pass.imageCount),
+        .selectionStride = saves ? uint32_t(pass.stateBuffers[0].strideBytes / 4) : 0,
+    };
+    pass.encoder->dispatch(shader(), parameters, mps::Grid::of(pass.clipTexels()),
+                           {{1, pass.source},
+                            {2, pass.destination},
+                            {3, saves ? pass.stateBuffers[0].all : vk::BufferSlice{}}},
+                           {mps::constant(32, uint32_t(saves))});
+}
+
+} // namespace mpsvk::MPS

@@ -1,0 +1,34 @@
+// What pooling and its gradient have in common.
+#pragma once
+
+#include "CNNPooling.h"
+#include "mps/Pass.hpp"
+
+namespace mpsvk::mps {
+
+/// What taps outside the source are, as a kernel's properties say.
+struct PoolingEdges {
+    MPS::ImageEdgeMode mode = MPS::ImageEdgeMode::Zero;
+    bool average = false;
+    uint64_t padX = 0, padY = 0; ///< of an average with Clamp
+
+    /// The value for the shaders.
+    uint32_t shaderValue(const MPS::KernelWindow& window) const;
+};
+
+struct PoolingState : MPS::NNGradientState::Impl {
+    using MPS::NNGradientState::Impl::Impl;
+    std::vector<size_t> perImageBuffers() const override {
+        return saved ? std::vector<size_t>{0} : std::vector<size_t>{};
+    }
+
+    uint64_t padX = 0, padY = 0;
+    uint64_t images = 1; ///< that the state was made for: of an array of images all
+    bool saved = false;  ///< buffer 0 has a byte for each result: where the maximum was
+};
+
+/// Throws InvalidArgument when a window lies so far away that positions overflow.
+void checkPoolingReach(const std::string& who, const MPS::Offset& offset,
+                       const MPS::KernelWindow& window, uint64_t windowsX, uint64_t windowsY);
+
+} // namespace mpsvk::mps

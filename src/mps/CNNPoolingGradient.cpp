@@ -1,0 +1,181 @@
+#include "geometry.h"
+#include "mps/CNNPooling.hpp"
+#include "mps/PassChecks.hpp"
+
+#include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/CNNPooling.hpp>
+
+#include <algorithm>
+
+namespace mpsvk::MPS {
+
+namespace {
+
+const mps::PoolingState* poolingState(const State& state) {
+    return dynamic_cast<const mps::PoolingState*>(state.shared().get());
+}
+
+uint64_t extentOf(uint64_t taps, uint64_t dilation) { return (taps - 1) * dilation + 1; }
+
+int64_t firstPixel(int64_t offset, uint64_t taps, uint64_t dilation) {
+    return std::max<int64_t>(0, offset - int64_t(extentOf(taps, dilation) / 2));
+}
+
+/// Gradient pixels along one axis: window 0 at `offset`, windows first ... end-1 inside the image.
+struct WindowRange {
+    WindowRange(int64_t offset, uint64_t wanted, uint64_t size)
+        : first(std::max<int64_t>(0, -offset)),
+          end(int64_t(
+              std::min<uint64_t>(wanted, uint64_t(std::max<int64_t>(0, int64_t(size) - offset))))) {
+    }
+    int64_t first, end;
+};
+
+} // namespace
+
+mps::PoolingEdges CNNPoolingGradient::edges() const { return {secondaryEdgeMode()}; }
+
+mps::PoolingEdges CNNPoolingAverageGradient::edges() const {
+    return {secondaryEdgeMode(), true, zeroPadSizeX_, zeroPadSizeY_};
+}
+
+void CNNPoolingAverageGradient::setZeroPad(uint64_t x, uint64_t y) {
+    zeroPadSizeX_ = x;
+    zeroPadSizeY_ = y;
+}
+
+void CNNPoolingGradient::takeForwardRecord(const mps::ForwardRecord& r) {
+    CNNGradientKernel::takeForwardRecord(r);
+    setPrimaryOffset({r.clip.x, r.clip.y, 0});
+    sourceSize_ = {r.clip.width, r.clip.height, UINT64_MAX};
+    setPrimaryStrideInPixelsX(r.window.strideX);
+    setPrimaryStrideInPixelsY(r.window.strideY);
+    const auto x = uint64_t(firstPixel(r.offset.x, r.window.width, r.window.dilationX));
+    const auto y = uint64_t(firstPixel(r.offset.y, r.window.height, r.window.dilationY));
+    MTL::Region clip = clipRect();
+    clip.origin.x = x;
+    clip.origin.y = y;
+    clip.size.width = r.sourceWidth - std::min(x, r.sourceWidth);
+    clip.size.height = r.sourceHeight - std::min(y, r.sourceHeight);
+    setClipRect(clip);
+}
+
+void CNNPoolingGradient::customizeDestination(const ImageBatch& sources, const StateBatch& states,
+                                              ImageDescriptor& d) {
+    for (const State& state : states) {
+        const auto* own = poolingState(state);
+        if (!own) continue;
+        const mps::ForwardRecord& r = own->record;
+        if (sources[1].width() != r.sourceWidth || sources[1].height() != r.sourceHeight)
+            throw InvalidArgument(subject() + "sourceImage is " +
+                                  mps::sizeText(sources[1].width(), sources[1].height()) +
+                                  " but the forward source of the gradient state was " +
+                                  mps::sizeText(r.sourceWidth, r.sourceHeight) + ".");
+        if (sources[0].width() != r.destinationWidth || sources[0].height() != r.destinationHeight)
+            throw InvalidArgument(
+                subject() + "sourceGradient is " +
+                mps::sizeText(sources[0].width(), sources[0].height()) + " but the pooled " +
+                mps::sizeText(r.sourceWidth, r.sourceHeight) + " sourceImage gives " +
+                mps::sizeText(r.destinationWidth, r.destinationHeight) + ".");
+        setZeroPad(own->padX, own->padY);
+    }
+    CNNGradientKernel::customizeDestination(sources, states, d);
+}
+
+void CNNPoolingGradient::validate(const mps::BinaryPass& pass) const {
+    CNNGradientKernel::validate(pass);
+    const std::string who = subject();
+    mps::checkEdgeMode(who, "secondaryEdgeMode", secondaryEdgeMode());
+    const KernelWindow& w = primary().window;
+    mps::checkWindow(className().c_str(), w);
+    const WindowRange x(primaryOffset().x, sourceSize_.width, pass.primaries[0].width());
+    const WindowRange y(primaryOffset().y, sourceSize_.height, pass.primaries[0].height());
+    mps::checkPoolingReach(who, secondaryOffset(), w, uint64_t(std::max<int64_t>(0, x.end)),
+                           uint64_t(std::max<int64_t>(0, y.end)));
+    if (pass.primaryChannels < pass.secondaryChannels)
+        throw InvalidArgument(who + "sourceGradient gives " + std::to_string(pass.primaryChannels) +
+                              " feature channels but sourceImage " +
+                              std::to_string(pass.secondaryChannels) + ".");
+    for (const State& state : pass.sourceStates) {
+        const auto* own = poolingState(state);
+        if (!own) continue;
+        const KernelWindow& forward = own->record.window;
+        if (forward.width != w.width || forward.height != w.height ||
+            forward.dilationX != w.dilationX || forward.dilationY != w.dilationY)
+            throw InvalidArgument(who + "The gradient state's window is " +
+                                  mps::sizeText(forward.width, forward.height) +
+                                  " with the dilation " +
+                                  mps::sizeText(forward.dilationX, forward.dilationY) +
+                                  " but this kernel's is " + mps::sizeText(w.width, w.height) +
+                                  " with " + mps::sizeText(w.dilationX, w.dilationY) + ".");
+    }
+}
+
+void CNNPoolingGradient::dispatch(const mps::BinaryPass& pass) const {
+    const KernelWindow& w = primary().window;
+    const mps::PoolingEdges e = edges();
+    const auto limited = [](uint64_t pad) { return int(std::min<uint64_t>(pad, 1 << 30)); };
+    const Image& source = pass.secondaries[0];
+    const WindowRange x(primaryOffset().x, sourceSize_.width, pass.primaries[0].width());
+    const WindowRange y(primaryOffset().y, sourceSize_.height, pass.primaries[0].height());
+    // The kept selections are those of this pass if it is configured as the forward one was.
+    const auto matches = [&](const State& given) {
+        const auto* state = poolingState(given);
+        if (!state || state->images != (pass.primaries.size() > 1 ? 1 : pass.batchCount))
+            return false;
+        const mps::ForwardRecord& r = state->record;
+        return r.offset.x == secondaryOffset().x && r.offset.y == secondaryOffset().y &&
+               r.edgeMode == secondaryEdgeMode() && r.window.strideX == w.strideX &&
+               r.window.strideY == w.strideY && x.end <= int64_t(r.clip.width) &&
+               y.end <= int64_t(r.clip.height) && r.sourceWidth == source.width() &&
+               r.sourceHeight == source.height() &&
+               r.sourceChannelOffset == secondary().channelOffset &&
+               r.sourceChannels == pass.secondaryChannels &&
+               r.destinationChannelOffset == primary().channelOffset;
+    };
+    const bool saved =
+        !pass.stateBuffers.empty() && std::ranges::all_of(pass.sourceStates, matches);
+    const uint64_t selectionWidth =
+        saved ? poolingState(pass.sourceStates[0])->record.clip.width : 0;
+    const glsl::CNNPoolingGradientParameters parameters{
+        .gradient = pass.primaryView,
+        .source = pass.secondaryView,
+        .destination = pass.destinationView,
+        .clipX = int(pass.clip.x),
+        .clipY = int(pass.clip.y),
+        .clipWidth = uint32_t(pass.clip.width),
+        .clipHeight = uint32_t(pass.clip.height),
+        .originX = int(firstPixel(secondaryOffset().x, w.width, w.dilationX)),
+        .originY = int(firstPixel(secondaryOffset().y, w.height, w.dilationY)),
+        .startX = int(secondaryOffset().x) - int(extentOf(w.width, w.dilationX) / 2),
+        .startY = int(secondaryOffset().y) - int(extentOf(w.height, w.dilationY) / 2),
+        .strideX = int(w.strideX),
+        .strideY = int(w.strideY),
+        .kernelWidth = int(w.width),
+        .kernelHeight = int(w.height),
+        .dilationX = int(w.dilationX),
+        .dilationY = int(w.dilationY),
+        .padX = limited(e.padX),
+        .padY = limited(e.padY),
+        .gradientX = int(primaryOffset().x),
+        .gradientY = int(primaryOffset().y),
+        .firstWindowX = int(x.first),
+        .firstWindowY = int(y.first),
+        .windowsX = int(x.end),
+        .windowsY = int(y.end),
+        .sourceWidth = int(source.width()),
+        .sourceHeight = int(source.height()),
+        .edges = e.shaderValue(w),
+        .images = uint32_t(pass.imageCount),
+        .selectionStride = saved ? uint32_t(pass.stateBuffers[0].strideBytes / 4) : 0,
+        .selectionWidth = uint32_t(selectionWidth),
+    };
+    pass.encoder->dispatch(shader(), parameters, mps::Grid::of(pass.clipTexels()),
+                           {{1, pass.primary},
+                            {2, pass.secondary},
+                            {3, pass.destination},
+                            {4, saved ? pass.stateBuffers[0].all : vk::BufferSlice{}}},
+                           {mps::constant(32, uint32_t(saved))});
+}
+
+} // namespace mpsvk::MPS

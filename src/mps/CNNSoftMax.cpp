@@ -1,0 +1,138 @@
+#include "CNNSoftMax.h"
+#include "mps/Pass.hpp"
+#include "mps/PassChecks.hpp"
+
+#include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/CNNSoftMax.hpp>
+
+#include <algorithm>
+
+namespace mpsvk::MPS {
+
+namespace {
+
+constexpr uint64_t groupSize = 64; // of glsl/softmax.glsl
+
+// From here on a workgroup per pixel is faster than an invocation. Only the channels decide, so
+// that a batch gives the same bits however it is cut.
+bool wantsGroups(uint64_t channels) { return channels >= 128; }
+
+mps::Grid gridOf(uint64_t pixels, uint64_t channels) {
+    return mps::Grid::of(wantsGroups(channels) ? pixels * groupSize : pixels);
+}
+
+void softMax(const mps::UnaryPass& pass, bool logarithm) {
+    const glsl::CNNSoftMaxParameters parameters{
+        .source = pass.sourceView,
+        .destination = pass.destinationView,
+        .clipX = int(pass.clip.x),
+        .clipY = int(pass.clip.y),
+        .clipWidth = uint32_t(pass.clip.width),
+        .clipHeight = uint32_t(pass.clip.height),
+        .offsetX = int(pass.offset.x),
+        .offsetY = int(pass.offset.y),
+        .clampEdges = pass.edgeMode == ImageEdgeMode::Clamp,
+        .images = uint32_t(pass.imageCount),
+    };
+    pass.encoder->dispatch(
+        wantsGroups(pass.sourceChannels) ? "CNNSoftMaxGroup" : "CNNSoftMax", parameters,
+        gridOf(pass.clip.width * pass.clip.height * pass.imageCount, pass.sourceChannels),
+        {{1, pass.source}, {2, pass.destination}}, {mps::constant(32, uint32_t(logarithm))});
+}
+
+void softMaxGradient(const mps::BinaryPass& pass, const Offset& gradient, const Offset& result,
+                     bool logarithm) {
+    const glsl::CNNSoftMaxGradientParameters parameters{
+        .gradient = pass.primaryView,
+        .result = pass.secondaryView,
+        .destination = pass.destinationView,
+        .clipX = int(pass.clip.x),
+        .clipY = int(pass.clip.y),
+        .clipWidth = uint32_t(pass.clip.width),
+        .clipHeight = uint32_t(pass.clip.height),
+        .gradientOffsetX = int(gradient.x),
+        .gradientOffsetY = int(gradient.y),
+        .resultOffsetX = int(result.x),
+        .resultOffsetY = int(result.y),
+        .images = uint32_t(pass.imageCount),
+    };
+    pass.encoder->dispatch(
+        wantsGroups(pass.secondaryChannels) ? "CNNSoftMaxGradientGroup" : "CNNSoftMaxGradient",
+        parameters,
+        gridOf(pass.clip.width * pass.clip.height * pass.imageCount, pass.secondaryChannels),
+        {{1, pass.primary}, {2, pass.secondary}, {3, pass.destination}},
+        {mps::constant(32, uint32_t(logarithm))});
+}
+
+void checkGradientChannels(const std::string& who, const mps::BinaryPass& pass) {
+    if (pass.primaryChannels < pass.secondaryChannels)
+        throw InvalidArgument(who + "sourceGradient gives " + std::to_string(pass.primaryChannels) +
+                              " feature channels but sourceImage " +
+                              std::to_string(pass.secondaryChannels) + ".");
+}
+
+/// Both sources are images of the forward result's size: result pixel clip.origin + q belongs to
+/// pixel offset + q of the forward source, where the gradient's result goes.
+void takeResultRecord(CNNGradientKernel& kernel, const mps::ForwardRecord& r) {
+    MTL::Region clip = kernel.clipRect();
+    Offset result{r.clip.x, r.clip.y, 0};
+    const auto axis = [](int64_t offset, uint64_t length, int64_t& from, uint64_t& origin,
+                         uint64_t& size) {
+        const int64_t outside = std::max<int64_t>(0, -offset);
+        from += outside;
+        origin = uint64_t(offset + outside);
+        size = length - std::min<uint64_t>(length, uint64_t(outside));
+    };
+    axis(r.offset.x, r.clip.width, result.x, clip.origin.x, clip.size.width);
+    axis(r.offset.y, r.clip.height, result.y, clip.origin.y, clip.size.height);
+    kernel.setClipRect(clip);
+    kernel.setPrimaryOffset(result);
+    kernel.setSecondaryOffset(result);
+    kernel.setPrimarySourceFeatureChannelOffset(r.destinationChannelOffset);
+    kernel.setSecondarySourceFeatureChannelOffset(r.destinationChannelOffset);
+    kernel.setSecondarySourceFeatureChannelMaxCount(r.sourceChannels);
+}
+
+} // namespace
+
+void CNNSoftMax::validate(const mps::UnaryPass& pass) const {
+    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
+}
+void CNNSoftMax::dispatch(const mps::UnaryPass& pass) const { softMax(pass, false); }
+StateBatch CNNSoftMax::makeResultStates(const mps::StateRequest& request) const {
+    return mps::plainGradientStates(request);
+}
+
+void CNNLogSoftMax::validate(const mps::UnaryPass& pass) const {
+    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
+}
+void CNNLogSoftMax::dispatch(const mps::UnaryPass& pass) const { softMax(pass, true); }
+StateBatch CNNLogSoftMax::makeResultStates(const mps::StateRequest& request) const {
+    return mps::plainGradientStates(request);
+}
+
+void CNNSoftMaxGradient::takeForwardRecord(const mps::ForwardRecord& record) {
+    CNNGradientKernel::takeForwardRecord(record);
+    takeResultRecord(*this, record);
+}
+void CNNSoftMaxGradient::validate(const mps::BinaryPass& pass) const {
+    CNNGradientKernel::validate(pass);
+    checkGradientChannels(subject(), pass);
+}
+void CNNSoftMaxGradient::dispatch(const mps::BinaryPass& pass) const {
+    softMaxGradient(pass, primaryOffset(), secondaryOffset(), false);
+}
+
+void CNNLogSoftMaxGradient::takeForwardRecord(const mps::ForwardRecord& record) {
+    CNNGradientKernel::takeForwardRecord(record);
+    takeResultRecord(*this, record);
+}
+void CNNLogSoftMaxGradient::validate(const mps::BinaryPass& pass) const {
+    CNNGradientKernel::validate(pass);
+    checkGradientChannels(subject(), pass);
+}
+void CNNLogSoftMaxGradient::dispatch(const mps::BinaryPass& pass) const {
+    softMaxGradient(pass, primaryOffset(), secondaryOffset(), true);
+}
+
+} // namespace mpsvk::MPS

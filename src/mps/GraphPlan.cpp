@@ -1,0 +1,83 @@
+#include "mps/GraphPlan.hpp"
+
+#include "mps/CNNLossLabels.hpp"
+
+#include <algorithm>
+
+namespace mpsvk::mps {
+
+std::optional<ExternalBatch> externalBatch(const MPS::ImageBatch& images) {
+    ExternalBatch batch;
+    for (const MPS::Image& image : images) {
+        const auto& impl = image.impl();
+        if (impl.temporary) return std::nullopt;
+        ImageStorage& storage = *impl.storage;
+        ExternalPlace place;
+        place.resource = storage.resource();
+        place.width = image.width();
+        place.height = image.height();
+        place.channels = image.featureChannels();
+        place.format = image.featureChannelFormat();
+        if (storage.shape().texture) {
+            place.space = place.resource.get();
+            place.within = impl.firstImage * storage.shape().slices + impl.firstSlice;
+        } else {
+            const auto& slice = storage.buffer();
+            place.space = (const void*)slice.buffer->handle();
+            place.within = slice.offset + impl.firstImage * storage.imageBytes() + impl.firstSlice * storage.bytesPerTexel();
+            place.begin = slice.buffer->offset() + place.within;
+        }
+        batch.push_back(std::move(place));
+    }
+    return batch;
+}
+
+std::optional<std::vector<MPS::ImageBatch>> imagesOfStates(const MPS::StateBatch& states) {
+    MPS::ImageBatch labels, weights, losses;
+    for (const MPS::State& state : states) {
+        const auto* impl = dynamic_cast<const MPS::CNNLossLabels::Impl*>(state.shared().get());
+        if (!impl) return std::nullopt;
+        labels.push_back(impl->labels);
+        if (impl->weights) weights.push_back(impl->weights);
+        losses.push_back(impl->loss);
+    }
+    std::vector<MPS::ImageBatch> all = {labels, losses};
+    if (!weights.empty() && weights.size() != labels.size()) return std::nullopt;
+    if (!weights.empty()) all.push_back(weights);
+    return all;
+}
+
+std::optional<GraphPlan::Replacement> GraphPlan::replacementFor(const std::vector<ExternalBatch>& now) const {
+    if (now.size() != externals.size()) return std::nullopt;
+    Replacement replacement;
+    for (size_t k = 0; k < now.size(); ++k) {
+        const ExternalBatch& before = externals[k];
+        const ExternalBatch& after = now[k];
+        if (before.size() != after.size()) return std::nullopt;
+        for (size_t i = 0; i < before.size(); ++i) {
+            const ExternalPlace &a = before[i], &b = after[i];
+            // Runs over several images were cut by their distances: those must be the same.
+            const bool sameDistances = (a.space == before[0].space) == (b.space == after[0].space) &&
+                                       (a.space != before[0].space || a.begin - before[0].begin == b.begin - after[0].begin);
+            if (!sameDistances || a.within != b.within || a.width != b.width || a.height != b.height ||
+                a.channels != b.channels || a.format != b.format)
+                return std::nullopt;
+            const auto found = std::ranges::find(replacement.from, a.resource);
+            if (found == replacement.from.end()) {
+                replacement.from.push_back(a.resource);
+                replacement.to.push_back(b.resource);
+            } else if (replacement.to[size_t(found - replacement.from.begin())] != b.resource) {
+                return std::nullopt;
+            }
+        }
+    }
+    return replacement;
+}
+
+MTL::CommandBuffer recordingCommandBuffer(const MTL::Device& device) {
+    auto impl = std::make_shared<MTL::CommandBuffer::Impl>(device);
+    impl->segments.back()->commands.setTemplate();
+    return MTL::CommandBuffer(std::move(impl));
+}
+
+} // namespace mpsvk::mps

@@ -1,0 +1,116 @@
+#include "mps/NNArithmeticNodes.hpp"
+
+#include <mpsvk/Error.hpp>
+
+namespace mpsvk::MPS {
+
+namespace {
+
+using enum ArithmeticOperation;
+
+const char* nameOf(ArithmeticOperation operation) {
+    constexpr const char* names[] = {"NNAdditionNode", "NNSubtractionNode", "NNMultiplicationNode", "NNDivisionNode",
+                                     "NNComparisonNode"};
+    return names[size_t(operation)];
+}
+
+const char* gradientNameOf(ArithmeticOperation operation) {
+    constexpr const char* names[] = {"NNAdditionGradientNode", "NNSubtractionGradientNode",
+                                     "NNMultiplicationGradientNode"};
+    return names[size_t(operation)];
+}
+
+template <class Kernel> std::unique_ptr<mps::Stage> stage(const MTL::Device& device, const ArithmeticNode& node) {
+    Kernel kernel(device);
+    const ArithmeticSettings& s = node.settings;
+    kernel.setPrimaryScale(s.primaryScale);
+    kernel.setSecondaryScale(s.secondaryScale);
+    kernel.setBias(s.bias);
+    kernel.setMinimumValue(s.minimum);
+    kernel.setMaximumValue(s.maximum);
+    kernel.setPrimaryStrideInPixelsX(s.primary.x);
+    kernel.setPrimaryStrideInPixelsY(s.primary.y);
+    kernel.setPrimaryStrideInFeatureChannels(s.primary.channels);
+    kernel.setSecondaryStrideInPixelsX(s.secondary.x);
+    kernel.setSecondaryStrideInPixelsY(s.secondary.y);
+    kernel.setSecondaryStrideInFeatureChannels(s.secondary.channels);
+    if constexpr (std::is_same_v<Kernel, NNCompare>) kernel.setComparisonType(node.comparison);
+    return std::make_unique<mps::BinaryStage<Kernel>>(std::move(kernel));
+}
+
+template <class Kernel>
+std::unique_ptr<mps::Stage> gradientStage(const MTL::Device& device, const ArithmeticGradientNode& node) {
+    Kernel kernel(device, node.isSecondary);
+    const ArithmeticSettings& s = node.settings;
+    kernel.setPrimaryScale(s.primaryScale);
+    kernel.setSecondaryScale(s.secondaryScale);
+    kernel.setBias(s.bias);
+    kernel.setMinimumValue(s.minimum);
+    kernel.setMaximumValue(s.maximum);
+    kernel.setSecondaryStrideInPixelsX(s.secondary.x);
+    kernel.setSecondaryStrideInPixelsY(s.secondary.y);
+    kernel.setSecondaryStrideInFeatureChannels(s.secondary.channels);
+    return std::make_unique<mps::GradientStage<Kernel>>(std::move(kernel));
+}
+
+} // namespace
+
+ArithmeticNode::ArithmeticNode(ArithmeticOperation op, const NNImageNode& left, const NNImageNode& right)
+    : Impl(nameOf(op), {left, right}), operation(op) {
+    if (op <= Multiply) addResultState(StateNodeKind::BinaryGradient);
+}
+
+std::unique_ptr<mps::Stage> ArithmeticNode::makeStage(const MTL::Device& device) const {
+    switch (operation) {
+    case Add: return stage<CNNAdd>(device, *this);
+    case Subtract: return stage<CNNSubtract>(device, *this);
+    case Multiply: return stage<CNNMultiply>(device, *this);
+    case Divide: return stage<CNNDivide>(device, *this);
+    case Compare: break;
+    }
+    return stage<NNCompare>(device, *this);
+}
+
+std::vector<NNFilterNode> ArithmeticNode::makeGradients(const std::vector<NNImageNode>& gradients) {
+    if (operation > Multiply) return {};
+    return {NNFilterNode(ArithmeticGradientNode::of(*this, gradients[0], false)),
+            NNFilterNode(ArithmeticGradientNode::of(*this, gradients[0], true))};
+}
+
+ArithmeticGradientNode::ArithmeticGradientNode(ArithmeticOperation op, const NNImageNode& gradient,
+                                               const NNImageNode& image, const NNStateNode& state, bool isSecondary)
+    : Impl(gradientNameOf(op), {gradient, image}, {state}), operation(op), isSecondary(isSecondary) {}
+
+std::shared_ptr<ArithmeticGradientNode> ArithmeticGradientNode::of(ArithmeticNode& forward,
+                                                                   const NNImageNode& gradient, bool isSecondary) {
+    // A product's derivative reads the other operand, a sum's only has the operand's own size.
+    const bool readsSecondary = forward.operation == Multiply ? !isSecondary : isSecondary;
+    auto made = std::make_shared<ArithmeticGradientNode>(
+        forward.operation, gradient, forward.sources[readsSecondary ? 1 : 0], forward.state(0), isSecondary);
+    const ArithmeticSettings& f = forward.settings;
+    ArithmeticSettings& s = made->settings;
+    s.minimum = f.minimum;
+    s.maximum = f.maximum;
+    s.secondary = readsSecondary ? f.secondary : f.primary;
+    if (forward.operation == Multiply) {
+        s.primaryScale = f.primaryScale;
+        s.secondaryScale = f.secondaryScale;
+    } else {
+        s.primaryScale = !isSecondary                      ? f.primaryScale
+                         : forward.operation == Subtract ? -f.secondaryScale
+                                                           : f.secondaryScale;
+    }
+    return made;
+}
+
+std::unique_ptr<mps::Stage> ArithmeticGradientNode::makeStage(const MTL::Device& device) const {
+    switch (operation) {
+    case Add: return gradientStage<CNNAddGradient>(device, *this);
+    case Subtract: return gradientStage<CNNSubtractGradient>(device, *this);
+    default: return gradientStage<CNNMultiplyGradient>(device, *this);
+    }
+}
+
+NNFilterNode makeAdditionNode(const NNImageNode& left, const NNImageNode& right) { return NNAdditionNode(left, right); }
+
+} // namespace mpsvk::MPS

@@ -1,0 +1,199 @@
+#include "mps/NNGraphNodes.hpp"
+
+#include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/NNLossNodes.hpp>
+
+namespace mpsvk::MPS {
+
+namespace {
+
+using Images = std::vector<NNImageNode>;
+
+NNStateNode labelsNode() {
+    auto made = std::make_shared<NNStateNode::Impl>();
+    made->kind = StateNodeKind::Labels;
+    return NNStateNode(std::move(made));
+}
+
+Images withWeights(Images images, const std::optional<NNImageNode>& weights) {
+    if (weights) images.push_back(*weights);
+    return images;
+}
+
+class LossStage final : public mps::Stage {
+public:
+    explicit LossStage(CNNLoss kernel) : kernel_(std::move(kernel)) {}
+    Kernel& kernel() override { return kernel_; }
+    mps::StageOutputs encode(const mps::StageInputs& in) override {
+        if (in.padding) kernel_.setPadding(in.padding);
+        kernel_.setDestinationImageAllocator(in.allocator);
+        if (in.isBatch) return {kernel_.encodeBatch(in.commands, in.images[0], in.states[0]), {}};
+        return {{kernel_.encode(in.commands, in.images[0][0], in.states[0][0].as<CNNLossLabels>())}, {}};
+    }
+
+private:
+    CNNLoss kernel_;
+};
+
+class ForwardLossStage final : public mps::Stage {
+public:
+    explicit ForwardLossStage(NNForwardLoss kernel) : kernel_(std::move(kernel)) {}
+    Kernel& kernel() override { return kernel_; }
+    mps::StageOutputs encode(const mps::StageInputs& in) override {
+        kernel_.setDestinationImageAllocator(in.allocator);
+        mps::StageOutputs out;
+        out.images = kernel_.encodeBatch(in.commands, in.images[0], in.images[1],
+                                         in.images.size() > 2 ? in.images[2] : ImageBatch{},
+                                         in.wantsStates ? &out.states : nullptr, in.temporaryStates);
+        return out;
+    }
+
+private:
+    NNForwardLoss kernel_;
+};
+
+class LossGradientStage final : public mps::Stage {
+public:
+    explicit LossGradientStage(NNLossGradient kernel) : kernel_(std::move(kernel)) {}
+    Kernel& kernel() override { return kernel_; }
+    mps::StageOutputs encode(const mps::StageInputs& in) override {
+        kernel_.setDestinationImageAllocator(in.allocator);
+        return {kernel_.encodeBatch(in.commands, in.images[0], in.images[1], in.images[2],
+                                    in.images.size() > 3 ? in.images[3] : ImageBatch{},
+                                    in.states.empty() ? StateBatch{} : in.states[0]),
+                {}};
+    }
+
+private:
+    NNLossGradient kernel_;
+};
+
+struct LossNode final : NNFilterNode::Impl {
+    LossNode(const NNImageNode& source, const CNNLossDescriptor& d)
+        : Impl("CNNLossNode", {source}, {labelsNode()}), descriptor(d) {}
+    bool resultIsGradient() const override { return true; }
+    std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
+        return std::make_unique<LossStage>(CNNLoss(device, descriptor));
+    }
+    const CNNLossDescriptor descriptor;
+};
+
+struct LossPairNode : NNFilterNode::Impl {
+    LossPairNode(const char* name, Images images, std::vector<NNStateNode> states, const CNNLossDescriptor& d,
+                 size_t least)
+        : Impl(name, std::move(images), std::move(states)), descriptor(d) {
+        if (sources.size() < least || sources.size() > least + 1)
+            throw InvalidArgument("[" + className + "] " + std::to_string(sources.size()) +
+                                  " sources were given but there are " + std::to_string(least) + ", or " +
+                                  std::to_string(least + 1) + " with weights.");
+    }
+    const CNNLossDescriptor descriptor;
+};
+
+struct ForwardLossNode final : LossPairNode {
+    ForwardLossNode(Images images, const CNNLossDescriptor& d)
+        : LossPairNode("NNForwardLossNode", std::move(images), {}, d, 2) {
+        addResultState(StateNodeKind::Gradient);
+    }
+    std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
+        return std::make_unique<ForwardLossStage>(NNForwardLoss(device, descriptor));
+    }
+    std::vector<NNFilterNode> makeGradients(const Images& gradients) override {
+        Images images = {gradients[0]};
+        images.insert(images.end(), sources.begin(), sources.end());
+        const auto gradientState = state(0).as<NNGradientStateNode>();
+        return {NNLossGradientNode(images, gradientState, descriptor, false),
+                NNLossGradientNode(images, gradientState, descriptor, true)};
+    }
+};
+
+struct LossGradientNode final : LossPairNode {
+    LossGradientNode(Images images, const std::optional<NNGradientStateNode>& state, const CNNLossDescriptor& d,
+                     bool ofLabels)
+        : LossPairNode("NNLossGradientNode", std::move(images),
+                       state && *state ? std::vector<NNStateNode>{*state} : std::vector<NNStateNode>{}, d, 3),
+          ofLabels(ofLabels) {}
+    bool isGradient() const override { return true; }
+    std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
+        NNLossGradient kernel(device, descriptor);
+        kernel.setComputeLabelGradients(ofLabels);
+        return std::make_unique<LossGradientStage>(std::move(kernel));
+    }
+    const bool ofLabels;
+};
+
+struct InitialGradientNode final : NNFilterNode::Impl {
+    explicit InitialGradientNode(const NNImageNode& source) : Impl("NNInitialGradientNode", {source}) {}
+    bool resultIsGradient() const override { return true; }
+    std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
+        return std::make_unique<mps::UnaryStage<NNInitialGradient>>(NNInitialGradient(device));
+    }
+};
+
+const CNNLossDescriptor& descriptorOf(const NNFilterNode& node) {
+    return static_cast<const LossPairNode&>(node.impl()).descriptor;
+}
+
+template <class Node> bool is(const detail::ObjectImpl& object) { return dynamic_cast<const Node*>(&object) != nullptr; }
+
+} // namespace
+
+CNNLossNode::CNNLossNode(const NNImageNode& source, const CNNLossDescriptor& descriptor)
+    : NNFilterNode(std::make_shared<LossNode>(source, descriptor)) {}
+NNLabelsNode CNNLossNode::inputLabels() const { return impl().sourceStates.at(0).as<NNLabelsNode>(); }
+
+NNForwardLossNode::NNForwardLossNode(const NNImageNode& source, const NNImageNode& labels,
+                                     const std::optional<NNImageNode>& weights, const CNNLossDescriptor& descriptor)
+    : NNForwardLossNode(withWeights({source, labels}, weights), descriptor) {}
+NNForwardLossNode::NNForwardLossNode(const NNImageNode& source, const NNImageNode& labels,
+                                     const CNNLossDescriptor& descriptor)
+    : NNForwardLossNode(Images{source, labels}, descriptor) {}
+NNForwardLossNode::NNForwardLossNode(const Images& sources, const CNNLossDescriptor& descriptor)
+    : NNFilterNode(std::make_shared<ForwardLossNode>(sources, descriptor)) {}
+
+NNFilterNode NNForwardLossNode::gradientFilter(const NNImageNode& source) const { return gradientFilters(source)[0]; }
+NNFilterNode NNForwardLossNode::gradientFilter(const Images& sources) const { return gradientFilters(sources)[0]; }
+CNNLossType NNForwardLossNode::lossType() const { return descriptorOf(*this).lossType(); }
+CNNReductionType NNForwardLossNode::reductionType() const { return descriptorOf(*this).reductionType(); }
+uint64_t NNForwardLossNode::numberOfClasses() const { return descriptorOf(*this).numberOfClasses(); }
+bool NNForwardLossNode::reduceAcrossBatch() const { return descriptorOf(*this).reduceAcrossBatch(); }
+float NNForwardLossNode::weight() const { return descriptorOf(*this).weight(); }
+float NNForwardLossNode::labelSmoothing() const { return descriptorOf(*this).labelSmoothing(); }
+float NNForwardLossNode::epsilon() const { return descriptorOf(*this).epsilon(); }
+float NNForwardLossNode::delta() const { return descriptorOf(*this).delta(); }
+
+NNLossGradientNode::NNLossGradientNode(const NNImageNode& gradient, const NNImageNode& source,
+                                       const NNImageNode& labels, const std::optional<NNImageNode>& weights,
+                                       const std::optional<NNGradientStateNode>& state,
+                                       const CNNLossDescriptor& descriptor, bool ofLabels)
+    : NNLossGradientNode(withWeights({gradient, source, labels}, weights), state, descriptor, ofLabels) {}
+NNLossGradientNode::NNLossGradientNode(const NNImageNode& gradient, const NNImageNode& source,
+                                       const NNImageNode& labels, const std::optional<NNGradientStateNode>& state,
+                                       const CNNLossDescriptor& descriptor, bool ofLabels)
+    : NNLossGradientNode(Images{gradient, source, labels}, state, descriptor, ofLabels) {}
+NNLossGradientNode::NNLossGradientNode(const Images& sources, const std::optional<NNGradientStateNode>& state,
+                                       const CNNLossDescriptor& descriptor, bool ofLabels)
+    : NNGradientFilterNode(std::make_shared<LossGradientNode>(sources, state, descriptor, ofLabels)) {}
+
+bool NNLossGradientNode::isLabelsGradientFilter() const {
+    return static_cast<const LossGradientNode&>(impl()).ofLabels;
+}
+CNNLossType NNLossGradientNode::lossType() const { return descriptorOf(*this).lossType(); }
+CNNReductionType NNLossGradientNode::reductionType() const { return descriptorOf(*this).reductionType(); }
+uint64_t NNLossGradientNode::numberOfClasses() const { return descriptorOf(*this).numberOfClasses(); }
+bool NNLossGradientNode::reduceAcrossBatch() const { return descriptorOf(*this).reduceAcrossBatch(); }
+float NNLossGradientNode::weight() const { return descriptorOf(*this).weight(); }
+float NNLossGradientNode::labelSmoothing() const { return descriptorOf(*this).labelSmoothing(); }
+float NNLossGradientNode::epsilon() const { return descriptorOf(*this).epsilon(); }
+float NNLossGradientNode::delta() const { return descriptorOf(*this).delta(); }
+
+NNInitialGradientNode::NNInitialGradientNode(const NNImageNode& source)
+    : NNFilterNode(std::make_shared<InitialGradientNode>(source)) {}
+
+using detail::ObjectImpl;
+bool CNNLossNode::isKindOf(const ObjectImpl& o) { return is<LossNode>(o); }
+bool NNForwardLossNode::isKindOf(const ObjectImpl& o) { return is<ForwardLossNode>(o); }
+bool NNLossGradientNode::isKindOf(const ObjectImpl& o) { return is<LossGradientNode>(o); }
+bool NNInitialGradientNode::isKindOf(const ObjectImpl& o) { return is<InitialGradientNode>(o); }
+
+} // namespace mpsvk::MPS

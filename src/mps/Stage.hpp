@@ -1,0 +1,122 @@
+// A filter node brought to life on a device: what a graph runs, in order.
+#pragma once
+
+#include "mps/State.hpp"
+
+#include <mpsvk/MPS/CNNKernel.hpp>
+#include <mpsvk/MPS/NNGraphNodeBases.hpp>
+
+#include <memory>
+
+namespace mpsvk::mps {
+
+/// One encode of one stage.
+struct StageInputs {
+    MTL::CommandBuffer commands;
+    std::vector<MPS::ImageBatch> images;
+    std::vector<MPS::StateBatch> states;
+    std::shared_ptr<MPS::ImageAllocator> allocator;
+    std::shared_ptr<MPS::NNPadding> padding; ///< null: the kernel's own
+    bool isBatch = true;
+    bool wantsStates = false, temporaryStates = false;
+    bool resultIsNeeded = true;
+};
+
+struct StageOutputs {
+    MPS::ImageBatch images;
+    MPS::StateBatch states;
+};
+
+class Stage {
+public:
+    virtual ~Stage() = default;
+    virtual StageOutputs encode(const StageInputs& in) = 0;
+    virtual MPS::Kernel& kernel() = 0;
+
+    /// Identifies the data source, so that kernels that share one are reloaded together; null: none.
+    virtual const void* dataSource() const { return nullptr; }
+    virtual void reloadFromDataSource() {}
+    /// Loads parameters that an update has produced.
+    virtual void reload(const MTL::CommandBuffer&, const MPS::State&) {}
+
+    /// For the gradient stages of trainable nodes.
+    virtual bool isTrainable() const { return false; }
+    /// Asks the data source for an update with the gradients in `states`; empty: no change.
+    virtual MPS::State update(const MTL::CommandBuffer&, const MPS::StateBatch&, Stage&) { return {}; }
+    /// The same on the host; true: reload from the data source.
+    virtual bool updateOnHost(const MPS::StateBatch&, Stage&, const MPS::State&) { return false; }
+    /// The parameters in use as a state, for an update.
+    virtual MPS::State exportParameters(const MTL::CommandBuffer&, bool) { return {}; }
+    /// How often the kernel was encoded, for kernels whose result depends on it (dropout).
+    virtual void setEncodeCount(uint64_t) {}
+};
+
+/// A kernel with one source.
+template <class K> class UnaryStage : public Stage {
+public:
+    explicit UnaryStage(K kernel) : kernel_(std::move(kernel)) {}
+    MPS::Kernel& kernel() override { return kernel_; }
+    StageOutputs encode(const StageInputs& in) override {
+        if (in.padding) kernel_.setPadding(in.padding);
+        kernel_.setDestinationImageAllocator(in.allocator);
+        StageOutputs out;
+        MPS::StateBatch* states = in.wantsStates ? &out.states : nullptr;
+        if (in.isBatch) {
+            out.images = kernel_.encodeBatch(in.commands, in.images[0], states, in.temporaryStates);
+        } else {
+            MPS::State state;
+            out.images = {kernel_.encode(in.commands, in.images[0][0], states ? &state : nullptr, in.temporaryStates)};
+            if (state) out.states = {state};
+        }
+        return out;
+    }
+
+protected:
+    K kernel_;
+};
+
+/// A kernel with two sources.
+template <class K> class BinaryStage : public Stage {
+public:
+    explicit BinaryStage(K kernel) : kernel_(std::move(kernel)) {}
+    MPS::Kernel& kernel() override { return kernel_; }
+    StageOutputs encode(const StageInputs& in) override {
+        if (in.padding) kernel_.setPadding(in.padding);
+        kernel_.setDestinationImageAllocator(in.allocator);
+        StageOutputs out;
+        MPS::StateBatch* states = in.wantsStates ? &out.states : nullptr;
+        if (in.isBatch) {
+            out.images = kernel_.encodeBatch(in.commands, in.images[0], in.images[1], states, in.temporaryStates);
+        } else {
+            MPS::State state;
+            out.images = {kernel_.encode(in.commands, in.images[0][0], in.images[1][0], states ? &state : nullptr,
+                                         in.temporaryStates)};
+            if (state) out.states = {state};
+        }
+        return out;
+    }
+
+protected:
+    K kernel_;
+};
+
+/// A gradient kernel: gradient, forward image, state.
+template <class K> class GradientStage : public Stage {
+public:
+    explicit GradientStage(K kernel) : kernel_(std::move(kernel)) {}
+    MPS::Kernel& kernel() override { return kernel_; }
+    StageOutputs encode(const StageInputs& in) override {
+        kernel_.setDestinationImageAllocator(in.allocator);
+        StageOutputs out;
+        if (in.isBatch)
+            out.images = kernel_.encodeBatch(in.commands, in.images[0], in.images[1], in.states[0]);
+        else
+            out.images = {kernel_.encode(in.commands, in.images[0][0], in.images[1][0], in.states[0][0])};
+        return out;
+    }
+
+protected:
+    K kernel_;
+};
+
+} // namespace mpsvk::mps

@@ -1,0 +1,114 @@
+// Poolings of the library, configured as the reference's.
+#pragma once
+
+#include "support/Images.hpp"
+#include "support/reference/Pooling.hpp"
+
+#include <algorithm>
+#include <memory>
+
+namespace mpsvk::test {
+
+using reference::Pooling;
+using reference::PoolingType;
+using reference::Tensor;
+
+inline MPS::ImageEdgeMode edgeOf(const Pooling& k) {
+    return k.edge == reference::EdgeMode::Clamp ? MPS::ImageEdgeMode::Clamp
+                                                : MPS::ImageEdgeMode::Zero;
+}
+
+inline bool dilated(const Pooling& k) { return k.dilationX > 1 || k.dilationY > 1; }
+
+inline std::unique_ptr<MPS::CNNPooling> forwardOf(const Pooling& k) {
+    const MTL::Device device = testDevice();
+    std::unique_ptr<MPS::CNNPooling> made;
+    if (k.type == PoolingType::L2Norm) {
+        made = std::make_unique<MPS::CNNPoolingL2Norm>(device, k.kernelWidth, k.kernelHeight,
+                                                       k.strideX, k.strideY);
+    } else if (k.type == PoolingType::Average) {
+        auto average = std::make_unique<MPS::CNNPoolingAverage>(
+            device, k.kernelWidth, k.kernelHeight, k.strideX, k.strideY);
+        average->setZeroPadSizeX(k.zeroPadX);
+        average->setZeroPadSizeY(k.zeroPadY);
+        made = std::move(average);
+    } else if (dilated(k)) {
+        made = std::make_unique<MPS::CNNDilatedPoolingMax>(
+            device, k.kernelWidth, k.kernelHeight, k.dilationX, k.dilationY, k.strideX, k.strideY);
+    } else {
+        made = std::make_unique<MPS::CNNPoolingMax>(device, k.kernelWidth, k.kernelHeight,
+                                                    k.strideX, k.strideY);
+    }
+    made->setOffset({k.offsetX, k.offsetY, 0});
+    made->setEdgeMode(edgeOf(k));
+    return made;
+}
+
+inline std::unique_ptr<MPS::CNNPoolingGradient> gradientOf(const Pooling& k) {
+    const MTL::Device device = testDevice();
+    const auto w = k.kernelWidth, h = k.kernelHeight, sx = k.strideX, sy = k.strideY;
+    if (k.type == PoolingType::L2Norm)
+        return std::make_unique<MPS::CNNPoolingL2NormGradient>(device, w, h, sx, sy);
+    if (k.type == PoolingType::Average)
+        return std::make_unique<MPS::CNNPoolingAverageGradient>(device, w, h, sx, sy);
+    if (dilated(k))
+        return std::make_unique<MPS::CNNDilatedPoolingMaxGradient>(device, w, h, k.dilationX,
+                                                                   k.dilationY, sx, sy);
+    return std::make_unique<MPS::CNNPoolingMaxGradient>(device, w, h, sx, sy);
+}
+
+/// Everything that a state would have carried over.
+inline void configure(MPS::CNNPoolingGradient& gradient, const Pooling& k) {
+    gradient.setSecondaryOffset({k.offsetX, k.offsetY, 0});
+    gradient.setSecondaryEdgeMode(edgeOf(k));
+    if (auto* average = dynamic_cast<MPS::CNNPoolingAverageGradient*>(&gradient)) {
+        average->setZeroPadSizeX(k.zeroPadX);
+        average->setZeroPadSizeY(k.zeroPadY);
+    }
+    const auto first = [](int64_t offset, uint64_t taps, uint64_t dilation) {
+        return uint64_t(std::max<int64_t>(0, offset - int64_t(((taps - 1) * dilation + 1) / 2)));
+    };
+    const uint64_t x = first(k.offsetX, k.kernelWidth, k.dilationX),
+                   y = first(k.offsetY, k.kernelHeight, k.dilationY);
+    gradient.setClipRect({{x, y, 0}, {UINT64_MAX, UINT64_MAX, UINT64_MAX}});
+}
+
+inline Tensor row(const std::vector<double>& values) {
+    return Tensor(1, 1, values.size(), 1, values);
+}
+
+struct Result {
+    Tensor y, dx;
+};
+
+/// With the gradient given its destination and no state, or taking all from the state.
+inline Result both(const Pooling& k, const MPS::ImageBatch& x, const MPS::ImageBatch& g,
+                   const Tensor& shape, Variant variant, bool fromState) {
+    const auto forward = forwardOf(k);
+    const auto gradient = gradientOf(k);
+    Guarded y(shape.n, k.outputHeight, k.outputWidth, shape.c, variant);
+    Result result;
+    if (fromState) {
+        gradient->setDestinationImageAllocator(MPS::Image::defaultAllocator());
+        MPS::ImageBatch dx;
+        run([&](const MTL::CommandBuffer& commands) {
+            const MPS::StateBatch states = forward->resultStateBatch(x, {}, y.images());
+            forward->encodeBatch(commands, x, states, y.images());
+            dx = gradient->encodeBatch(commands, g, x, states);
+        });
+        result.dx = download(dx);
+    } else {
+        configure(*gradient, k);
+        // Outside the clip rectangle nothing is written; no window reads there.
+        const auto dx = upload(Tensor(shape.n, shape.h, shape.w, shape.c, 0.0), variant);
+        run([&](const MTL::CommandBuffer& commands) {
+            forward->encodeBatch(commands, x, y.images());
+            gradient->encodeBatch(commands, g, x, dx);
+        });
+        result.dx = download(dx);
+    }
+    result.y = y.read();
+    return result;
+}
+
+} // namespace mpsvk::test

@@ -1,0 +1,149 @@
+// Recording, replaying with other resources, and what is pending meanwhile.
+#include "Rig.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <cstring>
+
+using namespace mpsvk;
+using namespace mpsvk::test;
+
+TEST_CASE("A list replays with other buffers in some places", "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    const auto a = slice(std::vector<float>(100, 1)), b = slice(std::vector<float>(100, -7)),
+               c = slice(std::vector<float>(100, -7));
+    const auto a2 = slice(std::vector<float>(100, 10)), c2 = slice(std::vector<float>(100, -7));
+    vk::CommandList recorded;
+    affine(recorded, pipeline, a, b, 2, 1);
+    affine(recorded, pipeline, b, c, 3, 0);
+
+    vk::CommandList replay;
+    const std::shared_ptr<vk::Resource> from[] = {a.buffer, c.buffer},
+                                        to[] = {a2.buffer, c2.buffer};
+    replay.append(recorded, from, to);
+    CHECK(replay.dispatchCount() == 2);
+    submitAndWait(replay);
+    CHECK(read(b) == std::vector<float>(100, 21));
+    CHECK(read(c2) == std::vector<float>(100, 63));
+    CHECK(read(c) == std::vector<float>(100, -7));
+
+    SECTION("and as it was, behind commands of another list") {
+        vk::CommandList both;
+        affine(both, pipeline, c2, a, 1, 0);
+        both.append(recorded);
+        submitAndWait(both);
+        CHECK(read(c) == std::vector<float>(100, (63 * 2 + 1) * 3));
+    }
+}
+
+TEST_CASE("A part of a replaced buffer stays the same part", "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    std::vector<float> counting(256);
+    for (size_t i = 0; i < counting.size(); ++i) counting[i] = float(i);
+    const auto a = slice(256), a2 = slice(counting), c = slice(64);
+    vk::BufferSlice part = a;
+    part.offset = 128 * sizeof(float);
+    part.size = 64 * sizeof(float);
+    vk::CommandList recorded, replay;
+    affine(recorded, pipeline, part, c, 1, 0);
+    const std::shared_ptr<vk::Resource> from[] = {a.buffer}, to[] = {a2.buffer};
+    replay.append(recorded, from, to);
+    submitAndWait(replay);
+    CHECK(read(c) == std::vector<float>(counting.begin() + 128, counting.begin() + 192));
+}
+
+TEST_CASE("Refreshed parameters are made anew for each replay", "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    const auto a = slice(std::vector<float>(8, 1)), b = slice(8);
+    int ordinal = 0;
+    vk::CommandList recorded;
+    affine(recorded, pipeline, a, b, 1, 0, [&ordinal](std::byte* parameters) {
+        const float offset = float(++ordinal) * 10;
+        std::memcpy(parameters + offsetof(AffineParameters, offset), &offset, sizeof offset);
+    });
+    CHECK(ordinal == 1);
+    for (int time = 2; time < 5; ++time) {
+        vk::CommandList replay;
+        replay.append(recorded);
+        submitAndWait(replay);
+        CHECK(ordinal == time);
+        CHECK(read(b) == std::vector<float>(8, float(1 + time * 10)));
+    }
+}
+
+TEST_CASE("A resource is pending from the command that writes it until its list is cleared",
+          "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    const auto a = slice(8), b = slice(8), c = slice(8);
+    {
+        vk::CommandList first;
+        vk::CommandList second;
+        affine(first, pipeline, a, b, 1, 0);
+        affine(first, pipeline, a, b, 1, 0);
+        second.copy(a, b);
+        second.fill(c, 0);
+        CHECK_FALSE(a.buffer->hasPendingWrites());
+        CHECK(b.buffer->hasPendingWrites());
+        CHECK(c.buffer->hasPendingWrites());
+        first.clear();
+        CHECK(first.empty());
+        CHECK(b.buffer->hasPendingWrites()); // by the second
+        second.append(first);
+    }
+    CHECK_FALSE(b.buffer->hasPendingWrites());
+    CHECK_FALSE(c.buffer->hasPendingWrites());
+}
+
+TEST_CASE("A replay is pending for the buffers that it writes", "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    const auto a = slice(8), b = slice(8), b2 = slice(8);
+    vk::CommandList recorded, replay;
+    affine(recorded, pipeline, a, b, 1, 0);
+    const std::shared_ptr<vk::Resource> from[] = {b.buffer}, to[] = {b2.buffer};
+    replay.append(recorded, from, to);
+    CHECK(b2.buffer->hasPendingWrites());
+    recorded.clear();
+    CHECK_FALSE(b.buffer->hasPendingWrites());
+}
+
+TEST_CASE("A template is pending for nothing, its copies are", "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    const auto a = slice(8), b = slice(8), c = slice(8);
+    vk::CommandList recorded;
+    recorded.setTemplate();
+    affine(recorded, pipeline, a, b, 1, 0);
+    recorded.alsoWrites(c.buffer);
+    CHECK_FALSE(b.buffer->hasPendingWrites());
+    CHECK_FALSE(c.buffer->hasPendingWrites());
+    REQUIRE(recorded.written().size() == 2);
+    CHECK(recorded.written()[0] == b.buffer);
+    CHECK(recorded.written()[1] == c.buffer);
+    vk::CommandList copy;
+    copy.append(recorded);
+    recorded.clear();
+    CHECK(b.buffer->hasPendingWrites());
+    CHECK(c.buffer->hasPendingWrites());
+    copy.clear();
+    CHECK_FALSE(b.buffer->hasPendingWrites());
+    CHECK_FALSE(c.buffer->hasPendingWrites());
+}
+
+TEST_CASE("A list keeps what it uses", "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    std::weak_ptr<vk::Buffer> buffer;
+    std::weak_ptr<int> object;
+    vk::CommandList list;
+    {
+        const auto a = slice(8), b = slice(8);
+        affine(list, pipeline, a, b, 1, 0);
+        buffer = a.buffer;
+        const auto held = std::make_shared<int>(1);
+        list.retain(held);
+        object = held;
+    }
+    CHECK_FALSE(buffer.expired());
+    CHECK_FALSE(object.expired());
+    list.clear();
+    CHECK(buffer.expired());
+    CHECK(object.expired());
+}
