@@ -38,7 +38,9 @@ Place placeInRange() {
 // `void N_store(Place, vec4)`, OPTIMIZER_MOMENT both. The second range's buffer is bound 8 further.
 #define OPTIMIZER_BUFFERS(number, access, N)                                                       \
     layout(set = 0, binding = number, std430) access buffer N##FirstBlock { float N##First[]; };   \
-    layout(set = 0, binding = number + 8, std430) access buffer N##SecondBlock { float N##Second[]; };
+    layout(set = 0, binding = number + 8, std430) access buffer N##SecondBlock {                   \
+        float N##Second[];                                                                         \
+    };
 
 #define OPTIMIZER_INDEX(N)                                                                         \
     (at.second ? p.second.N##Offset + at.row * p.second.N##Stride + at.column                      \
@@ -88,8 +90,8 @@ vec4 preprocessed(vec4 g, vec4 w) {
     return g;
 }
 
-// Vulkan allows sqrt an error of several ulp; one Newton step leaves at most one. Where the residual
-// could underflow or overflow the root stays as it is.
+// Vulkan allows sqrt an error of several ulp; one Newton step leaves at most one. Where the
+// residual could underflow or overflow the root stays as it is.
 vec4 squareRoot(vec4 x) {
     vec4 root = sqrt(x);
     precise vec4 residual = fma(-root, root, x);

@@ -10,7 +10,7 @@ namespace {
 using Operation = ArithmeticOperation;
 
 std::shared_ptr<NNFilterNode::Impl> fromList(Operation operation, const char* name,
-                                             const std::vector<NNImageNode>& sources) {
+                                             std::span<const NNImageNode> sources) {
     if (sources.size() != 2)
         throw InvalidArgument(std::string("[") + name + "] " + std::to_string(sources.size()) +
                               " sources were given but there are two operands.");
@@ -129,19 +129,19 @@ using Gradient = NNArithmeticGradientNode;
 
 NNAdditionNode::NNAdditionNode(const Node& left, const Node& right)
     : Forward(std::make_shared<ArithmeticNode>(Operation::Add, left, right)) {}
-NNAdditionNode::NNAdditionNode(const Nodes& sources) : Forward(fromList(Operation::Add, "NNAdditionNode", sources)) {}
+NNAdditionNode::NNAdditionNode(std::span<const Node> sources) : Forward(fromList(Operation::Add, "NNAdditionNode", sources)) {}
 NNSubtractionNode::NNSubtractionNode(const Node& left, const Node& right)
     : Forward(std::make_shared<ArithmeticNode>(Operation::Subtract, left, right)) {}
-NNSubtractionNode::NNSubtractionNode(const Nodes& sources) : Forward(fromList(Operation::Subtract, "NNSubtractionNode", sources)) {}
+NNSubtractionNode::NNSubtractionNode(std::span<const Node> sources) : Forward(fromList(Operation::Subtract, "NNSubtractionNode", sources)) {}
 NNMultiplicationNode::NNMultiplicationNode(const Node& left, const Node& right)
     : Forward(std::make_shared<ArithmeticNode>(Operation::Multiply, left, right)) {}
-NNMultiplicationNode::NNMultiplicationNode(const Nodes& sources) : Forward(fromList(Operation::Multiply, "NNMultiplicationNode", sources)) {}
+NNMultiplicationNode::NNMultiplicationNode(std::span<const Node> sources) : Forward(fromList(Operation::Multiply, "NNMultiplicationNode", sources)) {}
 NNDivisionNode::NNDivisionNode(const Node& left, const Node& right)
     : Forward(std::make_shared<ArithmeticNode>(Operation::Divide, left, right)) {}
-NNDivisionNode::NNDivisionNode(const Nodes& sources) : Forward(fromList(Operation::Divide, "NNDivisionNode", sources)) {}
+NNDivisionNode::NNDivisionNode(std::span<const Node> sources) : Forward(fromList(Operation::Divide, "NNDivisionNode", sources)) {}
 NNComparisonNode::NNComparisonNode(const Node& left, const Node& right)
     : Forward(std::make_shared<ArithmeticNode>(Operation::Compare, left, right)) {}
-NNComparisonNode::NNComparisonNode(const Nodes& sources) : Forward(fromList(Operation::Compare, "NNComparisonNode", sources)) {}
+NNComparisonNode::NNComparisonNode(std::span<const Node> sources) : Forward(fromList(Operation::Compare, "NNComparisonNode", sources)) {}
 
 NNAdditionGradientNode::NNAdditionGradientNode(const Node& gradient, const Node& image, const NNBinaryGradientStateNode& state, bool isSecondary)
     : Gradient(std::make_shared<ArithmeticGradientNode>(Operation::Add, gradient, image, state, isSecondary)) {}

@@ -54,8 +54,8 @@ bool overlap(const ArrayView& a, const ArrayView& b) {
 
 } // namespace
 
-/// What one dispatch works on of a range.
-struct OptimizerUpdate::Piece {
+/// A range as a dispatch takes it.
+struct OptimizerUpdate::Part {
     glsl::OptimizerRange range{};
     std::array<vk::BufferSlice, SlotCount> slices;
 };
@@ -173,48 +173,31 @@ void OptimizerUpdate::checkOverlaps(const Range& range) const {
         }
 }
 
-OptimizerUpdate::Piece OptimizerUpdate::pieceOf(const Range& range, uint64_t row, uint64_t rows,
-                                                uint64_t column, uint64_t columns) const {
-    Piece piece;
-    piece.range.rows = uint32_t(rows);
-    piece.range.columns = uint32_t(columns);
-    constexpr uint64_t perGroup = glsl::optimizerElementsPerGroup;
-    piece.range.groups = uint32_t((rows * columns + perGroup - 1) / perGroup);
-    for (size_t slot = 0; slot < SlotCount; ++slot) {
-        const ArrayView& view = range[slot];
-        if (!view) continue;
-        const uint64_t begin = row * view.rowBytes + column * sizeof(float);
-        const uint64_t bytes = (rows - 1) * view.rowBytes + columns * sizeof(float);
-        const AlignedSlice bound({view.slice.buffer, view.slice.offset + begin, bytes},
-                                 encoder_.limits());
-        piece.slices[slot] = bound.slice;
-        piece.range.*offsets[slot] = uint32_t(bound.skipped / sizeof(float));
-        piece.range.*strides[slot] = uint32_t(view.rowBytes / sizeof(float));
-    }
-    return piece;
-}
-
-/// Pieces that fit the device's longest binding.
-template <class Visit> void OptimizerUpdate::forEachPiece(const Range& range, Visit visit) const {
-    const uint64_t limit =
-        encoder_.limits().storageBufferRange - encoder_.limits().storageAlignment;
-    uint64_t widest = 0;
-    for (const ArrayView& view : range)
-        if (view) widest = std::max(widest, view.rowBytes);
+OptimizerUpdate::Part OptimizerUpdate::partOf(const Range& range) const {
+    // Rows without gaps are one long row.
+    const bool dense = std::ranges::all_of(
+        range, [](const ArrayView& v) { return !v || v.rowBytes == v.columns * sizeof(float); });
     const uint64_t rows = range[Gradient].rows, columns = range[Gradient].columns;
-    const uint64_t rowsEach = std::max<uint64_t>(limit / widest, 1);
-    const uint64_t columnsEach = std::min(columns, limit / sizeof(float));
-    for (uint64_t row = 0; row < rows; row += rowsEach)
-        for (uint64_t column = 0; column < columns; column += columnsEach)
-            visit(pieceOf(range, row, std::min(rowsEach, rows - row), column,
-                          std::min(columnsEach, columns - column)));
+    constexpr uint64_t perGroup = glsl::optimizerElementsPerGroup;
+    Part part;
+    part.range.rows = dense ? 1 : uint32_t(rows);
+    part.range.columns = uint32_t(dense ? rows * columns : columns);
+    part.range.groups = uint32_t((rows * columns + perGroup - 1) / perGroup);
+    for (size_t slot = 0; slot < SlotCount; ++slot) {
+        if (!range[slot]) continue;
+        const AlignedSlice bound(range[slot].slice, encoder_.limits());
+        part.slices[slot] = bound.slice;
+        part.range.*offsets[slot] = uint32_t(bound.skipped / sizeof(float));
+        part.range.*strides[slot] = uint32_t(range[slot].rowBytes / sizeof(float));
+    }
+    return part;
 }
 
 void OptimizerUpdate::record(std::string_view shader, glsl::NNOptimizerParameters parameters) {
     for (const Range& range : ranges_) checkOverlaps(range);
-    Piece first, second;
-    const auto flush = [&] {
-        if (first.range.groups == 0) return;
+    for (size_t k = 0; k < ranges_.size(); k += 2) {
+        const Part first = partOf(ranges_[k]);
+        const Part second = k + 1 < ranges_.size() ? partOf(ranges_[k + 1]) : Part();
         parameters.first = first.range;
         parameters.second = second.range;
         const auto& a = first.slices;
@@ -233,30 +216,7 @@ void OptimizerUpdate::record(std::string_view shader, glsl::NNOptimizerParameter
                            {12, b[3]},
                            {13, b[4]},
                            {14, b[5]}});
-        first = second = {};
-    };
-    for (Range& range : ranges_) {
-        // Rows without gaps are one long row.
-        ArrayView& gradient = range[Gradient];
-        const bool dense = std::ranges::all_of(range, [](const ArrayView& v) {
-            return !v || v.rowBytes == v.columns * sizeof(float);
-        });
-        if (dense && gradient.rows > 1)
-            for (ArrayView& view : range) {
-                view.columns *= view.rows;
-                view.rowBytes *= view.rows;
-                view.rows = 1;
-            }
-        forEachPiece(range, [&](const Piece& piece) {
-            if (first.range.groups == 0) {
-                first = piece;
-                return;
-            }
-            second = piece;
-            flush();
-        });
     }
-    flush();
     std::ranges::sort(readArrays_);
     const auto repeated = std::ranges::unique(readArrays_);
     readArrays_.erase(repeated.begin(), repeated.end());

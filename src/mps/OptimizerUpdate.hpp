@@ -36,14 +36,12 @@ public:
 
 private:
     using Range = std::array<ArrayView, SlotCount>;
-    struct Piece;
+    struct Part;
 
     void checkOperand(const char* role, ArrayStorage* storage, MPS::DataType type);
     void place(size_t range, Slot slot, const char* role, const ArrayView& view);
     void checkOverlaps(const Range& range) const;
-    template <class Visit> void forEachPiece(const Range& range, Visit visit) const;
-    Piece pieceOf(const Range& range, uint64_t row, uint64_t rows, uint64_t column,
-                  uint64_t columns) const;
+    Part partOf(const Range& range) const;
 
     const std::string who_;
     Encoder encoder_;

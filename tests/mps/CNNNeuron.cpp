@@ -4,6 +4,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <cmath>
+
 using namespace mpsvk;
 using namespace mpsvk::test;
 using reference::Tensor;
@@ -92,4 +94,37 @@ TEST_CASE("a batch of the library's is one dispatch's work whatever its layout")
         neuron.encodeBatch(commands, uploadApart(x), apart.images());
     });
     CHECK(together.read().v == apart.read().v);
+}
+
+TEST_CASE("a neuron's gradient goes to where the forward pass read, through the state") {
+    const Tensor x = reference::random(2, 6, 7, 5, 3);
+    MPS::CNNNeuron neuron(testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::TanH, 1, 1));
+    MPS::CNNNeuronGradient gradient(testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::TanH, 1, 1));
+    gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    neuron.setOffset({2, -1, 0});
+    neuron.setClipRect(MTL::RegionMake2D(1, 1, 4, 5));
+    const auto source = upload(x);
+    Guarded y(2, 7, 8, 5);
+    const Tensor g = reference::random(2, 7, 8, 5, 4);
+    MPS::ImageBatch dx;
+    run([&](const MTL::CommandBuffer& commands) {
+        const auto states = neuron.resultStateBatch(source, {}, y.images());
+        neuron.encodeBatch(commands, source, states, y.images());
+        dx = gradient.encodeBatch(commands, upload(g), source, states);
+    });
+    Tensor expected(2, 6, 7, 5);
+    for (size_t n = 0; n < 2; ++n)
+        for (int q = 0; q < 5; ++q)
+            for (int p = 0; p < 4; ++p)
+                for (size_t c = 0; c < 5; ++c) {
+                    const int sy = q - 1, sx = p + 2;
+                    if (sy < 0 || sx >= 7) continue;
+                    const double t = std::tanh(x.at(n, size_t(sy), size_t(sx), c));
+                    expected.at(n, size_t(sy), size_t(sx), c) = g.at(n, size_t(q + 1), size_t(p + 1), c) * (1 - t * t);
+                }
+    CHECK(reference::compare(download(dx), expected, {1e-5}));
+    CHECK(refusal([&] {
+              gradient.encodeBatch(testQueue().commandBuffer(), upload(Tensor(2, 7, 8, 3)), source,
+                                   neuron.resultStateBatch(source, {}, y.images()));
+          }) == "[CNNNeuronGradient] sourceGradient offers 3 feature channels but sourceImage 5.");
 }

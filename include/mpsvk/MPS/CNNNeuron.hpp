@@ -95,6 +95,7 @@ public:
 private:
     CNNNeuronGradient(const CNNNeuronGradient& other, const MTL::Device& device);
     std::string forwardClassName() const override { return "CNNNeuron"; }
+    void takeForwardRecord(const mps::ForwardRecord& record) override;
     void validate(const mps::BinaryPass& pass) const override;
     void dispatch(const mps::BinaryPass& pass) const override;
 

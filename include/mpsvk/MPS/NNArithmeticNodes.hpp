@@ -14,7 +14,7 @@ public:
 };
 
 /// MPSNNBinaryArithmeticNode; abstract. Sources are [primary, secondary], and so are the nodes of
-/// gradientFilters.
+/// gradientFilters. An array of sources has two elements.
 class NNBinaryArithmeticNode : public NNFilterNode {
 public:
     NNBinaryArithmeticNode() = default;
@@ -54,7 +54,7 @@ class NNAdditionNode : public NNBinaryArithmeticNode {
 public:
     NNAdditionNode() = default;
     NNAdditionNode(const NNImageNode& left, const NNImageNode& right);
-    explicit NNAdditionNode(const std::vector<NNImageNode>& sources);
+    explicit NNAdditionNode(std::span<const NNImageNode> sources);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 
@@ -63,7 +63,7 @@ class NNSubtractionNode : public NNBinaryArithmeticNode {
 public:
     NNSubtractionNode() = default;
     NNSubtractionNode(const NNImageNode& left, const NNImageNode& right);
-    explicit NNSubtractionNode(const std::vector<NNImageNode>& sources);
+    explicit NNSubtractionNode(std::span<const NNImageNode> sources);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 
@@ -72,7 +72,7 @@ class NNMultiplicationNode : public NNBinaryArithmeticNode {
 public:
     NNMultiplicationNode() = default;
     NNMultiplicationNode(const NNImageNode& left, const NNImageNode& right);
-    explicit NNMultiplicationNode(const std::vector<NNImageNode>& sources);
+    explicit NNMultiplicationNode(std::span<const NNImageNode> sources);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 
@@ -81,7 +81,7 @@ class NNDivisionNode : public NNBinaryArithmeticNode {
 public:
     NNDivisionNode() = default;
     NNDivisionNode(const NNImageNode& left, const NNImageNode& right);
-    explicit NNDivisionNode(const std::vector<NNImageNode>& sources);
+    explicit NNDivisionNode(std::span<const NNImageNode> sources);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 
@@ -90,7 +90,7 @@ class NNComparisonNode : public NNBinaryArithmeticNode {
 public:
     NNComparisonNode() = default;
     NNComparisonNode(const NNImageNode& left, const NNImageNode& right);
-    explicit NNComparisonNode(const std::vector<NNImageNode>& sources);
+    explicit NNComparisonNode(std::span<const NNImageNode> sources);
     /// Equal at first.
     NNComparisonType comparisonType() const;
     void setComparisonType(NNComparisonType type) const;
