@@ -3,6 +3,9 @@
 #pragma once
 
 #include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/CNNConvolution.hpp>
+#include <mpsvk/MPS/CNNConvolutionDescriptor.hpp>
+#include <mpsvk/MPS/CNNConvolutionState.hpp>
 #include <mpsvk/MPS/CNNDropout.hpp>
 #include <mpsvk/MPS/CNNKernel.hpp>
 #include <mpsvk/MPS/CNNLoss.hpp>
@@ -14,9 +17,18 @@
 #include <mpsvk/MPS/Image.hpp>
 #include <mpsvk/MPS/Kernel.hpp>
 #include <mpsvk/MPS/Matrix.hpp>
+#include <mpsvk/MPS/NNArithmeticNodes.hpp>
+#include <mpsvk/MPS/NNConvolutionNodes.hpp>
 #include <mpsvk/MPS/NNGradientState.hpp>
+#include <mpsvk/MPS/NNGraph.hpp>
+#include <mpsvk/MPS/NNGraphNodeBases.hpp>
+#include <mpsvk/MPS/NNGraphNodes.hpp>
+#include <mpsvk/MPS/NNLayerNodes.hpp>
+#include <mpsvk/MPS/NNLossNodes.hpp>
+#include <mpsvk/MPS/NNNeuronNodes.hpp>
 #include <mpsvk/MPS/NNOptimizer.hpp>
 #include <mpsvk/MPS/NNPadding.hpp>
+#include <mpsvk/MPS/NNPoolingNodes.hpp>
 #include <mpsvk/MPS/State.hpp>
 #include <mpsvk/MTL/BlitCommandEncoder.hpp>
 #include <mpsvk/MTL/Buffer.hpp>
@@ -32,3 +44,4 @@
 #include <mpsvk/MTL/Resource.hpp>
 #include <mpsvk/MTL/Texture.hpp>
 #include <mpsvk/MTL/Types.hpp>
+#include <mpsvk/Object.hpp>

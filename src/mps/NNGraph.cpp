@@ -138,7 +138,7 @@ void NNGraph::Impl::update(const MTL::CommandBuffer& commands, const Outcome& ou
         } else if (*step.node->trainingStyle == NNTrainingStyle::UpdateDeviceCPU) {
             mps::Stage& exporter = exporterFor(i);
             const State source = exporter.exportParameters(commands, false);
-            commands.addCompletedHandler([self = this, keep = step.node, stage = step.stage.get(), gradients, source,
+            commands.addCompletedHandler([self = shared_from_this(), stage = step.stage.get(), gradients, source,
                                           &exporter](const MTL::CommandBuffer& done) {
                 if (done.error() || !stage->updateOnHost(gradients, exporter, source)) return;
                 for (Step& other : self->steps)

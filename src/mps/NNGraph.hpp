@@ -11,7 +11,7 @@
 
 namespace mpsvk::MPS {
 
-struct NNGraph::Impl : detail::ObjectImpl {
+struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph::Impl> {
     Impl(const MTL::Device& device, const std::vector<NNImageNode>& results, const std::vector<bool>& needed);
 
     /// A node of the compiled graph; indices are into `images` and `states`.

@@ -199,6 +199,7 @@ private:
         if (&filter == &end_ && end_.resultIsGradient()) return;
         const auto found = pending_.find(&filter.resultImage);
         if (found == pending_.end() || stopped_.count(&filter.resultImage)) return;
+        if (&filter != &end_ && filter.resultImage.stopGradient) return; // the handler may have set it
         const NNImageNode incoming = found->second.gradient;
         const auto nodes = filter.makeGradients({incoming});
         if (nodes.empty()) return; // no gradient class: the branch ends here

@@ -246,7 +246,8 @@ TEST_CASE("a branch ends at an image with stopGradient") {
     };
     CHECK(count({}) == 2);
     CHECK(count([](MPS::NNFilterNode gradient, auto, auto, auto) { gradient.resultImage().setStopGradient(true); }) == 1);
-    first.resultImage().setStopGradient(true);
+    CHECK(count([](auto, auto, MPS::NNImageNode source, auto) { source.setStopGradient(true); }) == 1);
+    CHECK(first.resultImage().stopGradient());
     CHECK(count({}) == 1);
 }
 

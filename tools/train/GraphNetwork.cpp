@@ -33,8 +33,7 @@ void waitFor(const MTL::CommandBuffer& commands) {
 
 } // namespace
 
-GraphNetwork::GraphNetwork(const MTL::Device& device, const Setup& setup, const IdxDataset& data,
-                           std::span<const std::byte> archive)
+GraphNetwork::GraphNetwork(const MTL::Device& device, const Setup& setup, const IdxDataset& data)
     : device_(device), queue_(device.newCommandQueue()), setup_(setup), rows_(data.rows),
       columns_(data.columns), classes_(data.classes) {
     const std::array<LayerShape, layerCount> shapes = layerShapes();
@@ -42,7 +41,6 @@ GraphNetwork::GraphNetwork(const MTL::Device& device, const Setup& setup, const 
         layers_[i] = std::make_shared<ConvolutionWeights>(device, shapes[i], setup.seed, i);
     training_ = trainingGraph();
     inference_ = inferenceGraph();
-    if (!archive.empty()) restore(archive);
     for (Operands& operands : operands_) operands = makeOperands();
 }
 

@@ -18,10 +18,11 @@ namespace mpsvk::train {
 
 class GraphNetwork : public Network {
 public:
-    /// Goes on from `archive`, or starts from the setup's seed when it is empty. Throws FormatError
-    /// when it does not hold such a network.
-    GraphNetwork(const MTL::Device& device, const Setup& setup, const IdxDataset& data,
-                 std::span<const std::byte> archive = {});
+    /// Weights from the setup's seed.
+    GraphNetwork(const MTL::Device& device, const Setup& setup, const IdxDataset& data);
+
+    /// Goes on from `archive`. Throws FormatError when it does not hold such a network.
+    void restore(std::span<const std::byte> archive);
 
     void submit(std::span<const std::byte> pixels, std::span<const uint8_t> labels,
                 float learningRate) override;
@@ -52,7 +53,6 @@ private:
     MPS::NNImageNode logitsNode(const MPS::NNImageNode& input, bool training) const;
     MPS::NNGraph trainingGraph() const;
     MPS::NNGraph inferenceGraph() const;
-    void restore(std::span<const std::byte> archive);
     void writeImages(const MPS::ImageBatch& images, std::span<const std::byte> pixels) const;
     void writeLabels(const MPS::StateBatch& states, std::span<const uint8_t> labels) const;
 

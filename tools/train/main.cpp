@@ -65,7 +65,7 @@ Beginning begin(Options& options) {
     return result;
 }
 
-int train(Options options, Trainer::Clock::time_point start) {
+int run(Options options, Trainer::Clock::time_point start) {
     auto [state, data] = begin(options);
     const Setup setup = state.setup;
     const MTL::Device device = chooseDevice(options.device);
@@ -81,8 +81,8 @@ int train(Options options, Trainer::Clock::time_point start) {
     }
 
     watchForInterrupt();
-    GraphNetwork network = options.resume ? GraphNetwork(device, setup, data, state.graph)
-                                          : GraphNetwork(device, setup, data);
+    GraphNetwork network(device, setup, data);
+    if (options.resume) network.restore(state.graph);
     const fs::path checkpoint = options.output / "checkpoint.mpsvk";
     TrainerHooks hooks;
     hooks.onStep = [&](const ProgressState& now) { progress.update(now); };
@@ -135,7 +135,7 @@ int main(int count, char** arguments) {
             std::cout << *options.helpText;
             return done;
         }
-        return train(std::move(options), start);
+        return run(std::move(options), start);
     } catch (const UsageError& error) {
         return complain(error, wrongInput);
     } catch (const FormatError& error) {

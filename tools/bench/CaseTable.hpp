@@ -1,0 +1,54 @@
+// The cases of the benchmark: what data/bench/cases.json says, and how much work a case is.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mpsvk::bench {
+
+enum class Group { Copy, Convolution, MemoryBound, Update, FullyConnected, TrainingStep };
+
+/// One line of the report: a case of the table in one pass and one mode.
+struct Case {
+    Group group = Group::Copy;
+    std::string name, pass, mode; ///< mode is "fp32" or "fp16", the format of images and weights
+    uint64_t n = 1;               ///< images
+    uint64_t ci = 1, co = 1;      ///< feature channels read and written
+    uint64_t h = 1, w = 1;        ///< of the forward source
+    uint64_t k = 1, stride = 1, pad = 0, groups = 1, dilation = 1;
+    uint64_t parameters = 0; ///< of an update
+    bool fixed = false;      ///< not made smaller on CPU devices
+    bool cpuOnly = false;    ///< on other devices only where --only names it
+
+    uint64_t elementBytes() const { return mode == "fp16" ? 2 : 4; }
+    /// Of the forward result.
+    uint64_t outputHeight() const { return outputSize(h); }
+    uint64_t outputWidth() const { return outputSize(w); }
+
+private:
+    uint64_t outputSize(uint64_t size) const {
+        return (size + 2 * pad - (k - 1) * dilation - 1) / stride + 1;
+    }
+};
+
+/// Throws FormatError naming what is wrong with the table.
+std::vector<Case> parseCases(std::string_view json);
+std::vector<Case> loadCases(const std::filesystem::path& file);
+
+/// n and parameters divided by `divisor`, at least 1, unless the case is fixed.
+Case scaled(Case given, uint64_t divisor);
+
+/// Those that run: `only` is a part of a name, "" for the default set of the kind of device.
+std::vector<Case> selected(const std::vector<Case>& all, const std::string& only, bool onCpu);
+
+/// The least that a case must do, whoever computes it.
+struct Work {
+    double flops = 0; ///< a multiply-add is two; 0 where only bytes count
+    double bytes = 0; ///< every operand read or written once; 0 for a training step
+};
+Work workOf(const Case& given);
+
+} // namespace mpsvk::bench
