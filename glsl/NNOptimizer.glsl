@@ -77,12 +77,12 @@ Place placeInRange() {
 #define OPTIMIZER_MOMENT(number, N)                                                                \
     OPTIMIZER_BUFFERS(number, , N) OPTIMIZER_LOAD(N) OPTIMIZER_STORE(N)
 
-// The gradient after clipping, rescaling and regularization. Comparisons instead of min and max: a
-// NaN has to stay one.
+// The gradient after clipping, rescaling and regularization. A NaN has to stay one, and compilers
+// may take comparisons for min and max, which lose it: its bits tell.
 vec4 preprocessed(vec4 g, vec4 w) {
     if (p.clips != 0u) {
-        g = mix(g, vec4(p.clipMin), lessThan(g, vec4(p.clipMin)));
-        g = mix(g, vec4(p.clipMax), greaterThan(g, vec4(p.clipMax)));
+        bvec4 isNumber = lessThanEqual(floatBitsToUint(g) & 0x7fffffffu, uvec4(0x7f800000u));
+        g = mix(g, clamp(g, vec4(p.clipMin), vec4(p.clipMax)), isNumber);
     }
     g *= p.rescale;
     if (p.regularization == 1u) g += p.regularizationScale * sign(w);

@@ -21,7 +21,8 @@ void main() {
     momentB_store(at, v);
     if (p.mode == optimizerModeMaximum) {
         vec4 greatest = momentC_load(at);
-        v = mix(v, greatest, greaterThanEqual(greatest, v));
+        // Neither is negative, so that their bits are ordered as they are, with NaN above all.
+        v = uintBitsToFloat(max(floatBitsToUint(v), floatBitsToUint(greatest)));
         momentC_store(at, v);
     }
     result_store(at, w - p.rate * m / (squareRoot(v) + p.epsilon));

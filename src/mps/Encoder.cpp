@@ -59,18 +59,17 @@ public:
         return n;
     }
 
+    /// Takes element `index` of every operand into the runs; false, and no change to what the runs
+    /// cover, when one of them does not go on there.
     bool extend(size_t index, bool isFirst) {
-        auto images = images_;
-        auto buffers = buffers_;
         for (size_t k = 0; k < operands_.size(); ++k) {
             const RunOperand& operand = operands_[k];
-            if (!operand.elements.empty() && !extend(images[k], operand.elements[index], isFirst))
-                return false;
-            if (!operand.slices.empty() && !extend(buffers[k], operand.slices[index], isFirst))
-                return false;
+            if ((operand.elements.empty() || extend(images_[k], operand.elements[index], isFirst)) &&
+                (operand.slices.empty() || extend(buffers_[k], operand.slices[index], isFirst)))
+                continue;
+            for (size_t done = 0; done < k; ++done) shorten(done);
+            return false;
         }
-        images_ = std::move(images);
-        buffers_ = std::move(buffers);
         return true;
     }
 
@@ -78,6 +77,16 @@ public:
     std::span<const BufferRun> buffers() const { return buffers_; }
 
 private:
+    /// Takes the last element out again. The bound range may stay the longer one, which does no harm.
+    void shorten(size_t k) {
+        if (!operands_[k].elements.empty()) {
+            --images_[k].count_;
+            if (images_[k].lastIsNew_) images_[k].others_.pop_back();
+            images_[k].lastIsNew_ = false;
+        }
+        if (!operands_[k].slices.empty()) --buffers_[k].count;
+    }
+
     bool extend(ImageRun& run, const RunOperand::Element& element, bool isFirst) const {
         const auto& impl = element.image.impl();
         ImageStorage& storage = *impl.storage;
@@ -121,11 +130,17 @@ private:
         } else if (step != run.stride_) {
             return false;
         }
-        run.lowest_ = std::min(run.lowest_, begin);
-        run.end_ = std::max(run.end_, end);
-        if (!texture && run.end_ - run.alignedBegin(limits_) > limits_.storageBufferRange) return false;
-        if (resource != run.resource_ && (run.others_.empty() || run.others_.back() != resource))
-            run.others_.push_back(resource);
+        ImageRun longer;
+        longer.bytesPerTexel_ = texel;
+        longer.lowest_ = std::min(run.lowest_, begin);
+        longer.end_ = std::max(run.end_, end);
+        if (!texture && longer.end_ - longer.alignedBegin(limits_) > limits_.storageBufferRange)
+            return false;
+        run.lowest_ = longer.lowest_;
+        run.end_ = longer.end_;
+        run.lastIsNew_ =
+            resource != run.resource_ && (run.others_.empty() || run.others_.back() != resource);
+        if (run.lastIsNew_) run.others_.push_back(resource);
         ++run.count_;
         return true;
     }
@@ -144,9 +159,9 @@ private:
         } else if (step != run.strideBytes || slice.buffer != run.first.buffer) {
             return false;
         }
+        if (slice.end() - run.first.begin() > limits_.storageBufferRange) return false;
         run.end = slice.end();
         run.all = {run.first.buffer, run.first.offset, run.end - run.first.begin()};
-        if (run.all.size > limits_.storageBufferRange) return false;
         ++run.count;
         return true;
     }

@@ -41,6 +41,7 @@ private:
 
     std::shared_ptr<vk::Resource> resource_;
     std::vector<std::shared_ptr<vk::Resource>> others_;
+    bool lastIsNew_ = false; // the last image brought the last of others_
     VkBuffer handle_ = VK_NULL_HANDLE;
     std::shared_ptr<vk::Texture> texture_;
     VkDeviceSize offsetAlignment_ = 1;

@@ -66,7 +66,8 @@ private:
     }
 
     void transferTexture(bool upload) {
-        auto staging = device().memory().allocate(bytes_.size(), vk::MemoryKind::Shared);
+        auto staging = device().memory().allocate(
+            bytes_.size(), upload ? vk::MemoryKind::Shared : vk::MemoryKind::Readback);
         if (upload) std::memcpy(staging->mapped(), bytes_.data(), bytes_.size());
         VkBufferImageCopy region{};
         region.bufferOffset = staging->offset();

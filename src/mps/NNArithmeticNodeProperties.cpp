@@ -68,7 +68,9 @@ uint64_t NNBinaryArithmeticNode::primaryStrideInPixelsY() const { return of(*thi
 void NNBinaryArithmeticNode::setPrimaryStrideInPixelsY(uint64_t value) const {
     of(*this).primary.y = value;
 }
-uint64_t NNBinaryArithmeticNode::primaryStrideInFeatureChannels() const { return of(*this).primary.channels; }
+uint64_t NNBinaryArithmeticNode::primaryStrideInFeatureChannels() const {
+    return of(*this).primary.channels;
+}
 void NNBinaryArithmeticNode::setPrimaryStrideInFeatureChannels(uint64_t value) const {
     of(*this).primary.channels = value;
 }
@@ -80,7 +82,9 @@ uint64_t NNBinaryArithmeticNode::secondaryStrideInPixelsY() const { return of(*t
 void NNBinaryArithmeticNode::setSecondaryStrideInPixelsY(uint64_t value) const {
     of(*this).secondary.y = value;
 }
-uint64_t NNBinaryArithmeticNode::secondaryStrideInFeatureChannels() const { return of(*this).secondary.channels; }
+uint64_t NNBinaryArithmeticNode::secondaryStrideInFeatureChannels() const {
+    return of(*this).secondary.channels;
+}
 void NNBinaryArithmeticNode::setSecondaryStrideInFeatureChannels(uint64_t value) const {
     of(*this).secondary.channels = value;
 }
@@ -99,15 +103,21 @@ float NNArithmeticGradientNode::minimumValue() const { return of(*this).minimum;
 void NNArithmeticGradientNode::setMinimumValue(float value) const { of(*this).minimum = value; }
 float NNArithmeticGradientNode::maximumValue() const { return of(*this).maximum; }
 void NNArithmeticGradientNode::setMaximumValue(float value) const { of(*this).maximum = value; }
-uint64_t NNArithmeticGradientNode::secondaryStrideInPixelsX() const { return of(*this).secondary.x; }
+uint64_t NNArithmeticGradientNode::secondaryStrideInPixelsX() const {
+    return of(*this).secondary.x;
+}
 void NNArithmeticGradientNode::setSecondaryStrideInPixelsX(uint64_t value) const {
     of(*this).secondary.x = value;
 }
-uint64_t NNArithmeticGradientNode::secondaryStrideInPixelsY() const { return of(*this).secondary.y; }
+uint64_t NNArithmeticGradientNode::secondaryStrideInPixelsY() const {
+    return of(*this).secondary.y;
+}
 void NNArithmeticGradientNode::setSecondaryStrideInPixelsY(uint64_t value) const {
     of(*this).secondary.y = value;
 }
-uint64_t NNArithmeticGradientNode::secondaryStrideInFeatureChannels() const { return of(*this).secondary.channels; }
+uint64_t NNArithmeticGradientNode::secondaryStrideInFeatureChannels() const {
+    return of(*this).secondary.channels;
+}
 void NNArithmeticGradientNode::setSecondaryStrideInFeatureChannels(uint64_t value) const {
     of(*this).secondary.channels = value;
 }
@@ -129,32 +139,53 @@ using Gradient = NNArithmeticGradientNode;
 
 NNAdditionNode::NNAdditionNode(const Node& left, const Node& right)
     : Forward(std::make_shared<ArithmeticNode>(Operation::Add, left, right)) {}
-NNAdditionNode::NNAdditionNode(std::span<const Node> sources) : Forward(fromList(Operation::Add, "NNAdditionNode", sources)) {}
+NNAdditionNode::NNAdditionNode(std::span<const Node> sources)
+    : Forward(fromList(Operation::Add, "NNAdditionNode", sources)) {}
 NNSubtractionNode::NNSubtractionNode(const Node& left, const Node& right)
     : Forward(std::make_shared<ArithmeticNode>(Operation::Subtract, left, right)) {}
-NNSubtractionNode::NNSubtractionNode(std::span<const Node> sources) : Forward(fromList(Operation::Subtract, "NNSubtractionNode", sources)) {}
+NNSubtractionNode::NNSubtractionNode(std::span<const Node> sources)
+    : Forward(fromList(Operation::Subtract, "NNSubtractionNode", sources)) {}
 NNMultiplicationNode::NNMultiplicationNode(const Node& left, const Node& right)
     : Forward(std::make_shared<ArithmeticNode>(Operation::Multiply, left, right)) {}
-NNMultiplicationNode::NNMultiplicationNode(std::span<const Node> sources) : Forward(fromList(Operation::Multiply, "NNMultiplicationNode", sources)) {}
+NNMultiplicationNode::NNMultiplicationNode(std::span<const Node> sources)
+    : Forward(fromList(Operation::Multiply, "NNMultiplicationNode", sources)) {}
 NNDivisionNode::NNDivisionNode(const Node& left, const Node& right)
     : Forward(std::make_shared<ArithmeticNode>(Operation::Divide, left, right)) {}
-NNDivisionNode::NNDivisionNode(std::span<const Node> sources) : Forward(fromList(Operation::Divide, "NNDivisionNode", sources)) {}
+NNDivisionNode::NNDivisionNode(std::span<const Node> sources)
+    : Forward(fromList(Operation::Divide, "NNDivisionNode", sources)) {}
 NNComparisonNode::NNComparisonNode(const Node& left, const Node& right)
     : Forward(std::make_shared<ArithmeticNode>(Operation::Compare, left, right)) {}
-NNComparisonNode::NNComparisonNode(std::span<const Node> sources) : Forward(fromList(Operation::Compare, "NNComparisonNode", sources)) {}
+NNComparisonNode::NNComparisonNode(std::span<const Node> sources)
+    : Forward(fromList(Operation::Compare, "NNComparisonNode", sources)) {}
 
-NNAdditionGradientNode::NNAdditionGradientNode(const Node& gradient, const Node& image, const NNBinaryGradientStateNode& state, bool isSecondary)
-    : Gradient(std::make_shared<ArithmeticGradientNode>(Operation::Add, gradient, image, state, isSecondary)) {}
-NNAdditionGradientNode::NNAdditionGradientNode(const Nodes& gradients, const NNFilterNode& forward, bool isSecondary)
-    : Gradient(fromForward(Operation::Add, "NNAdditionGradientNode", gradients, forward, isSecondary)) {}
-NNSubtractionGradientNode::NNSubtractionGradientNode(const Node& gradient, const Node& image, const NNBinaryGradientStateNode& state, bool isSecondary)
-    : Gradient(std::make_shared<ArithmeticGradientNode>(Operation::Subtract, gradient, image, state, isSecondary)) {}
-NNSubtractionGradientNode::NNSubtractionGradientNode(const Nodes& gradients, const NNFilterNode& forward, bool isSecondary)
-    : Gradient(fromForward(Operation::Subtract, "NNSubtractionGradientNode", gradients, forward, isSecondary)) {}
-NNMultiplicationGradientNode::NNMultiplicationGradientNode(const Node& gradient, const Node& image, const NNBinaryGradientStateNode& state, bool isSecondary)
-    : Gradient(std::make_shared<ArithmeticGradientNode>(Operation::Multiply, gradient, image, state, isSecondary)) {}
-NNMultiplicationGradientNode::NNMultiplicationGradientNode(const Nodes& gradients, const NNFilterNode& forward, bool isSecondary)
-    : Gradient(fromForward(Operation::Multiply, "NNMultiplicationGradientNode", gradients, forward, isSecondary)) {}
+NNAdditionGradientNode::NNAdditionGradientNode(const Node& gradient, const Node& image,
+                                               const NNBinaryGradientStateNode& state,
+                                               bool isSecondary)
+    : Gradient(std::make_shared<ArithmeticGradientNode>(Operation::Add, gradient, image, state,
+                                                        isSecondary)) {}
+NNAdditionGradientNode::NNAdditionGradientNode(const Nodes& gradients, const NNFilterNode& forward,
+                                               bool isSecondary)
+    : Gradient(
+          fromForward(Operation::Add, "NNAdditionGradientNode", gradients, forward, isSecondary)) {}
+NNSubtractionGradientNode::NNSubtractionGradientNode(const Node& gradient, const Node& image,
+                                                     const NNBinaryGradientStateNode& state,
+                                                     bool isSecondary)
+    : Gradient(std::make_shared<ArithmeticGradientNode>(Operation::Subtract, gradient, image, state,
+                                                        isSecondary)) {}
+NNSubtractionGradientNode::NNSubtractionGradientNode(const Nodes& gradients,
+                                                     const NNFilterNode& forward, bool isSecondary)
+    : Gradient(fromForward(Operation::Subtract, "NNSubtractionGradientNode", gradients, forward,
+                           isSecondary)) {}
+NNMultiplicationGradientNode::NNMultiplicationGradientNode(const Node& gradient, const Node& image,
+                                                           const NNBinaryGradientStateNode& state,
+                                                           bool isSecondary)
+    : Gradient(std::make_shared<ArithmeticGradientNode>(Operation::Multiply, gradient, image, state,
+                                                        isSecondary)) {}
+NNMultiplicationGradientNode::NNMultiplicationGradientNode(const Nodes& gradients,
+                                                           const NNFilterNode& forward,
+                                                           bool isSecondary)
+    : Gradient(fromForward(Operation::Multiply, "NNMultiplicationGradientNode", gradients, forward,
+                           isSecondary)) {}
 
 bool NNBinaryArithmeticNode::isKindOf(const detail::ObjectImpl& object) {
     return dynamic_cast<const ArithmeticNode*>(&object) != nullptr;
@@ -163,10 +194,18 @@ bool NNArithmeticGradientNode::isKindOf(const detail::ObjectImpl& object) {
     return dynamic_cast<const ArithmeticGradientNode*>(&object) != nullptr;
 }
 bool NNAdditionNode::isKindOf(const detail::ObjectImpl& o) { return isForward(o, Operation::Add); }
-bool NNSubtractionNode::isKindOf(const detail::ObjectImpl& o) { return isForward(o, Operation::Subtract); }
-bool NNMultiplicationNode::isKindOf(const detail::ObjectImpl& o) { return isForward(o, Operation::Multiply); }
-bool NNDivisionNode::isKindOf(const detail::ObjectImpl& o) { return isForward(o, Operation::Divide); }
-bool NNComparisonNode::isKindOf(const detail::ObjectImpl& o) { return isForward(o, Operation::Compare); }
+bool NNSubtractionNode::isKindOf(const detail::ObjectImpl& o) {
+    return isForward(o, Operation::Subtract);
+}
+bool NNMultiplicationNode::isKindOf(const detail::ObjectImpl& o) {
+    return isForward(o, Operation::Multiply);
+}
+bool NNDivisionNode::isKindOf(const detail::ObjectImpl& o) {
+    return isForward(o, Operation::Divide);
+}
+bool NNComparisonNode::isKindOf(const detail::ObjectImpl& o) {
+    return isForward(o, Operation::Compare);
+}
 bool NNAdditionGradientNode::isKindOf(const detail::ObjectImpl& o) {
     return isGradientOf(o, Operation::Add);
 }

@@ -9,8 +9,8 @@ namespace {
 using enum ArithmeticOperation;
 
 const char* nameOf(ArithmeticOperation operation) {
-    constexpr const char* names[] = {"NNAdditionNode", "NNSubtractionNode", "NNMultiplicationNode", "NNDivisionNode",
-                                     "NNComparisonNode"};
+    constexpr const char* names[] = {"NNAdditionNode", "NNSubtractionNode", "NNMultiplicationNode",
+                                     "NNDivisionNode", "NNComparisonNode"};
     return names[size_t(operation)];
 }
 
@@ -20,7 +20,8 @@ const char* gradientNameOf(ArithmeticOperation operation) {
     return names[size_t(operation)];
 }
 
-template <class Kernel> std::unique_ptr<mps::Stage> stage(const MTL::Device& device, const ArithmeticNode& node) {
+template <class Kernel>
+std::unique_ptr<mps::Stage> stage(const MTL::Device& device, const ArithmeticNode& node) {
     Kernel kernel(device);
     const ArithmeticSettings& s = node.settings;
     kernel.setPrimaryScale(s.primaryScale);
@@ -39,7 +40,8 @@ template <class Kernel> std::unique_ptr<mps::Stage> stage(const MTL::Device& dev
 }
 
 template <class Kernel>
-std::unique_ptr<mps::Stage> gradientStage(const MTL::Device& device, const ArithmeticGradientNode& node) {
+std::unique_ptr<mps::Stage> gradientStage(const MTL::Device& device,
+                                          const ArithmeticGradientNode& node) {
     Kernel kernel(device, node.isSecondary);
     const ArithmeticSettings& s = node.settings;
     kernel.setPrimaryScale(s.primaryScale);
@@ -55,7 +57,8 @@ std::unique_ptr<mps::Stage> gradientStage(const MTL::Device& device, const Arith
 
 } // namespace
 
-ArithmeticNode::ArithmeticNode(ArithmeticOperation op, const NNImageNode& left, const NNImageNode& right)
+ArithmeticNode::ArithmeticNode(ArithmeticOperation op, const NNImageNode& left,
+                               const NNImageNode& right)
     : Impl(nameOf(op), {left, right}), operation(op) {
     if (op <= Multiply) addResultState(StateNodeKind::BinaryGradient);
 }
@@ -78,15 +81,18 @@ std::vector<NNFilterNode> ArithmeticNode::makeGradients(const std::vector<NNImag
 }
 
 ArithmeticGradientNode::ArithmeticGradientNode(ArithmeticOperation op, const NNImageNode& gradient,
-                                               const NNImageNode& image, const NNStateNode& state, bool isSecondary)
-    : Impl(gradientNameOf(op), {gradient, image}, {state}), operation(op), isSecondary(isSecondary) {}
+                                               const NNImageNode& image, const NNStateNode& state,
+                                               bool isSecondary)
+    : Impl(gradientNameOf(op), {gradient, image}, {state}), operation(op),
+      isSecondary(isSecondary) {}
 
-std::shared_ptr<ArithmeticGradientNode> ArithmeticGradientNode::of(ArithmeticNode& forward,
-                                                                   const NNImageNode& gradient, bool isSecondary) {
+std::shared_ptr<ArithmeticGradientNode>
+ArithmeticGradientNode::of(ArithmeticNode& forward, const NNImageNode& gradient, bool isSecondary) {
     // A product's derivative reads the other operand, a sum's only has the operand's own size.
     const bool readsSecondary = forward.operation == Multiply ? !isSecondary : isSecondary;
-    auto made = std::make_shared<ArithmeticGradientNode>(
-        forward.operation, gradient, forward.sources[readsSecondary ? 1 : 0], forward.state(0), isSecondary);
+    auto made = std::make_shared<ArithmeticGradientNode>(forward.operation, gradient,
+                                                         forward.sources[readsSecondary ? 1 : 0],
+                                                         forward.state(0), isSecondary);
     const ArithmeticSettings& f = forward.settings;
     ArithmeticSettings& s = made->settings;
     s.minimum = f.minimum;
@@ -96,9 +102,9 @@ std::shared_ptr<ArithmeticGradientNode> ArithmeticGradientNode::of(ArithmeticNod
         s.primaryScale = f.primaryScale;
         s.secondaryScale = f.secondaryScale;
     } else {
-        s.primaryScale = !isSecondary                      ? f.primaryScale
+        s.primaryScale = !isSecondary                    ? f.primaryScale
                          : forward.operation == Subtract ? -f.secondaryScale
-                                                           : f.secondaryScale;
+                                                         : f.secondaryScale;
     }
     return made;
 }
@@ -111,6 +117,8 @@ std::unique_ptr<mps::Stage> ArithmeticGradientNode::makeStage(const MTL::Device&
     }
 }
 
-NNFilterNode makeAdditionNode(const NNImageNode& left, const NNImageNode& right) { return NNAdditionNode(left, right); }
+NNFilterNode makeAdditionNode(const NNImageNode& left, const NNImageNode& right) {
+    return NNAdditionNode(left, right);
+}
 
 } // namespace mpsvk::MPS

@@ -33,11 +33,11 @@ struct ArithmeticNode final : NNFilterNode::Impl {
 };
 
 struct ArithmeticGradientNode final : NNFilterNode::Impl {
-    ArithmeticGradientNode(ArithmeticOperation op, const NNImageNode& gradient, const NNImageNode& image,
-                           const NNStateNode& state, bool isSecondary);
+    ArithmeticGradientNode(ArithmeticOperation op, const NNImageNode& gradient,
+                           const NNImageNode& image, const NNStateNode& state, bool isSecondary);
     /// With the forward node's settings folded in.
-    static std::shared_ptr<ArithmeticGradientNode> of(ArithmeticNode& forward, const NNImageNode& gradient,
-                                                      bool isSecondary);
+    static std::shared_ptr<ArithmeticGradientNode>
+    of(ArithmeticNode& forward, const NNImageNode& gradient, bool isSecondary);
     bool isGradient() const override { return true; }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override;
 

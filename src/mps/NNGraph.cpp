@@ -209,8 +209,6 @@ NNGraph::Impl::Outcome NNGraph::Impl::replay(const Request& request) {
             now.back() = *mps::externalBatch(result);
             replacement = plan->replacementFor(now);
         }
-        // The recording counted as the first encode of kernels that count.
-        for (Step& step : steps) step.stage->setEncodeCount(encodeCount);
     } else {
         outcome = plan->outcome;
     }
@@ -229,6 +227,8 @@ void NNGraph::Impl::releaseInputs(const Request&) const {
 NNGraph::Impl::Outcome NNGraph::Impl::encode(const Request& request) {
     checkRequest(request);
     request.commands.impl().list(subject()); // refuses a committed command buffer before anything is made
+    // An encode that was refused halfway has counted in some kernels.
+    for (Step& step : steps) step.stage->setEncodeCount(encodeCount);
     Outcome outcome;
     if (canReplay(request)) outcome = replay(request);
     if (outcome.images.empty()) outcome = encodeSteps(request.commands, request, !updatesOnHost());

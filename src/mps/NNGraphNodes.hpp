@@ -58,6 +58,11 @@ struct NNFilterNode::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNF
     std::optional<NNTrainingStyle> trainingStyle; ///< of trainable nodes
 };
 
+/// Whether an object is one of these nodes' Impls.
+template <class... Nodes> bool isAny(const detail::ObjectImpl& object) {
+    return (... || (dynamic_cast<const Nodes*>(&object) != nullptr));
+}
+
 /// Two gradients of one image, added.
 NNFilterNode makeAdditionNode(const NNImageNode& left, const NNImageNode& right);
 

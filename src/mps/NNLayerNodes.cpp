@@ -53,7 +53,8 @@ struct DropoutBase : NNFilterNode::Impl {
 };
 
 struct DropoutNode final : DropoutBase {
-    DropoutNode(const NNImageNode& source, const DropoutSettings& s) : DropoutBase("CNNDropoutNode", {source}, {}, s) {
+    DropoutNode(const NNImageNode& source, const DropoutSettings& s)
+        : DropoutBase("CNNDropoutNode", {source}, {}, s) {
         addResultState(StateNodeKind::Gradient);
     }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
@@ -62,18 +63,19 @@ struct DropoutNode final : DropoutBase {
     }
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
         return {CNNDropoutGradientNode(gradients[0], sources[0], state(0).as<NNGradientStateNode>(),
-                                       settings.keepProbability, settings.seed, settings.maskStride)};
+                                       settings.keepProbability, settings.seed,
+                                       settings.maskStride)};
     }
 };
 
 struct DropoutGradientNode final : DropoutBase {
-    DropoutGradientNode(const NNImageNode& gradient, const NNImageNode& source, const NNStateNode& state,
-                        const DropoutSettings& s)
+    DropoutGradientNode(const NNImageNode& gradient, const NNImageNode& source,
+                        const NNStateNode& state, const DropoutSettings& s)
         : DropoutBase("CNNDropoutGradientNode", {gradient, source}, {state}, s) {}
     bool isGradient() const override { return true; }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
-        return std::make_unique<mps::GradientStage<CNNDropoutGradient>>(
-            CNNDropoutGradient(device, settings.keepProbability, settings.seed, settings.maskStride));
+        return std::make_unique<mps::GradientStage<CNNDropoutGradient>>(CNNDropoutGradient(
+            device, settings.keepProbability, settings.seed, settings.maskStride));
     }
 };
 
@@ -81,44 +83,52 @@ const DropoutSettings& settingsOf(const NNFilterNode& node) {
     return static_cast<const DropoutBase&>(node.impl()).settings;
 }
 
-template <class Node> bool is(const detail::ObjectImpl& object) { return dynamic_cast<const Node*>(&object) != nullptr; }
-
 } // namespace
 
 CNNSoftMaxNode::CNNSoftMaxNode(const NNImageNode& source)
     : NNFilterNode(std::make_shared<SoftMax>("CNNSoftMaxNode", source)) {}
 CNNLogSoftMaxNode::CNNLogSoftMaxNode(const NNImageNode& source)
     : NNFilterNode(std::make_shared<LogSoftMax>("CNNLogSoftMaxNode", source)) {}
-CNNSoftMaxGradientNode::CNNSoftMaxGradientNode(const NNImageNode& gradient, const NNImageNode& image,
+CNNSoftMaxGradientNode::CNNSoftMaxGradientNode(const NNImageNode& gradient,
+                                               const NNImageNode& image,
                                                const NNGradientStateNode& state)
-    : NNGradientFilterNode(std::make_shared<SoftMaxGradient>("CNNSoftMaxGradientNode", gradient, image, state)) {}
-CNNLogSoftMaxGradientNode::CNNLogSoftMaxGradientNode(const NNImageNode& gradient, const NNImageNode& image,
-                                                     const NNGradientStateNode& state)
     : NNGradientFilterNode(
-          std::make_shared<LogSoftMaxGradient>("CNNLogSoftMaxGradientNode", gradient, image, state)) {}
+          std::make_shared<SoftMaxGradient>("CNNSoftMaxGradientNode", gradient, image, state)) {}
+CNNLogSoftMaxGradientNode::CNNLogSoftMaxGradientNode(const NNImageNode& gradient,
+                                                     const NNImageNode& image,
+                                                     const NNGradientStateNode& state)
+    : NNGradientFilterNode(std::make_shared<LogSoftMaxGradient>("CNNLogSoftMaxGradientNode",
+                                                                gradient, image, state)) {}
 
 CNNDropoutNode::CNNDropoutNode(const NNImageNode& source, float keepProbability, uint64_t seed,
                                const MTL::Size& maskStride)
-    : NNFilterNode(std::make_shared<DropoutNode>(source, DropoutSettings{keepProbability, seed, maskStride})) {}
+    : NNFilterNode(std::make_shared<DropoutNode>(
+          source, DropoutSettings{keepProbability, seed, maskStride})) {}
 float CNNDropoutNode::keepProbability() const { return settingsOf(*this).keepProbability; }
 uint64_t CNNDropoutNode::seed() const { return settingsOf(*this).seed; }
 MTL::Size CNNDropoutNode::maskStrideInPixels() const { return settingsOf(*this).maskStride; }
 
-CNNDropoutGradientNode::CNNDropoutGradientNode(const NNImageNode& gradient, const NNImageNode& source,
-                                               const NNGradientStateNode& state, float keepProbability,
-                                               uint64_t seed, const MTL::Size& maskStride)
+CNNDropoutGradientNode::CNNDropoutGradientNode(const NNImageNode& gradient,
+                                               const NNImageNode& source,
+                                               const NNGradientStateNode& state,
+                                               float keepProbability, uint64_t seed,
+                                               const MTL::Size& maskStride)
     : NNGradientFilterNode(std::make_shared<DropoutGradientNode>(
           gradient, source, state, DropoutSettings{keepProbability, seed, maskStride})) {}
 float CNNDropoutGradientNode::keepProbability() const { return settingsOf(*this).keepProbability; }
 uint64_t CNNDropoutGradientNode::seed() const { return settingsOf(*this).seed; }
-MTL::Size CNNDropoutGradientNode::maskStrideInPixels() const { return settingsOf(*this).maskStride; }
+MTL::Size CNNDropoutGradientNode::maskStrideInPixels() const {
+    return settingsOf(*this).maskStride;
+}
 
 using detail::ObjectImpl;
-bool CNNSoftMaxNode::isKindOf(const ObjectImpl& o) { return is<SoftMax>(o); }
-bool CNNLogSoftMaxNode::isKindOf(const ObjectImpl& o) { return is<LogSoftMax>(o); }
-bool CNNSoftMaxGradientNode::isKindOf(const ObjectImpl& o) { return is<SoftMaxGradient>(o); }
-bool CNNLogSoftMaxGradientNode::isKindOf(const ObjectImpl& o) { return is<LogSoftMaxGradient>(o); }
-bool CNNDropoutNode::isKindOf(const ObjectImpl& o) { return is<DropoutNode>(o); }
-bool CNNDropoutGradientNode::isKindOf(const ObjectImpl& o) { return is<DropoutGradientNode>(o); }
+bool CNNSoftMaxNode::isKindOf(const ObjectImpl& o) { return isAny<SoftMax>(o); }
+bool CNNLogSoftMaxNode::isKindOf(const ObjectImpl& o) { return isAny<LogSoftMax>(o); }
+bool CNNSoftMaxGradientNode::isKindOf(const ObjectImpl& o) { return isAny<SoftMaxGradient>(o); }
+bool CNNLogSoftMaxGradientNode::isKindOf(const ObjectImpl& o) {
+    return isAny<LogSoftMaxGradient>(o);
+}
+bool CNNDropoutNode::isKindOf(const ObjectImpl& o) { return isAny<DropoutNode>(o); }
+bool CNNDropoutGradientNode::isKindOf(const ObjectImpl& o) { return isAny<DropoutGradientNode>(o); }
 
 } // namespace mpsvk::MPS

@@ -28,7 +28,8 @@ public:
         if (in.padding) kernel_.setPadding(in.padding);
         kernel_.setDestinationImageAllocator(in.allocator);
         if (in.isBatch) return {kernel_.encodeBatch(in.commands, in.images[0], in.states[0]), {}};
-        return {{kernel_.encode(in.commands, in.images[0][0], in.states[0][0].as<CNNLossLabels>())}, {}};
+        return {{kernel_.encode(in.commands, in.images[0][0], in.states[0][0].as<CNNLossLabels>())},
+                {}};
     }
 
 private:
@@ -42,9 +43,10 @@ public:
     mps::StageOutputs encode(const mps::StageInputs& in) override {
         kernel_.setDestinationImageAllocator(in.allocator);
         mps::StageOutputs out;
-        out.images = kernel_.encodeBatch(in.commands, in.images[0], in.images[1],
-                                         in.images.size() > 2 ? in.images[2] : ImageBatch{},
-                                         in.wantsStates ? &out.states : nullptr, in.temporaryStates);
+        out.images =
+            kernel_.encodeBatch(in.commands, in.images[0], in.images[1],
+                                in.images.size() > 2 ? in.images[2] : ImageBatch{},
+                                in.wantsStates ? &out.states : nullptr, in.temporaryStates);
         return out;
     }
 
@@ -79,13 +81,13 @@ struct LossNode final : NNFilterNode::Impl {
 };
 
 struct LossPairNode : NNFilterNode::Impl {
-    LossPairNode(const char* name, Images images, std::vector<NNStateNode> states, const CNNLossDescriptor& d,
-                 size_t least)
+    LossPairNode(const char* name, Images images, std::vector<NNStateNode> states,
+                 const CNNLossDescriptor& d, size_t least)
         : Impl(name, std::move(images), std::move(states)), descriptor(d) {
         if (sources.size() < least || sources.size() > least + 1)
             throw InvalidArgument("[" + className + "] " + std::to_string(sources.size()) +
-                                  " sources were given but there are " + std::to_string(least) + ", or " +
-                                  std::to_string(least + 1) + " with weights.");
+                                  " sources were given but there are " + std::to_string(least) +
+                                  ", or " + std::to_string(least + 1) + " with weights.");
     }
     const CNNLossDescriptor descriptor;
 };
@@ -108,10 +110,12 @@ struct ForwardLossNode final : LossPairNode {
 };
 
 struct LossGradientNode final : LossPairNode {
-    LossGradientNode(Images images, const std::optional<NNGradientStateNode>& state, const CNNLossDescriptor& d,
-                     bool ofLabels)
+    LossGradientNode(Images images, const std::optional<NNGradientStateNode>& state,
+                     const CNNLossDescriptor& d, bool ofLabels)
         : LossPairNode("NNLossGradientNode", std::move(images),
-                       state && *state ? std::vector<NNStateNode>{*state} : std::vector<NNStateNode>{}, d, 3),
+                       state && *state ? std::vector<NNStateNode>{*state}
+                                       : std::vector<NNStateNode>{},
+                       d, 3),
           ofLabels(ofLabels) {}
     bool isGradient() const override { return true; }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
@@ -123,7 +127,8 @@ struct LossGradientNode final : LossPairNode {
 };
 
 struct InitialGradientNode final : NNFilterNode::Impl {
-    explicit InitialGradientNode(const NNImageNode& source) : Impl("NNInitialGradientNode", {source}) {}
+    explicit InitialGradientNode(const NNImageNode& source)
+        : Impl("NNInitialGradientNode", {source}) {}
     bool resultIsGradient() const override { return true; }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         return std::make_unique<mps::UnaryStage<NNInitialGradient>>(NNInitialGradient(device));
@@ -134,16 +139,17 @@ const CNNLossDescriptor& descriptorOf(const NNFilterNode& node) {
     return static_cast<const LossPairNode&>(node.impl()).descriptor;
 }
 
-template <class Node> bool is(const detail::ObjectImpl& object) { return dynamic_cast<const Node*>(&object) != nullptr; }
-
 } // namespace
 
 CNNLossNode::CNNLossNode(const NNImageNode& source, const CNNLossDescriptor& descriptor)
     : NNFilterNode(std::make_shared<LossNode>(source, descriptor)) {}
-NNLabelsNode CNNLossNode::inputLabels() const { return impl().sourceStates.at(0).as<NNLabelsNode>(); }
+NNLabelsNode CNNLossNode::inputLabels() const {
+    return impl().sourceStates.at(0).as<NNLabelsNode>();
+}
 
 NNForwardLossNode::NNForwardLossNode(const NNImageNode& source, const NNImageNode& labels,
-                                     const std::optional<NNImageNode>& weights, const CNNLossDescriptor& descriptor)
+                                     const std::optional<NNImageNode>& weights,
+                                     const CNNLossDescriptor& descriptor)
     : NNForwardLossNode(withWeights({source, labels}, weights), descriptor) {}
 NNForwardLossNode::NNForwardLossNode(const NNImageNode& source, const NNImageNode& labels,
                                      const CNNLossDescriptor& descriptor)
@@ -151,37 +157,58 @@ NNForwardLossNode::NNForwardLossNode(const NNImageNode& source, const NNImageNod
 NNForwardLossNode::NNForwardLossNode(const Images& sources, const CNNLossDescriptor& descriptor)
     : NNFilterNode(std::make_shared<ForwardLossNode>(sources, descriptor)) {}
 
-NNFilterNode NNForwardLossNode::gradientFilter(const NNImageNode& source) const { return gradientFilters(source)[0]; }
-NNFilterNode NNForwardLossNode::gradientFilter(const Images& sources) const { return gradientFilters(sources)[0]; }
+NNFilterNode NNForwardLossNode::gradientFilter(const NNImageNode& source) const {
+    return gradientFilters(source)[0];
+}
+NNFilterNode NNForwardLossNode::gradientFilter(const Images& sources) const {
+    return gradientFilters(sources)[0];
+}
 CNNLossType NNForwardLossNode::lossType() const { return descriptorOf(*this).lossType(); }
-CNNReductionType NNForwardLossNode::reductionType() const { return descriptorOf(*this).reductionType(); }
-uint64_t NNForwardLossNode::numberOfClasses() const { return descriptorOf(*this).numberOfClasses(); }
-bool NNForwardLossNode::reduceAcrossBatch() const { return descriptorOf(*this).reduceAcrossBatch(); }
+CNNReductionType NNForwardLossNode::reductionType() const {
+    return descriptorOf(*this).reductionType();
+}
+uint64_t NNForwardLossNode::numberOfClasses() const {
+    return descriptorOf(*this).numberOfClasses();
+}
+bool NNForwardLossNode::reduceAcrossBatch() const {
+    return descriptorOf(*this).reduceAcrossBatch();
+}
 float NNForwardLossNode::weight() const { return descriptorOf(*this).weight(); }
 float NNForwardLossNode::labelSmoothing() const { return descriptorOf(*this).labelSmoothing(); }
 float NNForwardLossNode::epsilon() const { return descriptorOf(*this).epsilon(); }
 float NNForwardLossNode::delta() const { return descriptorOf(*this).delta(); }
 
 NNLossGradientNode::NNLossGradientNode(const NNImageNode& gradient, const NNImageNode& source,
-                                       const NNImageNode& labels, const std::optional<NNImageNode>& weights,
+                                       const NNImageNode& labels,
+                                       const std::optional<NNImageNode>& weights,
                                        const std::optional<NNGradientStateNode>& state,
                                        const CNNLossDescriptor& descriptor, bool ofLabels)
-    : NNLossGradientNode(withWeights({gradient, source, labels}, weights), state, descriptor, ofLabels) {}
+    : NNLossGradientNode(withWeights({gradient, source, labels}, weights), state, descriptor,
+                         ofLabels) {}
 NNLossGradientNode::NNLossGradientNode(const NNImageNode& gradient, const NNImageNode& source,
-                                       const NNImageNode& labels, const std::optional<NNGradientStateNode>& state,
+                                       const NNImageNode& labels,
+                                       const std::optional<NNGradientStateNode>& state,
                                        const CNNLossDescriptor& descriptor, bool ofLabels)
     : NNLossGradientNode(Images{gradient, source, labels}, state, descriptor, ofLabels) {}
-NNLossGradientNode::NNLossGradientNode(const Images& sources, const std::optional<NNGradientStateNode>& state,
+NNLossGradientNode::NNLossGradientNode(const Images& sources,
+                                       const std::optional<NNGradientStateNode>& state,
                                        const CNNLossDescriptor& descriptor, bool ofLabels)
-    : NNGradientFilterNode(std::make_shared<LossGradientNode>(sources, state, descriptor, ofLabels)) {}
+    : NNGradientFilterNode(
+          std::make_shared<LossGradientNode>(sources, state, descriptor, ofLabels)) {}
 
 bool NNLossGradientNode::isLabelsGradientFilter() const {
     return static_cast<const LossGradientNode&>(impl()).ofLabels;
 }
 CNNLossType NNLossGradientNode::lossType() const { return descriptorOf(*this).lossType(); }
-CNNReductionType NNLossGradientNode::reductionType() const { return descriptorOf(*this).reductionType(); }
-uint64_t NNLossGradientNode::numberOfClasses() const { return descriptorOf(*this).numberOfClasses(); }
-bool NNLossGradientNode::reduceAcrossBatch() const { return descriptorOf(*this).reduceAcrossBatch(); }
+CNNReductionType NNLossGradientNode::reductionType() const {
+    return descriptorOf(*this).reductionType();
+}
+uint64_t NNLossGradientNode::numberOfClasses() const {
+    return descriptorOf(*this).numberOfClasses();
+}
+bool NNLossGradientNode::reduceAcrossBatch() const {
+    return descriptorOf(*this).reduceAcrossBatch();
+}
 float NNLossGradientNode::weight() const { return descriptorOf(*this).weight(); }
 float NNLossGradientNode::labelSmoothing() const { return descriptorOf(*this).labelSmoothing(); }
 float NNLossGradientNode::epsilon() const { return descriptorOf(*this).epsilon(); }
@@ -191,9 +218,9 @@ NNInitialGradientNode::NNInitialGradientNode(const NNImageNode& source)
     : NNFilterNode(std::make_shared<InitialGradientNode>(source)) {}
 
 using detail::ObjectImpl;
-bool CNNLossNode::isKindOf(const ObjectImpl& o) { return is<LossNode>(o); }
-bool NNForwardLossNode::isKindOf(const ObjectImpl& o) { return is<ForwardLossNode>(o); }
-bool NNLossGradientNode::isKindOf(const ObjectImpl& o) { return is<LossGradientNode>(o); }
-bool NNInitialGradientNode::isKindOf(const ObjectImpl& o) { return is<InitialGradientNode>(o); }
+bool CNNLossNode::isKindOf(const ObjectImpl& o) { return isAny<LossNode>(o); }
+bool NNForwardLossNode::isKindOf(const ObjectImpl& o) { return isAny<ForwardLossNode>(o); }
+bool NNLossGradientNode::isKindOf(const ObjectImpl& o) { return isAny<LossGradientNode>(o); }
+bool NNInitialGradientNode::isKindOf(const ObjectImpl& o) { return isAny<InitialGradientNode>(o); }
 
 } // namespace mpsvk::MPS

@@ -21,7 +21,8 @@ struct PoolingNode : NNFilterNode::Impl {
 };
 
 template <class Kernel, class Gradient> struct ForwardNode final : PoolingNode {
-    ForwardNode(const char* name, const NNImageNode& source, const KernelWindow& w) : PoolingNode(name, {source}, {}, w) {
+    ForwardNode(const char* name, const NNImageNode& source, const KernelWindow& w)
+        : PoolingNode(name, {source}, {}, w) {
         addResultState(StateNodeKind::Gradient);
     }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
@@ -34,19 +35,20 @@ template <class Kernel, class Gradient> struct ForwardNode final : PoolingNode {
         const auto inverse = padding ? padding->inverse() : nullptr;
         const KernelWindow& w = window;
         if constexpr (std::is_same_v<Gradient, CNNDilatedPoolingMaxGradientNode>) {
-            const Gradient made(gradients[0], sources[0], gradientState, w.width, w.height, w.strideX, w.strideY,
-                                w.dilationX, w.dilationY);
+            const Gradient made(gradients[0], sources[0], gradientState, w.width, w.height,
+                                w.strideX, w.strideY, w.dilationX, w.dilationY);
             made.setPaddingPolicy(inverse);
             return {made};
         } else {
-            return {Gradient(gradients[0], sources[0], gradientState, w.width, w.height, w.strideX, w.strideY, inverse)};
+            return {Gradient(gradients[0], sources[0], gradientState, w.width, w.height, w.strideX,
+                             w.strideY, inverse)};
         }
     }
 };
 
 template <class Kernel> struct GradientNode final : PoolingNode {
-    GradientNode(const char* name, const NNImageNode& gradient, const NNImageNode& source, const NNStateNode& state,
-                 const KernelWindow& w, std::shared_ptr<NNPadding> policy)
+    GradientNode(const char* name, const NNImageNode& gradient, const NNImageNode& source,
+                 const NNStateNode& state, const KernelWindow& w, std::shared_ptr<NNPadding> policy)
         : PoolingNode(name, {gradient, source}, {state}, w) {
         padding = std::move(policy);
     }
@@ -65,10 +67,8 @@ using AverageGradientNode = GradientNode<CNNPoolingAverageGradient>;
 using L2NormGradientNode = GradientNode<CNNPoolingL2NormGradient>;
 using DilatedMaxGradientNode = GradientNode<CNNDilatedPoolingMaxGradient>;
 
-const KernelWindow& windowOf(const NNFilterNode& node) { return static_cast<const PoolingNode&>(node.impl()).window; }
-
-template <class... Nodes> bool isAny(const detail::ObjectImpl& object) {
-    return (... || (dynamic_cast<const Nodes*>(&object) != nullptr));
+const KernelWindow& windowOf(const NNFilterNode& node) {
+    return static_cast<const PoolingNode&>(node.impl()).window;
 }
 
 } // namespace
@@ -83,67 +83,90 @@ uint64_t CNNPoolingGradientNode::kernelWidth() const { return windowOf(*this).wi
 uint64_t CNNPoolingGradientNode::kernelHeight() const { return windowOf(*this).height; }
 uint64_t CNNPoolingGradientNode::strideInPixelsX() const { return windowOf(*this).strideX; }
 uint64_t CNNPoolingGradientNode::strideInPixelsY() const { return windowOf(*this).strideY; }
-uint64_t CNNDilatedPoolingMaxGradientNode::dilationRateX() const { return windowOf(*this).dilationX; }
-uint64_t CNNDilatedPoolingMaxGradientNode::dilationRateY() const { return windowOf(*this).dilationY; }
+uint64_t CNNDilatedPoolingMaxGradientNode::dilationRateX() const {
+    return windowOf(*this).dilationX;
+}
+uint64_t CNNDilatedPoolingMaxGradientNode::dilationRateY() const {
+    return windowOf(*this).dilationY;
+}
 
-CNNPoolingMaxNode::CNNPoolingMaxNode(const NNImageNode& source, uint64_t width, uint64_t height, uint64_t strideX,
-                                     uint64_t strideY)
+CNNPoolingMaxNode::CNNPoolingMaxNode(const NNImageNode& source, uint64_t width, uint64_t height,
+                                     uint64_t strideX, uint64_t strideY)
     : CNNPoolingNode(std::make_shared<MaxNode>("CNNPoolingMaxNode", source,
                                                KernelWindow{width, height, strideX, strideY})) {}
-CNNPoolingAverageNode::CNNPoolingAverageNode(const NNImageNode& source, uint64_t width, uint64_t height,
-                                             uint64_t strideX, uint64_t strideY)
+CNNPoolingAverageNode::CNNPoolingAverageNode(const NNImageNode& source, uint64_t width,
+                                             uint64_t height, uint64_t strideX, uint64_t strideY)
     : CNNPoolingNode(std::make_shared<AverageNode>("CNNPoolingAverageNode", source,
-                                                   KernelWindow{width, height, strideX, strideY})) {}
-CNNPoolingL2NormNode::CNNPoolingL2NormNode(const NNImageNode& source, uint64_t width, uint64_t height,
-                                           uint64_t strideX, uint64_t strideY)
+                                                   KernelWindow{width, height, strideX, strideY})) {
+}
+CNNPoolingL2NormNode::CNNPoolingL2NormNode(const NNImageNode& source, uint64_t width,
+                                           uint64_t height, uint64_t strideX, uint64_t strideY)
     : CNNPoolingNode(std::make_shared<L2NormNode>("CNNPoolingL2NormNode", source,
                                                   KernelWindow{width, height, strideX, strideY})) {}
-CNNDilatedPoolingMaxNode::CNNDilatedPoolingMaxNode(const NNImageNode& source, uint64_t width, uint64_t height,
-                                                   uint64_t strideX, uint64_t strideY, uint64_t dilationX,
+CNNDilatedPoolingMaxNode::CNNDilatedPoolingMaxNode(const NNImageNode& source, uint64_t width,
+                                                   uint64_t height, uint64_t strideX,
+                                                   uint64_t strideY, uint64_t dilationX,
                                                    uint64_t dilationY)
     : NNFilterNode(std::make_shared<DilatedMaxNode>(
-          "CNNDilatedPoolingMaxNode", source, KernelWindow{width, height, strideX, strideY, dilationX, dilationY})) {}
+          "CNNDilatedPoolingMaxNode", source,
+          KernelWindow{width, height, strideX, strideY, dilationX, dilationY})) {}
 
-CNNPoolingMaxGradientNode::CNNPoolingMaxGradientNode(const NNImageNode& gradient, const NNImageNode& source,
-                                                     const NNGradientStateNode& state, uint64_t width,
-                                                     uint64_t height, uint64_t strideX, uint64_t strideY,
+CNNPoolingMaxGradientNode::CNNPoolingMaxGradientNode(const NNImageNode& gradient,
+                                                     const NNImageNode& source,
+                                                     const NNGradientStateNode& state,
+                                                     uint64_t width, uint64_t height,
+                                                     uint64_t strideX, uint64_t strideY,
                                                      std::shared_ptr<NNPadding> policy)
-    : CNNPoolingGradientNode(std::make_shared<MaxGradientNode>("CNNPoolingMaxGradientNode", gradient, source, state,
-                                                               KernelWindow{width, height, strideX, strideY},
-                                                               std::move(policy))) {}
-CNNPoolingAverageGradientNode::CNNPoolingAverageGradientNode(const NNImageNode& gradient, const NNImageNode& source,
-                                                             const NNGradientStateNode& state, uint64_t width,
-                                                             uint64_t height, uint64_t strideX, uint64_t strideY,
+    : CNNPoolingGradientNode(std::make_shared<MaxGradientNode>(
+          "CNNPoolingMaxGradientNode", gradient, source, state,
+          KernelWindow{width, height, strideX, strideY}, std::move(policy))) {}
+CNNPoolingAverageGradientNode::CNNPoolingAverageGradientNode(const NNImageNode& gradient,
+                                                             const NNImageNode& source,
+                                                             const NNGradientStateNode& state,
+                                                             uint64_t width, uint64_t height,
+                                                             uint64_t strideX, uint64_t strideY,
                                                              std::shared_ptr<NNPadding> policy)
     : CNNPoolingGradientNode(std::make_shared<AverageGradientNode>(
-          "CNNPoolingAverageGradientNode", gradient, source, state, KernelWindow{width, height, strideX, strideY},
-          std::move(policy))) {}
-CNNPoolingL2NormGradientNode::CNNPoolingL2NormGradientNode(const NNImageNode& gradient, const NNImageNode& source,
-                                                           const NNGradientStateNode& state, uint64_t width,
-                                                           uint64_t height, uint64_t strideX, uint64_t strideY,
+          "CNNPoolingAverageGradientNode", gradient, source, state,
+          KernelWindow{width, height, strideX, strideY}, std::move(policy))) {}
+CNNPoolingL2NormGradientNode::CNNPoolingL2NormGradientNode(const NNImageNode& gradient,
+                                                           const NNImageNode& source,
+                                                           const NNGradientStateNode& state,
+                                                           uint64_t width, uint64_t height,
+                                                           uint64_t strideX, uint64_t strideY,
                                                            std::shared_ptr<NNPadding> policy)
     : CNNPoolingGradientNode(std::make_shared<L2NormGradientNode>(
-          "CNNPoolingL2NormGradientNode", gradient, source, state, KernelWindow{width, height, strideX, strideY},
-          std::move(policy))) {}
+          "CNNPoolingL2NormGradientNode", gradient, source, state,
+          KernelWindow{width, height, strideX, strideY}, std::move(policy))) {}
 CNNDilatedPoolingMaxGradientNode::CNNDilatedPoolingMaxGradientNode(
-    const NNImageNode& gradient, const NNImageNode& source, const NNGradientStateNode& state, uint64_t width,
-    uint64_t height, uint64_t strideX, uint64_t strideY, uint64_t dilationX, uint64_t dilationY)
+    const NNImageNode& gradient, const NNImageNode& source, const NNGradientStateNode& state,
+    uint64_t width, uint64_t height, uint64_t strideX, uint64_t strideY, uint64_t dilationX,
+    uint64_t dilationY)
     : CNNPoolingGradientNode(std::make_shared<DilatedMaxGradientNode>(
           "CNNDilatedPoolingMaxGradientNode", gradient, source, state,
           KernelWindow{width, height, strideX, strideY, dilationX, dilationY}, nullptr)) {}
 
 using detail::ObjectImpl;
-bool CNNPoolingNode::isKindOf(const ObjectImpl& o) { return isAny<MaxNode, AverageNode, L2NormNode>(o); }
+bool CNNPoolingNode::isKindOf(const ObjectImpl& o) {
+    return isAny<MaxNode, AverageNode, L2NormNode>(o);
+}
 bool CNNPoolingMaxNode::isKindOf(const ObjectImpl& o) { return isAny<MaxNode>(o); }
 bool CNNPoolingAverageNode::isKindOf(const ObjectImpl& o) { return isAny<AverageNode>(o); }
 bool CNNPoolingL2NormNode::isKindOf(const ObjectImpl& o) { return isAny<L2NormNode>(o); }
 bool CNNDilatedPoolingMaxNode::isKindOf(const ObjectImpl& o) { return isAny<DilatedMaxNode>(o); }
 bool CNNPoolingGradientNode::isKindOf(const ObjectImpl& o) {
-    return isAny<MaxGradientNode, AverageGradientNode, L2NormGradientNode, DilatedMaxGradientNode>(o);
+    return isAny<MaxGradientNode, AverageGradientNode, L2NormGradientNode, DilatedMaxGradientNode>(
+        o);
 }
 bool CNNPoolingMaxGradientNode::isKindOf(const ObjectImpl& o) { return isAny<MaxGradientNode>(o); }
-bool CNNPoolingAverageGradientNode::isKindOf(const ObjectImpl& o) { return isAny<AverageGradientNode>(o); }
-bool CNNPoolingL2NormGradientNode::isKindOf(const ObjectImpl& o) { return isAny<L2NormGradientNode>(o); }
-bool CNNDilatedPoolingMaxGradientNode::isKindOf(const ObjectImpl& o) { return isAny<DilatedMaxGradientNode>(o); }
+bool CNNPoolingAverageGradientNode::isKindOf(const ObjectImpl& o) {
+    return isAny<AverageGradientNode>(o);
+}
+bool CNNPoolingL2NormGradientNode::isKindOf(const ObjectImpl& o) {
+    return isAny<L2NormGradientNode>(o);
+}
+bool CNNDilatedPoolingMaxGradientNode::isKindOf(const ObjectImpl& o) {
+    return isAny<DilatedMaxGradientNode>(o);
+}
 
 } // namespace mpsvk::MPS

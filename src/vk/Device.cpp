@@ -253,7 +253,7 @@ void Device::download(const BufferSlice& source, void* bytes) {
         std::memcpy(bytes, mapped, source.size);
         return;
     }
-    const auto staging = memory_->allocate(source.size, MemoryKind::Shared);
+    const auto staging = memory_->allocate(source.size, MemoryKind::Readback);
     immediately([&](VkCommandBuffer commands) {
         const VkBufferCopy region{source.begin(), staging->offset(), source.size};
         vkCmdCopyBuffer(commands, source.buffer->handle(), staging->handle(), 1, &region);

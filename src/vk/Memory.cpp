@@ -38,11 +38,12 @@ Block::Block(Memory& owner, VkDeviceSize bytes, MemoryKind kind) : memory(owner)
                  VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT;
     VmaAllocationCreateInfo request{};
     request.preferredFlags = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
-    if (kind == MemoryKind::Shared) {
+    if (kind != MemoryKind::Device) {
         request.flags = VMA_ALLOCATION_CREATE_MAPPED_BIT;
         request.requiredFlags =
             VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     }
+    if (kind == MemoryKind::Readback) request.preferredFlags = VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
     VmaAllocationInfo made{};
     const VkResult result =
         vmaCreateBuffer(owner.allocator_, &info, &request, &handle, &allocation, &made);

@@ -20,6 +20,7 @@ class Device;
 enum class MemoryKind {
     Device, ///< the GPU's own memory
     Shared, ///< mapped for the host for as long as it lives; the GPU's own where the driver can
+    Readback, ///< mapped, and cached by the host: for what the GPU writes and the host reads
 };
 
 /// What a command can touch and the recorder keeps apart: a range of a VkBuffer, or a texture.
@@ -96,8 +97,8 @@ private:
     Device& device_;
     VmaAllocator allocator_ = VK_NULL_HANDLE;
     std::mutex mutex_;
-    std::vector<std::weak_ptr<Block>> blocks_[2];
-    std::shared_ptr<Block> newest_[2]; // kept, so that one object coming and going costs nothing
+    std::vector<std::weak_ptr<Block>> blocks_[3];
+    std::shared_ptr<Block> newest_[3]; // kept, so that one object coming and going costs nothing
     std::atomic<uint64_t> blocksMade_{0}, bytes_{0};
 };
 

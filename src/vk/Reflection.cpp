@@ -25,8 +25,10 @@ enum Op : uint32_t {
     OpTypeRuntimeArray = 29,
     OpTypeStruct = 30,
     OpTypePointer = 32,
+    OpConstantTrue = 41,
     OpConstant = 43,
     OpConstantComposite = 44,
+    OpSpecConstantOp = 52,
     OpSpecConstantTrue = 48,
     OpSpecConstantFalse = 49,
     OpSpecConstant = 50,
@@ -151,8 +153,10 @@ private:
         case OpConstantComposite:
         case OpSpecConstant:
         case OpSpecConstantComposite:
+        case OpConstantTrue:
         case OpSpecConstantTrue:
         case OpSpecConstantFalse:
+        case OpSpecConstantOp:
             ids_[words[1]].op = op;
             ids_[words[1]].operands = words.from(2);
             break;
@@ -188,11 +192,54 @@ private:
     }
 
     /// The 32 bits of a constant, or what the caller's constants make of it.
-    uint32_t valueOf(uint32_t id) const {
+    uint32_t valueOf(uint32_t id, int depth = 0) const {
+        if (depth > 64) throw std::out_of_range("a constant that needs itself");
         const Id& constant = ids_.at(id);
         for (const Constant& given : constants_)
             if (constant.specId == given.id) return given.value;
-        return constant.operands.at(0);
+        switch (constant.op) {
+        case OpConstantTrue:
+        case OpSpecConstantTrue: return 1;
+        case OpSpecConstantFalse: return 0;
+        case OpSpecConstantOp: return computed(constant.operands, depth + 1);
+        default: return constant.operands.at(0);
+        }
+    }
+
+    /// The arithmetic that sizes of arrays are made of: operands are the operation and its own.
+    uint32_t computed(const std::vector<uint32_t>& operands, int depth) const {
+        const auto value = [&](size_t i) { return valueOf(operands.at(i), depth); };
+        const auto divisor = [&] {
+            if (value(2) == 0) throw std::out_of_range("a division by zero");
+            return value(2);
+        };
+        switch (operands.at(0)) {
+        case 81: // CompositeExtract, of the workgroup size
+            return valueOf(ids_.at(operands.at(1)).operands.at(operands.at(2)), depth);
+        case 128: return value(1) + value(2);
+        case 130: return value(1) - value(2);
+        case 132: return value(1) * value(2);
+        case 134:
+        case 135: return value(1) / divisor(); // sizes are not negative
+        case 137:
+        case 138:
+        case 139: return value(1) % divisor();
+        case 166: return value(1) || value(2);
+        case 167: return value(1) && value(2);
+        case 168: return !value(1);
+        case 169: return value(1) ? value(2) : value(3); // Select
+        case 170: return value(1) == value(2);
+        case 171: return value(1) != value(2);
+        case 172: return value(1) > value(2);
+        case 174: return value(1) >= value(2);
+        case 176: return value(1) < value(2);
+        case 178: return value(1) <= value(2);
+        case 194: return value(1) >> (value(2) & 31);
+        case 196: return value(1) << (value(2) & 31);
+        case 197: return value(1) | value(2);
+        case 199: return value(1) & value(2);
+        default: throw std::out_of_range("an operation on constants");
+        }
     }
 
     const Id& typeAt(uint32_t id, int depth) const {

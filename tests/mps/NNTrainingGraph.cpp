@@ -34,7 +34,9 @@ MPS::NNGraph graphOf(const std::vector<MPS::NNImageNode>& results) {
     return graph;
 }
 
-MPS::CNNLossDescriptor squares() { return {MPS::CNNLossType::MeanSquaredError, MPS::CNNReductionType::Sum}; }
+MPS::CNNLossDescriptor squares() {
+    return {MPS::CNNLossType::MeanSquaredError, MPS::CNNReductionType::Sum};
+}
 
 /// d(sum of y)/d(an input), for a y made of one input.
 Tensor derivative(const MPS::NNImageNode& y, const Tensor& x) {
@@ -52,21 +54,26 @@ Tensor map(Tensor tensor, const std::function<double(double)>& f) {
 struct Pair {
     Tensor y, dx, dy;
 };
-Pair differentiate(const MPS::NNBinaryArithmeticNode& node, const Tensor& x, const Tensor& y, const Tensor& g) {
+Pair differentiate(const MPS::NNBinaryArithmeticNode& node, const Tensor& x, const Tensor& y,
+                   const Tensor& g) {
     const MPS::NNImageNode incoming;
     const auto filters = node.gradientFilters(incoming);
     REQUIRE(filters.size() == 2);
-    for (const auto& filter : filters) filter.resultImage().setImageAllocator(MPS::Image::defaultAllocator());
+    for (const auto& filter : filters)
+        filter.resultImage().setImageAllocator(MPS::Image::defaultAllocator());
     const auto graph = graphOf({filters[0].resultImage(), filters[1].resultImage()});
     const auto inputs = graph.sourceImageHandles();
     const auto forward = graphOf({node.resultImage()});
     Pair made;
     made.y = result(forward, {upload(x), upload(y)});
     std::vector<MPS::ImageBatch> given;
-    for (const auto& handle : inputs) given.push_back(upload(!handle ? g : handle->label() == "x" ? x : y));
+    for (const auto& handle : inputs)
+        given.push_back(upload(!handle ? g : handle->label() == "x" ? x : y));
     std::vector<MPS::ImageBatch> others;
     MPS::ImageBatch first;
-    run([&](const MTL::CommandBuffer& commands) { first = graph.encodeBatch(commands, given, {}, &others, nullptr); });
+    run([&](const MTL::CommandBuffer& commands) {
+        first = graph.encodeBatch(commands, given, {}, &others, nullptr);
+    });
     made.dx = download(first);
     made.dy = download(others.at(0));
     return made;
@@ -80,11 +87,13 @@ TEST_CASE("a product with itself: two gradients and the addition that joins them
     const MPS::NNImageNode input;
     const MPS::NNMultiplicationNode square(input, input);
     std::vector<Call> calls;
-    const auto termini = MPS::NNInitialGradientNode(square.resultImage())
-                             .trainingGraph(std::nullopt, [&](MPS::NNFilterNode gradient, MPS::NNFilterNode inference,
-                                                              MPS::NNImageNode source, MPS::NNImageNode gradientSource) {
-                                 calls.push_back({gradient, inference, source, gradientSource});
-                             });
+    const auto termini =
+        MPS::NNInitialGradientNode(square.resultImage())
+            .trainingGraph(std::nullopt,
+                           [&](MPS::NNFilterNode gradient, MPS::NNFilterNode inference,
+                               MPS::NNImageNode source, MPS::NNImageNode gradientSource) {
+                               calls.push_back({gradient, inference, source, gradientSource});
+                           });
     REQUIRE(calls.size() == 3);
     for (size_t i = 0; i < 2; ++i) {
         const auto gradient = calls[i].gradient.as<MPS::NNMultiplicationGradientNode>();
@@ -109,13 +118,16 @@ TEST_CASE("an image with several readers gets the sum of their gradients") {
     const Tensor x = reference::random(2, 4, 4, 5, 1);
     {
         const MPS::NNImageNode input;
-        CHECK(derivative(MPS::NNAdditionNode(input, input).resultImage(), x).v == std::vector<double>(x.size(), 2));
+        CHECK(derivative(MPS::NNAdditionNode(input, input).resultImage(), x).v ==
+              std::vector<double>(x.size(), 2));
     }
     { // a residual connection around a neuron
         const MPS::NNImageNode input;
         const MPS::CNNNeuronTanHNode tanH(input);
         const Tensor expected = map(x, [](double v) { return 2 - std::tanh(v) * std::tanh(v); });
-        CHECK(reference::compare(derivative(MPS::NNAdditionNode(tanH.resultImage(), input).resultImage(), x), expected, fp32));
+        CHECK(reference::compare(
+            derivative(MPS::NNAdditionNode(tanH.resultImage(), input).resultImage(), x), expected,
+            fp32));
     }
     { // four readers of an image within the graph
         const MPS::NNImageNode input;
@@ -123,7 +135,8 @@ TEST_CASE("an image with several readers gets the sum of their gradients") {
         const auto a = twice.resultImage();
         const MPS::NNMultiplicationNode square(a, a);
         const MPS::NNSubtractionNode difference(square.resultImage(), a);
-        const MPS::NNAdditionNode sum(difference.resultImage(), MPS::CNNNeuronSigmoidNode(a).resultImage());
+        const MPS::NNAdditionNode sum(difference.resultImage(),
+                                      MPS::CNNNeuronSigmoidNode(a).resultImage());
         const Tensor expected = map(x, [](double v) {
             const double s = 1 / (1 + std::exp(-2 * v));
             return 2 * (2 * 2 * v - 1 + s * (1 - s));
@@ -148,19 +161,25 @@ TEST_CASE("gradients of arithmetic take the forward scales along") {
         return made;
     };
     const auto sum = differentiate(scaled(MPS::NNAdditionNode(a, b)), x, y, g);
-    CHECK(reference::compare(sum.y, combine([](double p, double q, double) { return 3 * p - .5 * q + .25; }), fp32));
+    CHECK(reference::compare(
+        sum.y, combine([](double p, double q, double) { return 3 * p - .5 * q + .25; }), fp32));
     CHECK(reference::compare(sum.dx, map(g, [](double v) { return 3 * v; }), fp32));
     CHECK(reference::compare(sum.dy, map(g, [](double v) { return -.5 * v; }), fp32));
 
     const auto difference = differentiate(scaled(MPS::NNSubtractionNode({a, b})), x, y, g);
-    CHECK(reference::compare(difference.y, combine([](double p, double q, double) { return 3 * p + .5 * q + .25; }), fp32));
+    CHECK(reference::compare(
+        difference.y, combine([](double p, double q, double) { return 3 * p + .5 * q + .25; }),
+        fp32));
     CHECK(reference::compare(difference.dx, map(g, [](double v) { return 3 * v; }), fp32));
     CHECK(reference::compare(difference.dy, map(g, [](double v) { return .5 * v; }), fp32));
 
     const auto product = differentiate(scaled(MPS::NNMultiplicationNode(a, b)), x, y, g);
-    CHECK(reference::compare(product.y, combine([](double p, double q, double) { return -1.5 * p * q + .25; }), fp32));
-    CHECK(reference::compare(product.dx, combine([](double, double q, double v) { return -1.5 * q * v; }), fp32));
-    CHECK(reference::compare(product.dy, combine([](double p, double, double v) { return -1.5 * p * v; }), fp32));
+    CHECK(reference::compare(
+        product.y, combine([](double p, double q, double) { return -1.5 * p * q + .25; }), fp32));
+    CHECK(reference::compare(
+        product.dx, combine([](double, double q, double v) { return -1.5 * q * v; }), fp32));
+    CHECK(reference::compare(
+        product.dy, combine([](double p, double, double v) { return -1.5 * p * v; }), fp32));
 }
 
 TEST_CASE("the gradient of a repeated operand is summed over what it was repeated along") {
@@ -214,7 +233,8 @@ TEST_CASE("finite differences agree with a graph of arithmetic, a residual and t
     const MPS::NNImageNode input(named("input")), labels(named("labels"));
     labels.setStopGradient(true);
     const auto loss = build(input, labels);
-    const auto termini = MPS::NNInitialGradientNode(loss.resultImage()).trainingGraph(std::nullopt, {});
+    const auto termini =
+        MPS::NNInitialGradientNode(loss.resultImage()).trainingGraph(std::nullopt, {});
     MPS::NNImageNode gradient;
     for (const auto& terminus : termini)
         if (terminus.resultImage().handle() == input.handle()) gradient = terminus.resultImage();
@@ -222,7 +242,8 @@ TEST_CASE("finite differences agree with a graph of arithmetic, a residual and t
     const auto training = graphOf({gradient}), forward = graphOf({loss.resultImage()});
     const auto given = [&](const MPS::NNGraph& graph, const Tensor& at) {
         std::vector<MPS::ImageBatch> all;
-        for (const auto& handle : graph.sourceImageHandles()) all.push_back(upload(handle->label() == "input" ? at : t));
+        for (const auto& handle : graph.sourceImageHandles())
+            all.push_back(upload(handle->label() == "input" ? at : t));
         return result(graph, all);
     };
     const auto f = [&](const Tensor& at) { return given(forward, at).v.at(0); };
@@ -236,7 +257,8 @@ TEST_CASE("a branch ends at an image with stopGradient") {
     const auto count = [&](const MPS::GradientNodeBlock& also) {
         std::vector<Call> calls;
         const auto termini = MPS::CNNLossNode(second.resultImage(), squares())
-                                 .trainingGraph(std::nullopt, [&](auto gradient, auto inference, auto source, auto g) {
+                                 .trainingGraph(std::nullopt, [&](auto gradient, auto inference,
+                                                                  auto source, auto g) {
                                      calls.push_back({gradient, inference, source, g});
                                      if (also) also(gradient, inference, source, g);
                                  });
@@ -245,8 +267,11 @@ TEST_CASE("a branch ends at an image with stopGradient") {
         return calls.size();
     };
     CHECK(count({}) == 2);
-    CHECK(count([](MPS::NNFilterNode gradient, auto, auto, auto) { gradient.resultImage().setStopGradient(true); }) == 1);
-    CHECK(count([](auto, auto, MPS::NNImageNode source, auto) { source.setStopGradient(true); }) == 1);
+    CHECK(count([](MPS::NNFilterNode gradient, auto, auto, auto) {
+              gradient.resultImage().setStopGradient(true);
+          }) == 1);
+    CHECK(count([](auto, auto, MPS::NNImageNode source, auto) { source.setStopGradient(true); }) ==
+          1);
     CHECK(first.resultImage().stopGradient());
     CHECK(count({}) == 1);
 }
@@ -254,7 +279,8 @@ TEST_CASE("a branch ends at an image with stopGradient") {
 TEST_CASE("without a handler each gradient has its source's handle") {
     const MPS::NNImageNode left(named("left")), right(named("right"));
     const MPS::NNMultiplicationNode product(left, right);
-    const auto termini = MPS::CNNLossNode(product.resultImage(), squares()).trainingGraph(std::nullopt, {});
+    const auto termini =
+        MPS::CNNLossNode(product.resultImage(), squares()).trainingGraph(std::nullopt, {});
     REQUIRE(termini.size() == 2);
     CHECK(termini[0].resultImage().handle() == left.handle());
     CHECK(termini[1].resultImage().handle() == right.handle());
@@ -268,7 +294,8 @@ TEST_CASE("a backward graph of its own takes the gradient from outside") {
     const auto graph = graphOf({termini[0].resultImage()});
     const Tensor x = reference::random(2, 3, 3, 4, 1), g = reference::random(2, 3, 3, 4, 2);
     std::vector<MPS::ImageBatch> given;
-    for (const auto& handle : graph.sourceImageHandles()) given.push_back(upload(handle->label() == "input" ? x : g));
+    for (const auto& handle : graph.sourceImageHandles())
+        given.push_back(upload(handle->label() == "input" ? x : g));
     Tensor expected = x;
     for (size_t i = 0; i < x.size(); ++i) {
         const double s = 1 / (1 + std::exp(-x.v[i]));
@@ -281,15 +308,19 @@ TEST_CASE("a branch ends where a kind of node has no gradient") {
     const MPS::NNImageNode a, b;
     const MPS::NNDivisionNode quotient(a, b);
     const MPS::CNNNeuronTanHNode tanH(quotient.resultImage());
-    const auto termini = MPS::CNNLossNode(tanH.resultImage(), squares()).trainingGraph(std::nullopt, {});
+    const auto termini =
+        MPS::CNNLossNode(tanH.resultImage(), squares()).trainingGraph(std::nullopt, {});
     REQUIRE(termini.size() == 1);
     CHECK(termini[0].as<MPS::CNNNeuronGradientNode>());
-    CHECK_THAT(refusal([&] { quotient.gradientFilters(a); }), ContainsSubstring("This kind of node has no gradient."));
+    CHECK_THAT(refusal([&] { quotient.gradientFilters(a); }),
+               ContainsSubstring("This kind of node has no gradient."));
 
-    const Tensor x = reference::random(1, 2, 2, 4, 1, 1, 2), y = reference::random(1, 2, 2, 4, 2, 1, 2);
+    const Tensor x = reference::random(1, 2, 2, 4, 1, 1, 2),
+                 y = reference::random(1, 2, 2, 4, 2, 1, 2);
     Tensor expected = x;
     for (size_t i = 0; i < x.size(); ++i) expected.v[i] /= y.v[i];
-    CHECK(reference::compare(result(graphOf({quotient.resultImage()}), {upload(x), upload(y)}), expected, fp32));
+    CHECK(reference::compare(result(graphOf({quotient.resultImage()}), {upload(x), upload(y)}),
+                             expected, fp32));
     const MPS::NNComparisonNode less(a, b);
     CHECK(less.comparisonType() == MPS::NNComparisonType::Equal);
     less.setComparisonType(MPS::NNComparisonType::Less);
@@ -307,7 +338,8 @@ TEST_CASE("loss nodes: predictions first, then labels, and a state that carries 
     REQUIRE(filters.size() == 2);
     CHECK_FALSE(filters[0].as<MPS::NNLossGradientNode>().isLabelsGradientFilter());
     CHECK(filters[1].as<MPS::NNLossGradientNode>().isLabelsGradientFilter());
-    CHECK_FALSE(loss.gradientFilter(incoming).as<MPS::NNLossGradientNode>().isLabelsGradientFilter());
+    CHECK_FALSE(
+        loss.gradientFilter(incoming).as<MPS::NNLossGradientNode>().isLabelsGradientFilter());
 
     const Tensor y = reference::random(2, 3, 3, 4, 1), t = reference::random(2, 3, 3, 4, 2),
                  w = reference::random(2, 3, 3, 4, 3, 0.5, 1), g(2, 1, 1, 1, 2);
@@ -318,10 +350,13 @@ TEST_CASE("loss nodes: predictions first, then labels, and a state that carries 
         CHECK(graph.sourceImageHandles().size() == 4);
         const Tensor made = result(graph, {upload(g), upload(y), upload(t), upload(w)});
         const reference::LossInputs inputs{y, t, &w};
-        CHECK(reference::compare(made, i ? reference::labelGradient(expected, inputs, g)
-                                         : reference::gradient(expected, inputs, g), fp32));
+        CHECK(reference::compare(made,
+                                 i ? reference::labelGradient(expected, inputs, g)
+                                   : reference::gradient(expected, inputs, g),
+                                 fp32));
     }
-    const MPS::NNLossGradientNode bare(incoming, prediction, labels, std::nullopt, descriptor, false);
+    const MPS::NNLossGradientNode bare(incoming, prediction, labels, std::nullopt, descriptor,
+                                       false);
     const Tensor made = result(graphOf({bare.resultImage()}), {upload(g), upload(y), upload(t)});
     CHECK(reference::compare(made, reference::gradient(expected, {y, t}, g), fp32));
 }
@@ -330,19 +365,27 @@ TEST_CASE("arithmetic nodes refuse what does not fit") {
     const MPS::NNImageNode a, b;
     CHECK(refusal([&] { MPS::NNAdditionNode(std::vector{a}); }) ==
           "[NNAdditionNode] 1 sources were given but there are two operands.");
-    CHECK_THAT(refusal([&] { MPS::NNAdditionGradientNode({a}, MPS::NNSubtractionNode(a, b), false); }),
-               ContainsSubstring("The forward node is a NNSubtractionNode."));
-    CHECK_THAT(refusal([&] { MPS::NNAdditionGradientNode({a, b}, MPS::NNAdditionNode(a, b), false); }),
+    CHECK_THAT(
+        refusal([&] { MPS::NNAdditionGradientNode({a}, MPS::NNSubtractionNode(a, b), false); }),
+        ContainsSubstring("The forward node is a NNSubtractionNode."));
+    CHECK_THAT(refusal([&] {
+                   MPS::NNAdditionGradientNode({a, b}, MPS::NNAdditionNode(a, b), false);
+               }),
                ContainsSubstring("2 gradient images"));
-    CHECK_THAT(refusal([&] { MPS::NNAdditionNode(a, b).gradientFilters({a, b}); }), ContainsSubstring("was given 2"));
+    CHECK_THAT(refusal([&] {
+                   MPS::NNAdditionNode(a, b).gradientFilters({a, b});
+               }),
+               ContainsSubstring("was given 2"));
     const MPS::NNFilterNode base = MPS::NNAdditionNode(a, b);
-    CHECK_THAT(refusal([&] { base.gradientFilter(a); }), ContainsSubstring("there are 2; use gradientFilters"));
+    CHECK_THAT(refusal([&] { base.gradientFilter(a); }),
+               ContainsSubstring("there are 2; use gradientFilters"));
 
     const MPS::NNAdditionNode sum(a, b);
     sum.setLabel("sum");
     const auto graph = graphOf({sum.resultImage()});
     CHECK_THAT(refusal([&] {
-                   graph.encodeBatch(testQueue().commandBuffer(), {upload(Tensor(1, 2, 2, 4)), upload(Tensor(1, 3, 2, 4))});
+                   graph.encodeBatch(testQueue().commandBuffer(),
+                                     {upload(Tensor(1, 2, 2, 4)), upload(Tensor(1, 3, 2, 4))});
                }),
                ContainsSubstring("\"sum\""));
 }

@@ -14,10 +14,13 @@ struct Named : MPS::Handle {
     std::string name;
 };
 
-inline std::shared_ptr<Named> named(std::string name) { return std::make_shared<Named>(std::move(name)); }
+inline std::shared_ptr<Named> named(std::string name) {
+    return std::make_shared<Named>(std::move(name));
+}
 
 inline MPS::CNNLossDataDescriptor lossData(const reference::Tensor& image) {
-    return {image.floats(), MPS::DataLayout::HeightxWidthxFeatureChannels, {image.w, image.h, image.c}};
+    return {
+        image.floats(), MPS::DataLayout::HeightxWidthxFeatureChannels, {image.w, image.h, image.c}};
 }
 
 inline MPS::StateBatch lossLabels(const reference::Tensor& labels) {
@@ -46,10 +49,13 @@ public:
 };
 
 /// One encode of a graph, waited for.
-inline reference::Tensor result(const MPS::NNGraph& graph, const std::vector<MPS::ImageBatch>& images,
+inline reference::Tensor result(const MPS::NNGraph& graph,
+                                const std::vector<MPS::ImageBatch>& images,
                                 const std::vector<MPS::StateBatch>& states = {}) {
     MPS::ImageBatch made;
-    run([&](const MTL::CommandBuffer& commands) { made = graph.encodeBatch(commands, images, states); });
+    run([&](const MTL::CommandBuffer& commands) {
+        made = graph.encodeBatch(commands, images, states);
+    });
     return download(made);
 }
 

@@ -1,5 +1,6 @@
 // What a shader's SPIR-V says of itself.
 #include "vk/Reflection.hpp"
+#include "vk/Shaders.hpp"
 
 #include "Rig.hpp"
 #include "support/Sentence.hpp"
@@ -67,6 +68,15 @@ TEST_CASE("Threads, constants, shared memory, push constants", "[Reflection]") {
     const auto other = vk::reflect("scale", scaleKernel(), wider);
     CHECK(other.localSize == std::array<uint32_t, 3>{100, 1, 1});
     CHECK(other.sharedBytes == 100 * 4);
+}
+
+TEST_CASE("Every shader of the library can be read, in both forms", "[Reflection]") {
+    REQUIRE_FALSE(vk::shaders().empty());
+    for (const vk::Shader& shader : vk::shaders()) {
+        INFO(shader.name);
+        CHECK_FALSE(vk::reflect(shader.name, shader.code).bindings.empty());
+        CHECK_FALSE(vk::reflect(shader.name, shader.texturesCode).bindings.empty());
+    }
 }
 
 TEST_CASE("What is no compute shader is refused by name", "[Reflection]") {

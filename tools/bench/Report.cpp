@@ -91,8 +91,7 @@ Report fromJson(std::string_view json) {
 
 Report loadReport(const std::filesystem::path& file) {
     std::ifstream stream(file, std::ios::binary);
-    if (!stream)
-        throw FormatError("The benchmark results " + file.string() + " cannot be opened.");
+    if (!stream) throw FormatError("The benchmark results " + file.string() + " cannot be opened.");
     std::ostringstream text;
     text << stream.rdbuf();
     return fromJson(text.str());
@@ -117,7 +116,7 @@ std::string line(const Result& r) {
     made += r.tflops > 0 ? format(" %9.1f GFLOP/s", r.tflops * 1000)
             : r.gbps > 0 ? format(" %9.1f GB/s   ", r.gbps)
                          : format(" %16s", "");
-    if (r.share > 0) made += format(" %5.0f %%", r.share * 100);
+    if (r.share > 0) made += format(r.share < 0.1 ? " %5.1f %%" : " %5.0f %%", r.share * 100);
     if (r.wallMs > 0) made += format("  wall %.4f ms, host %.4f ms", r.wallMs, r.hostMs);
     return made;
 }

@@ -11,11 +11,11 @@ namespace mpsvk::bench {
 
 struct Result {
     std::string name, pass, mode;
-    double ms = 0;                      ///< median
-    double tflops = 0, gbps = 0;        ///< one of them, or none
-    double share = 0;                   ///< of the copy bandwidth; 0 where it means nothing
-    double wallMs = 0, hostMs = 0;      ///< of training steps
-    std::string error;                  ///< a sentence; then nothing else counts
+    double ms = 0;                 ///< median
+    double tflops = 0, gbps = 0;   ///< one of them, or none
+    double share = 0;              ///< of the copy bandwidth; 0 where it means nothing
+    double wallMs = 0, hostMs = 0; ///< of training steps
+    std::string error;             ///< a sentence; then nothing else counts
 };
 
 struct Report {

@@ -5,6 +5,8 @@
 #include <mpsvk/MPS/CNNMath.hpp>
 #include <mpsvk/MPS/NNGraphNodeBases.hpp>
 
+#include <span>
+
 namespace mpsvk::MPS {
 
 /// MPSNNArithmeticGradientStateNode.
@@ -133,9 +135,10 @@ class NNAdditionGradientNode : public NNArithmeticGradientNode {
 public:
     NNAdditionGradientNode() = default;
     NNAdditionGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
-                           const NNBinaryGradientStateNode& gradientState, bool isSecondarySourceFilter);
-    NNAdditionGradientNode(const std::vector<NNImageNode>& gradientImages, const NNFilterNode& forwardFilter,
+                           const NNBinaryGradientStateNode& gradientState,
                            bool isSecondarySourceFilter);
+    NNAdditionGradientNode(const std::vector<NNImageNode>& gradientImages,
+                           const NNFilterNode& forwardFilter, bool isSecondarySourceFilter);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 
@@ -145,9 +148,10 @@ class NNSubtractionGradientNode : public NNArithmeticGradientNode {
 public:
     NNSubtractionGradientNode() = default;
     NNSubtractionGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
-                              const NNBinaryGradientStateNode& gradientState, bool isSecondarySourceFilter);
-    NNSubtractionGradientNode(const std::vector<NNImageNode>& gradientImages, const NNFilterNode& forwardFilter,
+                              const NNBinaryGradientStateNode& gradientState,
                               bool isSecondarySourceFilter);
+    NNSubtractionGradientNode(const std::vector<NNImageNode>& gradientImages,
+                              const NNFilterNode& forwardFilter, bool isSecondarySourceFilter);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 
@@ -156,7 +160,8 @@ class NNMultiplicationGradientNode : public NNArithmeticGradientNode {
 public:
     NNMultiplicationGradientNode() = default;
     NNMultiplicationGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
-                                 const NNBinaryGradientStateNode& gradientState, bool isSecondarySourceFilter);
+                                 const NNBinaryGradientStateNode& gradientState,
+                                 bool isSecondarySourceFilter);
     NNMultiplicationGradientNode(const std::vector<NNImageNode>& gradientImages,
                                  const NNFilterNode& forwardFilter, bool isSecondarySourceFilter);
     static bool isKindOf(const detail::ObjectImpl&);

@@ -48,8 +48,8 @@ class CNNDropoutNode : public NNFilterNode {
 public:
     CNNDropoutNode() = default;
     /// `maskStrideInPixels`: 1 or, for one value along an axis, 0.
-    explicit CNNDropoutNode(const NNImageNode& source, float keepProbability = 0.5f, uint64_t seed = 0,
-                            const MTL::Size& maskStrideInPixels = {1, 1, 1});
+    explicit CNNDropoutNode(const NNImageNode& source, float keepProbability = 0.5f,
+                            uint64_t seed = 0, const MTL::Size& maskStrideInPixels = {1, 1, 1});
     float keepProbability() const;
     uint64_t seed() const;
     MTL::Size maskStrideInPixels() const;
@@ -61,8 +61,8 @@ class CNNDropoutGradientNode : public NNGradientFilterNode {
 public:
     CNNDropoutGradientNode() = default;
     CNNDropoutGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
-                           const NNGradientStateNode& gradientState, float keepProbability, uint64_t seed,
-                           const MTL::Size& maskStrideInPixels);
+                           const NNGradientStateNode& gradientState, float keepProbability,
+                           uint64_t seed, const MTL::Size& maskStrideInPixels);
     float keepProbability() const;
     uint64_t seed() const;
     MTL::Size maskStrideInPixels() const;

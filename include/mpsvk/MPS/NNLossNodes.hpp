@@ -23,11 +23,13 @@ class NNForwardLossNode : public NNFilterNode {
 public:
     NNForwardLossNode() = default;
     NNForwardLossNode(const NNImageNode& source, const NNImageNode& labels,
-                      const std::optional<NNImageNode>& weights, const CNNLossDescriptor& lossDescriptor);
+                      const std::optional<NNImageNode>& weights,
+                      const CNNLossDescriptor& lossDescriptor);
     NNForwardLossNode(const NNImageNode& source, const NNImageNode& labels,
                       const CNNLossDescriptor& lossDescriptor);
     /// [predictions, labels] or [predictions, labels, weights].
-    NNForwardLossNode(const std::vector<NNImageNode>& sources, const CNNLossDescriptor& lossDescriptor);
+    NNForwardLossNode(const std::vector<NNImageNode>& sources,
+                      const CNNLossDescriptor& lossDescriptor);
 
     CNNLossType lossType() const;
     CNNReductionType reductionType() const;
@@ -53,7 +55,8 @@ public:
                        const std::optional<NNGradientStateNode>& gradientState,
                        const CNNLossDescriptor& lossDescriptor, bool isLabelsGradientFilter);
     NNLossGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
-                       const NNImageNode& labels, const std::optional<NNGradientStateNode>& gradientState,
+                       const NNImageNode& labels,
+                       const std::optional<NNGradientStateNode>& gradientState,
                        const CNNLossDescriptor& lossDescriptor, bool isLabelsGradientFilter);
     /// [gradient, predictions, labels] or [gradient, predictions, labels, weights].
     NNLossGradientNode(const std::vector<NNImageNode>& sources,

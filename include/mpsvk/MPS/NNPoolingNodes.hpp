@@ -1,7 +1,7 @@
-// Nodes of the pooling family. Forward kernels get edge mode Clamp (so an average shrinks its window
-// at the border) and same-size padding, unless the node's paddingPolicy says otherwise. Gradients
-// take their geometry from the gradient state; a custom policy is not asked again, and only the
-// policy's inverse(), where it has one, is handed to the gradient node.
+// Nodes of the pooling family. Forward kernels get edge mode Clamp (so an average shrinks its
+// window at the border) and same-size padding, unless the node's paddingPolicy says otherwise.
+// Gradients take their geometry from the gradient state; a custom policy is not asked again, and
+// only the policy's inverse(), where it has one, is handed to the gradient node.
 #pragma once
 
 #include <mpsvk/MPS/CNNPooling.hpp>
@@ -68,8 +68,8 @@ class CNNDilatedPoolingMaxNode : public NNFilterNode {
 public:
     CNNDilatedPoolingMaxNode() = default;
     CNNDilatedPoolingMaxNode(const NNImageNode& source, uint64_t kernelWidth, uint64_t kernelHeight,
-                             uint64_t strideInPixelsX, uint64_t strideInPixelsY, uint64_t dilationRateX,
-                             uint64_t dilationRateY);
+                             uint64_t strideInPixelsX, uint64_t strideInPixelsY,
+                             uint64_t dilationRateX, uint64_t dilationRateY);
     CNNDilatedPoolingMaxNode(const NNImageNode& source, uint64_t filterSize, uint64_t stride,
                              uint64_t dilationRate)
         : CNNDilatedPoolingMaxNode(source, filterSize, filterSize, stride, stride, dilationRate,
@@ -102,8 +102,8 @@ public:
     CNNPoolingMaxGradientNode() = default;
     CNNPoolingMaxGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
                               const NNGradientStateNode& gradientState, uint64_t kernelWidth,
-                              uint64_t kernelHeight, uint64_t strideInPixelsX, uint64_t strideInPixelsY,
-                              std::shared_ptr<NNPadding> paddingPolicy);
+                              uint64_t kernelHeight, uint64_t strideInPixelsX,
+                              uint64_t strideInPixelsY, std::shared_ptr<NNPadding> paddingPolicy);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 
@@ -114,7 +114,8 @@ public:
     CNNPoolingAverageGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
                                   const NNGradientStateNode& gradientState, uint64_t kernelWidth,
                                   uint64_t kernelHeight, uint64_t strideInPixelsX,
-                                  uint64_t strideInPixelsY, std::shared_ptr<NNPadding> paddingPolicy);
+                                  uint64_t strideInPixelsY,
+                                  std::shared_ptr<NNPadding> paddingPolicy);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 
@@ -125,7 +126,8 @@ public:
     CNNPoolingL2NormGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
                                  const NNGradientStateNode& gradientState, uint64_t kernelWidth,
                                  uint64_t kernelHeight, uint64_t strideInPixelsX,
-                                 uint64_t strideInPixelsY, std::shared_ptr<NNPadding> paddingPolicy);
+                                 uint64_t strideInPixelsY,
+                                 std::shared_ptr<NNPadding> paddingPolicy);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 
@@ -133,7 +135,8 @@ public:
 class CNNDilatedPoolingMaxGradientNode : public CNNPoolingGradientNode {
 public:
     CNNDilatedPoolingMaxGradientNode() = default;
-    CNNDilatedPoolingMaxGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
+    CNNDilatedPoolingMaxGradientNode(const NNImageNode& sourceGradient,
+                                     const NNImageNode& sourceImage,
                                      const NNGradientStateNode& gradientState, uint64_t kernelWidth,
                                      uint64_t kernelHeight, uint64_t strideInPixelsX,
                                      uint64_t strideInPixelsY, uint64_t dilationRateX,

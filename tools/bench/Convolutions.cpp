@@ -1,0 +1,64 @@
+#include "Operands.hpp"
+#include "Workloads.hpp"
+
+#include <mpsvk/MPS/CNNConvolution.hpp>
+
+namespace mpsvk::bench {
+
+namespace {
+
+MPS::CNNConvolutionDescriptor shapeOf(const Case& c) {
+    const auto filled = [&c](MPS::CNNConvolutionDescriptor shape) {
+        shape.setStrideInPixelsX(c.stride);
+        shape.setStrideInPixelsY(c.stride);
+        shape.setDilationRateX(c.dilation);
+        shape.setDilationRateY(c.dilation);
+        return shape;
+    };
+    if (c.groups > 1 && c.groups == c.ci)
+        return filled(MPS::CNNDepthWiseConvolutionDescriptor(c.k, c.k, c.ci, c.co));
+    MPS::CNNConvolutionDescriptor shape(c.k, c.k, c.ci, c.co);
+    shape.setGroups(c.groups);
+    return filled(shape);
+}
+
+template <class Forward, class Gradient> Encode make(const Images& images, const Case& c) {
+    const MTL::Device device = images.queue.device();
+    const auto type = c.mode == "fp16" ? MPS::DataType::Float16 : MPS::DataType::Float32;
+    const auto weights = std::make_shared<RandomWeights>(shapeOf(c), type, 1);
+    Forward forward(device, weights);
+    const auto lead = int64_t(((c.k - 1) * c.dilation + 1) / 2 - c.pad);
+    forward.setOffset({lead, lead, 0});
+    const MPS::ImageBatch x = images.random(c.n, c.w, c.h, c.ci, 2);
+    if (c.pass == "forward") {
+        const MPS::ImageBatch y = images.make(c.n, c.outputWidth(), c.outputHeight(), c.co);
+        return [=, kernel = std::make_shared<Forward>(forward)](
+                   const MTL::CommandBuffer& commands) { kernel->encodeBatch(commands, x, y); };
+    }
+    const MPS::ImageBatch g = images.random(c.n, c.outputWidth(), c.outputHeight(), c.co, 3);
+    const MPS::StateBatch states = forward.resultStateBatch(x, {}, g);
+    const auto kernel = std::make_shared<Gradient>(device, weights);
+    kernel->setGradientOption(c.pass == "data_gradient"
+                                  ? MPS::CNNConvolutionGradientOption::GradientWithData
+                                  : MPS::CNNConvolutionGradientOption::GradientWithWeightsAndBias);
+    // The encode that makes its own result takes over the forward kernel's geometry.
+    MPS::ImageBatch dx;
+    run(images.queue, [&](const MTL::CommandBuffer& commands) {
+        dx = kernel->encodeBatch(commands, g, x, states);
+    });
+    return [=](const MTL::CommandBuffer& commands) {
+        kernel->encodeBatch(commands, g, x, states, dx);
+    };
+}
+
+} // namespace
+
+Encode makeConvolution(const MTL::CommandQueue& queue, const Case& c) {
+    const Images images{queue, c.mode == "fp16" ? MPS::ImageFeatureChannelFormat::Float16
+                                                : MPS::ImageFeatureChannelFormat::Float32};
+    if (c.group == Group::FullyConnected)
+        return make<MPS::CNNFullyConnected, MPS::CNNFullyConnectedGradient>(images, c);
+    return make<MPS::CNNConvolution, MPS::CNNConvolutionGradient>(images, c);
+}
+
+} // namespace mpsvk::bench

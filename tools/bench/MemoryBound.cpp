@@ -1,0 +1,167 @@
+#include "Operands.hpp"
+#include "Workloads.hpp"
+
+#include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/CNNDropout.hpp>
+#include <mpsvk/MPS/CNNMath.hpp>
+#include <mpsvk/MPS/CNNNeuron.hpp>
+#include <mpsvk/MPS/CNNPooling.hpp>
+#include <mpsvk/MPS/CNNSoftMax.hpp>
+#include <mpsvk/MTL/BlitCommandEncoder.hpp>
+
+namespace mpsvk::bench {
+
+namespace {
+
+Images imagesOf(const MTL::CommandQueue& queue, const Case& c) {
+    return {queue, c.mode == "fp16" ? MPS::ImageFeatureChannelFormat::Float16
+                                    : MPS::ImageFeatureChannelFormat::Float32};
+}
+
+/// The gradient of `forward`, whose result has `width` x `height` pixels. It gets the forward
+/// source, or the forward result where the class wants that.
+template <class Forward, class Gradient>
+Encode gradientOf(const Images& images, const Case& c, Forward forward, Gradient gradient,
+                  bool readsResult = false) {
+    const MPS::ImageBatch x = images.random(c.n, c.w, c.h, c.ci, 1);
+    const MPS::ImageBatch y = images.make(c.n, c.outputWidth(), c.outputHeight(), c.ci);
+    const MPS::ImageBatch g = images.random(c.n, c.outputWidth(), c.outputHeight(), c.ci, 2);
+    const MPS::ImageBatch second = readsResult ? y : x;
+    const MPS::StateBatch states = forward.resultStateBatch(x, {}, y);
+    const auto kernel = std::make_shared<Gradient>(gradient);
+    MPS::ImageBatch dx;
+    run(images.queue, [&](const MTL::CommandBuffer& commands) {
+        forward.encodeBatch(commands, x, states, y);
+        // This encode takes over the forward kernel's geometry for the following ones.
+        dx = kernel->encodeBatch(commands, g, second, states);
+    });
+    return [=](const MTL::CommandBuffer& commands) {
+        kernel->encodeBatch(commands, g, second, states, dx);
+    };
+}
+
+Encode neuron(const Images& images, const Case& c, MPS::CNNNeuronType type) {
+    const MTL::Device device = images.queue.device();
+    const MPS::NNNeuronDescriptor descriptor(type);
+    return gradientOf(images, c, MPS::CNNNeuron(device, descriptor),
+                      MPS::CNNNeuronGradient(device, descriptor));
+}
+
+template <class Forward, class Gradient>
+Encode pooling(const Images& images, const Case& c, MPS::ImageEdgeMode edges) {
+    const MTL::Device device = images.queue.device();
+    Forward forward(device, c.k, c.k, c.stride, c.stride);
+    const auto lead = int64_t(c.k / 2 - c.pad);
+    forward.setOffset({lead, lead, 0});
+    forward.setEdgeMode(edges);
+    return gradientOf(images, c, forward, Gradient(device, c.k, c.k, c.stride, c.stride));
+}
+
+/// x + y with one y per channel; the gradient of y, a sum over all pixels.
+Encode broadcast(const Images& images, const Case& c) {
+    const MTL::Device device = images.queue.device();
+    const MPS::ImageBatch x = images.random(c.n, c.w, c.h, c.ci, 1);
+    const MPS::ImageBatch y = images.random(c.n, 1, 1, c.ci, 2);
+    MPS::CNNAdd add(device);
+    add.setSecondaryStrideInPixelsX(0);
+    add.setSecondaryStrideInPixelsY(0);
+    const auto kernel = std::make_shared<MPS::CNNAddGradient>(device, true);
+    MPS::StateBatch states;
+    MPS::ImageBatch dy;
+    run(images.queue, [&](const MTL::CommandBuffer& commands) {
+        add.encodeBatch(commands, x, y, &states, false);
+        dy = kernel->encodeBatch(commands, x, y, states);
+    });
+    return [=](const MTL::CommandBuffer& commands) {
+        kernel->encodeBatch(commands, x, y, states, dy);
+    };
+}
+
+} // namespace
+
+Encode makeCopy(const MTL::CommandQueue& queue, const Case& c) {
+    const Images images = imagesOf(queue, c);
+    if (c.pass == "kernel") {
+        const MPS::ImageBatch x = images.random(c.n, c.w, c.h, c.ci, 1);
+        const MPS::ImageBatch y = images.make(c.n, c.w, c.h, c.ci);
+        const auto kernel = std::make_shared<MPS::CNNNeuron>(
+            queue.device(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::None));
+        return [=](const MTL::CommandBuffer& commands) { kernel->encodeBatch(commands, x, y); };
+    }
+    const MTL::Buffer x = privateBuffer(queue, randomNumbers(c.n * c.h * c.w * c.ci, 1));
+    const MTL::Buffer y =
+        queue.device().newBuffer(x.length(), MTL::ResourceOptions::StorageModePrivate);
+    return [=](const MTL::CommandBuffer& commands) {
+        const MTL::BlitCommandEncoder blit = commands.blitCommandEncoder();
+        blit.copyFromBuffer(x, 0, y, 0, x.length());
+        blit.endEncoding();
+    };
+}
+
+Encode makeMemoryBound(const MTL::CommandQueue& queue, const Case& c) {
+    const Images images = imagesOf(queue, c);
+    const MTL::Device device = queue.device();
+    using MPS::ImageEdgeMode;
+    if (c.name == "relu_gradient") return neuron(images, c, MPS::CNNNeuronType::ReLU);
+    if (c.name == "sigmoid_gradient") return neuron(images, c, MPS::CNNNeuronType::Sigmoid);
+    if (c.name == "gelu_gradient") return neuron(images, c, MPS::CNNNeuronType::GeLU);
+    if (c.name == "pooling_max3s2_gradient") {
+        return pooling<MPS::CNNPoolingMax, MPS::CNNPoolingMaxGradient>(images, c,
+                                                                       ImageEdgeMode::Clamp);
+    }
+    if (c.name == "pooling_average3s2_gradient") {
+        return pooling<MPS::CNNPoolingAverage, MPS::CNNPoolingAverageGradient>(images, c,
+                                                                               ImageEdgeMode::Zero);
+    }
+    if (c.name == "dropout_gradient") {
+        const MTL::Size each{1, 1, 1};
+        return gradientOf(images, c, MPS::CNNDropout(device, 0.5f, 1, each),
+                          MPS::CNNDropoutGradient(device, 0.5f, 1, each));
+    }
+    if (c.name == "add_gradient_broadcast") return broadcast(images, c);
+    if (c.name == "softmax_channels_gradient") {
+        return gradientOf(images, c, MPS::CNNSoftMax(device), MPS::CNNSoftMaxGradient(device),
+                          true);
+    }
+    throw FormatError("The benchmark case " + c.name + " is not known to this program.");
+}
+
+Encode makeUpdate(const MTL::CommandQueue& queue, const Case& c) {
+    const MTL::Device device = queue.device();
+    const MPS::Vector gradient = randomVector(queue, c.parameters, 1);
+    const MPS::Vector values = randomVector(queue, c.parameters, 2);
+    const MPS::Vector first = randomVector(queue, c.parameters, 3);
+    if (c.name == "sgd_momentum_update") {
+        const auto optimizer = std::make_shared<MPS::NNOptimizerStochasticGradientDescent>(
+            device, 0.9f, false,
+            MPS::NNOptimizerDescriptor(0.01f, 1, MPS::NNRegularizationType::None, 0));
+        return [=](const MTL::CommandBuffer& commands) {
+            optimizer->encode(commands, gradient, values, first, values);
+        };
+    }
+    if (c.name != "adam_update")
+        throw FormatError("The benchmark case " + c.name + " is not known to this program.");
+    // A velocity is never negative.
+    std::vector<float> squares = randomNumbers(c.parameters, 4);
+    for (float& square : squares) square *= square;
+    const MPS::Vector second(privateBuffer(queue, squares),
+                             MPS::VectorDescriptor(c.parameters, MPS::DataType::Float32));
+    const auto optimizer = std::make_shared<MPS::NNOptimizerAdam>(device, 1e-3f);
+    return [=](const MTL::CommandBuffer& commands) {
+        optimizer->encode(commands, gradient, values, first, second, values);
+    };
+}
+
+Encode makeWorkload(const MTL::CommandQueue& queue, const Case& c) {
+    switch (c.group) {
+    case Group::Copy: return makeCopy(queue, c);
+    case Group::Convolution:
+    case Group::FullyConnected: return makeConvolution(queue, c);
+    case Group::MemoryBound: return makeMemoryBound(queue, c);
+    case Group::Update: return makeUpdate(queue, c);
+    case Group::TrainingStep: break;
+    }
+    return makeTrainingStep(queue, c);
+}
+
+} // namespace mpsvk::bench

@@ -1,0 +1,81 @@
+// Random operands: images, vectors, and weights that an optimizer may train.
+#pragma once
+
+#include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/CNNConvolution.hpp>
+#include <mpsvk/MPS/Matrix.hpp>
+#include <mpsvk/MPS/NNOptimizer.hpp>
+#include <mpsvk/MTL/CommandQueue.hpp>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace mpsvk::bench {
+
+/// Submits what `encode` records and waits. Throws DeviceError when the device fails.
+template <class Encode> MTL::CommandBuffer run(const MTL::CommandQueue& queue, Encode&& encode) {
+    const MTL::CommandBuffer commands = queue.commandBuffer();
+    encode(commands);
+    commands.commit();
+    commands.waitUntilCompleted();
+    if (const MTL::CommandBufferError error = commands.error())
+        throw DeviceError(error.description);
+    return commands;
+}
+
+/// `count` numbers in [-1, 1), other ones for another seed.
+std::vector<float> randomNumbers(size_t count, uint64_t seed);
+
+/// Where images of a case live: the GPU's own memory, in the case's format.
+struct Images {
+    MTL::CommandQueue queue;
+    MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::Float32;
+
+    MPS::ImageDescriptor descriptor(uint64_t width, uint64_t height, uint64_t channels) const;
+    MPS::ImageBatch make(uint64_t count, uint64_t width, uint64_t height, uint64_t channels) const;
+    MPS::ImageBatch random(uint64_t count, uint64_t width, uint64_t height, uint64_t channels,
+                           uint64_t seed) const;
+};
+
+MTL::Buffer privateBuffer(const MTL::CommandQueue& queue, const std::vector<float>& values);
+MPS::Vector randomVector(const MTL::CommandQueue& queue, uint64_t length, uint64_t seed);
+
+/// Weights of the size that keeps a layer's outputs near 1, and no biases.
+class RandomWeights : public MPS::CNNConvolutionDataSource {
+public:
+    RandomWeights(const MPS::CNNConvolutionDescriptor& shape, MPS::DataType kernelType,
+                  uint64_t seed);
+    MPS::DataType dataType() const override { return MPS::DataType::Float32; }
+    MPS::DataType kernelWeightsDataType() const override { return kernelType_; }
+    MPS::CNNConvolutionDescriptor descriptor() const override { return shape_; }
+    std::span<const std::byte> weights() const override {
+        return std::as_bytes(std::span(weights_));
+    }
+    std::span<const float> biasTerms() const override { return biases_; }
+    bool load() override { return true; }
+    void purge() override {}
+
+protected:
+    MPS::CNNConvolutionDescriptor shape_;
+    MPS::DataType kernelType_;
+    std::vector<float> weights_, biases_;
+};
+
+/// The same with biases, trained by Adam on the GPU.
+class AdamWeights : public RandomWeights {
+public:
+    AdamWeights(const MTL::CommandQueue& queue, const MPS::CNNConvolutionDescriptor& shape,
+                MPS::DataType kernelType, uint64_t seed);
+    using MPS::CNNConvolutionDataSource::update;
+    MPS::CNNConvolutionWeightsAndBiasesState
+    update(const MTL::CommandBuffer& commands, const MPS::CNNConvolutionGradientState& gradient,
+           const MPS::CNNConvolutionWeightsAndBiasesState& source) override;
+
+private:
+    MPS::NNOptimizerAdam optimizer_;
+    MPS::CNNConvolutionWeightsAndBiasesState trained_; ///< fp32, whatever the kernels compute with
+    std::vector<MPS::Vector> momentum_, velocity_;
+};
+
+} // namespace mpsvk::bench

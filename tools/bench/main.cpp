@@ -1,0 +1,101 @@
+// mpsvk-bench: what the kernels take on a device.
+#include "Benchmark.hpp"
+#include "DeviceFacts.hpp"
+#include "Options.hpp"
+
+#include <mpsvk/Error.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+
+#if defined(_WIN32)
+#include <io.h>
+#define isatty _isatty
+#define fileno _fileno
+#else
+#include <unistd.h>
+#endif
+
+using namespace mpsvk;
+using namespace mpsvk::bench;
+
+namespace {
+
+std::vector<Case> casesToRun(const Options& options, bool onCpu) {
+    const std::vector<Case> all = loadCases(options.cases);
+    std::vector<Case> chosen = selected(all, options.only, onCpu);
+    if (chosen.empty()) throw UsageError("No case has \"" + options.only + "\" in its name.");
+    if (chosen.front().group != Group::Copy) {
+        std::vector<Case> copies;
+        std::copy_if(all.begin(), all.end(), std::back_inserter(copies),
+                     [](const Case& one) { return one.group == Group::Copy; });
+        chosen.insert(chosen.begin(), copies.begin(), copies.end());
+    }
+    return chosen;
+}
+
+Progress printed() {
+    const bool live = isatty(fileno(stdout)) != 0;
+    Progress progress;
+    progress.before = [live](const Case& next, size_t index, size_t count) {
+        if (!live) return;
+        std::cout << "[" << index + 1 << "/" << count << "] " << next.name << " " << next.pass
+                  << " " << next.mode << std::flush;
+    };
+    progress.after = [live](const Result& result) {
+        std::cout << (live ? "\r\033[K" : "") << line(result) << std::endl;
+    };
+    return progress;
+}
+
+int runBenchmark(const Options& options) {
+    // Read first: a wrong file should not cost a whole run.
+    const Report other = options.compare.empty() ? Report{} : loadReport(options.compare);
+    const MTL::Device device = chooseDevice(options.device);
+    const DeviceFacts facts = factsOf(device);
+    const uint64_t scale = options.scale.value_or(facts.isCpu ? 64 : 1);
+    const std::vector<Case> cases = casesToRun(options, facts.isCpu);
+    if (options.list) {
+        for (const Case& c : cases) std::cout << c.name << " " << c.pass << " " << c.mode << "\n";
+        return 0;
+    }
+    std::cout << facts.name << ", " << facts.driver;
+    if (scale > 1) std::cout << ", batches divided by " << scale;
+    std::cout << "\n\n" << heading() << std::endl;
+    const Report report = runCases(device, cases, scale, printed());
+    if (!options.json.empty()) saveReport(report, options.json);
+    if (!options.compare.empty()) {
+        std::cout << "\nNext to " << options.compare.string() << " (" << other.device << ")\n";
+        if (other.scale != report.scale)
+            std::cout << "The two ran with different --scale: the ratios mean nothing.\n";
+        std::cout << "\n" << comparison(report, other);
+    }
+    return std::any_of(report.results.begin(), report.results.end(),
+                       [](const Result& result) { return !result.error.empty(); })
+               ? 1
+               : 0;
+}
+
+} // namespace
+
+int main(int count, char** arguments) {
+    setLogCallback([](LogLevel level, std::string_view message) {
+        if (level != LogLevel::Info) std::cerr << "mpsvk: " << message << "\n";
+    });
+    try {
+        const Options options = parseOptions({arguments + 1, arguments + count},
+                                             MPSVK_DATA_DIRECTORY "/bench/cases.json");
+        if (!options.helpText.empty()) {
+            std::cout << options.helpText;
+            return 0;
+        }
+        return runBenchmark(options);
+    } catch (const DeviceError& error) {
+        std::cerr << "mpsvk-bench: " << error.what() << "\n";
+        return 1;
+    } catch (const std::exception& error) {
+        std::cerr << "mpsvk-bench: " << error.what() << "\n";
+        return 2;
+    }
+}
