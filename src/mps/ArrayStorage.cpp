@@ -68,7 +68,7 @@ MTL::Buffer ArrayStorage::data() {
 
 void ArrayStorage::makeTemporary(const MTL::CommandBuffer& commandBuffer) {
     heap_ = temporaryHeap(commandBuffer);
-    owner_ = &commandBuffer.impl();
+    owner_ = commandBuffer.impl().serial;
     temporary_ = true;
     readCount_ = 1;
 }
@@ -84,7 +84,7 @@ void ArrayStorage::checkUsable(const std::string& who, const char* role,
         throw InvalidArgument(who + role +
                               " is temporary and its read count is 0: its memory is given back "
                               "already.");
-    if (owner_ != &commandBuffer.impl())
+    if (owner_ != commandBuffer.impl().serial)
         throw InvalidArgument(who + role + " is a temporary object of another command buffer.");
 }
 

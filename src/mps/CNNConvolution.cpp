@@ -60,6 +60,16 @@ CNNConvolutionWeightsAndBiasesState CNNConvolution::exportWeightsAndBiases(const
     return state;
 }
 
+CNNConvolutionWeightsAndBiasesState CNNConvolution::exportOnDemand(const MTL::CommandBuffer& commandBuffer) const {
+    const auto state = CNNConvolutionWeightsAndBiasesState::temporaryCNNConvolutionWeightsAndBiasesState(
+        commandBuffer, descriptor_);
+    state.impl().fillBeforeUse = [who = subject(), weights = weights_, commandBuffer, impl = &state.impl()] {
+        mps::Encoder encoder(commandBuffer, who);
+        weights->unpack(encoder, impl->weightsSlice(), impl->biasesSlice());
+    };
+    return state;
+}
+
 uint64_t CNNConvolution::outputChannels(uint64_t) const {
     return outputFeatureChannels() / (subPixelScaleFactor() * subPixelScaleFactor());
 }

@@ -2,6 +2,8 @@
 
 #include <mpsvk/Error.hpp>
 
+#include <utility>
+
 namespace mpsvk::MPS {
 
 CNNConvolutionGradientState::Impl::Impl(MTL::Device device, mps::ForwardRecord record,
@@ -29,13 +31,19 @@ std::shared_ptr<const CNNConvolution> CNNConvolutionGradientState::convolution()
 uint64_t CNNConvolutionGradientState::sourceWidth() const { return impl().record.sourceWidth; }
 uint64_t CNNConvolutionGradientState::sourceHeight() const { return impl().record.sourceHeight; }
 
+void CNNConvolutionWeightsAndBiasesState::Impl::fill() {
+    if (const auto call = std::exchange(fillBeforeUse, nullptr)) call();
+}
+
 vk::BufferSlice CNNConvolutionWeightsAndBiasesState::Impl::weightsSlice() {
+    fill();
     const vk::BufferSlice& all = buffer(Weights);
     return {all.buffer, all.offset + weightsOffset, weightsBytes};
 }
 
 vk::BufferSlice CNNConvolutionWeightsAndBiasesState::Impl::biasesSlice() {
     if (!hasBiases) return {};
+    fill();
     const vk::BufferSlice& all = buffer(Biases);
     return {all.buffer, all.offset + biasesOffset, biasesBytes};
 }
@@ -117,8 +125,12 @@ bool CNNConvolutionWeightsAndBiasesState::isKindOf(const detail::ObjectImpl& obj
     return dynamic_cast<const Impl*>(&object) != nullptr;
 }
 
-MTL::Buffer CNNConvolutionWeightsAndBiasesState::weights() const { return impl().bufferObject(Impl::Weights); }
+MTL::Buffer CNNConvolutionWeightsAndBiasesState::weights() const {
+    impl().fill();
+    return impl().bufferObject(Impl::Weights);
+}
 MTL::Buffer CNNConvolutionWeightsAndBiasesState::biases() const {
+    impl().fill();
     return impl().hasBiases ? impl().bufferObject(Impl::Biases) : MTL::Buffer();
 }
 uint64_t CNNConvolutionWeightsAndBiasesState::weightsOffset() const { return impl().weightsOffset; }

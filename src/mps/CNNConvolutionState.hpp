@@ -21,8 +21,11 @@ struct CNNConvolutionWeightsAndBiasesState::Impl : State::Impl {
     using State::Impl::Impl;
     enum Buffers : size_t { Weights = 0, Biases = 1 }; ///< Biases only if hasBiases
     /// The parts in use, as kernels bind them.
+    void fill();
     vk::BufferSlice weightsSlice();
     vk::BufferSlice biasesSlice(); ///< empty when there are none
+    /// Fills the buffers when something first uses them: an export that nobody may want.
+    std::function<void()> fillBeforeUse;
     bool hasBiases = false;
     uint64_t weightsOffset = 0, biasesOffset = 0;
     uint64_t weightsBytes = 0, biasesBytes = 0;

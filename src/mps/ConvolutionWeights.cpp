@@ -71,7 +71,9 @@ ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t p
     // A flat product has few rows: small tiles give the device more workgroups.
     if (results <= 16 || flat) tile.texels = 4;
     if (groups > 1 && perGroup % 16 != 0) tile.texels = perGroup % 8 == 0 ? 2 : 1;
+    tile.tiledPixels = tile.texels == 1 || flat ? 4 : 8;
     tile.lanes = tile.texels == 32 ? 256 : tile.texels == 16 ? 128 : tile.texels == 2 ? 32 : 64;
+    if (const char* t = std::getenv("FLAT_TILE"); t && flat) std::sscanf(t, "%u,%u,%u", &tile.texels, &tile.lanes, &tile.tiledPixels);
     return tile;
 }
 

@@ -12,8 +12,9 @@ struct ConvolutionTile {
     bool tiled = false, subgroup = false;
     uint32_t texels = 4; ///< of result channels
     uint32_t lanes = 8;  ///< invocations of a workgroup
+    uint32_t tiledPixels = 8; ///< of an invocation of the body through shared memory
     /// Pixels of an invocation, for this many rows of the product.
-    uint32_t pixels(uint64_t rows) const { return tiled ? (texels == 1 ? 4 : 8) : rows >= 256 ? 4 : 1; }
+    uint32_t pixels(uint64_t rows) const { return tiled ? tiledPixels : rows >= 256 ? 4 : 1; }
     /// Pixels of a workgroup.
     uint32_t block(uint64_t rows) const {
         return tiled ? lanes / ((texels + 1) / 2) * pixels(rows) : lanes * pixels(rows);

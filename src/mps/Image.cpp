@@ -115,7 +115,7 @@ void Image::Impl::checkUsable(const std::string& who, const char* role,
     if (readCount == 0)
         throw InvalidArgument(who + role + " is a temporary image whose read count is 0: its memory is "
                                            "given back already.");
-    if (storage->owner() != &commandBuffer.impl())
+    if (storage->owner() != commandBuffer.impl().serial)
         throw InvalidArgument(who + role + " is a temporary image of another command buffer.");
 }
 

@@ -30,12 +30,11 @@ public:
 
     const Shape& shape() const { return shape_; }
     const MTL::Device& device() const { return device_; }
-    bool isTemporary() const { return owner_ != nullptr; }
+    bool isTemporary() const { return owner_ != 0; }
     bool isAllocated() const { return buffer_ || texture_; }
     bool isWrapped() const { return bool(wrapped_); }
-    /// The command buffer that a temporary image belongs to, as an identity.
-    const void* owner() const { return owner_; }
-    void setOwner(const void* owner) { owner_ = owner; }
+    /// The serial of the command buffer that a temporary image belongs to.
+    uint64_t owner() const { return owner_; }
 
     void allocate();
     const vk::BufferSlice& buffer(); ///< of buffer storage
@@ -59,7 +58,7 @@ private:
     MTL::Texture wrapped_;
     std::shared_ptr<TemporaryHeap> heap_;
     TemporaryHeap::Range range_;
-    const void* owner_ = nullptr;
+    uint64_t owner_ = 0;
     uint64_t live_ = 0;
 };
 

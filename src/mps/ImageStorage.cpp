@@ -12,7 +12,7 @@ using MPS::ImageFeatureChannelFormat;
 
 ImageStorage::ImageStorage(const MTL::CommandBuffer& commandBuffer, const Shape& shape, uint64_t live)
     : device_(commandBuffer.device()), shape_(shape), heap_(temporaryHeap(commandBuffer)),
-      owner_(&commandBuffer.impl()), live_(live) {}
+      owner_(commandBuffer.impl().serial), live_(live) {}
 
 ImageStorage::ImageStorage(const MTL::Texture& texture, const Shape& shape)
     : device_(texture.device()), shape_(shape), texture_(texture.impl().texture), wrapped_(texture) {}

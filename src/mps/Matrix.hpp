@@ -73,7 +73,7 @@ private:
     vk::BufferSlice slice_;
     std::shared_ptr<TemporaryHeap> heap_;
     TemporaryHeap::Range range_;
-    const void* owner_ = nullptr;
+    uint64_t owner_ = 0;
 };
 
 } // namespace mpsvk::mps

@@ -21,7 +21,8 @@ public:
         this->kernel_.reloadWeightsAndBiases(commands, state.as<CNNConvolutionWeightsAndBiasesState>());
     }
     State exportParameters(const MTL::CommandBuffer& commands, bool temporary) override {
-        return this->kernel_.exportWeightsAndBiases(commands, temporary);
+        if (temporary) return this->kernel_.exportOnDemand(commands);
+        return this->kernel_.exportWeightsAndBiases(commands, false);
     }
 
 private:

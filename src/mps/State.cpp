@@ -53,7 +53,7 @@ MTL::Buffer State::Impl::bufferObject(size_t index) {
 
 void State::Impl::makeTemporary(const MTL::CommandBuffer& commandBuffer) {
     heap = mps::temporaryHeap(commandBuffer);
-    owner = &commandBuffer.impl();
+    owner = commandBuffer.impl().serial;
     temporary = true;
     readCount = 1;
 }
@@ -67,7 +67,7 @@ void State::Impl::checkUsable(const std::string& who, const char* role,
     if (readCount == 0)
         throw InvalidArgument(who + role + " is a temporary state whose read count is 0: its memory is given "
                                            "back already.");
-    if (owner != &commandBuffer.impl())
+    if (owner != commandBuffer.impl().serial)
         throw InvalidArgument(who + role + " is a temporary state of another command buffer.");
 }
 

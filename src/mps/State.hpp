@@ -45,7 +45,7 @@ struct State::Impl : detail::ObjectImpl {
     std::vector<Resource> resources;
     bool temporary = false, wrapped = false;
     uint64_t readCount = 0;
-    const void* owner = nullptr;
+    uint64_t owner = 0; ///< serial of a temporary state's command buffer
     std::shared_ptr<mps::TemporaryHeap> heap;
 };
 

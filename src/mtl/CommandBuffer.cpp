@@ -10,6 +10,11 @@ CommandBuffer::Impl::Impl(CommandQueue owner) : queue(std::move(owner)), device(
     segments.push_back(std::make_unique<Segment>());
 }
 
+uint64_t CommandBuffer::Impl::nextSerial() {
+    static std::atomic<uint64_t> last{0};
+    return ++last;
+}
+
 CommandBuffer::Impl::Impl(Device owner) : device(std::move(owner)) {
     segments.push_back(std::make_unique<Segment>());
 }

@@ -21,6 +21,8 @@ struct CommandBuffer::Impl : detail::ObjectImpl, std::enable_shared_from_this<Co
     ~Impl() override;
     CommandBuffer handle() { return CommandBuffer(shared_from_this()); }
 
+    static uint64_t nextSerial();
+
     /// Where commands go. Throws InvalidArgument after commit and while an encoder is open; `who`
     /// opens the sentence, the command buffer's own name does when it is empty.
     vk::CommandList& list(std::string_view who);
@@ -43,6 +45,8 @@ struct CommandBuffer::Impl : detail::ObjectImpl, std::enable_shared_from_this<Co
 
     const CommandQueue queue;
     const Device device;
+    /// Which command buffer a temporary object belongs to; an address may come again.
+    const uint64_t serial = nextSerial();
     std::vector<std::unique_ptr<Segment>> segments;
     bool encoderOpen = false;
     size_t openGroups = 0; ///< pushDebugGroup without popDebugGroup

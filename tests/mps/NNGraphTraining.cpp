@@ -157,3 +157,18 @@ TEST_CASE("finite differences agree with the gradient of the weights through "
     CHECK(reference::checkGradient(lossAt, start, gradient,
                                    {.step = 1e-2, .tolerance = 2e-2, .samples = 12}));
 }
+
+TEST_CASE("what nobody needs is not computed: the first data gradient, or the weights' gradients") {
+    const auto dispatches = [](bool needed, MPS::NNTrainingStyle style) {
+        const Network network;
+        const auto graph = network.training(needed, style);
+        run([&](const MTL::CommandBuffer& commands) {
+            graph.encodeBatch(commands, {upload(inputs(1))}, {lossLabels(targets(2))});
+        });
+        const std::string text = graph.debugDescription();
+        return std::stoi(text.substr(text.find("plan: ") + 6));
+    };
+    const int all = dispatches(true, MPS::NNTrainingStyle::UpdateDeviceGPU);
+    CHECK(dispatches(false, MPS::NNTrainingStyle::UpdateDeviceGPU) < all);
+    CHECK(dispatches(true, MPS::NNTrainingStyle::UpdateDeviceNone) < all);
+}

@@ -29,6 +29,7 @@ Encode gradientOf(const Images& images, const Case& c, Forward forward, Gradient
     const MPS::ImageBatch second = readsResult ? y : x;
     const MPS::StateBatch states = forward.resultStateBatch(x, {}, y);
     const auto kernel = std::make_shared<Gradient>(gradient);
+    kernel->setDestinationImageAllocator(MPS::Image::defaultAllocator());
     MPS::ImageBatch dx;
     run(images.queue, [&](const MTL::CommandBuffer& commands) {
         forward.encodeBatch(commands, x, states, y);

@@ -17,6 +17,7 @@ class Timer {
 public:
     /// A CPU device is timed by the wall clock, with fewer repeats.
     Timer(const MTL::CommandQueue& queue, bool onCpu) : queue_(queue), onCpu_(onCpu) {}
+    bool onCpu() const { return onCpu_; }
 
     /// Seconds of one repeat.
     double measure(const Encode& encode) const;

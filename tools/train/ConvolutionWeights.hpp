@@ -48,9 +48,9 @@ public:
            const MPS::CNNConvolutionWeightsAndBiasesState& current) override;
 
 private:
-    /// Of the weights and, in the same order, of the biases.
+    /// The weights or the biases, and what Adam remembers of them.
     struct Parameters {
-        explicit Parameters(const MTL::Device& device, uint64_t count);
+        Parameters(const MTL::Device& device, uint64_t count);
         MTL::Buffer values, momentum, velocity;
     };
     std::array<MTL::Buffer, 6> buffers() const;

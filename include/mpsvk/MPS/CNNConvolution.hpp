@@ -55,6 +55,9 @@ public:
     /// The weights in use, as fp32; the biases of a convolution without any are zeros.
     CNNConvolutionWeightsAndBiasesState exportWeightsAndBiases(const MTL::CommandBuffer& commandBuffer,
                                                                bool resultStateCanBeTemporary) const;
+    /// The same, but the export is encoded only when the state's buffers are first asked for or used
+    /// by an encode; that must be before the next reload. For updates, which may ignore the state.
+    CNNConvolutionWeightsAndBiasesState exportOnDemand(const MTL::CommandBuffer& commandBuffer) const;
 
     std::string className() const override { return "CNNConvolution"; }
     bool isResultStateReusedAcrossBatch() const override { return true; }
