@@ -29,6 +29,7 @@ void CNNBinaryKernel::setDestinationImageAllocator(std::shared_ptr<ImageAllocato
 void CNNBinaryKernel::customizeDestination(const ImageBatch&, const StateBatch&, ImageDescriptor&) {}
 StateBatch CNNBinaryKernel::makeResultStates(const mps::StateRequest&) const { return {}; }
 void CNNBinaryKernel::validate(const mps::BinaryPass&) const {}
+void CNNBinaryKernel::dispatchSums(const mps::BinaryPass&) const {}
 uint64_t CNNBinaryKernel::encodingStorageSize(const Image&, const Image&, const StateBatch&, const Image&) const {
     return 0;
 }
@@ -246,19 +247,27 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
             operands[1].elements.push_back(element(secondaries, i, uint64_t(secondary_.offset.z)));
         if (writes) operands[2].elements.push_back(element(destinations, i, clipRect_.origin.z));
     }
+    const auto sources = [&](size_t first, size_t count, std::span<const mps::ImageRun> runs) {
+        pass.primary = runs[0];
+        pass.secondary = runs[1];
+        pass.primaryView = runs[0].view(primary_.channelOffset, pass.primaryChannels);
+        pass.secondaryView = runs[1].view(secondary_.channelOffset, pass.secondaryChannels);
+        pass.firstImage = first;
+        pass.imageCount = count;
+        pass.sourceStates = mps::part(sourceStates, first, count);
+        pass.destinationStates = mps::part(destinationStates, first, count);
+    };
+    if (sumsOverBatch())
+        mps::forEachRun(encoder.limits(), std::span(operands).first(2), [&](size_t first, size_t count, auto runs, auto) {
+            sources(first, count, runs);
+            dispatchSums(pass);
+        });
     mps::appendStateBuffers(operands, sourceStates.empty() ? destinationStates : sourceStates, images, isBatch);
-    if (!writes || (pass.clip.width > 0 && pass.clip.height > 0))
+    if (writes && pass.clip.width > 0 && pass.clip.height > 0)
         mps::forEachRun(encoder.limits(), operands, [&](size_t first, size_t count, auto runs, auto buffers) {
-            pass.primary = runs[0];
-            pass.secondary = runs[1];
+            sources(first, count, runs);
             pass.destination = runs[2];
-            pass.primaryView = runs[0].view(primary_.channelOffset, pass.primaryChannels);
-            pass.secondaryView = runs[1].view(secondary_.channelOffset, pass.secondaryChannels);
             pass.destinationView = runs[2].view(destinationFeatureChannelOffset_, pass.destinationChannels);
-            pass.firstImage = first;
-            pass.imageCount = count;
-            pass.sourceStates = mps::part(sourceStates, first, count);
-            pass.destinationStates = mps::part(destinationStates, first, count);
             pass.stateBuffers = buffers.subspan(3);
             dispatch(pass);
         });

@@ -107,12 +107,11 @@ void CNNConvolutionGradient::validate(const mps::BinaryPass& pass) const {
     }
 }
 
-void CNNConvolutionGradient::dispatch(const mps::BinaryPass& pass) const {
-    if (gradientOption_ != CNNConvolutionGradientOption::GradientWithData) dispatchWeights(pass);
-    if (gradientOption_ != CNNConvolutionGradientOption::GradientWithWeightsAndBias) dispatchData(pass);
+bool CNNConvolutionGradient::sumsOverBatch() const {
+    return gradientOption_ != CNNConvolutionGradientOption::GradientWithData;
 }
 
-void CNNConvolutionGradient::dispatchData(const mps::BinaryPass& pass) const {
+void CNNConvolutionGradient::dispatch(const mps::BinaryPass& pass) const {
     const bool flat = mps::canBeFlat(pass.destination, destinationFeatureChannelOffset(), sourceImageFeatureChannels()) &&
                       pass.clip.width == pass.destination.width() && pass.clip.height == pass.destination.height();
     const auto& layout = weights_->layout(*pass.encoder, flat);
@@ -150,7 +149,7 @@ void CNNConvolutionGradient::dispatchData(const mps::BinaryPass& pass) const {
                     pass.primary, pass.destination, 0, clamp);
 }
 
-void CNNConvolutionGradient::dispatchWeights(const mps::BinaryPass& pass) const {
+void CNNConvolutionGradient::dispatchSums(const mps::BinaryPass& pass) const {
     auto& state = pass.sourceStates[0].as<CNNConvolutionGradientState>().impl();
     const bool flat = className() == "CNNFullyConnectedGradient" && sourceImageFeatureChannels() % 4 == 0 &&
                       mps::canBeFlat(pass.secondary, secondarySourceFeatureChannelOffset(), sourceImageFeatureChannels());

@@ -28,7 +28,7 @@ public:
                 timer_.keepBusy(heat_, 2);
             }
             const Encode encode = makeWorkload(queue_, c);
-            if (heat_) timer_.keepBusy(heat_, 0.15);
+            if (heat_) timer_.keepBusy(heat_, 0.4);
             measure(c, encode, result);
         } catch (const std::exception& error) {
             result.error = error.what();

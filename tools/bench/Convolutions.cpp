@@ -42,6 +42,7 @@ template <class Forward, class Gradient> Encode make(const Images& images, const
                                   ? MPS::CNNConvolutionGradientOption::GradientWithData
                                   : MPS::CNNConvolutionGradientOption::GradientWithWeightsAndBias);
     // The encode that makes its own result takes over the forward kernel's geometry.
+    kernel->setDestinationImageAllocator(MPS::Image::defaultAllocator());
     MPS::ImageBatch dx;
     run(images.queue, [&](const MTL::CommandBuffer& commands) {
         dx = kernel->encodeBatch(commands, g, x, states);

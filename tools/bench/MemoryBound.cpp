@@ -67,6 +67,7 @@ Encode broadcast(const Images& images, const Case& c) {
     add.setSecondaryStrideInPixelsX(0);
     add.setSecondaryStrideInPixelsY(0);
     const auto kernel = std::make_shared<MPS::CNNAddGradient>(device, true);
+    kernel->setDestinationImageAllocator(MPS::Image::defaultAllocator());
     MPS::StateBatch states;
     MPS::ImageBatch dy;
     run(images.queue, [&](const MTL::CommandBuffer& commands) {

@@ -136,12 +136,11 @@ protected:
     uint64_t outputChannels(uint64_t primaryChannels, uint64_t secondaryChannels) const override;
     bool writesDestination() const override;
     void validate(const mps::BinaryPass& pass) const override;
+    bool sumsOverBatch() const override;
+    void dispatchSums(const mps::BinaryPass& pass) const override;
     void dispatch(const mps::BinaryPass& pass) const override;
 
 private:
-    void dispatchData(const mps::BinaryPass& pass) const;
-    void dispatchWeights(const mps::BinaryPass& pass) const;
-
     CNNConvolutionDescriptor descriptor_;
     std::shared_ptr<mps::ConvolutionWeights> weights_;
     CNNConvolutionGradientOption gradientOption_ = CNNConvolutionGradientOption::All;

@@ -241,6 +241,10 @@ protected:
     virtual StateBatch makeResultStates(const mps::StateRequest& request) const;
     virtual void validate(const mps::BinaryPass& pass) const;
     virtual void dispatch(const mps::BinaryPass& pass) const = 0;
+    /// Sums over the images of a batch (a gradient of weights) are formed here, before `dispatch`:
+    /// these runs do not depend on where the destination images lie, nor do the sums then.
+    virtual bool sumsOverBatch() const { return false; }
+    virtual void dispatchSums(const mps::BinaryPass& pass) const;
     /// False when an encode leaves the destination image alone (then none has to be given).
     virtual bool writesDestination() const { return true; }
     /// True when the secondary image counts only by its size: its texels may not exist.
