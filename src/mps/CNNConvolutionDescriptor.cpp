@@ -6,20 +6,24 @@
 namespace mpsvk::MPS {
 
 CNNConvolutionDescriptor::CNNConvolutionDescriptor(uint64_t kernelWidth, uint64_t kernelHeight,
-                                                   uint64_t inputFeatureChannels, uint64_t outputFeatureChannels)
-    : kernelWidth_(kernelWidth), kernelHeight_(kernelHeight), inputFeatureChannels_(inputFeatureChannels),
-      outputFeatureChannels_(outputFeatureChannels) {
+                                                   uint64_t inputFeatureChannels,
+                                                   uint64_t outputFeatureChannels)
+    : kernelWidth_(kernelWidth), kernelHeight_(kernelHeight),
+      inputFeatureChannels_(inputFeatureChannels), outputFeatureChannels_(outputFeatureChannels) {
     if (!kernelWidth || !kernelHeight || !inputFeatureChannels || !outputFeatureChannels)
-        throw InvalidArgument("[CNNConvolutionDescriptor] The kernel is " + std::to_string(kernelWidth) + "x" +
-                              std::to_string(kernelHeight) + " with " + std::to_string(inputFeatureChannels) +
-                              " input and " + std::to_string(outputFeatureChannels) +
+        throw InvalidArgument("[CNNConvolutionDescriptor] The kernel is " +
+                              std::to_string(kernelWidth) + "x" + std::to_string(kernelHeight) +
+                              " with " + std::to_string(inputFeatureChannels) + " input and " +
+                              std::to_string(outputFeatureChannels) +
                               " output feature channels, but each must be at least 1.");
 }
 
-void CNNConvolutionDescriptor::setNeuronType(CNNNeuronType type, float parameterA, float parameterB) {
+void CNNConvolutionDescriptor::setNeuronType(CNNNeuronType type, float parameterA,
+                                             float parameterB) {
     if (type == CNNNeuronType::PReLU)
-        throw InvalidArgument("[CNNConvolutionDescriptor] setNeuronType was given PReLU, whose slopes need "
-                              "setNeuronToPReLU.");
+        throw InvalidArgument(
+            "[CNNConvolutionDescriptor] setNeuronType was given PReLU, whose slopes need "
+            "setNeuronToPReLU.");
     neuron_ = NNNeuronDescriptor(type, parameterA, parameterB);
 }
 
@@ -43,11 +47,13 @@ void CNNConvolutionDescriptor::setBatchNormalizationParametersForInference(
         if (given.size() != outputFeatureChannels_)
             throw InvalidArgument(std::string("[CNNConvolutionDescriptor] ") + name + " has " +
                                   std::to_string(given.size()) + " values for " +
-                                  std::to_string(outputFeatureChannels_) + " output feature channels.");
+                                  std::to_string(outputFeatureChannels_) +
+                                  " output feature channels.");
         return std::vector<float>(given.begin(), given.end());
     };
-    batchNormalization_ = BatchNormalization{values("mean", mean, 0), values("variance", variance, 1),
-                                             values("gamma", gamma, 1), values("beta", beta, 0), epsilon};
+    batchNormalization_ =
+        BatchNormalization{values("mean", mean, 0), values("variance", variance, 1),
+                           values("gamma", gamma, 1), values("beta", beta, 0), epsilon};
 }
 
 uint64_t CNNConvolutionDescriptor::weightCount() const {
@@ -61,16 +67,19 @@ CNNWeightsQuantizationType CNNConvolutionDataSource::weightsQuantizationType() c
     return CNNWeightsQuantizationType::None;
 }
 
-CNNConvolutionWeightsAndBiasesState CNNConvolutionDataSource::update(const MTL::CommandBuffer&,
-                                                                     const CNNConvolutionGradientState&,
-                                                                     const CNNConvolutionWeightsAndBiasesState&) {
+CNNConvolutionWeightsAndBiasesState
+CNNConvolutionDataSource::update(const MTL::CommandBuffer&, const CNNConvolutionGradientState&,
+                                 const CNNConvolutionWeightsAndBiasesState&) {
     return {};
 }
 
-bool CNNConvolutionDataSource::update(const CNNConvolutionGradientState&, const CNNConvolutionWeightsAndBiasesState&) {
+bool CNNConvolutionDataSource::update(const CNNConvolutionGradientState&,
+                                      const CNNConvolutionWeightsAndBiasesState&) {
     return false;
 }
 
-std::shared_ptr<CNNConvolutionDataSource> CNNConvolutionDataSource::copy(const MTL::Device&) const { return nullptr; }
+std::shared_ptr<CNNConvolutionDataSource> CNNConvolutionDataSource::copy(const MTL::Device&) const {
+    return nullptr;
+}
 
 } // namespace mpsvk::MPS

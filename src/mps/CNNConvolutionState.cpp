@@ -25,9 +25,15 @@ bool CNNConvolutionGradientState::isKindOf(const detail::ObjectImpl& object) {
     return dynamic_cast<const Impl*>(&object) != nullptr;
 }
 
-MTL::Buffer CNNConvolutionGradientState::gradientForWeights() const { return impl().bufferObject(Impl::Weights); }
-MTL::Buffer CNNConvolutionGradientState::gradientForBiases() const { return impl().bufferObject(Impl::Biases); }
-std::shared_ptr<const CNNConvolution> CNNConvolutionGradientState::convolution() const { return impl().convolution; }
+MTL::Buffer CNNConvolutionGradientState::gradientForWeights() const {
+    return impl().bufferObject(Impl::Weights);
+}
+MTL::Buffer CNNConvolutionGradientState::gradientForBiases() const {
+    return impl().bufferObject(Impl::Biases);
+}
+std::shared_ptr<const CNNConvolution> CNNConvolutionGradientState::convolution() const {
+    return impl().convolution;
+}
 uint64_t CNNConvolutionGradientState::sourceWidth() const { return impl().record.sourceWidth; }
 uint64_t CNNConvolutionGradientState::sourceHeight() const { return impl().record.sourceHeight; }
 
@@ -52,7 +58,8 @@ namespace {
 
 using WeightsState = CNNConvolutionWeightsAndBiasesState;
 
-std::shared_ptr<WeightsState::Impl> allocated(const MTL::Device& device, const CNNConvolutionDescriptor& descriptor) {
+std::shared_ptr<WeightsState::Impl> allocated(const MTL::Device& device,
+                                              const CNNConvolutionDescriptor& descriptor) {
     device.impl();
     auto made = std::make_shared<WeightsState::Impl>(device);
     made->weightsBytes = descriptor.weightCount() * sizeof(float);
@@ -63,15 +70,19 @@ std::shared_ptr<WeightsState::Impl> allocated(const MTL::Device& device, const C
     return made;
 }
 
-std::shared_ptr<WeightsState::Impl> wrapping(const MTL::Buffer& weights, uint64_t weightsOffset, uint64_t weightsBytes,
-                                             const MTL::Buffer& biases, uint64_t biasesOffset, uint64_t biasesBytes) {
+std::shared_ptr<WeightsState::Impl> wrapping(const MTL::Buffer& weights, uint64_t weightsOffset,
+                                             uint64_t weightsBytes, const MTL::Buffer& biases,
+                                             uint64_t biasesOffset, uint64_t biasesBytes) {
     const std::string who = "[CNNConvolutionWeightsAndBiasesState] ";
-    const auto checkPart = [&](const char* name, const MTL::Buffer& buffer, uint64_t offset, uint64_t bytes) {
+    const auto checkPart = [&](const char* name, const MTL::Buffer& buffer, uint64_t offset,
+                               uint64_t bytes) {
         if (offset % 4 != 0)
-            throw InvalidArgument(who + name + "Offset is " + std::to_string(offset) + " but must be a multiple of 4.");
+            throw InvalidArgument(who + name + "Offset is " + std::to_string(offset) +
+                                  " but must be a multiple of 4.");
         if (offset + bytes > buffer.length())
-            throw InvalidArgument(who + name + " needs " + std::to_string(bytes) + " bytes from offset " +
-                                  std::to_string(offset) + " but its buffer has " + std::to_string(buffer.length()) + ".");
+            throw InvalidArgument(who + name + " needs " + std::to_string(bytes) +
+                                  " bytes from offset " + std::to_string(offset) +
+                                  " but its buffer has " + std::to_string(buffer.length()) + ".");
     };
     checkPart("weights", weights, weightsOffset, weightsBytes);
     auto made = std::make_shared<WeightsState::Impl>(weights.device());
@@ -98,15 +109,15 @@ CNNConvolutionWeightsAndBiasesState::CNNConvolutionWeightsAndBiasesState(const M
                                                                          const MTL::Buffer& biases)
     : State(wrapping(weights, 0, weights.length(), biases, 0, biases ? biases.length() : 0)) {}
 
-CNNConvolutionWeightsAndBiasesState::CNNConvolutionWeightsAndBiasesState(const MTL::Device& device,
-                                                                         const CNNConvolutionDescriptor& descriptor)
+CNNConvolutionWeightsAndBiasesState::CNNConvolutionWeightsAndBiasesState(
+    const MTL::Device& device, const CNNConvolutionDescriptor& descriptor)
     : State(allocated(device, descriptor)) {}
 
 CNNConvolutionWeightsAndBiasesState::CNNConvolutionWeightsAndBiasesState(
-    const MTL::Buffer& weights, uint64_t weightsOffset, const MTL::Buffer& biases, uint64_t biasesOffset,
-    const CNNConvolutionDescriptor& descriptor)
-    : State(wrapping(weights, weightsOffset, descriptor.weightCount() * sizeof(float), biases, biasesOffset,
-                     descriptor.outputFeatureChannels() * sizeof(float))) {}
+    const MTL::Buffer& weights, uint64_t weightsOffset, const MTL::Buffer& biases,
+    uint64_t biasesOffset, const CNNConvolutionDescriptor& descriptor)
+    : State(wrapping(weights, weightsOffset, descriptor.weightCount() * sizeof(float), biases,
+                     biasesOffset, descriptor.outputFeatureChannels() * sizeof(float))) {}
 
 CNNConvolutionWeightsAndBiasesState
 CNNConvolutionWeightsAndBiasesState::temporaryCNNConvolutionWeightsAndBiasesState(

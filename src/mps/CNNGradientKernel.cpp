@@ -37,8 +37,10 @@ void CNNGradientKernel::customizeDestination(const ImageBatch& sources, const St
         takeForwardRecord(*record);
         d.setWidth(record->sourceWidth);
         d.setHeight(record->sourceHeight);
-        const uint64_t b = mps::channelsInUse(sources[1], secondary().channelOffset, secondary().channelMaxCount);
-        const uint64_t a = mps::channelsInUse(sources[0], primary().channelOffset, primary().channelMaxCount);
+        const uint64_t b =
+            mps::channelsInUse(sources[1], secondary().channelOffset, secondary().channelMaxCount);
+        const uint64_t a =
+            mps::channelsInUse(sources[0], primary().channelOffset, primary().channelMaxCount);
         d.setFeatureChannels(destinationFeatureChannelOffset() + outputChannels(a, b));
     }
 }
@@ -48,30 +50,33 @@ void CNNGradientKernel::validate(const mps::BinaryPass& pass) const {
     for (const State& state : pass.sourceStates) {
         const auto* record = recordOf(state);
         if (!record && !state.as<NNBinaryGradientState>())
-            throw InvalidArgument(subject() + "gradientState is no gradient state of a forward kernel.");
+            throw InvalidArgument(subject() +
+                                  "gradientState is no gradient state of a forward kernel.");
         if (record && !forward.empty() && record->className != forward)
             throw InvalidArgument(subject() + "gradientState was made by a " + record->className +
                                   " but this kernel takes those of a " + forward + ".");
     }
 }
 
-Image CNNGradientKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& gradient, const Image& source,
-                                const State& state) {
+Image CNNGradientKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& gradient,
+                                const Image& source, const State& state) {
     mps::checkSources(subject(), "sourceGradient", {gradient}, commandBuffer, false);
     mps::checkSources(subject(), "sourceImage", {source}, commandBuffer, false);
     mps::checkStates(subject(), "gradientState", {state}, 1, commandBuffer);
-    const ImageBatch destinations = allocateDestinations(commandBuffer, {gradient}, {source}, {state});
+    const ImageBatch destinations =
+        allocateDestinations(commandBuffer, {gradient}, {source}, {state});
     run(commandBuffer, {gradient}, {source}, {state}, {}, destinations, false, true);
     return destinations[0];
 }
 
-void CNNGradientKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& gradient, const Image& source,
-                               const State& state, const Image& destination) {
+void CNNGradientKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& gradient,
+                               const Image& source, const State& state, const Image& destination) {
     run(commandBuffer, {gradient}, {source}, {state}, {}, {destination}, false);
 }
 
-ImageBatch CNNGradientKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& gradients,
-                                          const ImageBatch& sources, const StateBatch& states) {
+ImageBatch CNNGradientKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                                          const ImageBatch& gradients, const ImageBatch& sources,
+                                          const StateBatch& states) {
     mps::checkSources(subject(), "sourceGradients", gradients, commandBuffer, true);
     mps::checkSources(subject(), "sourceImages", sources, commandBuffer, true);
     mps::checkStates(subject(), "gradientStates", states, gradients.size(), commandBuffer);
@@ -80,9 +85,9 @@ ImageBatch CNNGradientKernel::encodeBatch(const MTL::CommandBuffer& commandBuffe
     return destinations;
 }
 
-void CNNGradientKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& gradients,
-                                    const ImageBatch& sources, const StateBatch& states,
-                                    const ImageBatch& destinations) {
+void CNNGradientKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                                    const ImageBatch& gradients, const ImageBatch& sources,
+                                    const StateBatch& states, const ImageBatch& destinations) {
     run(commandBuffer, gradients, sources, states, {}, destinations, true);
 }
 

@@ -16,7 +16,8 @@ const auto& samePadding() {
 } // namespace
 
 CNNKernel::CNNKernel(const MTL::Device& device, const char* className, const KernelWindow& window)
-    : Kernel(device), window_(window), padding_(samePadding()), allocator_(TemporaryImage::defaultAllocator()) {
+    : Kernel(device), window_(window), padding_(samePadding()),
+      allocator_(TemporaryImage::defaultAllocator()) {
     mps::checkWindow(className, window);
 }
 
@@ -31,26 +32,32 @@ void CNNKernel::setDestinationImageAllocator(std::shared_ptr<ImageAllocator> all
 void CNNKernel::customizeDestination(const ImageBatch&, ImageDescriptor&) {}
 StateBatch CNNKernel::makeResultStates(const mps::StateRequest&) const { return {}; }
 void CNNKernel::validate(const mps::UnaryPass&) const {}
-uint64_t CNNKernel::encodingStorageSize(const Image&, const StateBatch&, const Image&) const { return 0; }
+uint64_t CNNKernel::encodingStorageSize(const Image&, const StateBatch&, const Image&) const {
+    return 0;
+}
 uint64_t CNNKernel::batchEncodingStorageSize(const ImageBatch&, const std::vector<StateBatch>&,
                                              const ImageBatch&) const {
     return 0;
 }
 
-ImageDescriptor CNNKernel::destinationImageDescriptor(const ImageBatch& sources, const StateBatch& states) {
+ImageDescriptor CNNKernel::destinationImageDescriptor(const ImageBatch& sources,
+                                                      const StateBatch& states) {
     const std::string who = subject();
     if (sources.size() != 1 || !sources[0])
-        throw InvalidArgument(who + "destinationImageDescriptor takes 1 source image but was given " +
+        throw InvalidArgument(who +
+                              "destinationImageDescriptor takes 1 source image but was given " +
                               std::to_string(sources.size()) + ".");
     const Image& source = sources[0];
     const NNPaddingMethod method = padding_->paddingMethod();
-    const auto x = mps::padAxis(method, false, source.width(), window_.width, window_.strideX, window_.dilationX,
-                                isBackwards());
-    const auto y = mps::padAxis(method, true, source.height(), window_.height, window_.strideY, window_.dilationY,
-                                isBackwards());
-    const uint64_t read = mps::channelsInUse(source, sourceFeatureChannelOffset_, sourceFeatureChannelMaxCount_);
+    const auto x = mps::padAxis(method, false, source.width(), window_.width, window_.strideX,
+                                window_.dilationX, isBackwards());
+    const auto y = mps::padAxis(method, true, source.height(), window_.height, window_.strideY,
+                                window_.dilationY, isBackwards());
+    const uint64_t read =
+        mps::channelsInUse(source, sourceFeatureChannelOffset_, sourceFeatureChannelMaxCount_);
     ImageDescriptor d(source.featureChannelFormat(), x.size, y.size,
-                      destinationFeatureChannelOffset_ + outputChannels(read), source.numberOfImages());
+                      destinationFeatureChannelOffset_ + outputChannels(read),
+                      source.numberOfImages());
     d.setStorage(source.storage());
     offset_.x = x.offset;
     offset_.y = y.offset;
@@ -60,7 +67,8 @@ ImageDescriptor CNNKernel::destinationImageDescriptor(const ImageBatch& sources,
     if (uint64_t(method & NNPaddingMethod::Custom))
         d = padding_->destinationImageDescriptor(sources, states, *this, d);
     if (d.width() == 0 || d.height() == 0)
-        throw InvalidArgument(who + "sourceImage is " + mps::sizeText(source.width(), source.height()) +
+        throw InvalidArgument(who + "sourceImage is " +
+                              mps::sizeText(source.width(), source.height()) +
                               " but the window covers " +
                               mps::sizeText((window_.width - 1) * window_.dilationX + 1,
                                             (window_.height - 1) * window_.dilationY + 1) +
@@ -71,8 +79,9 @@ ImageDescriptor CNNKernel::destinationImageDescriptor(const ImageBatch& sources,
 StateBatch CNNKernel::states(const MTL::CommandBuffer* temporary, const ImageBatch& sources,
                              const ImageBatch& destinations) const {
     if (sources.size() != destinations.size() || sources.empty())
-        throw InvalidArgument(subject() + "A result state was asked for " + std::to_string(sources.size()) +
-                              " source and " + std::to_string(destinations.size()) + " destination images.");
+        throw InvalidArgument(subject() + "A result state was asked for " +
+                              std::to_string(sources.size()) + " source and " +
+                              std::to_string(destinations.size()) + " destination images.");
     mps::StateRequest request;
     request.temporary = temporary;
     request.device = temporary ? temporary->device() : sources[0].device();
@@ -85,17 +94,20 @@ StateBatch CNNKernel::states(const MTL::CommandBuffer* temporary, const ImageBat
     r.window = window_;
     r.edgeMode = edgeMode_;
     r.sourceChannelOffset = sourceFeatureChannelOffset_;
-    r.sourceChannels = mps::channelsInUse(sources[0], sourceFeatureChannelOffset_, sourceFeatureChannelMaxCount_);
+    r.sourceChannels =
+        mps::channelsInUse(sources[0], sourceFeatureChannelOffset_, sourceFeatureChannelMaxCount_);
     r.destinationChannelOffset = destinationFeatureChannelOffset_;
     mps::recordSizes(r, sources[0], destinations[0]);
     StateBatch made = makeResultStates(request);
     if (temporary)
         for (const State& state : made)
-            if (!state.impl().temporary && !state.impl().resources.empty()) state.impl().makeTemporary(*temporary);
+            if (!state.impl().temporary && !state.impl().resources.empty())
+                state.impl().makeTemporary(*temporary);
     return made;
 }
 
-State CNNKernel::resultState(const Image& source, const StateBatch& sourceStates, const Image& destination) const {
+State CNNKernel::resultState(const Image& source, const StateBatch& sourceStates,
+                             const Image& destination) const {
     const StateBatch made = resultStateBatch({source}, {sourceStates}, {destination});
     return made.empty() ? State() : made[0];
 }
@@ -106,23 +118,27 @@ StateBatch CNNKernel::resultStateBatch(const ImageBatch& sources, const std::vec
 }
 
 State CNNKernel::temporaryResultState(const MTL::CommandBuffer& commandBuffer, const Image& source,
-                                      const StateBatch& sourceStates, const Image& destination) const {
-    const StateBatch made = temporaryResultStateBatch(commandBuffer, {source}, {sourceStates}, {destination});
+                                      const StateBatch& sourceStates,
+                                      const Image& destination) const {
+    const StateBatch made =
+        temporaryResultStateBatch(commandBuffer, {source}, {sourceStates}, {destination});
     return made.empty() ? State() : made[0];
 }
 
-StateBatch CNNKernel::temporaryResultStateBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
+StateBatch CNNKernel::temporaryResultStateBatch(const MTL::CommandBuffer& commandBuffer,
+                                                const ImageBatch& sources,
                                                 const std::vector<StateBatch>&,
                                                 const ImageBatch& destinations) const {
     return states(&commandBuffer, sources, destinations);
 }
 
-void CNNKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& source, const Image& destination) {
+void CNNKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& source,
+                       const Image& destination) {
     run(commandBuffer, {source}, {}, {destination}, false);
 }
 
-void CNNKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& source, const State& state,
-                       const Image& destination) {
+void CNNKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& source,
+                       const State& state, const Image& destination) {
     run(commandBuffer, {source}, state ? StateBatch{state} : StateBatch{}, {destination}, false);
 }
 
@@ -154,12 +170,14 @@ void CNNKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer, const Image
     run(commandBuffer, sources, states, destinations, true);
 }
 
-ImageBatch CNNKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources) {
+ImageBatch CNNKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                                  const ImageBatch& sources) {
     return encodeBatch(commandBuffer, sources, nullptr, false);
 }
 
-ImageBatch CNNKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
-                                  StateBatch* outStates, bool isTemporary) {
+ImageBatch CNNKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                                  const ImageBatch& sources, StateBatch* outStates,
+                                  bool isTemporary) {
     mps::checkSources(subject(), "sourceImages", sources, commandBuffer, true);
     const ImageDescriptor d = destinationImageDescriptor({sources[0]});
     const ImageBatch destinations = allocator_->imageBatch(commandBuffer, d, *this, sources.size());
@@ -172,15 +190,21 @@ ImageBatch CNNKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer, const
     return destinations;
 }
 
-void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources, const StateBatch& states,
-                    const ImageBatch& destinations, bool isBatch, bool fresh) {
+void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
+                    const StateBatch& states, const ImageBatch& destinations, bool isBatch,
+                    bool fresh) {
     const std::string who = subject();
-    mps::checkSources(who, isBatch ? "sourceImages" : "sourceImage", sources, commandBuffer, isBatch);
-    mps::checkSources(who, isBatch ? "destinationImages" : "destinationImage", destinations, commandBuffer, isBatch);
-    mps::checkBatchLengths(who, "sourceImages", sources.size(), "destinationImages", destinations.size());
-    if (!states.empty()) mps::checkStates(who, "destinationStates", states, sources.size(), commandBuffer);
+    mps::checkSources(who, isBatch ? "sourceImages" : "sourceImage", sources, commandBuffer,
+                      isBatch);
+    mps::checkSources(who, isBatch ? "destinationImages" : "destinationImage", destinations,
+                      commandBuffer, isBatch);
+    mps::checkBatchLengths(who, "sourceImages", sources.size(), "destinationImages",
+                           destinations.size());
+    if (!states.empty())
+        mps::checkStates(who, "destinationStates", states, sources.size(), commandBuffer);
     mps::checkChannelOffset(who, "sourceFeatureChannelOffset", sourceFeatureChannelOffset_);
-    mps::checkChannelOffset(who, "destinationFeatureChannelOffset", destinationFeatureChannelOffset_);
+    mps::checkChannelOffset(who, "destinationFeatureChannelOffset",
+                            destinationFeatureChannelOffset_);
     mps::checkNotAliased(who, sources, destinations);
     mps::checkSameShapes(who, "sourceImages", sources);
     mps::checkSameShapes(who, "destinationImages", destinations);
@@ -192,9 +216,11 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     pass.offset = offset_;
     pass.edgeMode = edgeMode_;
     pass.window = window_;
-    pass.sourceChannels = mps::channelsInUse(source, sourceFeatureChannelOffset_, sourceFeatureChannelMaxCount_);
+    pass.sourceChannels =
+        mps::channelsInUse(source, sourceFeatureChannelOffset_, sourceFeatureChannelMaxCount_);
     pass.destinationChannels = outputChannels(pass.sourceChannels);
-    mps::checkChannels(who, "sourceImage", source, sourceFeatureChannelOffset_, pass.sourceChannels);
+    mps::checkChannels(who, "sourceImage", source, sourceFeatureChannelOffset_,
+                       pass.sourceChannels);
     mps::checkChannels(who, "destinationImage", destination, destinationFeatureChannelOffset_,
                        pass.destinationChannels);
     const uint64_t images =
@@ -220,17 +246,19 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     }
     mps::appendStateBuffers(operands, states, images, isBatch);
     if (pass.clip.width > 0 && pass.clip.height > 0)
-        mps::forEachRun(encoder.limits(), operands, [&](size_t first, size_t count, auto runs, auto buffers) {
-            pass.source = runs[0];
-            pass.destination = runs[1];
-            pass.sourceView = runs[0].view(sourceFeatureChannelOffset_, pass.sourceChannels);
-            pass.destinationView = runs[1].view(destinationFeatureChannelOffset_, pass.destinationChannels);
-            pass.firstImage = first;
-            pass.imageCount = count;
-            pass.states = mps::part(states, first, count);
-            pass.stateBuffers = buffers.subspan(2);
-            dispatch(pass);
-        });
+        mps::forEachRun(
+            encoder.limits(), operands, [&](size_t first, size_t count, auto runs, auto buffers) {
+                pass.source = runs[0];
+                pass.destination = runs[1];
+                pass.sourceView = runs[0].view(sourceFeatureChannelOffset_, pass.sourceChannels);
+                pass.destinationView =
+                    runs[1].view(destinationFeatureChannelOffset_, pass.destinationChannels);
+                pass.firstImage = first;
+                pass.imageCount = count;
+                pass.states = mps::part(states, first, count);
+                pass.stateBuffers = buffers.subspan(2);
+                dispatch(pass);
+            });
     markRead(sources);
 }
 

@@ -10,9 +10,9 @@ namespace mpsvk::MPS {
 namespace {
 
 /// What an encode of a loss checks of its sources and destinations, and how many channels it reads.
-uint64_t checkPair(const std::string& who, const char* role, const ImageBatch& sources, uint64_t channelOffset,
-                   uint64_t channelMaxCount, const ImageBatch& destinations, uint64_t destinationOffset,
-                   const MTL::CommandBuffer& commandBuffer) {
+uint64_t checkPair(const std::string& who, const char* role, const ImageBatch& sources,
+                   uint64_t channelOffset, uint64_t channelMaxCount, const ImageBatch& destinations,
+                   uint64_t destinationOffset, const MTL::CommandBuffer& commandBuffer) {
     mps::checkSources(who, role, sources, commandBuffer, true);
     mps::checkSources(who, "destinationImages", destinations, commandBuffer, true);
     mps::checkBatchLengths(who, role, sources.size(), "destinationImages", destinations.size());
@@ -25,7 +25,8 @@ uint64_t checkPair(const std::string& who, const char* role, const ImageBatch& s
     return channels;
 }
 
-void clearIfPartial(mps::Encoder& encoder, const ImageBatch& destinations, uint64_t offset, uint64_t channels) {
+void clearIfPartial(mps::Encoder& encoder, const ImageBatch& destinations, uint64_t offset,
+                    uint64_t channels) {
     if (offset == 0 && destinations[0].featureChannels() <= channels) return;
     for (const Image& image : destinations) mps::fillWithZeros(encoder, image);
 }
@@ -50,12 +51,13 @@ CNNLoss CNNLoss::copy(const MTL::Device& device) const {
 void CNNLoss::validate(const mps::UnaryPass&) const { refuseWithoutLabels(subject()); }
 void CNNLoss::dispatch(const mps::UnaryPass&) const {} // validate lets nothing come here
 
-void CNNLoss::encode(const MTL::CommandBuffer& commandBuffer, const Image& source, const CNNLossLabels& labels,
-                     const Image& destination) {
+void CNNLoss::encode(const MTL::CommandBuffer& commandBuffer, const Image& source,
+                     const CNNLossLabels& labels, const Image& destination) {
     run(commandBuffer, {source}, {labels}, {destination}, false, false);
 }
 
-Image CNNLoss::encode(const MTL::CommandBuffer& commandBuffer, const Image& source, const CNNLossLabels& labels) {
+Image CNNLoss::encode(const MTL::CommandBuffer& commandBuffer, const Image& source,
+                      const CNNLossLabels& labels) {
     mps::checkSources(subject(), "sourceImages", {source}, commandBuffer, true);
     const ImageDescriptor d = destinationImageDescriptor({source});
     const Image destination = destinationImageAllocator()->image(commandBuffer, d, *this);
@@ -78,16 +80,19 @@ ImageBatch CNNLoss::encodeBatch(const MTL::CommandBuffer& commandBuffer, const I
     return destinations;
 }
 
-void CNNLoss::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources, const StateBatch& labels,
-                  const ImageBatch& destinations, bool isBatch, bool fresh) {
+void CNNLoss::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
+                  const StateBatch& labels, const ImageBatch& destinations, bool isBatch,
+                  bool fresh) {
     const std::string who = subject();
     mps::LossImages images;
     images.channelOffset = sourceFeatureChannelOffset();
-    images.channels = checkPair(who, "sourceImages", sources, images.channelOffset, sourceFeatureChannelMaxCount(),
-                                destinations, destinationFeatureChannelOffset(), commandBuffer);
-    mps::checkChannels(who, "destinationImages[0]", destinations[0], destinationFeatureChannelOffset(),
-                       images.channels);
-    if (destinations[0].width() != sources[0].width() || destinations[0].height() != sources[0].height())
+    images.channels = checkPair(who, "sourceImages", sources, images.channelOffset,
+                                sourceFeatureChannelMaxCount(), destinations,
+                                destinationFeatureChannelOffset(), commandBuffer);
+    mps::checkChannels(who, "destinationImages[0]", destinations[0],
+                       destinationFeatureChannelOffset(), images.channels);
+    if (destinations[0].width() != sources[0].width() ||
+        destinations[0].height() != sources[0].height())
         throw InvalidArgument(who + "destinationImages[0] is " +
                               mps::sizeText(destinations[0].width(), destinations[0].height()) +
                               " but the gradient has the size of the source, " +
@@ -99,7 +104,8 @@ void CNNLoss::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sou
     for (size_t i = 0; i < labels.size(); ++i) {
         const auto label = labels[i].as<CNNLossLabels>();
         const std::string name = isBatch ? "labels[" + std::to_string(i) + "]" : "labels";
-        if (!label) throw InvalidArgument(who + name + " is a state of another class than CNNLossLabels.");
+        if (!label)
+            throw InvalidArgument(who + name + " is a state of another class than CNNLossLabels.");
         images.labels.push_back(label.labelsImage());
         images.weights.push_back(label.weightsImage());
         losses.push_back(label.lossImage());
@@ -110,7 +116,8 @@ void CNNLoss::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sou
     mps::checkNotAliased(who, images.labels, destinations);
 
     mps::Encoder encoder(commandBuffer, who);
-    if (fresh) clearIfPartial(encoder, destinations, destinationFeatureChannelOffset(), images.channels);
+    if (fresh)
+        clearIfPartial(encoder, destinations, destinationFeatureChannelOffset(), images.channels);
     mps::encodeLosses(encoder, descriptor_, images, {losses},
                       {destinations, destinationFeatureChannelOffset(), images.channels});
     mps::markLossRead(images);
@@ -121,8 +128,8 @@ namespace {
 /// The values that NNForwardLoss hands to its gradient.
 struct LossState : NNGradientState::Impl {
     LossState(const mps::StateRequest& request, const CNNLossDescriptor& d)
-        : Impl(request.device, request.record), weight(d.weight()), labelSmoothing(d.labelSmoothing()),
-          epsilon(d.epsilon()), delta(d.delta()) {}
+        : Impl(request.device, request.record), weight(d.weight()),
+          labelSmoothing(d.labelSmoothing()), epsilon(d.epsilon()), delta(d.delta()) {}
     float weight, labelSmoothing, epsilon, delta;
 };
 
@@ -161,13 +168,14 @@ StateBatch NNForwardLoss::makeResultStates(const mps::StateRequest& request) con
 }
 
 void NNForwardLoss::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
-                                const ImageBatch& labels, const ImageBatch& weights, const StateBatch& states,
-                                const ImageBatch& destinations) {
+                                const ImageBatch& labels, const ImageBatch& weights,
+                                const StateBatch& states, const ImageBatch& destinations) {
     run(commandBuffer, sources, labels, weights, states, destinations, false);
 }
 
-ImageBatch NNForwardLoss::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
-                                      const ImageBatch& labels, const ImageBatch& weights, StateBatch* states,
+ImageBatch NNForwardLoss::encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                                      const ImageBatch& sources, const ImageBatch& labels,
+                                      const ImageBatch& weights, StateBatch* states,
                                       bool isTemporary) {
     mps::checkSources(subject(), "sourceImages", sources, commandBuffer, true);
     const ImageDescriptor d = destinationImageDescriptor({sources[0]});
@@ -184,16 +192,18 @@ ImageBatch NNForwardLoss::encodeBatch(const MTL::CommandBuffer& commandBuffer, c
 }
 
 void NNForwardLoss::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
-                        const ImageBatch& labels, const ImageBatch& weights, const StateBatch& states,
-                        const ImageBatch& destinations, bool fresh) {
+                        const ImageBatch& labels, const ImageBatch& weights,
+                        const StateBatch& states, const ImageBatch& destinations, bool fresh) {
     const std::string who = subject();
     mps::LossImages images{sources, labels, weights, sourceFeatureChannelOffset()};
-    images.channels = checkPair(who, "sourceImages", sources, images.channelOffset, sourceFeatureChannelMaxCount(),
-                                destinations, destinationFeatureChannelOffset(), commandBuffer);
+    images.channels = checkPair(who, "sourceImages", sources, images.channelOffset,
+                                sourceFeatureChannelMaxCount(), destinations,
+                                destinationFeatureChannelOffset(), commandBuffer);
     mps::checkLossSize(who, "destinationImages[0]", descriptor_, images, destinations[0],
                        destinationFeatureChannelOffset());
     mps::checkWholeImages(who, "offset", offset(), clipRect(), destinations[0]);
-    if (!states.empty()) mps::checkStates(who, "destinationStates", states, sources.size(), commandBuffer);
+    if (!states.empty())
+        mps::checkStates(who, "destinationStates", states, sources.size(), commandBuffer);
     mps::checkLossImages(who, descriptor_, images, commandBuffer);
     mps::checkNotAliased(who, sources, destinations);
     mps::checkNotAliased(who, labels, destinations);
@@ -201,8 +211,8 @@ void NNForwardLoss::run(const MTL::CommandBuffer& commandBuffer, const ImageBatc
     mps::Encoder encoder(commandBuffer, who);
     const uint64_t channels = outputChannels(images.channels);
     if (fresh) clearIfPartial(encoder, destinations, destinationFeatureChannelOffset(), channels);
-    mps::encodeLosses(encoder, descriptor_, images, {destinations, destinationFeatureChannelOffset(), channels},
-                      {{}});
+    mps::encodeLosses(encoder, descriptor_, images,
+                      {destinations, destinationFeatureChannelOffset(), channels}, {{}});
     mps::markLossRead(images);
 }
 
@@ -220,9 +230,11 @@ NNLossGradient NNLossGradient::copy(const MTL::Device& device) const {
 void NNLossGradient::validate(const mps::BinaryPass&) const { refuseWithoutLabels(subject()); }
 void NNLossGradient::dispatch(const mps::BinaryPass&) const {} // validate lets nothing come here
 
-void NNLossGradient::customizeDestination(const ImageBatch& sourceImages, const StateBatch&, ImageDescriptor& d) {
+void NNLossGradient::customizeDestination(const ImageBatch& sourceImages, const StateBatch&,
+                                          ImageDescriptor& d) {
     const Image& source = sourceImages[1];
-    const uint64_t channels = mps::channelsInUse(source, secondary().channelOffset, secondary().channelMaxCount);
+    const uint64_t channels =
+        mps::channelsInUse(source, secondary().channelOffset, secondary().channelMaxCount);
     d.setWidth(source.width());
     d.setHeight(source.height());
     d.setFeatureChannels(destinationFeatureChannelOffset() + channels);
@@ -230,15 +242,17 @@ void NNLossGradient::customizeDestination(const ImageBatch& sourceImages, const 
     d.setStorage(source.storage());
 }
 
-void NNLossGradient::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& gradients,
-                                 const ImageBatch& sources, const ImageBatch& labels, const ImageBatch& weights,
+void NNLossGradient::encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                                 const ImageBatch& gradients, const ImageBatch& sources,
+                                 const ImageBatch& labels, const ImageBatch& weights,
                                  const StateBatch& states, const ImageBatch& destinations) {
     run(commandBuffer, {sources, labels, weights}, gradients, states, destinations, false);
 }
 
-ImageBatch NNLossGradient::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& gradients,
-                                       const ImageBatch& sources, const ImageBatch& labels,
-                                       const ImageBatch& weights, const StateBatch& states) {
+ImageBatch NNLossGradient::encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                                       const ImageBatch& gradients, const ImageBatch& sources,
+                                       const ImageBatch& labels, const ImageBatch& weights,
+                                       const StateBatch& states) {
     mps::checkSources(subject(), "sourceGradients", gradients, commandBuffer, true);
     mps::checkSources(subject(), "sourceImages", sources, commandBuffer, true);
     mps::checkSources(subject(), "labels", labels, commandBuffer, true);
@@ -255,25 +269,28 @@ ImageBatch NNLossGradient::encodeBatch(const MTL::CommandBuffer& commandBuffer, 
 }
 
 void NNLossGradient::run(const MTL::CommandBuffer& commandBuffer, const mps::LossImages& given,
-                         const ImageBatch& gradients, const StateBatch& states, const ImageBatch& destinations,
-                         bool fresh) {
+                         const ImageBatch& gradients, const StateBatch& states,
+                         const ImageBatch& destinations, bool fresh) {
     const std::string who = subject();
     mps::LossImages images = given;
     images.channelOffset = secondary().channelOffset;
     images.channels = checkPair(who, "sourceImages", images.sources, images.channelOffset,
-                                secondary().channelMaxCount, destinations, destinationFeatureChannelOffset(),
-                                commandBuffer);
+                                secondary().channelMaxCount, destinations,
+                                destinationFeatureChannelOffset(), commandBuffer);
     const Image& source = images.sources[0];
     mps::checkSources(who, "sourceGradients", gradients, commandBuffer, true);
-    mps::checkBatchLengths(who, "sourceImages", images.sources.size(), "sourceGradients", gradients.size());
+    mps::checkBatchLengths(who, "sourceImages", images.sources.size(), "sourceGradients",
+                           gradients.size());
     mps::checkSameShapes(who, "sourceGradients", gradients);
     mps::checkChannelOffset(who, "primarySourceFeatureChannelOffset", primary().channelOffset);
-    if (!states.empty()) mps::checkStates(who, "sourceStates", states, images.sources.size(), commandBuffer);
+    if (!states.empty())
+        mps::checkStates(who, "sourceStates", states, images.sources.size(), commandBuffer);
     CNNLossDescriptor d = descriptor_;
     for (size_t i = states.size(); i-- > 0;) {
         const auto* state = dynamic_cast<const LossState*>(states[i].shared().get());
         if (!state)
-            throw InvalidArgument(who + "sourceStates[" + std::to_string(i) + "] was not made by a NNForwardLoss.");
+            throw InvalidArgument(who + "sourceStates[" + std::to_string(i) +
+                                  "] was not made by a NNForwardLoss.");
         d.setWeight(state->weight);
         d.setLabelSmoothing(state->labelSmoothing);
         d.setEpsilon(state->epsilon);
@@ -287,28 +304,33 @@ void NNLossGradient::run(const MTL::CommandBuffer& commandBuffer, const mps::Los
     const uint64_t available = mps::channelsInUse(destinations[0], offset, UINT64_MAX);
     // A gradient for the labels has all of their channels, of which no others have an effect.
     const uint64_t channels =
-        computeLabelGradients_ ? std::max(images.channels, std::min(available, images.labels[0].featureChannels()))
-                               : images.channels;
+        computeLabelGradients_
+            ? std::max(images.channels, std::min(available, images.labels[0].featureChannels()))
+            : images.channels;
     mps::checkChannels(who, "destinationImages[0]", destinations[0], offset, channels);
     if (destinations[0].width() != source.width() || destinations[0].height() != source.height())
         throw InvalidArgument(who + "destinationImages[0] is " +
                               mps::sizeText(destinations[0].width(), destinations[0].height()) +
                               " but the gradient has the size of the source, " +
                               mps::sizeText(source.width(), source.height()) + ".");
-    for (const ImageBatch* read : std::initializer_list<const ImageBatch*>{&images.sources, &images.labels, &gradients})
+    for (const ImageBatch* read :
+         std::initializer_list<const ImageBatch*>{&images.sources, &images.labels, &gradients})
         mps::checkNotAliased(who, *read, destinations);
 
     mps::Encoder encoder(commandBuffer, who);
     if (fresh) clearIfPartial(encoder, destinations, offset, channels);
-    const uint64_t gradientChannels = reductionType() == CNNReductionType::None ? images.channels : 1;
-    mps::encodeLossGradients(encoder, d, images, {gradients, primary().channelOffset, gradientChannels},
+    const uint64_t gradientChannels =
+        reductionType() == CNNReductionType::None ? images.channels : 1;
+    mps::encodeLossGradients(encoder, d, images,
+                             {gradients, primary().channelOffset, gradientChannels},
                              {destinations, offset, channels}, computeLabelGradients_);
     mps::markLossRead(images);
     markRead(gradients);
     markRead(states);
 }
 
-NNInitialGradient::NNInitialGradient(const MTL::Device& device) : CNNKernel(device, "NNInitialGradient") {}
+NNInitialGradient::NNInitialGradient(const MTL::Device& device)
+    : CNNKernel(device, "NNInitialGradient") {}
 
 NNInitialGradient NNInitialGradient::copy(const MTL::Device& device) const {
     NNInitialGradient made(*this);

@@ -11,8 +11,8 @@ namespace mpsvk::MPS {
 namespace {
 
 std::string sizeText(const MTL::Size& s) {
-    return std::to_string(s.width) + "x" + std::to_string(s.height) + " with " + std::to_string(s.depth) +
-           " feature channels";
+    return std::to_string(s.width) + "x" + std::to_string(s.height) + " with " +
+           std::to_string(s.depth) + " feature channels";
 }
 
 } // namespace
@@ -22,9 +22,9 @@ CNNLossDataDescriptor::CNNLossDataDescriptor(std::span<const std::byte> data, Da
     : data_(data.begin(), data.end()), layout_(layout), size_(size) {
     const uint64_t needed = size.width * size.height * size.depth * sizeof(float);
     if (needed == 0 || data.size() < needed)
-        throw InvalidArgument("[CNNLossDataDescriptor] The data has " + std::to_string(data.size()) +
-                              " bytes but " + sizeText(size) + " take " + std::to_string(needed) +
-                              " (more than 0).");
+        throw InvalidArgument("[CNNLossDataDescriptor] The data has " +
+                              std::to_string(data.size()) + " bytes but " + sizeText(size) +
+                              " take " + std::to_string(needed) + " (more than 0).");
     const bool packed = layout == DataLayout::HeightxWidthxFeatureChannels;
     bytesPerRow_ = size.width * sizeof(float) * (packed ? size.depth : 1);
     bytesPerImage_ = size.height * bytesPerRow_;
@@ -40,7 +40,8 @@ namespace {
 /// without a copy on the device.
 Image sharedImage(const MTL::Device& device, const MTL::Size& size) {
     auto made = std::make_shared<Image::Impl>();
-    made->descriptor = ImageDescriptor(ImageFeatureChannelFormat::Float32, size.width, size.height, size.depth);
+    made->descriptor =
+        ImageDescriptor(ImageFeatureChannelFormat::Float32, size.width, size.height, size.depth);
     made->descriptor.setStorage(ImageStorage::Buffer);
     made->storage = std::make_shared<mps::ImageStorage>(
         device, mps::ImageStorage::Shape{size.width, size.height, mps::slicesFor(size.depth), 1,
@@ -58,16 +59,18 @@ std::vector<float> elementsOf(const CNNLossDataDescriptor& d) {
     const uint64_t needed = (height - 1) * d.bytesPerRow() + (width - 1) * perColumn +
                             (channels - 1) * perChannel + sizeof(float);
     if (d.data().size() < needed)
-        throw InvalidArgument("[CNNLossDataDescriptor] The data has " + std::to_string(d.data().size()) +
-                              " bytes but " + sizeText(d.size()) + ", bytesPerRow " +
-                              std::to_string(d.bytesPerRow()) + " and bytesPerImage " +
-                              std::to_string(d.bytesPerImage()) + " reach to byte " + std::to_string(needed) + ".");
+        throw InvalidArgument("[CNNLossDataDescriptor] The data has " +
+                              std::to_string(d.data().size()) + " bytes but " + sizeText(d.size()) +
+                              ", bytesPerRow " + std::to_string(d.bytesPerRow()) +
+                              " and bytesPerImage " + std::to_string(d.bytesPerImage()) +
+                              " reach to byte " + std::to_string(needed) + ".");
     std::vector<float> all(width * height * channels);
     size_t i = 0;
     for (uint64_t y = 0; y < height; ++y)
         for (uint64_t x = 0; x < width; ++x)
             for (uint64_t c = 0; c < channels; ++c, ++i)
-                std::memcpy(&all[i], d.data().data() + y * d.bytesPerRow() + x * perColumn + c * perChannel,
+                std::memcpy(&all[i],
+                            d.data().data() + y * d.bytesPerRow() + x * perColumn + c * perChannel,
                             sizeof(float));
     return all;
 }
@@ -89,13 +92,14 @@ Image lossImageOf(const MTL::Device& device, const MTL::Size& size) {
 void checkDevice(const char* name, const MTL::Device& device, const Image& image) {
     if (!(image.device() == device))
         throw InvalidArgument("[CNNLossLabels] " + std::string(name) + " belongs to the device \"" +
-                              image.device().name() + "\" but the labels to another one, \"" + device.name() +
-                              "\".");
+                              image.device().name() + "\" but the labels to another one, \"" +
+                              device.name() + "\".");
 }
 
 } // namespace
 
-CNNLossLabels::CNNLossLabels(const MTL::Device& device, const CNNLossDataDescriptor& labelsDescriptor)
+CNNLossLabels::CNNLossLabels(const MTL::Device& device,
+                             const CNNLossDataDescriptor& labelsDescriptor)
     : CNNLossLabels(device, {1, 1, 1}, labelsDescriptor, std::nullopt) {}
 
 CNNLossLabels::CNNLossLabels(const MTL::Device& device, const MTL::Size& lossImageSize,
@@ -110,10 +114,11 @@ CNNLossLabels::CNNLossLabels(const MTL::Device& device, const MTL::Size& lossIma
     impl_ = std::move(made);
 }
 
-CNNLossLabels::CNNLossLabels(const MTL::Device& device, const MTL::Size& lossImageSize, const Image& labelsImage,
-                             const Image& weightsImage) {
+CNNLossLabels::CNNLossLabels(const MTL::Device& device, const MTL::Size& lossImageSize,
+                             const Image& labelsImage, const Image& weightsImage) {
     device.impl();
-    if (!labelsImage) throw InvalidArgument("[CNNLossLabels] labelsImage is an empty image handle.");
+    if (!labelsImage)
+        throw InvalidArgument("[CNNLossLabels] labelsImage is an empty image handle.");
     checkDevice("labelsImage", device, labelsImage);
     if (weightsImage) checkDevice("weightsImage", device, weightsImage);
     auto made = std::make_shared<Impl>(device);

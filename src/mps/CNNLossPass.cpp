@@ -26,7 +26,8 @@ struct Stretch {
 
 /// Cuts a batch where images with weights begin or end, and before a loss image that is written
 /// already: dispatches keep their order, invocations of one do not.
-std::vector<Stretch> stretchesOf(size_t count, const ImageBatch& weights, const ImageBatch& losses) {
+std::vector<Stretch> stretchesOf(size_t count, const ImageBatch& weights,
+                                 const ImageBatch& losses) {
     std::vector<Stretch> all;
     std::set<const detail::ObjectImpl*> written;
     for (size_t i = 0; i < count; ++i) {
@@ -46,7 +47,8 @@ RunOperand operandOf(const ImageBatch& images, const Stretch& stretch) {
     RunOperand operand;
     if (images.empty() || !images[stretch.first]) return operand;
     operand.elements.reserve(stretch.count);
-    for (size_t i = 0; i < stretch.count; ++i) operand.elements.push_back({images[stretch.first + i], 0});
+    for (size_t i = 0; i < stretch.count; ++i)
+        operand.elements.push_back({images[stretch.first + i], 0});
     return operand;
 }
 
@@ -59,8 +61,9 @@ public:
         pixels_ = source.width() * source.height();
         whole_ = d_.reductionType() == CNNReductionType::None;
         across_ = d_.reduceAcrossBatch() && !whole_;
-        countsWeights_ = d_.reductionType() == CNNReductionType::SumByNonZeroWeights &&
-                         std::ranges::any_of(images.weights, [](const Image& w) { return bool(w); });
+        countsWeights_ =
+            d_.reductionType() == CNNReductionType::SumByNonZeroWeights &&
+            std::ranges::any_of(images.weights, [](const Image& w) { return bool(w); });
         share(slicesFor(images.channels));
         const float s = d_.labelSmoothing();
         if (s > 0 && d_.lossType() == CNNLossType::SoftMaxCrossEntropy) {
@@ -80,20 +83,23 @@ public:
         ImageBatch targets = losses.images;
         if (across_) { // image 0 has the sum: whoever shares its loss image does not set it to 0
             std::set<const detail::ObjectImpl*> seen;
-            std::erase_if(targets, [&](const Image& i) { return !seen.insert(i.shared().get()).second; });
+            std::erase_if(targets,
+                          [&](const Image& i) { return !seen.insert(i.shared().get()).second; });
         }
         for (const Stretch& stretch : stretchesOf(targets.size(), {}, targets)) {
             const RunOperand operand = operandOf(targets, stretch);
-            forEachRun(encoder_.limits(), {&operand, 1}, [&](size_t first, size_t count, auto runs, auto) {
-                auto p = reduction(stretch.first + first, count);
-                p.loss = runs[0].view(losses.offset, 1);
-                encoder_.dispatch("CNNLossReduce", p, Grid::of(count * threads),
-                                  {{1, *partials_}, {2, runs[0]}, {3, vk::BufferSlice{}}});
-            });
+            forEachRun(
+                encoder_.limits(), {&operand, 1}, [&](size_t first, size_t count, auto runs, auto) {
+                    auto p = reduction(stretch.first + first, count);
+                    p.loss = runs[0].view(losses.offset, 1);
+                    encoder_.dispatch("CNNLossReduce", p, Grid::of(count * threads),
+                                      {{1, *partials_}, {2, runs[0]}, {3, vk::BufferSlice{}}});
+                });
         }
     }
 
-    void gradients(const LossChannels& gradients, const LossChannels& destinations, bool labelGradients) {
+    void gradients(const LossChannels& gradients, const LossChannels& destinations,
+                   bool labelGradients) {
         std::shared_ptr<const vk::BufferSlice> factors;
         if (countsWeights_) {
             partials_ = encoder_.scratch(count_ * groups_ * 2 * sizeof(float));
@@ -108,40 +114,41 @@ public:
         const ImageBatch shared(across_ ? count_ : 0, gradients.images[0]);
         const ImageBatch& incoming = across_ ? shared : gradients.images;
         for (const Stretch& stretch : stretchesOf(count_, images_.weights, {})) {
-            const RunOperand operands[] = {operandOf(incoming, stretch), operandOf(images_.sources, stretch),
-                                           operandOf(images_.labels, stretch),
-                                           operandOf(images_.weights, stretch),
-                                           operandOf(destinations.images, stretch)};
-            forEachRun(encoder_.limits(), operands, [&](size_t first, size_t count, auto runs, auto) {
-                const glsl::NNLossGradientParameters p{
-                    .gradient = runs[0].view(gradients.offset, gradients.channels),
-                    .source = runs[1].view(images_.channelOffset, images_.channels),
-                    .labels = runs[2].view(0, images_.channels),
-                    .weights = runs[3].view(0, images_.channels),
-                    .destination = runs[4].view(destinations.offset, destinations.channels),
-                    .type = uint32_t(d_.lossType()),
-                    .images = uint32_t(count),
-                    .firstImage = uint32_t(stretch.first + first),
-                    .groups = uint32_t(groups_),
-                    .lanes = uint32_t(lanes_),
-                    .hasWeights = bool(runs[3]),
-                    .perElement = whole_,
-                    .labelGradients = labelGradients,
-                    .readsFactors = countsWeights_,
-                    .factor = d_.weight() * (countsWeights_ ? 1 : factor()),
-                    .labelScale = labelScale_,
-                    .labelShift = labelShift_,
-                    .epsilon = d_.epsilon(),
-                    .delta = d_.delta(),
-                };
-                encoder_.dispatch("NNLossGradient", p, Grid::of(count * groups_ * threads),
-                                  {{1, runs[0]},
-                                   {2, runs[1]},
-                                   {3, runs[2]},
-                                   {4, runs[3]},
-                                   {5, runs[4]},
-                                   {6, factors ? *factors : vk::BufferSlice{}}});
-            });
+            const RunOperand operands[] = {
+                operandOf(incoming, stretch), operandOf(images_.sources, stretch),
+                operandOf(images_.labels, stretch), operandOf(images_.weights, stretch),
+                operandOf(destinations.images, stretch)};
+            forEachRun(
+                encoder_.limits(), operands, [&](size_t first, size_t count, auto runs, auto) {
+                    const glsl::NNLossGradientParameters p{
+                        .gradient = runs[0].view(gradients.offset, gradients.channels),
+                        .source = runs[1].view(images_.channelOffset, images_.channels),
+                        .labels = runs[2].view(0, images_.channels),
+                        .weights = runs[3].view(0, images_.channels),
+                        .destination = runs[4].view(destinations.offset, destinations.channels),
+                        .type = uint32_t(d_.lossType()),
+                        .images = uint32_t(count),
+                        .firstImage = uint32_t(stretch.first + first),
+                        .groups = uint32_t(groups_),
+                        .lanes = uint32_t(lanes_),
+                        .hasWeights = bool(runs[3]),
+                        .perElement = whole_,
+                        .labelGradients = labelGradients,
+                        .readsFactors = countsWeights_,
+                        .factor = d_.weight() * (countsWeights_ ? 1 : factor()),
+                        .labelScale = labelScale_,
+                        .labelShift = labelShift_,
+                        .epsilon = d_.epsilon(),
+                        .delta = d_.delta(),
+                    };
+                    encoder_.dispatch("NNLossGradient", p, Grid::of(count * groups_ * threads),
+                                      {{1, runs[0]},
+                                       {2, runs[1]},
+                                       {3, runs[2]},
+                                       {4, runs[3]},
+                                       {5, runs[4]},
+                                       {6, factors ? *factors : vk::BufferSlice{}}});
+                });
         }
     }
 
@@ -158,8 +165,10 @@ private:
         const bool perPixel = d_.lossType() == CNNLossType::SoftMaxCrossEntropy;
         const double images = across_ ? double(count_) : 1, channels = double(images_.channels);
         switch (d_.reductionType()) {
-        case CNNReductionType::Mean: return float(1 / (images * double(pixels_) * (perPixel ? 1 : channels)));
-        case CNNReductionType::SumByNonZeroWeights: return float(1 / (images * double(pixels_) * channels));
+        case CNNReductionType::Mean:
+            return float(1 / (images * double(pixels_) * (perPixel ? 1 : channels)));
+        case CNNReductionType::SumByNonZeroWeights:
+            return float(1 / (images * double(pixels_) * channels));
         default: return 1;
         }
     }
@@ -185,42 +194,43 @@ private:
     void elements(const LossChannels& losses, const LossChannels& gradients, uint32_t outputs) {
         for (const Stretch& stretch : stretchesOf(count_, images_.weights, losses.images)) {
             const bool writesLoss = outputs != glsl::lossOutputPartials;
-            const RunOperand operands[] = {operandOf(images_.sources, stretch), operandOf(images_.labels, stretch),
-                                           operandOf(images_.weights, stretch),
-                                           operandOf(gradients.images, stretch),
-                                           writesLoss ? operandOf(losses.images, stretch) : RunOperand{}};
-            forEachRun(encoder_.limits(), operands, [&](size_t first, size_t count, auto runs, auto) {
-                const glsl::CNNLossParameters p{
-                    .source = runs[0].view(images_.channelOffset, images_.channels),
-                    .labels = runs[1].view(0, images_.channels),
-                    .weights = runs[2].view(0, images_.channels),
-                    .gradient = runs[3].view(gradients.offset, images_.channels),
-                    .loss = runs[4].view(losses.offset, whole_ ? images_.channels : 1),
-                    .type = uint32_t(d_.lossType()),
-                    .images = uint32_t(count),
-                    .firstImage = uint32_t(stretch.first + first),
-                    .groups = uint32_t(groups_),
-                    .lanes = uint32_t(lanes_),
-                    .hasWeights = bool(runs[2]),
-                    .writesGradient = bool(runs[3]),
-                    .outputs = outputs,
-                    .weight = d_.weight(),
-                    .labelScale = labelScale_,
-                    .labelShift = labelShift_,
-                    .epsilon = d_.epsilon(),
-                    .delta = d_.delta(),
-                    .lossShift = shift(),
-                    .lossFactor = factor(),
-                    .countsWeights = countsWeights_,
-                };
-                encoder_.dispatch("CNNLoss", p, Grid::of(count * groups_ * threads),
-                                  {{1, runs[0]},
-                                   {2, runs[1]},
-                                   {3, runs[2]},
-                                   {4, runs[3]},
-                                   {5, runs[4]},
-                                   {6, partials_ ? *partials_ : vk::BufferSlice{}}});
-            });
+            const RunOperand operands[] = {
+                operandOf(images_.sources, stretch), operandOf(images_.labels, stretch),
+                operandOf(images_.weights, stretch), operandOf(gradients.images, stretch),
+                writesLoss ? operandOf(losses.images, stretch) : RunOperand{}};
+            forEachRun(encoder_.limits(), operands,
+                       [&](size_t first, size_t count, auto runs, auto) {
+                           const glsl::CNNLossParameters p{
+                               .source = runs[0].view(images_.channelOffset, images_.channels),
+                               .labels = runs[1].view(0, images_.channels),
+                               .weights = runs[2].view(0, images_.channels),
+                               .gradient = runs[3].view(gradients.offset, images_.channels),
+                               .loss = runs[4].view(losses.offset, whole_ ? images_.channels : 1),
+                               .type = uint32_t(d_.lossType()),
+                               .images = uint32_t(count),
+                               .firstImage = uint32_t(stretch.first + first),
+                               .groups = uint32_t(groups_),
+                               .lanes = uint32_t(lanes_),
+                               .hasWeights = bool(runs[2]),
+                               .writesGradient = bool(runs[3]),
+                               .outputs = outputs,
+                               .weight = d_.weight(),
+                               .labelScale = labelScale_,
+                               .labelShift = labelShift_,
+                               .epsilon = d_.epsilon(),
+                               .delta = d_.delta(),
+                               .lossShift = shift(),
+                               .lossFactor = factor(),
+                               .countsWeights = countsWeights_,
+                           };
+                           encoder_.dispatch("CNNLoss", p, Grid::of(count * groups_ * threads),
+                                             {{1, runs[0]},
+                                              {2, runs[1]},
+                                              {3, runs[2]},
+                                              {4, runs[3]},
+                                              {5, runs[4]},
+                                              {6, partials_ ? *partials_ : vk::BufferSlice{}}});
+                       });
         }
     }
 
@@ -241,8 +251,9 @@ void encodeLosses(Encoder& encoder, const CNNLossDescriptor& descriptor, const L
     LossEncoder(encoder, descriptor, images).losses(losses, gradients);
 }
 
-void encodeLossGradients(Encoder& encoder, const CNNLossDescriptor& descriptor, const LossImages& images,
-                         const LossChannels& gradients, const LossChannels& destinations, bool labelGradients) {
+void encodeLossGradients(Encoder& encoder, const CNNLossDescriptor& descriptor,
+                         const LossImages& images, const LossChannels& gradients,
+                         const LossChannels& destinations, bool labelGradients) {
     LossEncoder(encoder, descriptor, images).gradients(gradients, destinations, labelGradients);
 }
 

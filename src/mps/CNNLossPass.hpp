@@ -24,21 +24,24 @@ struct LossChannels {
 /// Throws InvalidArgument for an unknown type or reduction, or a pair that does not go together.
 void checkLossDescriptor(const std::string& who, const MPS::CNNLossDescriptor& descriptor);
 /// That the images of a batch fit each other; `sources` are checked already.
-void checkLossImages(const std::string& who, const MPS::CNNLossDescriptor& descriptor, const LossImages& images,
-                     const MTL::CommandBuffer& commandBuffer);
+void checkLossImages(const std::string& who, const MPS::CNNLossDescriptor& descriptor,
+                     const LossImages& images, const MTL::CommandBuffer& commandBuffer);
 /// That `image` has the size of the loss of a source of these sizes.
-void checkLossSize(const std::string& who, const std::string& name, const MPS::CNNLossDescriptor& descriptor,
-                   const LossImages& images, const MPS::Image& image, uint64_t channelOffset);
+void checkLossSize(const std::string& who, const std::string& name,
+                   const MPS::CNNLossDescriptor& descriptor, const LossImages& images,
+                   const MPS::Image& image, uint64_t channelOffset);
 /// A loss takes whole images: the offset is 0 and the clip rectangle covers the destination.
 void checkWholeImages(const std::string& who, const char* property, const MPS::Offset& offset,
                       const MTL::Region& clipRect, const MPS::Image& destination);
 void markLossRead(const LossImages& images);
 
 /// Losses to `losses`; the fused gradient to `gradients`, unless that is empty.
-void encodeLosses(Encoder& encoder, const MPS::CNNLossDescriptor& descriptor, const LossImages& images,
-                  const LossChannels& losses, const LossChannels& gradients);
+void encodeLosses(Encoder& encoder, const MPS::CNNLossDescriptor& descriptor,
+                  const LossImages& images, const LossChannels& losses,
+                  const LossChannels& gradients);
 /// The chain rule: `gradients` are those of the losses. `labelGradients` asks for dl/dt.
-void encodeLossGradients(Encoder& encoder, const MPS::CNNLossDescriptor& descriptor, const LossImages& images,
-                         const LossChannels& gradients, const LossChannels& destinations, bool labelGradients);
+void encodeLossGradients(Encoder& encoder, const MPS::CNNLossDescriptor& descriptor,
+                         const LossImages& images, const LossChannels& gradients,
+                         const LossChannels& destinations, bool labelGradients);
 
 } // namespace mpsvk::mps

@@ -28,12 +28,15 @@ CNNSubtract::CNNSubtract(const MTL::Device& device)
     : CNNArithmetic(device, "CNNSubtract", glsl::arithmeticSubtract) {}
 CNNMultiply::CNNMultiply(const MTL::Device& device)
     : CNNArithmetic(device, "CNNMultiply", glsl::arithmeticMultiply) {}
-CNNDivide::CNNDivide(const MTL::Device& device) : CNNArithmetic(device, "CNNDivide", glsl::arithmeticDivide) {}
-NNCompare::NNCompare(const MTL::Device& device) : CNNArithmetic(device, "NNCompare", glsl::arithmeticCompare) {}
+CNNDivide::CNNDivide(const MTL::Device& device)
+    : CNNArithmetic(device, "CNNDivide", glsl::arithmeticDivide) {}
+NNCompare::NNCompare(const MTL::Device& device)
+    : CNNArithmetic(device, "NNCompare", glsl::arithmeticCompare) {}
 StateBatch NNCompare::makeResultStates(const mps::StateRequest&) const { return {}; }
 
 bool CNNArithmetic::clamps() const {
-    return operation_ != glsl::arithmeticCompare && (minimumValue_ != -FLT_MAX || maximumValue_ != FLT_MAX);
+    return operation_ != glsl::arithmeticCompare &&
+           (minimumValue_ != -FLT_MAX || maximumValue_ != FLT_MAX);
 }
 
 uint64_t CNNArithmetic::outputChannels(uint64_t primaryChannels, uint64_t secondaryChannels) const {
@@ -48,11 +51,14 @@ uint64_t CNNArithmetic::resultChannels(uint64_t primaryChannels, uint64_t second
     return mps::channelsInUse(destination, destinationFeatureChannelOffset(), UINT64_MAX);
 }
 
-void CNNArithmetic::customizeDestination(const ImageBatch& sources, const StateBatch&, ImageDescriptor& d) {
-    const auto axis = [&](const char* name, uint64_t a, uint64_t strideA, uint64_t b, uint64_t strideB) {
+void CNNArithmetic::customizeDestination(const ImageBatch& sources, const StateBatch&,
+                                         ImageDescriptor& d) {
+    const auto axis = [&](const char* name, uint64_t a, uint64_t strideA, uint64_t b,
+                          uint64_t strideB) {
         if (strideA && strideB && a != b)
-            throw InvalidArgument(subject() + "The " + name + " of the primary image is " + std::to_string(a) +
-                                  ", of the secondary one " + std::to_string(b) +
+            throw InvalidArgument(subject() + "The " + name + " of the primary image is " +
+                                  std::to_string(a) + ", of the secondary one " +
+                                  std::to_string(b) +
                                   ": they must be equal, or one operand's stride 0 to repeat it.");
         return strideA ? a : strideB ? b : 1;
     };
@@ -64,11 +70,12 @@ void CNNArithmetic::customizeDestination(const ImageBatch& sources, const StateB
 
 StateBatch CNNArithmetic::makeResultStates(const mps::StateRequest& request) const {
     const auto& r = request.record;
-    const uint64_t channels =
-        resultChannels(r.sourceChannels, request.secondaryRecord.sourceChannels, request.destinations[0]);
+    const uint64_t channels = resultChannels(
+        r.sourceChannels, request.secondaryRecord.sourceChannels, request.destinations[0]);
     StateBatch made;
     for (size_t i = 0; i < request.count(); ++i) {
-        auto state = std::make_shared<CNNArithmeticGradientState::Impl>(request.device, r, request.secondaryRecord);
+        auto state = std::make_shared<CNNArithmeticGradientState::Impl>(request.device, r,
+                                                                        request.secondaryRecord);
         state->primaryStrideInFeatureChannels = primaryStrideInFeatureChannels_;
         state->secondaryStrideInFeatureChannels = secondaryStrideInFeatureChannels_;
         state->resultChannels = channels;
@@ -76,7 +83,8 @@ StateBatch CNNArithmetic::makeResultStates(const mps::StateRequest& request) con
         if (clamps() && texels > 0) {
             // Each image of an array has its share; a share may be bound alone.
             const uint64_t alignment = vk::Memory::alignment;
-            const uint64_t bytes = (texels * sizeof(uint32_t) + alignment - 1) / alignment * alignment;
+            const uint64_t bytes =
+                (texels * sizeof(uint32_t) + alignment - 1) / alignment * alignment;
             state->addBuffer(bytes * request.destinations[i].numberOfImages());
             state->hasMask = true;
         }
@@ -88,13 +96,13 @@ StateBatch CNNArithmetic::makeResultStates(const mps::StateRequest& request) con
 void CNNArithmetic::encode(const MTL::CommandBuffer& commandBuffer, const Image& primaryImage,
                            const Image& secondaryImage, const CNNArithmeticGradientState& state,
                            const Image& destination) {
-    run(commandBuffer, {primaryImage}, {secondaryImage}, {}, state ? StateBatch{state} : StateBatch{}, {destination},
-        false);
+    run(commandBuffer, {primaryImage}, {secondaryImage}, {},
+        state ? StateBatch{state} : StateBatch{}, {destination}, false);
 }
 
-void CNNArithmetic::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& primaryImages,
-                                const ImageBatch& secondaryImages, const StateBatch& states,
-                                const ImageBatch& destinations) {
+void CNNArithmetic::encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                                const ImageBatch& primaryImages, const ImageBatch& secondaryImages,
+                                const StateBatch& states, const ImageBatch& destinations) {
     run(commandBuffer, primaryImages, secondaryImages, {}, states, destinations, true);
 }
 
@@ -107,24 +115,31 @@ void CNNArithmetic::validate(const mps::BinaryPass& pass) const {
     mps::checkUnitStride(who, "primaryStrideInFeatureChannels", primaryStrideInFeatureChannels_);
     mps::checkUnitStride(who, "secondaryStrideInPixelsX", secondaryStrideInPixelsX());
     mps::checkUnitStride(who, "secondaryStrideInPixelsY", secondaryStrideInPixelsY());
-    mps::checkUnitStride(who, "secondaryStrideInFeatureChannels", secondaryStrideInFeatureChannels_);
+    mps::checkUnitStride(who, "secondaryStrideInFeatureChannels",
+                         secondaryStrideInFeatureChannels_);
     if (primaryStrideInFeatureChannels_ && secondaryStrideInFeatureChannels_ &&
         pass.primaryChannels != pass.secondaryChannels)
-        throw InvalidArgument(who + "The primary image has " + std::to_string(pass.primaryChannels) +
-                              " feature channels in use, the secondary one " + std::to_string(pass.secondaryChannels) +
+        throw InvalidArgument(who + "The primary image has " +
+                              std::to_string(pass.primaryChannels) +
+                              " feature channels in use, the secondary one " +
+                              std::to_string(pass.secondaryChannels) +
                               ": they must be equal, or one operand's stride 0 to repeat it.");
-    if (operation_ == glsl::arithmeticCompare && comparison() > uint32_t(NNComparisonType::GreaterOrEqual))
+    if (operation_ == glsl::arithmeticCompare &&
+        comparison() > uint32_t(NNComparisonType::GreaterOrEqual))
         throw InvalidArgument(who + "comparisonType is " + std::to_string(comparison()) +
                               " but types go from 0 to 5.");
     for (const State& state : pass.destinationStates) {
-        const auto* impl = dynamic_cast<const CNNArithmeticGradientState::Impl*>(state.shared().get());
+        const auto* impl =
+            dynamic_cast<const CNNArithmeticGradientState::Impl*>(state.shared().get());
         if (!impl)
             throw InvalidArgument(who + "destinationState is a state of another class than "
                                         "CNNArithmeticGradientState.");
         const auto& r = impl->primary;
-        const uint64_t channels = resultChannels(pass.primaryChannels, pass.secondaryChannels, pass.destinations[0]);
-        if (impl->hasMask && (r.clip.width != pass.clip.width || r.clip.height != pass.clip.height ||
-                              impl->resultChannels != channels))
+        const uint64_t channels =
+            resultChannels(pass.primaryChannels, pass.secondaryChannels, pass.destinations[0]);
+        if (impl->hasMask &&
+            (r.clip.width != pass.clip.width || r.clip.height != pass.clip.height ||
+             impl->resultChannels != channels))
             throw InvalidArgument(who + "destinationState was made for " +
                                   mps::sizeText(r.clip.width, r.clip.height) + " results with " +
                                   std::to_string(impl->resultChannels) + " feature channels but " +
@@ -134,7 +149,8 @@ void CNNArithmetic::validate(const mps::BinaryPass& pass) const {
 }
 
 void CNNArithmetic::dispatch(const mps::BinaryPass& pass) const {
-    const uint64_t channels = resultChannels(pass.primaryChannels, pass.secondaryChannels, pass.destinations[0]);
+    const uint64_t channels =
+        resultChannels(pass.primaryChannels, pass.secondaryChannels, pass.destinations[0]);
     const bool writesMask = clamps() && !pass.stateBuffers.empty();
     const glsl::CNNArithmeticParameters parameters{
         .primary = pass.primaryView,
@@ -169,7 +185,8 @@ void CNNArithmetic::dispatch(const mps::BinaryPass& pass) const {
         .writesMask = writesMask,
         .maskStride = writesMask ? uint32_t(pass.stateBuffers[0].strideBytes / 4) : 0,
     };
-    const uint64_t texels = pass.clip.width * pass.clip.height * mps::slicesFor(channels) * pass.imageCount;
+    const uint64_t texels =
+        pass.clip.width * pass.clip.height * mps::slicesFor(channels) * pass.imageCount;
     pass.encoder->dispatch("CNNArithmetic", parameters, mps::Grid::of(texels),
                            {{1, pass.primary},
                             {2, pass.secondary},

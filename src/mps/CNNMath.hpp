@@ -12,8 +12,8 @@ struct CNNArithmeticGradientState::Impl : NNBinaryGradientState::Impl {
     /// Beside those in the records' windows.
     uint64_t primaryStrideInFeatureChannels = 1, secondaryStrideInFeatureChannels = 1;
     uint64_t resultChannels = 0; ///< that the forward kernel writes
-    /// The only buffer, if any: per texel of the clip rectangle a word, whose bit c tells that channel
-    /// c was not clamped.
+    /// The only buffer, if any: per texel of the clip rectangle a word, whose bit c tells that
+    /// channel c was not clamped.
     bool hasMask = false;
     std::vector<size_t> perImageBuffers() const override {
         return hasMask ? std::vector<size_t>{0} : std::vector<size_t>{};

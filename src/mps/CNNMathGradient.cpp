@@ -20,7 +20,9 @@ const StateImpl* implOf(const StateBatch& states) {
     return states.empty() ? nullptr : dynamic_cast<const StateImpl*>(states[0].shared().get());
 }
 
-bool hasImages(const mps::BinaryPass& pass) { return !pass.primaries.empty() && !pass.destinations.empty(); }
+bool hasImages(const mps::BinaryPass& pass) {
+    return !pass.primaries.empty() && !pass.destinations.empty();
+}
 
 } // namespace
 
@@ -33,10 +35,12 @@ struct CNNArithmeticGradient::Geometry {
     uint64_t channels = 0;      ///< written
 };
 
-CNNArithmeticGradient::Geometry CNNArithmeticGradient::geometryOf(const mps::BinaryPass& pass) const {
+CNNArithmeticGradient::Geometry
+CNNArithmeticGradient::geometryOf(const mps::BinaryPass& pass) const {
     const Image& gradient = pass.primaries[0];
     const Image& destination = pass.destinations[0];
-    const uint64_t available = mps::channelsInUse(destination, destinationFeatureChannelOffset(), UINT64_MAX);
+    const uint64_t available =
+        mps::channelsInUse(destination, destinationFeatureChannelOffset(), UINT64_MAX);
     Geometry g;
     const StateImpl* state = implOf(pass.sourceStates);
     if (!state) {
@@ -61,12 +65,13 @@ CNNArithmeticGradient::Geometry CNNArithmeticGradient::geometryOf(const mps::Bin
     g.sumX = place(operand.offset.x, operand.sourceWidth) - pass.clip.x;
     g.sumY = place(operand.offset.y, operand.sourceHeight) - pass.clip.y;
     g.clampsX = g.clampsY = clamps;
-    g.channels = g.sumsChannels ? std::min(operand.sourceChannels, available) : pass.primaryChannels;
+    g.channels =
+        g.sumsChannels ? std::min(operand.sourceChannels, available) : pass.primaryChannels;
     return g;
 }
 
-void CNNArithmeticGradient::customizeDestination(const ImageBatch& sources, const StateBatch& states,
-                                                 ImageDescriptor& d) {
+void CNNArithmeticGradient::customizeDestination(const ImageBatch& sources,
+                                                 const StateBatch& states, ImageDescriptor& d) {
     const StateImpl* state = implOf(states);
     if (!state) {
         const Image& like = sources[multiplies() ? 0 : 1];
@@ -74,26 +79,34 @@ void CNNArithmeticGradient::customizeDestination(const ImageBatch& sources, cons
         setPrimaryOffset({0, 0, primaryOffset().z});
         d.setWidth(like.width());
         d.setHeight(like.height());
-        d.setFeatureChannels(destinationFeatureChannelOffset() +
-                             mps::channelsInUse(like, source.channelOffset, source.channelMaxCount));
+        d.setFeatureChannels(
+            destinationFeatureChannelOffset() +
+            mps::channelsInUse(like, source.channelOffset, source.channelMaxCount));
         return;
     }
     const auto& operand = isSecondarySourceFilter_ ? state->secondary : state->primary;
-    const bool otherIsSecondary = multiplies() ? !isSecondarySourceFilter_ : isSecondarySourceFilter_;
+    const bool otherIsSecondary =
+        multiplies() ? !isSecondarySourceFilter_ : isSecondarySourceFilter_;
     const auto& second = otherIsSecondary ? state->secondary : state->primary;
     d.setWidth(operand.sourceWidth);
     d.setHeight(operand.sourceHeight);
     d.setFeatureChannels(destinationFeatureChannelOffset() + operand.sourceChannels);
 
     // Operand pixel x was read for result pixel clip + x - offset, and with it the other operand's
-    // pixel offset' + stride' * (x - offset). A sum over an axis starts at the clip rectangle's edge.
+    // pixel offset' + stride' * (x - offset). A sum over an axis starts at the clip rectangle's
+    // edge.
     const mps::Clip& clip = operand.clip;
-    const auto at = [](uint64_t origin, uint64_t size) { return origin < size ? int64_t(origin) : 0; };
-    const int64_t beginX = operand.window.strideX ? at(clipRect().origin.x, d.width()) - operand.offset.x : 0;
-    const int64_t beginY = operand.window.strideY ? at(clipRect().origin.y, d.height()) - operand.offset.y : 0;
+    const auto at = [](uint64_t origin, uint64_t size) {
+        return origin < size ? int64_t(origin) : 0;
+    };
+    const int64_t beginX =
+        operand.window.strideX ? at(clipRect().origin.x, d.width()) - operand.offset.x : 0;
+    const int64_t beginY =
+        operand.window.strideY ? at(clipRect().origin.y, d.height()) - operand.offset.y : 0;
     setPrimaryOffset({clip.x + beginX, clip.y + beginY, primaryOffset().z});
     setSecondaryOffset({second.offset.x + int64_t(second.window.strideX) * beginX,
-                        second.offset.y + int64_t(second.window.strideY) * beginY, secondaryOffset().z});
+                        second.offset.y + int64_t(second.window.strideY) * beginY,
+                        secondaryOffset().z});
     setPrimarySourceFeatureChannelOffset(operand.destinationChannelOffset);
     setPrimarySourceFeatureChannelMaxCount(state->resultChannels);
     setSecondarySourceFeatureChannelOffset(second.sourceChannelOffset);
@@ -110,31 +123,37 @@ void CNNArithmeticGradient::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
     mps::checkUnitStride(who, "secondaryStrideInPixelsX", secondaryStrideInPixelsX());
     mps::checkUnitStride(who, "secondaryStrideInPixelsY", secondaryStrideInPixelsY());
-    mps::checkUnitStride(who, "secondaryStrideInFeatureChannels", secondaryStrideInFeatureChannels_);
+    mps::checkUnitStride(who, "secondaryStrideInFeatureChannels",
+                         secondaryStrideInFeatureChannels_);
     mps::checkEdgeMode(who, "secondaryEdgeMode", secondaryEdgeMode());
     for (const State& given : pass.sourceStates) {
         const auto* state = dynamic_cast<const StateImpl*>(given.shared().get());
         if (!state || state->primary.className != forwardClassName())
-            throw InvalidArgument(who + "gradientState was made by " +
-                                  (state ? "a " + state->primary.className : "no arithmetic kernel") +
-                                  " but this kernel takes those of a " + forwardClassName() + ".");
+            throw InvalidArgument(
+                who + "gradientState was made by " +
+                (state ? "a " + state->primary.className : "no arithmetic kernel") +
+                " but this kernel takes those of a " + forwardClassName() + ".");
         const auto& r = state->primary;
         const Image& gradient = pass.primaries[0];
         if (gradient.width() != r.destinationWidth || gradient.height() != r.destinationHeight)
-            throw InvalidArgument(who + "sourceGradient is " + mps::sizeText(gradient.width(), gradient.height()) +
+            throw InvalidArgument(who + "sourceGradient is " +
+                                  mps::sizeText(gradient.width(), gradient.height()) +
                                   " but the forward result was " +
                                   mps::sizeText(r.destinationWidth, r.destinationHeight) + ".");
         if (pass.primaryChannels != state->resultChannels)
-            throw InvalidArgument(who + "sourceGradient has " + std::to_string(pass.primaryChannels) +
+            throw InvalidArgument(who + "sourceGradient has " +
+                                  std::to_string(pass.primaryChannels) +
                                   " feature channels in use but the forward result had " +
                                   std::to_string(state->resultChannels) + ".");
     }
     if (!hasImages(pass)) return;
-    mps::checkChannels(who, "destinationGradient", pass.destinations[0], destinationFeatureChannelOffset(),
-                       geometryOf(pass).channels);
-    if (multiplies() && secondaryStrideInFeatureChannels_ && pass.secondaryChannels != pass.primaryChannels)
+    mps::checkChannels(who, "destinationGradient", pass.destinations[0],
+                       destinationFeatureChannelOffset(), geometryOf(pass).channels);
+    if (multiplies() && secondaryStrideInFeatureChannels_ &&
+        pass.secondaryChannels != pass.primaryChannels)
         throw InvalidArgument(who + "sourceImage has " + std::to_string(pass.secondaryChannels) +
-                              " feature channels in use but sourceGradient " + std::to_string(pass.primaryChannels) +
+                              " feature channels in use but sourceGradient " +
+                              std::to_string(pass.primaryChannels) +
                               ": they must be equal, or secondaryStrideInFeatureChannels 0.");
 }
 
@@ -149,7 +168,8 @@ void CNNArithmeticGradient::dispatch(const mps::BinaryPass& pass) const {
     const uint64_t lanes =
         std::min(threads, std::bit_ceil((places + placesPerThread - 1) / placesPerThread));
     const uint64_t parts = std::clamp<uint64_t>(
-        std::min(places / (lanes * placesPerThread), enoughThreads / (results * lanes)), 1, mostParts);
+        std::min(places / (lanes * placesPerThread), enoughThreads / (results * lanes)), 1,
+        mostParts);
     glsl::CNNArithmeticGradientParameters p{
         .gradient = pass.primaryView,
         .secondary = pass.secondaryView,
@@ -204,7 +224,8 @@ void CNNArithmeticGradient::dispatch(const mps::BinaryPass& pass) const {
         .parts = p.parts,
         .reducesChannels = p.reducesChannels,
     };
-    pass.encoder->dispatch("CNNArithmeticGradientSum", sum, mps::Grid::of(results * pass.imageCount),
+    pass.encoder->dispatch("CNNArithmeticGradientSum", sum,
+                           mps::Grid::of(results * pass.imageCount),
                            {{1, *partials}, {2, pass.destination}});
 }
 

@@ -17,22 +17,27 @@ NNNeuronDescriptor NNNeuronDescriptor::cnnNeuronPReLUDescriptor(std::span<const 
 
 namespace {
 
-MTL::Buffer slopesOf(const std::string& who, const MTL::Device& device, const NNNeuronDescriptor& d) {
+MTL::Buffer slopesOf(const std::string& who, const MTL::Device& device,
+                     const NNNeuronDescriptor& d) {
     if (d.neuronType() < CNNNeuronType::None || d.neuronType() >= CNNNeuronType::Count)
         throw InvalidArgument(who + "neuronType is " + std::to_string(int(d.neuronType())) +
                               " but types go from 0 to 15.");
     if (d.neuronType() != CNNNeuronType::PReLU) return {};
-    if (d.data().empty()) throw InvalidArgument(who + "PReLU needs its slopes in the descriptor's data.");
+    if (d.data().empty())
+        throw InvalidArgument(who + "PReLU needs its slopes in the descriptor's data.");
     return device.newBuffer(std::as_bytes(std::span(d.data())));
 }
 
 void checkSlopes(const std::string& who, const NNNeuronDescriptor& d, uint64_t channels) {
     if (d.neuronType() == CNNNeuronType::PReLU && d.data().size() < channels)
-        throw InvalidArgument(who + "PReLU has " + std::to_string(d.data().size()) + " slopes but " +
-                              std::to_string(channels) + " feature channels are processed.");
+        throw InvalidArgument(who + "PReLU has " + std::to_string(d.data().size()) +
+                              " slopes but " + std::to_string(channels) +
+                              " feature channels are processed.");
 }
 
-vk::BufferSlice sliceOf(const MTL::Buffer& slopes) { return slopes ? slopes.impl().slice : vk::BufferSlice{}; }
+vk::BufferSlice sliceOf(const MTL::Buffer& slopes) {
+    return slopes ? slopes.impl().slice : vk::BufferSlice{};
+}
 
 } // namespace
 
@@ -76,7 +81,8 @@ void CNNNeuron::dispatch(const mps::UnaryPass& pass) const {
                            {mps::constant(32, uint32_t(neuronType()))});
 }
 
-CNNNeuronGradient::CNNNeuronGradient(const MTL::Device& device, const NNNeuronDescriptor& descriptor)
+CNNNeuronGradient::CNNNeuronGradient(const MTL::Device& device,
+                                     const NNNeuronDescriptor& descriptor)
     : CNNGradientKernel(device, "CNNNeuronGradient"), descriptor_(descriptor),
       slopes_(slopesOf("[CNNNeuronGradient] ", device, descriptor)) {}
 
@@ -91,7 +97,8 @@ void CNNNeuronGradient::takeForwardRecord(const mps::ForwardRecord& r) {
     // Forward pixel q of the clip rectangle came from the source's pixel offset + q.
     Offset skipped;
     MTL::Region clip = clipRect();
-    const auto axis = [](int64_t offset, uint64_t length, int64_t& skip, uint64_t& origin, uint64_t& size) {
+    const auto axis = [](int64_t offset, uint64_t length, int64_t& skip, uint64_t& origin,
+                         uint64_t& size) {
         skip = std::max<int64_t>(0, -offset);
         origin = uint64_t(offset + skip);
         size = length - std::min(length, uint64_t(skip));
@@ -106,8 +113,9 @@ void CNNNeuronGradient::takeForwardRecord(const mps::ForwardRecord& r) {
 void CNNNeuronGradient::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
     if (pass.primaryChannels < pass.secondaryChannels)
-        throw InvalidArgument(subject() + "sourceGradient offers " + std::to_string(pass.primaryChannels) +
-                              " feature channels but sourceImage " + std::to_string(pass.secondaryChannels) + ".");
+        throw InvalidArgument(
+            subject() + "sourceGradient offers " + std::to_string(pass.primaryChannels) +
+            " feature channels but sourceImage " + std::to_string(pass.secondaryChannels) + ".");
     checkSlopes(subject(), descriptor_, pass.secondaryChannels);
 }
 
@@ -130,9 +138,10 @@ void CNNNeuronGradient::dispatch(const mps::BinaryPass& pass) const {
         .c = c(),
         .type = uint32_t(neuronType()),
     };
-    pass.encoder->dispatch("CNNNeuronGradient", parameters, mps::Grid::of(pass.clipTexels()),
-                           {{1, pass.primary}, {2, pass.secondary}, {3, pass.destination}, {4, sliceOf(slopes_)}},
-                           {mps::constant(32, uint32_t(neuronType()))});
+    pass.encoder->dispatch(
+        "CNNNeuronGradient", parameters, mps::Grid::of(pass.clipTexels()),
+        {{1, pass.primary}, {2, pass.secondary}, {3, pass.destination}, {4, sliceOf(slopes_)}},
+        {mps::constant(32, uint32_t(neuronType()))});
 }
 
 } // namespace mpsvk::MPS

@@ -19,24 +19,35 @@ CNNConvolutionDescriptor descriptorOf(const char* className, const ConvolutionSo
     return d;
 }
 
-const CNNConvolutionDescriptor& checkedDescriptor(const std::string& who, const CNNConvolutionDescriptor& d) {
-    const uint64_t inputs = d.inputFeatureChannels(), outputs = d.outputFeatureChannels(), groups = d.groups();
-    if (d.channelMultiplier() == 0 && (groups == 0 || inputs % groups != 0 || outputs % groups != 0))
+const CNNConvolutionDescriptor& checkedDescriptor(const std::string& who,
+                                                  const CNNConvolutionDescriptor& d) {
+    const uint64_t inputs = d.inputFeatureChannels(), outputs = d.outputFeatureChannels(),
+                   groups = d.groups();
+    if (d.channelMultiplier() == 0 &&
+        (groups == 0 || inputs % groups != 0 || outputs % groups != 0))
         throw InvalidArgument(who + "groups is " + std::to_string(groups) + " but must divide " +
                               std::to_string(inputs) + " input and " + std::to_string(outputs) +
                               " output feature channels.");
     if (d.channelMultiplier() != 0 && (groups != 1 || outputs % inputs != 0))
-        throw InvalidArgument(who + "A depthwise convolution has 1 group and a multiple of its input channels as "
-                              "outputs, but there are " + std::to_string(groups) + " groups, " + std::to_string(inputs) +
-                              " inputs and " + std::to_string(outputs) + " outputs.");
-    if (d.strideInPixelsX() == 0 || d.strideInPixelsY() == 0 || d.dilationRateX() == 0 || d.dilationRateY() == 0)
-        throw InvalidArgument(who + "The stride is " + sizeText(d.strideInPixelsX(), d.strideInPixelsY()) +
-                              " and the dilation " + sizeText(d.dilationRateX(), d.dilationRateY()) +
-                              ", but each must be at least 1.");
+        throw InvalidArgument(
+            who +
+            "A depthwise convolution has 1 group and a multiple of its input channels as "
+            "outputs, but there are " +
+            std::to_string(groups) + " groups, " + std::to_string(inputs) + " inputs and " +
+            std::to_string(outputs) + " outputs.");
+    if (d.strideInPixelsX() == 0 || d.strideInPixelsY() == 0 || d.dilationRateX() == 0 ||
+        d.dilationRateY() == 0)
+        throw InvalidArgument(
+            who + "The stride is " + sizeText(d.strideInPixelsX(), d.strideInPixelsY()) +
+            " and the dilation " + sizeText(d.dilationRateX(), d.dilationRateY()) +
+            ", but each must be at least 1.");
     const uint64_t blocks = d.subPixelScaleFactor() * d.subPixelScaleFactor();
-    if (blocks == 0 || outputs % blocks != 0 || (groups > 1 && outputs / blocks % 4 != 0 && blocks > 1))
-        throw InvalidArgument(who + "subPixelScaleFactor is " + std::to_string(d.subPixelScaleFactor()) +
-                              " but its square must divide the " + std::to_string(outputs) + " output feature channels.");
+    if (blocks == 0 || outputs % blocks != 0 ||
+        (groups > 1 && outputs / blocks % 4 != 0 && blocks > 1))
+        throw InvalidArgument(who + "subPixelScaleFactor is " +
+                              std::to_string(d.subPixelScaleFactor()) +
+                              " but its square must divide the " + std::to_string(outputs) +
+                              " output feature channels.");
     return d;
 }
 
@@ -50,22 +61,25 @@ bool hasWholeTexels(const CNNConvolutionDescriptor& d) { return d.inputFeatureCh
 namespace {
 
 void checkState(const std::string& who, const CNNConvolutionDescriptor& d,
-                const CNNConvolutionWeightsAndBiasesState& state, const MTL::CommandBuffer& commands) {
+                const CNNConvolutionWeightsAndBiasesState& state,
+                const MTL::CommandBuffer& commands) {
     if (!state) throw InvalidArgument(who + "The weights state is an empty handle.");
     auto& impl = state.impl();
     impl.checkUsable(who, "The weights state", commands);
     if (impl.weightsBytes < d.weightCount() * sizeof(float) ||
         (impl.hasBiases && impl.biasesBytes < d.outputFeatureChannels() * sizeof(float)))
-        throw InvalidArgument(who + "The weights state holds " + std::to_string(impl.weightsBytes) + " bytes of weights and " +
-                              std::to_string(impl.biasesBytes) + " of biases but the kernel has " +
+        throw InvalidArgument(who + "The weights state holds " + std::to_string(impl.weightsBytes) +
+                              " bytes of weights and " + std::to_string(impl.biasesBytes) +
+                              " of biases but the kernel has " +
                               std::to_string(d.weightCount() * sizeof(float)) + " and " +
                               std::to_string(d.outputFeatureChannels() * sizeof(float)) + ".");
 }
 
 } // namespace
 
-void reloadWeights(const std::string& who, const CNNConvolutionDescriptor& d, ConvolutionWeights& weights,
-            const MTL::CommandBuffer& commands, const CNNConvolutionWeightsAndBiasesState& state) {
+void reloadWeights(const std::string& who, const CNNConvolutionDescriptor& d,
+                   ConvolutionWeights& weights, const MTL::CommandBuffer& commands,
+                   const CNNConvolutionWeightsAndBiasesState& state) {
     checkState(who, d, state, commands);
     Encoder encoder(commands, who);
     weights.load(encoder, state.impl().weightsSlice(), state.impl().biasesSlice());
@@ -77,7 +91,8 @@ ConvolutionSource sourceFor(const ConvolutionSource& source, const MTL::Device& 
     return copy ? copy : source;
 }
 
-glsl::CNNConvolutionParameters commonParameters(const ConvolutionWeights::Layout& layout, const KernelWindow& w) {
+glsl::CNNConvolutionParameters commonParameters(const ConvolutionWeights::Layout& layout,
+                                                const KernelWindow& w) {
     glsl::CNNConvolutionParameters p{};
     p.kernelWidth = layout.shape.kernelWidth;
     p.kernelHeight = layout.shape.kernelHeight;
@@ -103,12 +118,15 @@ glsl::ImageView flatView(const ImageRun& run, uint64_t channels) {
 }
 
 bool canBeFlat(const ImageRun& run, uint64_t channelOffset, uint64_t channels) {
-    return !run.isTexture() && channelOffset == 0 && run.featureChannels() == channels && run.isDense();
+    return !run.isTexture() && channelOffset == 0 && run.featureChannels() == channels &&
+           run.isDense();
 }
 
-void dispatchProduct(Encoder& encoder, const std::string& shader, const ConvolutionWeights::Layout& layout,
+void dispatchProduct(Encoder& encoder, const std::string& shader,
+                     const ConvolutionWeights::Layout& layout,
                      const glsl::CNNConvolutionParameters& p, uint64_t rows, uint32_t phases,
-                     const ImageRun& source, const ImageRun& destination, uint32_t neuron, bool clampEdges) {
+                     const ImageRun& source, const ImageRun& destination, uint32_t neuron,
+                     bool clampEdges) {
     const auto& tile = layout.tile;
     const uint64_t blocks = (rows + tile.block(rows) - 1) / tile.block(rows);
     const uint64_t most = encoder.limits().workGroupCount, y = (blocks + most - 1) / most;

@@ -19,7 +19,8 @@ uint32_t ceilDivide(uint64_t a, uint64_t b) { return uint32_t((a + b - 1) / b); 
 
 vk::BufferSlice allocate(const MTL::Device& device, uint64_t floats) {
     auto& vk = *device.impl().vk;
-    auto memory = vk.memory().allocate(std::max<uint64_t>(floats, 4) * sizeof(float), vk::MemoryKind::Device);
+    auto memory =
+        vk.memory().allocate(std::max<uint64_t>(floats, 4) * sizeof(float), vk::MemoryKind::Device);
     vk.clearBeforeUse(memory);
     return vk::whole(std::move(memory));
 }
@@ -49,16 +50,18 @@ ConvolutionShape::ConvolutionShape(const MPS::CNNConvolutionDescriptor& d, bool 
     : inputs(uint32_t(d.inputFeatureChannels())), outputs(uint32_t(d.outputFeatureChannels())),
       groups(uint32_t(d.channelMultiplier() ? d.inputFeatureChannels() : d.groups())),
       kernelWidth(uint32_t(d.kernelWidth())), kernelHeight(uint32_t(d.kernelHeight())),
-      subPixelScale(uint32_t(d.subPixelScaleFactor())), depthwise(d.channelMultiplier() != 0), flat(isFlat) {
+      subPixelScale(uint32_t(d.subPixelScaleFactor())), depthwise(d.channelMultiplier() != 0),
+      flat(isFlat) {
     if (!flat) return;
     inputs *= kernelWidth * kernelHeight;
     kernelWidth = kernelHeight = 1;
 }
 
-ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t perGroup, uint32_t results,
-                           bool flat) {
+ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t perGroup,
+                           uint32_t results, bool flat) {
     // A CPU has no shared memory to win from: there registers and broadcasts are what counts.
-    const bool direct = device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU && !vk::isDisabled("direct_tile");
+    const bool direct = device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
+                        !vk::isDisabled("direct_tile");
     ConvolutionTile tile;
     if (direct || vk::isDisabled("shared_tile")) {
         tile.subgroup = device.features().subgroupBroadcast;
@@ -66,7 +69,8 @@ ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t p
         return tile;
     }
     tile.tiled = true;
-    const bool wide = groups == 1 && !flat && results >= 128 && device.limits().workGroupInvocations >= 256;
+    const bool wide =
+        groups == 1 && !flat && results >= 128 && device.limits().workGroupInvocations >= 256;
     tile.texels = wide ? 32 : groups == 1 || perGroup % 64 == 0 ? 16 : 4;
     if (results <= 16) tile.texels = 4;
     if (groups > 1 && perGroup % 16 != 0) tile.texels = perGroup % 8 == 0 ? 2 : 1;
@@ -76,20 +80,23 @@ ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t p
     return tile;
 }
 
-uint32_t tileSlices(uint32_t tiles, uint32_t tileChannels, uint32_t results, uint32_t resultPerGroup,
-                    uint32_t reducedPerGroup) {
+uint32_t tileSlices(uint32_t tiles, uint32_t tileChannels, uint32_t results,
+                    uint32_t resultPerGroup, uint32_t reducedPerGroup) {
     uint32_t most = 0;
     for (uint32_t tile = 0; tile < tiles; ++tile) {
-        const uint32_t first = glsl::tileFirstSlice(tile, tileChannels, resultPerGroup, reducedPerGroup);
-        const uint32_t end = glsl::tileEndSlice(tile, tileChannels, results, resultPerGroup, reducedPerGroup);
+        const uint32_t first =
+            glsl::tileFirstSlice(tile, tileChannels, resultPerGroup, reducedPerGroup);
+        const uint32_t end =
+            glsl::tileEndSlice(tile, tileChannels, results, resultPerGroup, reducedPerGroup);
         if (end > first) most = std::max(most, end - first);
     }
     return most;
 }
 
-ConvolutionWeights::ConvolutionWeights(const MTL::Device& device, std::shared_ptr<MPS::CNNConvolutionDataSource> source,
-                                       const MPS::CNNConvolutionDescriptor& descriptor, Use use, bool flat,
-                                       const std::string& who)
+ConvolutionWeights::ConvolutionWeights(const MTL::Device& device,
+                                       std::shared_ptr<MPS::CNNConvolutionDataSource> source,
+                                       const MPS::CNNConvolutionDescriptor& descriptor, Use use,
+                                       bool flat, const std::string& who)
     : device_(device), source_(std::move(source)), descriptor_(descriptor), use_(use), flat_(flat) {
     layouts_.push_back(makeLayout(flat_));
     slopes_ = uploaded(device_, descriptor_.fusedNeuronDescriptor().data());
@@ -106,14 +113,16 @@ ConvolutionWeights::ConvolutionWeights(const MTL::Device& device, std::shared_pt
 }
 
 ConvolutionWeights::ConvolutionWeights(const ConvolutionWeights& other)
-    : device_(other.device_), source_(other.source_), descriptor_(other.descriptor_), use_(other.use_),
-      flat_(other.flat_), hasBias_(other.hasBias_), roundToHalf_(other.roundToHalf_), layouts_(other.layouts_),
-      scale_(other.scale_), shift_(other.shift_), slopes_(other.slopes_) {
+    : device_(other.device_), source_(other.source_), descriptor_(other.descriptor_),
+      use_(other.use_), flat_(other.flat_), hasBias_(other.hasBias_),
+      roundToHalf_(other.roundToHalf_), layouts_(other.layouts_), scale_(other.scale_),
+      shift_(other.shift_), slopes_(other.slopes_) {
     runNow(device_, [&](Encoder& encoder) {
         for (Layout& layout : layouts_)
             for (vk::BufferSlice* slice : {&layout.packed, &layout.channels}) {
                 const vk::BufferSlice from = *slice;
-                *slice = vk::whole(device_.impl().vk->memory().allocate(from.size, vk::MemoryKind::Device));
+                *slice = vk::whole(
+                    device_.impl().vk->memory().allocate(from.size, vk::MemoryKind::Device));
                 encoder.list().copy(from, *slice);
             }
     });
@@ -133,13 +142,18 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
     if (s.depthwise) {
         packedFloats = uint64_t(s.kernelWidth) * s.kernelHeight * ceilDivide(s.outputs, 4) * 4;
     } else {
-        const uint32_t results = transposed ? s.inputs : blocks > 1 ? 4 * made.resultSlices : s.outputs;
+        const uint32_t results = transposed   ? s.inputs
+                                 : blocks > 1 ? 4 * made.resultSlices
+                                              : s.outputs;
         made.tile = chooseTile(*device_.impl().vk, s.groups, made.resultPerGroup, results, flat);
         made.tiles = ceilDivide(made.resultSlices, made.tile.texels);
-        made.tileSlices = tileSlices(made.tiles, 4 * made.tile.texels, results, made.resultPerGroup, made.reducedPerGroup);
-        packedFloats = uint64_t(made.tiles) * s.kernelWidth * s.kernelHeight * made.tileSlices * 16 * made.tile.texels;
+        made.tileSlices = tileSlices(made.tiles, 4 * made.tile.texels, results, made.resultPerGroup,
+                                     made.reducedPerGroup);
+        packedFloats = uint64_t(made.tiles) * s.kernelWidth * s.kernelHeight * made.tileSlices *
+                       16 * made.tile.texels;
     }
-    const uint64_t channels = s.depthwise ? ceilDivide(s.outputs, 4) * 4ull : uint64_t(made.tiles) * made.tile.texels * 4;
+    const uint64_t channels =
+        s.depthwise ? ceilDivide(s.outputs, 4) * 4ull : uint64_t(made.tiles) * made.tile.texels * 4;
     made.packed = allocate(device_, packedFloats);
     made.channels = allocate(device_, 2 * channels);
     made.parameters = {
@@ -157,8 +171,9 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
     return made;
 }
 
-void ConvolutionWeights::pack(Encoder& encoder, const Layout& layout, const vk::BufferSlice& weights,
-                              const vk::BufferSlice& biases, bool raw) const {
+void ConvolutionWeights::pack(Encoder& encoder, const Layout& layout,
+                              const vk::BufferSlice& weights, const vk::BufferSlice& biases,
+                              bool raw) const {
     auto parameters = layout.parameters;
     parameters.roundToHalf = roundToHalf_ && raw;
     parameters.hasScale = bool(scale_) && raw;
@@ -168,11 +183,13 @@ void ConvolutionWeights::pack(Encoder& encoder, const Layout& layout, const vk::
     parameters.hasBias = bool(biases);
     parameters.hasShift = bool(shift_);
     parameters.hasSlopes = bool(slopes_);
-    encoder.dispatch("CNNConvolutionPackBias", parameters, Grid::of(layout.channels.size / sizeof(float) / 2),
+    encoder.dispatch("CNNConvolutionPackBias", parameters,
+                     Grid::of(layout.channels.size / sizeof(float) / 2),
                      {{1, biases}, {2, layout.channels}, {3, scale_}, {4, shift_}, {5, slopes_}});
 }
 
-void ConvolutionWeights::load(Encoder& encoder, const vk::BufferSlice& weights, const vk::BufferSlice& biases) {
+void ConvolutionWeights::load(Encoder& encoder, const vk::BufferSlice& weights,
+                              const vk::BufferSlice& biases) {
     hasBias_ = bool(biases) || bool(shift_);
     for (const Layout& layout : layouts_) pack(encoder, layout, weights, biases, true);
 }
@@ -183,7 +200,8 @@ const ConvolutionWeights::Layout& ConvolutionWeights::layout(Encoder& encoder, b
         Layout taps = makeLayout(false);
         const auto floats = encoder.scratch(descriptor_.weightCount() * sizeof(float));
         encoder.dispatch("CNNConvolutionUnpack", layouts_[0].parameters,
-                         Grid::of(layouts_[0].packed.size / sizeof(float)), {{1, layouts_[0].packed}, {2, *floats}});
+                         Grid::of(layouts_[0].packed.size / sizeof(float)),
+                         {{1, layouts_[0].packed}, {2, *floats}});
         pack(encoder, taps, *floats, {}, false);
         encoder.list().copy({layouts_[0].channels.buffer, layouts_[0].channels.offset,
                              std::min(layouts_[0].channels.size, taps.channels.size)},
@@ -194,28 +212,35 @@ const ConvolutionWeights::Layout& ConvolutionWeights::layout(Encoder& encoder, b
     return layouts_[1];
 }
 
-void ConvolutionWeights::unpack(Encoder& encoder, const vk::BufferSlice& weights, const vk::BufferSlice& biases) const {
+void ConvolutionWeights::unpack(Encoder& encoder, const vk::BufferSlice& weights,
+                                const vk::BufferSlice& biases) const {
     const Layout& layout = layouts_[0];
-    encoder.dispatch("CNNConvolutionUnpack", layout.parameters, Grid::of(layout.packed.size / sizeof(float)),
+    encoder.dispatch("CNNConvolutionUnpack", layout.parameters,
+                     Grid::of(layout.packed.size / sizeof(float)),
                      {{1, layout.packed}, {2, weights}});
     if (!biases) return;
     // A sub-pixel convolution pads the channels of each block to whole texels.
     const uint32_t blocks = layout.parameters.subPixelBlocks;
     const uint64_t block = layout.shape.outputs / blocks, padded = (block + 3) / 4 * 4;
     for (uint64_t b = 0; b < blocks; ++b)
-        encoder.list().copy({layout.channels.buffer, layout.channels.offset + b * padded * 4, block * 4},
-                            {biases.buffer, biases.offset + b * block * 4, block * 4});
+        encoder.list().copy(
+            {layout.channels.buffer, layout.channels.offset + b * padded * 4, block * 4},
+            {biases.buffer, biases.offset + b * block * 4, block * 4});
 }
 
 std::vector<float> ConvolutionWeights::decodedWeights(const std::string& who) const {
     const uint64_t count = descriptor_.weightCount();
     const auto bytes = source_->weights();
     const MPS::DataType type = source_->dataType();
-    if (type != MPS::DataType::Float32 && type != MPS::DataType::Float16 && type != MPS::DataType::UInt8)
-        throw InvalidArgument(who + "The data source's dataType is neither Float32, Float16 nor UInt8.");
+    if (type != MPS::DataType::Float32 && type != MPS::DataType::Float16 &&
+        type != MPS::DataType::UInt8)
+        throw InvalidArgument(who +
+                              "The data source's dataType is neither Float32, Float16 nor UInt8.");
     if (bytes.size() != count * MPS::bytesPerElement(type))
-        throw InvalidArgument(who + "The data source has " + std::to_string(bytes.size()) + " bytes of weights but its "
-                              "descriptor asks for " + std::to_string(count * MPS::bytesPerElement(type)) + ".");
+        throw InvalidArgument(who + "The data source has " + std::to_string(bytes.size()) +
+                              " bytes of weights but its "
+                              "descriptor asks for " +
+                              std::to_string(count * MPS::bytesPerElement(type)) + ".");
     std::vector<float> values(count);
     if (type == MPS::DataType::Float32) {
         std::memcpy(values.data(), bytes.data(), bytes.size());
@@ -229,15 +254,19 @@ std::vector<float> ConvolutionWeights::decodedWeights(const std::string& who) co
         const auto table = source_->lookupTableForUInt8Kernel();
         const auto ranges = source_->rangesForUInt8Kernel();
         const uint64_t outputs = descriptor_.outputFeatureChannels(), perOutput = count / outputs;
-        const bool useTable = source_->weightsQuantizationType() == MPS::CNNWeightsQuantizationType::LookupTable;
+        const bool useTable =
+            source_->weightsQuantizationType() == MPS::CNNWeightsQuantizationType::LookupTable;
         if (useTable ? table.size() != 256 : ranges.size() != 2 * outputs)
-            throw InvalidArgument(who + "UInt8 weights need a lookup table of 256 entries (there are " +
-                                  std::to_string(table.size()) + ") or ranges with " + std::to_string(2 * outputs) +
-                                  " (there are " + std::to_string(ranges.size()) + ").");
+            throw InvalidArgument(
+                who + "UInt8 weights need a lookup table of 256 entries (there are " +
+                std::to_string(table.size()) + ") or ranges with " + std::to_string(2 * outputs) +
+                " (there are " + std::to_string(ranges.size()) + ").");
         for (uint64_t i = 0; i < count; ++i) {
             const auto u8 = uint8_t(bytes[i]);
             const uint64_t o = i / perOutput;
-            values[i] = useTable ? table[u8] : float(u8) / 255.f * (ranges[2 * o + 1] - ranges[2 * o]) + ranges[2 * o];
+            values[i] =
+                useTable ? table[u8]
+                         : float(u8) / 255.f * (ranges[2 * o + 1] - ranges[2 * o]) + ranges[2 * o];
         }
     }
     return values;
@@ -249,15 +278,19 @@ void ConvolutionWeights::loadFromSource(const std::string& who) {
     try {
         const MPS::DataType kernelType = source_->kernelWeightsDataType();
         if (kernelType != MPS::DataType::Float16 && kernelType != MPS::DataType::Float32)
-            throw InvalidArgument(who + "The data source's kernelWeightsDataType is neither Float16 nor Float32.");
+            throw InvalidArgument(
+                who + "The data source's kernelWeightsDataType is neither Float16 nor Float32.");
         if (kernelType == MPS::DataType::Float32 && source_->dataType() != MPS::DataType::Float32)
-            throw InvalidArgument(who + "The data source's kernelWeightsDataType is Float32 but its weights are not.");
+            throw InvalidArgument(
+                who +
+                "The data source's kernelWeightsDataType is Float32 but its weights are not.");
         roundToHalf_ = kernelType == MPS::DataType::Float16;
         weights = decodedWeights(who);
         const auto terms = source_->biasTerms();
         if (!terms.empty() && terms.size() != descriptor_.outputFeatureChannels())
-            throw InvalidArgument(who + "The data source has " + std::to_string(terms.size()) + " bias terms but " +
-                                  std::to_string(descriptor_.outputFeatureChannels()) + " output feature channels.");
+            throw InvalidArgument(
+                who + "The data source has " + std::to_string(terms.size()) + " bias terms but " +
+                std::to_string(descriptor_.outputFeatureChannels()) + " output feature channels.");
         biases.assign(terms.begin(), terms.end());
     } catch (...) {
         source_->purge();

@@ -10,8 +10,8 @@ namespace mpsvk::mps {
 /// Which of a shader's bodies runs, and the size of its tile (glsl/gemm.glsl).
 struct ConvolutionTile {
     bool tiled = false, subgroup = false;
-    uint32_t texels = 4; ///< of result channels
-    uint32_t lanes = 8;  ///< invocations of a workgroup
+    uint32_t texels = 4;      ///< of result channels
+    uint32_t lanes = 8;       ///< invocations of a workgroup
     uint32_t tiledPixels = 8; ///< of an invocation of the body through shared memory
     /// Pixels of an invocation, for this many rows of the product.
     uint32_t pixels(uint64_t rows) const { return tiled ? tiledPixels : rows >= 256 ? 4 : 1; }
@@ -37,15 +37,18 @@ public:
     enum class Use { Forward, DataGradient };
 
     /// Loads the source; throws InvalidArgument, beginning with `who`.
-    ConvolutionWeights(const MTL::Device& device, std::shared_ptr<MPS::CNNConvolutionDataSource> source,
-                       const MPS::CNNConvolutionDescriptor& descriptor, Use use, bool flat, const std::string& who);
+    ConvolutionWeights(const MTL::Device& device,
+                       std::shared_ptr<MPS::CNNConvolutionDataSource> source,
+                       const MPS::CNNConvolutionDescriptor& descriptor, Use use, bool flat,
+                       const std::string& who);
     /// The same weights in buffers of their own.
     ConvolutionWeights(const ConvolutionWeights& other);
 
     void loadFromSource(const std::string& who);
     void load(Encoder& encoder, const vk::BufferSlice& weights, const vk::BufferSlice& biases);
     /// The weights in use as fp32, in the data source's layout.
-    void unpack(Encoder& encoder, const vk::BufferSlice& weights, const vk::BufferSlice& biases) const;
+    void unpack(Encoder& encoder, const vk::BufferSlice& weights,
+                const vk::BufferSlice& biases) const;
 
     const std::shared_ptr<MPS::CNNConvolutionDataSource>& source() const { return source_; }
     const MTL::Device& device() const { return device_; }
@@ -60,15 +63,15 @@ public:
         vk::BufferSlice channels; ///< biases, then slopes of PReLU
         glsl::CNNConvolutionPackParameters parameters{};
     };
-    /// The flat layout where the kernel has one and `flat` allows it, else the one by taps (which is
-    /// then made from the other, in the order of `encoder`).
+    /// The flat layout where the kernel has one and `flat` allows it, else the one by taps (which
+    /// is then made from the other, in the order of `encoder`).
     const Layout& layout(Encoder& encoder, bool flat);
     bool hasBias() const { return hasBias_; }
 
 private:
     Layout makeLayout(bool flat) const;
-    void pack(Encoder& encoder, const Layout& layout, const vk::BufferSlice& weights, const vk::BufferSlice& biases,
-              bool raw) const;
+    void pack(Encoder& encoder, const Layout& layout, const vk::BufferSlice& weights,
+              const vk::BufferSlice& biases, bool raw) const;
     std::vector<float> decodedWeights(const std::string& who) const;
 
     const MTL::Device device_;
@@ -81,11 +84,11 @@ private:
 };
 
 /// The tile for one product: `results` channels in groups of `perGroup`.
-ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t perGroup, uint32_t results,
-                           bool flat);
+ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t perGroup,
+                           uint32_t results, bool flat);
 /// The most source texels that a tile of result channels reads.
-uint32_t tileSlices(uint32_t tiles, uint32_t tileChannels, uint32_t results, uint32_t resultPerGroup,
-                    uint32_t reducedPerGroup);
+uint32_t tileSlices(uint32_t tiles, uint32_t tileChannels, uint32_t results,
+                    uint32_t resultPerGroup, uint32_t reducedPerGroup);
 
 /// Records with `encode` and runs it at once, waiting for the GPU.
 void runNow(const MTL::Device& device, const std::function<void(Encoder&)>& encode);

@@ -16,7 +16,10 @@ VkDeviceSize ImageRun::alignedBegin(const vk::Limits& limits) const {
 
 glsl::ImageView ImageRun::view(uint64_t channelOffset, uint64_t channels) const {
     glsl::ImageView v{};
-    const uint64_t base = isTexture() ? first_ : (first_ - alignedBegin({.storageAlignment = offsetAlignment_})) / bytesPerTexel_;
+    const uint64_t base =
+        isTexture()
+            ? first_
+            : (first_ - alignedBegin({.storageAlignment = offsetAlignment_})) / bytesPerTexel_;
     v.offset = uint32_t(base + channelOffset / 4);
     v.imageStride = uint32_t(isTexture() ? stride_ : stride_ / int64_t(bytesPerTexel_));
     v.width = uint32_t(width_);
@@ -51,7 +54,8 @@ uint32_t ImageRun::storageConstant() const {
 class RunBuilder {
 public:
     RunBuilder(const vk::Limits& limits, std::span<const RunOperand> operands)
-        : limits_(limits), operands_(operands), images_(operands.size()), buffers_(operands.size()) {}
+        : limits_(limits), operands_(operands), images_(operands.size()),
+          buffers_(operands.size()) {}
 
     size_t size() const {
         size_t n = 0;
@@ -64,7 +68,8 @@ public:
     bool extend(size_t index, bool isFirst) {
         for (size_t k = 0; k < operands_.size(); ++k) {
             const RunOperand& operand = operands_[k];
-            if ((operand.elements.empty() || extend(images_[k], operand.elements[index], isFirst)) &&
+            if ((operand.elements.empty() ||
+                 extend(images_[k], operand.elements[index], isFirst)) &&
                 (operand.slices.empty() || extend(buffers_[k], operand.slices[index], isFirst)))
                 continue;
             for (size_t done = 0; done < k; ++done) shorten(done);
@@ -77,7 +82,8 @@ public:
     std::span<const BufferRun> buffers() const { return buffers_; }
 
 private:
-    /// Takes the last element out again. The bound range may stay the longer one, which does no harm.
+    /// Takes the last element out again. The bound range may stay the longer one, which does no
+    /// harm.
     void shorten(size_t k) {
         if (!operands_[k].elements.empty()) {
             --images_[k].count_;
@@ -97,13 +103,16 @@ private:
         const uint64_t at = texture ? index * storage.shape().slices + impl.firstSlice
                                     : storage.buffer().begin() + index * storage.imageBytes() +
                                           impl.firstSlice * texel;
-        const uint64_t end = texture ? 0 : storage.buffer().begin() + (index + 1) * storage.imageBytes();
+        const uint64_t end =
+            texture ? 0 : storage.buffer().begin() + (index + 1) * storage.imageBytes();
         const uint64_t begin = texture ? 0 : end - storage.imageBytes();
         if (isFirst) {
             run = {};
             run.resource_ = resource;
-            if (texture) run.texture_ = storage.texture();
-            else run.handle_ = storage.buffer().buffer->handle();
+            if (texture)
+                run.texture_ = storage.texture();
+            else
+                run.handle_ = storage.buffer().buffer->handle();
             run.offsetAlignment_ = limits_.storageAlignment;
             run.first_ = at;
             run.lowest_ = begin;
@@ -117,10 +126,12 @@ private:
             run.count_ = 1;
             return true;
         }
-        const bool same = texture ? run.texture_ == storage.texture()
-                                  : !run.texture_ && run.handle_ == storage.buffer().buffer->handle();
-        if (!same || run.format_ != storage.shape().format || run.slices_ != storage.shape().slices ||
-            run.width_ != impl.descriptor.width() || run.height_ != impl.descriptor.height() ||
+        const bool same = texture
+                              ? run.texture_ == storage.texture()
+                              : !run.texture_ && run.handle_ == storage.buffer().buffer->handle();
+        if (!same || run.format_ != storage.shape().format ||
+            run.slices_ != storage.shape().slices || run.width_ != impl.descriptor.width() ||
+            run.height_ != impl.descriptor.height() ||
             run.channels_ != impl.descriptor.featureChannels())
             return false;
         const int64_t step = int64_t(at - run.first_) - int64_t(run.count_ - 1) * run.stride_;
@@ -194,9 +205,9 @@ Encoder::Encoder(const MTL::CommandBuffer& commandBuffer, std::string subject)
                                         "encoding first.");
 }
 
-void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> parameters, Grid grid,
-                            std::span<const Operand> operands, std::span<const vk::Constant> constants,
-                            vk::Refresh refresh) {
+void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> parameters,
+                            Grid grid, std::span<const Operand> operands,
+                            std::span<const vk::Constant> constants, vk::Refresh refresh) {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
     std::vector<vk::Binding> bindings;
     std::vector<vk::Constant> all;
@@ -227,12 +238,15 @@ void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> 
     list_.dispatch(pipeline, bindings, parameters, groups, std::move(refresh));
     for (const Operand& operand : operands) {
         if (!operand.image || operand.image->others().empty()) continue;
-        const bool writes = std::ranges::any_of(pipeline->reflection().bindings, [&](const auto& b) {
-            return b.binding == operand.number && b.writes;
-        });
+        const bool writes =
+            std::ranges::any_of(pipeline->reflection().bindings, [&](const auto& b) {
+                return b.binding == operand.number && b.writes;
+            });
         for (const auto& other : operand.image->others()) {
-            if (writes) list_.alsoWrites(other);
-            else list_.retain(other);
+            if (writes)
+                list_.alsoWrites(other);
+            else
+                list_.retain(other);
         }
     }
 }
@@ -252,7 +266,8 @@ void fillWithZeros(Encoder& encoder, const MPS::Image& image) {
         const auto& all = storage.buffer();
         const uint64_t images = image.numberOfImages();
         if (slicesFor(image.featureChannels()) == storage.shape().slices) {
-            encoder.list().fill({all.buffer, all.offset + image.impl().firstImage * storage.imageBytes(),
+            encoder.list().fill({all.buffer,
+                                 all.offset + image.impl().firstImage * storage.imageBytes(),
                                  images * storage.imageBytes()},
                                 0);
             return;
@@ -263,7 +278,8 @@ void fillWithZeros(Encoder& encoder, const MPS::Image& image) {
         forEachRun(encoder.limits(), {&operand, 1}, [&](size_t, size_t, auto runs, auto) {
             glsl::ImageFillParameters parameters{};
             parameters.destination = runs[0].view(0, image.featureChannels());
-            parameters.count = uint32_t(image.width() * image.height() * slicesFor(image.featureChannels()));
+            parameters.count =
+                uint32_t(image.width() * image.height() * slicesFor(image.featureChannels()));
             encoder.dispatch("ImageFill", parameters, Grid::of(parameters.count), {{1, runs[0]}});
         });
     }

@@ -15,7 +15,8 @@
 
 namespace mpsvk::mps {
 
-/// `count` images at equal distances in one VkBuffer or one texture: what one dispatch can walk over.
+/// `count` images at equal distances in one VkBuffer or one texture: what one dispatch can walk
+/// over.
 class ImageRun {
 public:
     ImageRun() = default;
@@ -25,7 +26,8 @@ public:
     /// The value of the operand's storage constant in glsl/image.glsl.
     uint32_t storageConstant() const;
     bool isTexture() const { return texture_ != nullptr; }
-    /// True when the image's channels are all that its pixels hold, so that its texels lie together.
+    /// True when the image's channels are all that its pixels hold, so that its texels lie
+    /// together.
     bool isDense() const { return (channels_ + 3) / 4 == slices_; }
     explicit operator bool() const { return count_ > 0; }
     uint64_t count() const { return count_; }
@@ -45,9 +47,9 @@ private:
     VkBuffer handle_ = VK_NULL_HANDLE;
     std::shared_ptr<vk::Texture> texture_;
     VkDeviceSize offsetAlignment_ = 1;
-    uint64_t first_ = 0;   // bytes in the VkBuffer, or the layer
+    uint64_t first_ = 0;            // bytes in the VkBuffer, or the layer
     uint64_t lowest_ = 0, end_ = 0; // bytes that the run spans
-    int64_t stride_ = 0;   // bytes or layers from one image to the next
+    int64_t stride_ = 0;            // bytes or layers from one image to the next
     uint64_t bytesPerTexel_ = 16, slices_ = 1, width_ = 0, height_ = 0, channels_ = 0, count_ = 0;
     MPS::ImageFeatureChannelFormat format_ = MPS::ImageFeatureChannelFormat::Float32;
 };
@@ -58,7 +60,7 @@ struct BufferRun {
     int64_t strideBytes = 0;
     uint64_t count = 0;
     VkDeviceSize end = 0; ///< of the last one, within the VkBuffer
-    vk::BufferSlice all; ///< from the first to the end of the last
+    vk::BufferSlice all;  ///< from the first to the end of the last
 };
 
 /// Images that belong together, one per batch element; an image given with an index stands for one
@@ -113,8 +115,9 @@ public:
                   std::initializer_list<Operand> operands,
                   std::initializer_list<vk::Constant> constants = {}, vk::Refresh refresh = {}) {
         static_assert(std::is_trivially_copyable_v<Parameters> && sizeof(Parameters) % 4 == 0);
-        dispatchBytes(shader, std::as_bytes(std::span(&parameters, 1)), grid, {operands.begin(), operands.size()},
-                      {constants.begin(), constants.size()}, std::move(refresh));
+        dispatchBytes(shader, std::as_bytes(std::span(&parameters, 1)), grid,
+                      {operands.begin(), operands.size()}, {constants.begin(), constants.size()},
+                      std::move(refresh));
     }
     void dispatchBytes(std::string_view shader, std::span<const std::byte> parameters, Grid grid,
                        std::span<const Operand> operands, std::span<const vk::Constant> constants,
@@ -134,6 +137,8 @@ private:
 void fillWithZeros(Encoder& encoder, const MPS::Image& image);
 
 inline vk::Constant constant(uint32_t id, uint32_t value) { return {id, value}; }
-inline vk::Constant constant(uint32_t id, float value) { return {id, std::bit_cast<uint32_t>(value)}; }
+inline vk::Constant constant(uint32_t id, float value) {
+    return {id, std::bit_cast<uint32_t>(value)};
+}
 
 } // namespace mpsvk::mps

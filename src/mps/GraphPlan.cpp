@@ -24,7 +24,8 @@ std::optional<ExternalBatch> externalBatch(const MPS::ImageBatch& images) {
         } else {
             const auto& slice = storage.buffer();
             place.space = (const void*)slice.buffer->handle();
-            place.within = slice.offset + impl.firstImage * storage.imageBytes() + impl.firstSlice * storage.bytesPerTexel();
+            place.within = slice.offset + impl.firstImage * storage.imageBytes() +
+                           impl.firstSlice * storage.bytesPerTexel();
             place.begin = slice.buffer->offset() + place.within;
         }
         batch.push_back(std::move(place));
@@ -47,7 +48,8 @@ std::optional<std::vector<MPS::ImageBatch>> imagesOfStates(const MPS::StateBatch
     return all;
 }
 
-std::optional<GraphPlan::Replacement> GraphPlan::replacementFor(const std::vector<ExternalBatch>& now) const {
+std::optional<GraphPlan::Replacement>
+GraphPlan::replacementFor(const std::vector<ExternalBatch>& now) const {
     if (now.size() != externals.size()) return std::nullopt;
     Replacement replacement;
     for (size_t k = 0; k < now.size(); ++k) {
@@ -57,10 +59,12 @@ std::optional<GraphPlan::Replacement> GraphPlan::replacementFor(const std::vecto
         for (size_t i = 0; i < before.size(); ++i) {
             const ExternalPlace &a = before[i], &b = after[i];
             // Runs over several images were cut by their distances: those must be the same.
-            const bool sameDistances = (a.space == before[0].space) == (b.space == after[0].space) &&
-                                       (a.space != before[0].space || a.begin - before[0].begin == b.begin - after[0].begin);
-            if (!sameDistances || a.within != b.within || a.width != b.width || a.height != b.height ||
-                a.channels != b.channels || a.format != b.format)
+            const bool sameDistances =
+                (a.space == before[0].space) == (b.space == after[0].space) &&
+                (a.space != before[0].space ||
+                 a.begin - before[0].begin == b.begin - after[0].begin);
+            if (!sameDistances || a.within != b.within || a.width != b.width ||
+                a.height != b.height || a.channels != b.channels || a.format != b.format)
                 return std::nullopt;
             const auto found = std::ranges::find(replacement.from, a.resource);
             if (found == replacement.from.end()) {

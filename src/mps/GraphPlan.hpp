@@ -23,8 +23,8 @@ using ExternalBatch = std::vector<ExternalPlace>;
 
 /// Nothing when an image is temporary: such images are not replayed with.
 std::optional<ExternalBatch> externalBatch(const MPS::ImageBatch& images);
-/// The images that source states bring along: of loss labels the labels, the weights if any, and the
-/// losses. Nothing for states of another kind, which are not replayed with.
+/// The images that source states bring along: of loss labels the labels, the weights if any, and
+/// the losses. Nothing for states of another kind, which are not replayed with.
 std::optional<std::vector<MPS::ImageBatch>> imagesOfStates(const MPS::StateBatch& states);
 
 struct GraphPlan {

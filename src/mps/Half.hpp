@@ -9,9 +9,9 @@ namespace mpsvk::mps {
 inline uint16_t toHalf(float value) {
     const uint32_t bits = std::bit_cast<uint32_t>(value);
     const uint32_t sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7fffffff;
-    if (magnitude > 0x7f800000) return uint16_t(sign | 0x7e00);  // NaN
-    if (magnitude >= 0x477ff000) return uint16_t(sign | 0x7c00); // rounds to infinity
-    if (magnitude < 0x38800000) {                                // subnormal or zero
+    if (magnitude > 0x7f800000) return uint16_t(sign | 0x7e00);      // NaN
+    if (magnitude >= 0x477ff000) return uint16_t(sign | 0x7c00);     // rounds to infinity
+    if (magnitude < 0x38800000) {                                    // subnormal or zero
         const float scaled = std::bit_cast<float>(magnitude) + 0.5f; // adds and rounds at 2^-24
         return uint16_t(sign | (std::bit_cast<uint32_t>(scaled) - std::bit_cast<uint32_t>(0.5f)));
     }

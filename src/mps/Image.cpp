@@ -12,11 +12,14 @@ namespace mpsvk::MPS {
 MTL::PixelFormat ImageDescriptor::pixelFormat() const {
     using MTL::PixelFormat;
     const uint64_t lanes = featureChannels_ < 3 ? featureChannels_ : 3;
-    const PixelFormat table[4][4] = {
-        {PixelFormat::Invalid, PixelFormat::R8Unorm, PixelFormat::RG8Unorm, PixelFormat::RGBA8Unorm},
-        {PixelFormat::Invalid, PixelFormat::R16Unorm, PixelFormat::RG16Unorm, PixelFormat::RGBA16Unorm},
-        {PixelFormat::Invalid, PixelFormat::R16Float, PixelFormat::RG16Float, PixelFormat::RGBA16Float},
-        {PixelFormat::Invalid, PixelFormat::R32Float, PixelFormat::RG32Float, PixelFormat::RGBA32Float}};
+    const PixelFormat table[4][4] = {{PixelFormat::Invalid, PixelFormat::R8Unorm,
+                                      PixelFormat::RG8Unorm, PixelFormat::RGBA8Unorm},
+                                     {PixelFormat::Invalid, PixelFormat::R16Unorm,
+                                      PixelFormat::RG16Unorm, PixelFormat::RGBA16Unorm},
+                                     {PixelFormat::Invalid, PixelFormat::R16Float,
+                                      PixelFormat::RG16Float, PixelFormat::RGBA16Float},
+                                     {PixelFormat::Invalid, PixelFormat::R32Float,
+                                      PixelFormat::RG32Float, PixelFormat::RGBA32Float}};
     if (channelFormat_ == ImageFeatureChannelFormat::None) return PixelFormat::Invalid;
     return table[uint64_t(channelFormat_) - 1][lanes];
 }
@@ -32,32 +35,36 @@ ImageBatch ImageAllocator::imageBatch(const MTL::CommandBuffer& commandBuffer,
 namespace {
 
 mps::ImageStorage::Shape shapeOf(const ImageDescriptor& d, uint64_t images) {
-    return {d.width(), d.height(), mps::slicesFor(d.featureChannels()), images, d.channelFormat(),
-            d.storage() == ImageStorage::Texture};
+    return {d.width(), d.height(),        mps::slicesFor(d.featureChannels()),
+            images,    d.channelFormat(), d.storage() == ImageStorage::Texture};
 }
 
 ImageDescriptor checked(const char* who, ImageDescriptor d) {
     const std::string begin = std::string("[") + who + "] ";
     if (d.width() == 0 || d.height() == 0 || d.featureChannels() == 0 || d.numberOfImages() == 0)
         throw InvalidArgument(begin + "The descriptor says " + std::to_string(d.width()) + "x" +
-                              std::to_string(d.height()) + ", " + std::to_string(d.featureChannels()) +
-                              " feature channels and " + std::to_string(d.numberOfImages()) +
+                              std::to_string(d.height()) + ", " +
+                              std::to_string(d.featureChannels()) + " feature channels and " +
+                              std::to_string(d.numberOfImages()) +
                               " images, but each must be at least 1.");
     if (d.width() > 65535 || d.height() > 65535)
         throw InvalidArgument(begin + "The descriptor says " + std::to_string(d.width()) + "x" +
-                              std::to_string(d.height()) + " but an image has at most 65535 pixels a side.");
+                              std::to_string(d.height()) +
+                              " but an image has at most 65535 pixels a side.");
     if (d.channelFormat() != ImageFeatureChannelFormat::Unorm8 &&
         d.channelFormat() != ImageFeatureChannelFormat::Float16 &&
         d.channelFormat() != ImageFeatureChannelFormat::Float32)
-        throw InvalidArgument(begin + "The descriptor's channelFormat is " +
-                              (d.channelFormat() == ImageFeatureChannelFormat::Unorm16 ? "Unorm16" : "None") +
-                              " but images are stored as Unorm8, Float16 or Float32.");
+        throw InvalidArgument(
+            begin + "The descriptor's channelFormat is " +
+            (d.channelFormat() == ImageFeatureChannelFormat::Unorm16 ? "Unorm16" : "None") +
+            " but images are stored as Unorm8, Float16 or Float32.");
     if (d.storage() == ImageStorage::Automatic) d.setStorage(ImageStorage::Buffer);
     return d;
 }
 
 std::shared_ptr<Image::Impl> viewOf(const std::shared_ptr<mps::ImageStorage>& storage,
-                                    const ImageDescriptor& descriptor, uint64_t first, bool temporary) {
+                                    const ImageDescriptor& descriptor, uint64_t first,
+                                    bool temporary) {
     auto made = std::make_shared<Image::Impl>();
     made->descriptor = descriptor;
     made->storage = storage;
@@ -113,8 +120,9 @@ void Image::Impl::checkUsable(const std::string& who, const char* role,
                               commandBuffer.device().name() + "\".");
     if (!temporary) return;
     if (readCount == 0)
-        throw InvalidArgument(who + role + " is a temporary image whose read count is 0: its memory is "
-                                           "given back already.");
+        throw InvalidArgument(who + role +
+                              " is a temporary image whose read count is 0: its memory is "
+                              "given back already.");
     if (storage->owner() != commandBuffer.impl().serial)
         throw InvalidArgument(who + role + " is a temporary image of another command buffer.");
 }
@@ -126,8 +134,10 @@ void Image::Impl::wasRead() {
 void Image::Impl::setReadCount(uint64_t count) {
     readCount = count;
     if (count > 0) return;
-    if (parent) parent->wasRead();
-    else storage->releaseOne();
+    if (parent)
+        parent->wasRead();
+    else
+        storage->releaseOne();
 }
 
 void markRead(const ImageBatch& images) {
@@ -151,7 +161,8 @@ bool Image::isKindOf(const detail::ObjectImpl& object) {
 Image::Image(const MTL::Device& device, const ImageDescriptor& descriptor) {
     device.impl();
     const ImageDescriptor d = checked("Image", descriptor);
-    impl_ = viewOf(std::make_shared<mps::ImageStorage>(device, shapeOf(d, d.numberOfImages())), d, 0, false);
+    impl_ = viewOf(std::make_shared<mps::ImageStorage>(device, shapeOf(d, d.numberOfImages())), d,
+                   0, false);
 }
 
 Image::Image(const MTL::Texture& texture, uint64_t featureChannels) {
@@ -160,26 +171,28 @@ Image::Image(const MTL::Texture& texture, uint64_t featureChannels) {
     if (featureChannels == 0 || source.arrayLength() % slices != 0)
         throw InvalidArgument("[Image] A texture with " + std::to_string(source.arrayLength()) +
                               " slices cannot hold images of " + std::to_string(featureChannels) +
-                              " feature channels, which take " + std::to_string(slices) + " slices each.");
+                              " feature channels, which take " + std::to_string(slices) +
+                              " slices each.");
     ImageFeatureChannelFormat format;
     switch (source.pixelFormat()) {
-    case MTL::PixelFormat::R8Unorm: case MTL::PixelFormat::RG8Unorm:
-    case MTL::PixelFormat::RGBA8Unorm: case MTL::PixelFormat::BGRA8Unorm:
-        format = ImageFeatureChannelFormat::Unorm8;
-        break;
-    case MTL::PixelFormat::R16Unorm: case MTL::PixelFormat::RG16Unorm: case MTL::PixelFormat::RGBA16Unorm:
-        format = ImageFeatureChannelFormat::Unorm16;
-        break;
-    case MTL::PixelFormat::R16Float: case MTL::PixelFormat::RG16Float: case MTL::PixelFormat::RGBA16Float:
-        format = ImageFeatureChannelFormat::Float16;
-        break;
+    case MTL::PixelFormat::R8Unorm:
+    case MTL::PixelFormat::RG8Unorm:
+    case MTL::PixelFormat::RGBA8Unorm:
+    case MTL::PixelFormat::BGRA8Unorm: format = ImageFeatureChannelFormat::Unorm8; break;
+    case MTL::PixelFormat::R16Unorm:
+    case MTL::PixelFormat::RG16Unorm:
+    case MTL::PixelFormat::RGBA16Unorm: format = ImageFeatureChannelFormat::Unorm16; break;
+    case MTL::PixelFormat::R16Float:
+    case MTL::PixelFormat::RG16Float:
+    case MTL::PixelFormat::RGBA16Float: format = ImageFeatureChannelFormat::Float16; break;
     default: format = ImageFeatureChannelFormat::Float32;
     }
     ImageDescriptor d(format, source.width(), source.height(), featureChannels,
                       source.arrayLength() / slices, source.usage());
     d.setStorage(ImageStorage::Texture);
     d.setStorageMode(source.storageMode());
-    impl_ = viewOf(std::make_shared<mps::ImageStorage>(texture, shapeOf(d, d.numberOfImages())), d, 0, false);
+    impl_ = viewOf(std::make_shared<mps::ImageStorage>(texture, shapeOf(d, d.numberOfImages())), d,
+                   0, false);
 }
 
 Image::Image(const Image& parent, MTL::Range range, uint64_t featureChannels) {
@@ -187,29 +200,35 @@ Image::Image(const Image& parent, MTL::Range range, uint64_t featureChannels) {
     const uint64_t slices = mps::slicesFor(featureChannels);
     const uint64_t parentSlices = mps::slicesFor(from.descriptor.featureChannels());
     const uint64_t all = parentSlices * from.descriptor.numberOfImages();
-    const bool fits = featureChannels > 0 && range.length > 0 && range.location + range.length <= all;
-    const bool whole = fits && slices == parentSlices && range.location % slices == 0 && range.length % slices == 0;
+    const bool fits =
+        featureChannels > 0 && range.length > 0 && range.location + range.length <= all;
+    const bool whole = fits && slices == parentSlices && range.location % slices == 0 &&
+                       range.length % slices == 0;
     const bool window = fits && from.descriptor.numberOfImages() == 1 && range.length == slices;
     if (!whole && !window)
-        throw InvalidArgument("[Image] A view on slices " + std::to_string(range.location) + " to " +
-                              std::to_string(range.location + range.length) + " with " +
-                              std::to_string(featureChannels) + " feature channels does not fit a parent of " +
+        throw InvalidArgument("[Image] A view on slices " + std::to_string(range.location) +
+                              " to " + std::to_string(range.location + range.length) + " with " +
+                              std::to_string(featureChannels) +
+                              " feature channels does not fit a parent of " +
                               std::to_string(from.descriptor.numberOfImages()) + " images with " +
                               std::to_string(parentSlices) + " slices each.");
     ImageDescriptor d = from.descriptor;
     d.setFeatureChannels(featureChannels);
     d.setNumberOfImages(whole ? range.length / slices : 1);
-    auto made = viewOf(from.storage, d, from.firstImage + (whole ? range.location / slices : 0), from.temporary);
+    auto made = viewOf(from.storage, d, from.firstImage + (whole ? range.location / slices : 0),
+                       from.temporary);
     made->firstSlice = from.firstSlice + (whole ? 0 : range.location);
     made->parent = from.shared_from_this();
     impl_ = std::move(made);
 }
 
-ImageBatch Image::batch(const MTL::Device& device, const ImageDescriptor& descriptor, uint64_t count) {
+ImageBatch Image::batch(const MTL::Device& device, const ImageDescriptor& descriptor,
+                        uint64_t count) {
     device.impl();
     const ImageDescriptor d = checked("Image", descriptor);
-    return batchOver(std::make_shared<mps::ImageStorage>(device, shapeOf(d, d.numberOfImages() * count)),
-                     d, count, false);
+    return batchOver(
+        std::make_shared<mps::ImageStorage>(device, shapeOf(d, d.numberOfImages() * count)), d,
+        count, false);
 }
 
 std::shared_ptr<ImageAllocator> Image::defaultAllocator() {
@@ -217,17 +236,18 @@ std::shared_ptr<ImageAllocator> Image::defaultAllocator() {
     return allocator;
 }
 
-TemporaryImage::TemporaryImage(const MTL::CommandBuffer& commandBuffer, const ImageDescriptor& descriptor) {
+TemporaryImage::TemporaryImage(const MTL::CommandBuffer& commandBuffer,
+                               const ImageDescriptor& descriptor) {
     impl_ = batch(commandBuffer, descriptor, 1)[0].shared();
 }
 
-ImageBatch TemporaryImage::batch(const MTL::CommandBuffer& commandBuffer, const ImageDescriptor& descriptor,
-                                 uint64_t count) {
+ImageBatch TemporaryImage::batch(const MTL::CommandBuffer& commandBuffer,
+                                 const ImageDescriptor& descriptor, uint64_t count) {
     commandBuffer.impl().list("[TemporaryImage] ");
     ImageDescriptor d = checked("TemporaryImage", descriptor);
     d.setStorageMode(MTL::StorageMode::Private);
-    return batchOver(std::make_shared<mps::ImageStorage>(commandBuffer, shapeOf(d, d.numberOfImages() * count),
-                                                         count),
+    return batchOver(std::make_shared<mps::ImageStorage>(
+                         commandBuffer, shapeOf(d, d.numberOfImages() * count), count),
                      d, count, true);
 }
 
@@ -269,7 +289,9 @@ MTL::TextureType Image::textureType() const {
 
 MTL::PixelFormat Image::pixelFormat() const { return impl().descriptor.pixelFormat(); }
 MTL::TextureUsage Image::usage() const { return impl().descriptor.usage(); }
-ImageFeatureChannelFormat Image::featureChannelFormat() const { return impl().descriptor.channelFormat(); }
+ImageFeatureChannelFormat Image::featureChannelFormat() const {
+    return impl().descriptor.channelFormat();
+}
 ImageStorage Image::storage() const { return impl().descriptor.storage(); }
 
 uint64_t Image::precision() const {
@@ -296,7 +318,8 @@ MTL::Texture Image::texture() const {
 
 uint64_t Image::resourceSize() const {
     const auto& self = impl();
-    return self.parent || self.storage->isWrapped() ? 0 : numberOfImages() * self.storage->imageBytes();
+    return self.parent || self.storage->isWrapped() ? 0
+                                                    : numberOfImages() * self.storage->imageBytes();
 }
 
 MTL::PurgeableState Image::setPurgeableState(MTL::PurgeableState state) const {
@@ -313,7 +336,8 @@ ImageBatch Image::batchRepresentation() const { return batchRepresentation({0, n
 ImageBatch Image::batchRepresentation(MTL::Range range) const {
     auto& self = impl();
     if (range.length == 0 || range.location + range.length > numberOfImages())
-        throw InvalidArgument(MTL::subject("Image", self.label) + "batchRepresentation was asked for images " +
+        throw InvalidArgument(MTL::subject("Image", self.label) +
+                              "batchRepresentation was asked for images " +
                               std::to_string(range.location) + " to " +
                               std::to_string(range.location + range.length) + " of " +
                               std::to_string(numberOfImages()) + ".");
@@ -331,9 +355,11 @@ Image Image::subImage(MTL::Range range) const {
     const std::string who = MTL::subject("Image", self.label);
     if (numberOfImages() != 1)
         throw InvalidArgument(who + "subImage was asked of an image array with numberOfImages " +
-                              std::to_string(numberOfImages()) + ", but its slices do not lie together.");
+                              std::to_string(numberOfImages()) +
+                              ", but its slices do not lie together.");
     if (range.location % 4 != 0 || range.location >= featureChannels() || range.length == 0)
-        throw InvalidArgument(who + "subImage was asked for channels from " + std::to_string(range.location) +
+        throw InvalidArgument(who + "subImage was asked for channels from " +
+                              std::to_string(range.location) +
                               ", which must be a multiple of 4 below the image's " +
                               std::to_string(featureChannels()) + ".");
     const uint64_t length = std::min(range.length, featureChannels() - range.location);
@@ -360,12 +386,13 @@ template <class Visit> uint64_t forEachUnique(const ImageBatch& batch, Visit vis
 uint64_t ImageBatchIncrementReadCount(const ImageBatch& batch, int64_t amount) {
     forEachUnique(batch, [&](Image::Impl& image) {
         if (image.temporary && image.readCount > 0 && amount < -int64_t(image.readCount))
-            throw InvalidArgument(MTL::subject("TemporaryImage", image.label) + "The read count is " +
-                                  std::to_string(image.readCount) + " but " + std::to_string(-amount) +
-                                  " were to be taken off.");
+            throw InvalidArgument(MTL::subject("TemporaryImage", image.label) +
+                                  "The read count is " + std::to_string(image.readCount) + " but " +
+                                  std::to_string(-amount) + " were to be taken off.");
     });
     return forEachUnique(batch, [&](Image::Impl& image) {
-        if (image.temporary && image.readCount > 0) image.setReadCount(uint64_t(int64_t(image.readCount) + amount));
+        if (image.temporary && image.readCount > 0)
+            image.setReadCount(uint64_t(int64_t(image.readCount) + amount));
     });
 }
 
@@ -375,11 +402,13 @@ void ImageBatchSynchronize(const ImageBatch& batch, const MTL::CommandBuffer& co
 
 uint64_t ImageBatchResourceSize(const ImageBatch& batch) {
     uint64_t sum = 0;
-    forEachUnique(batch, [&](Image::Impl& image) { sum += Image(image.shared_from_this()).resourceSize(); });
+    forEachUnique(
+        batch, [&](Image::Impl& image) { sum += Image(image.shared_from_this()).resourceSize(); });
     return sum;
 }
 
-int64_t ImageBatchIterate(const ImageBatch& batch, const std::function<int64_t(const Image&, uint64_t)>& visit) {
+int64_t ImageBatchIterate(const ImageBatch& batch,
+                          const std::function<int64_t(const Image&, uint64_t)>& visit) {
     std::set<const detail::ObjectImpl*> seen;
     int64_t last = INT64_MIN;
     for (uint64_t i = 0; i < batch.size(); ++i) {

@@ -20,7 +20,8 @@ public:
         bool texture = false;
         bool shared = false; ///< in memory that the host reaches without a copy
     };
-    ImageStorage(MTL::Device device, const Shape& shape) : device_(std::move(device)), shape_(shape) {}
+    ImageStorage(MTL::Device device, const Shape& shape)
+        : device_(std::move(device)), shape_(shape) {}
     /// In the memory of a command buffer; freed when `live` images are released.
     ImageStorage(const MTL::CommandBuffer& commandBuffer, const Shape& shape, uint64_t live);
     /// Around a texture of the user's.
@@ -81,7 +82,8 @@ struct Image::Impl : detail::ObjectImpl, std::enable_shared_from_this<Image::Imp
     uint64_t readCount = 0;
 
     /// Throws InvalidArgument when the image cannot take part in an encode of `commandBuffer`.
-    void checkUsable(const std::string& who, const char* role, const MTL::CommandBuffer& commandBuffer) const;
+    void checkUsable(const std::string& who, const char* role,
+                     const MTL::CommandBuffer& commandBuffer) const;
     /// An encode has read it: lowers the count of a temporary image, and frees it at 0.
     void wasRead();
     void setReadCount(uint64_t count);

@@ -10,12 +10,14 @@ namespace mpsvk::mps {
 
 using MPS::ImageFeatureChannelFormat;
 
-ImageStorage::ImageStorage(const MTL::CommandBuffer& commandBuffer, const Shape& shape, uint64_t live)
+ImageStorage::ImageStorage(const MTL::CommandBuffer& commandBuffer, const Shape& shape,
+                           uint64_t live)
     : device_(commandBuffer.device()), shape_(shape), heap_(temporaryHeap(commandBuffer)),
       owner_(commandBuffer.impl().serial), live_(live) {}
 
 ImageStorage::ImageStorage(const MTL::Texture& texture, const Shape& shape)
-    : device_(texture.device()), shape_(shape), texture_(texture.impl().texture), wrapped_(texture) {}
+    : device_(texture.device()), shape_(shape), texture_(texture.impl().texture),
+      wrapped_(texture) {}
 
 ImageStorage::~ImageStorage() {
     if (range_.block) heap_->free(range_);
@@ -33,10 +35,10 @@ void ImageStorage::allocate() {
     std::lock_guard lock(mutex_);
     if (isAllocated()) return;
     if (shape_.texture) {
-        const VkFormat format = shape_.format == ImageFeatureChannelFormat::Unorm8 ? VK_FORMAT_R8G8B8A8_UNORM
-                                : shape_.format == ImageFeatureChannelFormat::Float16
-                                    ? VK_FORMAT_R16G16B16A16_SFLOAT
-                                    : VK_FORMAT_R32G32B32A32_SFLOAT;
+        const VkFormat format =
+            shape_.format == ImageFeatureChannelFormat::Unorm8    ? VK_FORMAT_R8G8B8A8_UNORM
+            : shape_.format == ImageFeatureChannelFormat::Float16 ? VK_FORMAT_R16G16B16A16_SFLOAT
+                                                                  : VK_FORMAT_R32G32B32A32_SFLOAT;
         texture_ = std::make_shared<vk::Texture>(*device_.impl().vk, format, uint32_t(shape_.width),
                                                  uint32_t(shape_.height),
                                                  uint32_t(shape_.slices * shape_.images));
@@ -45,9 +47,9 @@ void ImageStorage::allocate() {
     auto& device = *device_.impl().vk;
     if (imageBytes() > device.limits().storageBufferRange)
         throw DeviceError("[Image] One image of " + std::to_string(shape_.width) + "x" +
-                          std::to_string(shape_.height) + " with " + std::to_string(shape_.slices * 4) +
-                          " channels takes " + std::to_string(imageBytes()) +
-                          " bytes but the device binds at most " +
+                          std::to_string(shape_.height) + " with " +
+                          std::to_string(shape_.slices * 4) + " channels takes " +
+                          std::to_string(imageBytes()) + " bytes but the device binds at most " +
                           std::to_string(device.limits().storageBufferRange) +
                           " (VK_ERROR_OUT_OF_DEVICE_MEMORY).");
     if (heap_) {
@@ -55,7 +57,8 @@ void ImageStorage::allocate() {
         buffer_ = range_.slice;
         return;
     }
-    auto memory = device.memory().allocate(bytes(), shape_.shared ? vk::MemoryKind::Shared : vk::MemoryKind::Device);
+    auto memory = device.memory().allocate(bytes(), shape_.shared ? vk::MemoryKind::Shared
+                                                                  : vk::MemoryKind::Device);
     device.clearBeforeUse(memory);
     buffer_ = vk::whole(std::move(memory));
 }
@@ -77,11 +80,10 @@ MTL::Texture ImageStorage::wrappedTexture() {
         MTL::TextureDescriptor descriptor;
         descriptor.setTextureType(texture_->layers() > 1 ? MTL::TextureType::Type2DArray
                                                          : MTL::TextureType::Type2D);
-        descriptor.setPixelFormat(shape_.format == ImageFeatureChannelFormat::Unorm8
-                                      ? MTL::PixelFormat::RGBA8Unorm
-                                  : shape_.format == ImageFeatureChannelFormat::Float16
-                                      ? MTL::PixelFormat::RGBA16Float
-                                      : MTL::PixelFormat::RGBA32Float);
+        descriptor.setPixelFormat(
+            shape_.format == ImageFeatureChannelFormat::Unorm8    ? MTL::PixelFormat::RGBA8Unorm
+            : shape_.format == ImageFeatureChannelFormat::Float16 ? MTL::PixelFormat::RGBA16Float
+                                                                  : MTL::PixelFormat::RGBA32Float);
         descriptor.setWidth(shape_.width);
         descriptor.setHeight(shape_.height);
         descriptor.setArrayLength(texture_->layers());

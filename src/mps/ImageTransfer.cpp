@@ -20,12 +20,15 @@ struct HostLayout {
 
     uint64_t at(uint64_t image, uint64_t y, uint64_t x, uint64_t channel) const {
         const uint64_t base = image * bytesPerImage + y * bytesPerRow + x * bytesPerColumn;
-        return base + channel * (layout == DataLayout::HeightxWidthxFeatureChannels ? element : planeBytes);
+        return base + channel * (layout == DataLayout::HeightxWidthxFeatureChannels ? element
+                                                                                    : planeBytes);
     }
 };
 
 uint64_t elementBytes(ImageFeatureChannelFormat format) {
-    return format == ImageFeatureChannelFormat::Unorm8 ? 1 : format == ImageFeatureChannelFormat::Float16 ? 2 : 4;
+    return format == ImageFeatureChannelFormat::Unorm8    ? 1
+           : format == ImageFeatureChannelFormat::Float16 ? 2
+                                                          : 4;
 }
 
 /// All texels of one image of `self`, as they lie in the storage: [y][x][slice] for a buffer,
@@ -36,15 +39,17 @@ public:
         slices_ = mps::slicesFor(self.descriptor.featureChannels());
         index_ = self.firstImage + image;
         bytes_.resize(size_t(storage_.shape().texture
-                                 ? self.descriptor.width() * self.descriptor.height() * slices_ * storage_.bytesPerTexel()
+                                 ? self.descriptor.width() * self.descriptor.height() * slices_ *
+                                       storage_.bytesPerTexel()
                                  : storage_.imageBytes()));
     }
 
     std::byte* element(uint64_t x, uint64_t y, uint64_t channel) {
         const auto& shape = storage_.shape();
         const uint64_t slice = channel / 4;
-        const uint64_t texel = shape.texture ? (slice * shape.height + y) * shape.width + x
-                                             : (y * shape.width + x) * shape.slices + self_.firstSlice + slice;
+        const uint64_t texel =
+            shape.texture ? (slice * shape.height + y) * shape.width + x
+                          : (y * shape.width + x) * shape.slices + self_.firstSlice + slice;
         return bytes_.data() + texel * storage_.bytesPerTexel() +
                (channel % 4) * (storage_.bytesPerTexel() / 4);
     }
@@ -66,21 +71,24 @@ private:
     }
 
     void transferTexture(bool upload) {
-        auto staging = device().memory().allocate(
-            bytes_.size(), upload ? vk::MemoryKind::Shared : vk::MemoryKind::Readback);
+        auto staging = device().memory().allocate(bytes_.size(), upload ? vk::MemoryKind::Shared
+                                                                        : vk::MemoryKind::Readback);
         if (upload) std::memcpy(staging->mapped(), bytes_.data(), bytes_.size());
         VkBufferImageCopy region{};
         region.bufferOffset = staging->offset();
         region.imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0,
                                    uint32_t(index_ * storage_.shape().slices + self_.firstSlice),
                                    uint32_t(slices_)};
-        region.imageExtent = {uint32_t(storage_.shape().width), uint32_t(storage_.shape().height), 1};
+        region.imageExtent = {uint32_t(storage_.shape().width), uint32_t(storage_.shape().height),
+                              1};
         const VkImage image = storage_.texture()->image();
         device().immediately([&](VkCommandBuffer commands) {
             if (upload)
-                vkCmdCopyBufferToImage(commands, staging->handle(), image, VK_IMAGE_LAYOUT_GENERAL, 1, &region);
+                vkCmdCopyBufferToImage(commands, staging->handle(), image, VK_IMAGE_LAYOUT_GENERAL,
+                                       1, &region);
             else
-                vkCmdCopyImageToBuffer(commands, image, VK_IMAGE_LAYOUT_GENERAL, staging->handle(), 1, &region);
+                vkCmdCopyImageToBuffer(commands, image, VK_IMAGE_LAYOUT_GENERAL, staging->handle(),
+                                       1, &region);
         });
         if (!upload) std::memcpy(bytes_.data(), staging->mapped(), bytes_.size());
     }
@@ -95,15 +103,18 @@ std::string subjectOf(const Image::Impl& self) { return MTL::subject("Image", se
 
 void checkAccess(Image::Impl& self, const char* verb) {
     if (self.temporary || self.descriptor.storageMode() == MTL::StorageMode::Private)
-        throw InvalidArgument(subjectOf(self) + verb + " is for images that the host can reach but this one is " +
+        throw InvalidArgument(subjectOf(self) + verb +
+                              " is for images that the host can reach but this one is " +
                               (self.temporary ? "temporary." : "private."));
     if (self.storage->resource()->hasPendingWrites())
-        throw InvalidArgument(subjectOf(self) + verb + " was called while a command buffer that writes the "
-                                                       "image is not completed.");
+        throw InvalidArgument(subjectOf(self) + verb +
+                              " was called while a command buffer that writes the "
+                              "image is not completed.");
     if (self.storage->isWrapped() && self.descriptor.featureChannels() < 3 &&
         self.descriptor.storage() == ImageStorage::Texture)
-        throw InvalidArgument(subjectOf(self) + verb + " is not for wrapped textures of 1 or 2 channels; "
-                                                       "use the texture's own getBytes and replaceRegion.");
+        throw InvalidArgument(subjectOf(self) + verb +
+                              " is not for wrapped textures of 1 or 2 channels; "
+                              "use the texture's own getBytes and replaceRegion.");
 }
 
 struct Window {
@@ -116,26 +127,34 @@ Window checkWindow(const Image::Impl& self, const char* verb, const MTL::Region&
     const auto& d = self.descriptor;
     const std::string who = subjectOf(self) + verb + " ";
     if (region.origin.z != 0 || region.origin.x + region.size.width > d.width() ||
-        region.origin.y + region.size.height > d.height() || region.size.width == 0 || region.size.height == 0)
-        throw InvalidArgument(who + "was given the region (" + std::to_string(region.origin.x) + ", " +
-                              std::to_string(region.origin.y) + ", " + std::to_string(region.origin.z) + ") + " +
-                              std::to_string(region.size.width) + "x" + std::to_string(region.size.height) +
-                              " of an image of " + std::to_string(d.width()) + "x" + std::to_string(d.height()) + ".");
+        region.origin.y + region.size.height > d.height() || region.size.width == 0 ||
+        region.size.height == 0)
+        throw InvalidArgument(who + "was given the region (" + std::to_string(region.origin.x) +
+                              ", " + std::to_string(region.origin.y) + ", " +
+                              std::to_string(region.origin.z) + ") + " +
+                              std::to_string(region.size.width) + "x" +
+                              std::to_string(region.size.height) + " of an image of " +
+                              std::to_string(d.width()) + "x" + std::to_string(d.height()) + ".");
     if (region.size.depth == 0 || imageIndex + region.size.depth > d.numberOfImages())
         throw InvalidArgument(who + "was given images " + std::to_string(imageIndex) + " to " +
                               std::to_string(imageIndex + region.size.depth) + " of " +
                               std::to_string(d.numberOfImages()) + ".");
-    const uint64_t first = params.featureChannelOffset, count = params.numberOfFeatureChannelsToReadWrite;
-    if (count == 0 || first % 4 != 0 || (first != 0 && count % 4 != 0) || first + count > d.featureChannels())
-        throw InvalidArgument(who + "was given channels " + std::to_string(first) + " to " +
-                              std::to_string(first + count) + " of " + std::to_string(d.featureChannels()) +
-                              "; the offset must be a multiple of 4, and the count too unless the offset is 0.");
+    const uint64_t first = params.featureChannelOffset,
+                   count = params.numberOfFeatureChannelsToReadWrite;
+    if (count == 0 || first % 4 != 0 || (first != 0 && count % 4 != 0) ||
+        first + count > d.featureChannels())
+        throw InvalidArgument(
+            who + "was given channels " + std::to_string(first) + " to " +
+            std::to_string(first + count) + " of " + std::to_string(d.featureChannels()) +
+            "; the offset must be a multiple of 4, and the count too unless the offset is 0.");
     return {region, first, count};
 }
 
-void checkSpan(const Image::Impl& self, const char* verb, const Window& w, const HostLayout& host, uint64_t given) {
-    const uint64_t needed = host.at(w.region.size.depth - 1, w.region.size.height - 1, w.region.size.width - 1,
-                                    w.channels - 1) + host.element;
+void checkSpan(const Image::Impl& self, const char* verb, const Window& w, const HostLayout& host,
+               uint64_t given) {
+    const uint64_t needed = host.at(w.region.size.depth - 1, w.region.size.height - 1,
+                                    w.region.size.width - 1, w.channels - 1) +
+                            host.element;
     if (given < needed)
         throw InvalidArgument(subjectOf(self) + verb + " was given " + std::to_string(given) +
                               " bytes but the region takes " + std::to_string(needed) + ".");
@@ -154,47 +173,53 @@ bool coversAll(const Image::Impl& self, const Window& w) {
            mps::slicesFor(d.featureChannels()) == self.storage->shape().slices;
 }
 
-void readWindow(Image::Impl& self, std::span<std::byte> bytes, const Window& w, const HostLayout& host,
-                uint64_t imageIndex) {
+void readWindow(Image::Impl& self, std::span<std::byte> bytes, const Window& w,
+                const HostLayout& host, uint64_t imageIndex) {
     checkAccess(self, "readBytes");
     checkSpan(self, "readBytes", w, host, bytes.size());
     for (uint64_t n = 0; n < w.region.size.depth; ++n) {
         Texels texels(self, imageIndex + n);
         texels.load();
         forEachElement(w, [&](uint64_t y, uint64_t x, uint64_t c) {
-            std::memcpy(bytes.data() + host.at(n, y, x, c),
-                        texels.element(w.region.origin.x + x, w.region.origin.y + y, w.firstChannel + c),
-                        host.element);
+            std::memcpy(
+                bytes.data() + host.at(n, y, x, c),
+                texels.element(w.region.origin.x + x, w.region.origin.y + y, w.firstChannel + c),
+                host.element);
         });
     }
 }
 
-void writeWindow(Image::Impl& self, std::span<const std::byte> bytes, const Window& w, const HostLayout& host,
-                 uint64_t imageIndex) {
+void writeWindow(Image::Impl& self, std::span<const std::byte> bytes, const Window& w,
+                 const HostLayout& host, uint64_t imageIndex) {
     checkAccess(self, "writeBytes");
     checkSpan(self, "writeBytes", w, host, bytes.size());
     for (uint64_t n = 0; n < w.region.size.depth; ++n) {
         Texels texels(self, imageIndex + n);
         if (!coversAll(self, w)) texels.load();
         forEachElement(w, [&](uint64_t y, uint64_t x, uint64_t c) {
-            std::memcpy(texels.element(w.region.origin.x + x, w.region.origin.y + y, w.firstChannel + c),
-                        bytes.data() + host.at(n, y, x, c), host.element);
+            std::memcpy(
+                texels.element(w.region.origin.x + x, w.region.origin.y + y, w.firstChannel + c),
+                bytes.data() + host.at(n, y, x, c), host.element);
         });
         texels.store();
     }
 }
 
-HostLayout hostLayout(const Image::Impl& self, DataLayout layout, uint64_t bytesPerColumn, uint64_t bytesPerRow,
-                      uint64_t bytesPerImage, const MTL::Region& region, uint64_t channels) {
+HostLayout hostLayout(const Image::Impl& self, DataLayout layout, uint64_t bytesPerColumn,
+                      uint64_t bytesPerRow, uint64_t bytesPerImage, const MTL::Region& region,
+                      uint64_t channels) {
     const uint64_t element = elementBytes(self.descriptor.channelFormat());
     const bool packed = layout == DataLayout::HeightxWidthxFeatureChannels;
     if (bytesPerColumn == 0) bytesPerColumn = packed ? channels * element : element;
-    const uint64_t rowNeeded = (region.size.width - 1) * bytesPerColumn + (packed ? channels * element : element);
+    const uint64_t rowNeeded =
+        (region.size.width - 1) * bytesPerColumn + (packed ? channels * element : element);
     if (region.size.height > 1 && bytesPerRow < rowNeeded)
         throw InvalidArgument(subjectOf(self) + "bytesPerRow is " + std::to_string(bytesPerRow) +
-                              " but a row of the region takes " + std::to_string(rowNeeded) + " bytes.");
+                              " but a row of the region takes " + std::to_string(rowNeeded) +
+                              " bytes.");
     if (region.size.height == 1) bytesPerRow = std::max(bytesPerRow, rowNeeded);
-    return {layout, bytesPerColumn, bytesPerRow, bytesPerImage, region.size.height * bytesPerRow, element};
+    return {layout, bytesPerColumn, bytesPerRow, bytesPerImage, region.size.height * bytesPerRow,
+            element};
 }
 
 HostLayout tight(const Image::Impl& self, DataLayout layout) {
@@ -203,7 +228,8 @@ HostLayout tight(const Image::Impl& self, DataLayout layout) {
     const bool packed = layout == DataLayout::HeightxWidthxFeatureChannels;
     const uint64_t column = packed ? d.featureChannels() * element : element;
     const uint64_t row = column * d.width();
-    return {layout, column, row, d.width() * d.height() * d.featureChannels() * element, row * d.height(), element};
+    return {layout,           column, row, d.width() * d.height() * d.featureChannels() * element,
+            row * d.height(), element};
 }
 
 Window wholeImage(const Image::Impl& self) {
@@ -211,14 +237,15 @@ Window wholeImage(const Image::Impl& self) {
     return {{{0, 0, 0}, {d.width(), d.height(), 1}}, 0, d.featureChannels()};
 }
 
-void checkWhole(const Image::Impl& self, const char* verb, uint64_t given, uint64_t needed, const char* unit,
-                uint64_t imageIndex) {
+void checkWhole(const Image::Impl& self, const char* verb, uint64_t given, uint64_t needed,
+                const char* unit, uint64_t imageIndex) {
     if (given != needed)
-        throw InvalidArgument(subjectOf(self) + verb + " was given " + std::to_string(given) + " " + unit +
-                              " but the image takes " + std::to_string(needed) + ".");
+        throw InvalidArgument(subjectOf(self) + verb + " was given " + std::to_string(given) + " " +
+                              unit + " but the image takes " + std::to_string(needed) + ".");
     if (imageIndex >= self.descriptor.numberOfImages())
-        throw InvalidArgument(subjectOf(self) + verb + " was given imageIndex " + std::to_string(imageIndex) +
-                              " but numberOfImages is " + std::to_string(self.descriptor.numberOfImages()) + ".");
+        throw InvalidArgument(subjectOf(self) + verb + " was given imageIndex " +
+                              std::to_string(imageIndex) + " but numberOfImages is " +
+                              std::to_string(self.descriptor.numberOfImages()) + ".");
 }
 
 } // namespace
@@ -229,28 +256,33 @@ void Image::readBytes(std::span<std::byte> bytes, DataLayout layout, uint64_t im
     readWindow(impl(), bytes, wholeImage(impl()), host, imageIndex);
 }
 
-void Image::writeBytes(std::span<const std::byte> bytes, DataLayout layout, uint64_t imageIndex) const {
+void Image::writeBytes(std::span<const std::byte> bytes, DataLayout layout,
+                       uint64_t imageIndex) const {
     const HostLayout host = tight(impl(), layout);
     checkWhole(impl(), "writeBytes", bytes.size(), host.bytesPerImage, "bytes", imageIndex);
     writeWindow(impl(), bytes, wholeImage(impl()), host, imageIndex);
 }
 
-void Image::readBytes(std::span<std::byte> bytes, DataLayout layout, uint64_t bytesPerRow, MTL::Region region,
-                      ImageReadWriteParams channels, uint64_t imageIndex) const {
+void Image::readBytes(std::span<std::byte> bytes, DataLayout layout, uint64_t bytesPerRow,
+                      MTL::Region region, ImageReadWriteParams channels,
+                      uint64_t imageIndex) const {
     region.size.depth = 1;
     readBytes(bytes, layout, bytesPerRow, 0, region, channels, imageIndex);
 }
 
 void Image::writeBytes(std::span<const std::byte> bytes, DataLayout layout, uint64_t bytesPerRow,
-                       MTL::Region region, ImageReadWriteParams channels, uint64_t imageIndex) const {
+                       MTL::Region region, ImageReadWriteParams channels,
+                       uint64_t imageIndex) const {
     region.size.depth = 1;
     writeBytes(bytes, layout, bytesPerRow, 0, region, channels, imageIndex);
 }
 
-void Image::readBytes(std::span<std::byte> bytes, DataLayout layout, uint64_t bytesPerRow, uint64_t bytesPerImage,
-                      MTL::Region region, ImageReadWriteParams channels, uint64_t imageIndex) const {
+void Image::readBytes(std::span<std::byte> bytes, DataLayout layout, uint64_t bytesPerRow,
+                      uint64_t bytesPerImage, MTL::Region region, ImageReadWriteParams channels,
+                      uint64_t imageIndex) const {
     const Window w = checkWindow(impl(), "readBytes", region, channels, imageIndex);
-    readWindow(impl(), bytes, w, hostLayout(impl(), layout, 0, bytesPerRow, bytesPerImage, region, w.channels),
+    readWindow(impl(), bytes, w,
+               hostLayout(impl(), layout, 0, bytesPerRow, bytesPerImage, region, w.channels),
                imageIndex);
 }
 
@@ -264,15 +296,18 @@ void Image::writeBytes(std::span<const std::byte> bytes, DataLayout layout, uint
                        uint64_t bytesPerRow, uint64_t bytesPerImage, MTL::Region region,
                        ImageReadWriteParams channels, uint64_t imageIndex) const {
     const Window w = checkWindow(impl(), "writeBytes", region, channels, imageIndex);
-    writeWindow(impl(), bytes, w,
-                hostLayout(impl(), layout, bytesPerColumn, bytesPerRow, bytesPerImage, region, w.channels), imageIndex);
+    writeWindow(
+        impl(), bytes, w,
+        hostLayout(impl(), layout, bytesPerColumn, bytesPerRow, bytesPerImage, region, w.channels),
+        imageIndex);
 }
 
 void Image::write(std::span<const float> values, DataLayout layout, uint64_t imageIndex) const {
     const uint64_t count = width() * height() * featureChannels();
     checkWhole(impl(), "write", values.size(), count, "values", imageIndex);
     switch (featureChannelFormat()) {
-    case ImageFeatureChannelFormat::Float32: return writeBytes(std::as_bytes(values), layout, imageIndex);
+    case ImageFeatureChannelFormat::Float32:
+        return writeBytes(std::as_bytes(values), layout, imageIndex);
     case ImageFeatureChannelFormat::Float16: {
         std::vector<uint16_t> halves(values.size());
         for (size_t i = 0; i < values.size(); ++i) halves[i] = mps::toHalf(values[i]);
@@ -291,7 +326,8 @@ void Image::read(std::span<float> values, DataLayout layout, uint64_t imageIndex
     const uint64_t count = width() * height() * featureChannels();
     checkWhole(impl(), "read", values.size(), count, "values", imageIndex);
     switch (featureChannelFormat()) {
-    case ImageFeatureChannelFormat::Float32: return readBytes(std::as_writable_bytes(values), layout, imageIndex);
+    case ImageFeatureChannelFormat::Float32:
+        return readBytes(std::as_writable_bytes(values), layout, imageIndex);
     case ImageFeatureChannelFormat::Float16: {
         std::vector<uint16_t> halves(values.size());
         readBytes(std::as_writable_bytes(std::span(halves)), layout, imageIndex);

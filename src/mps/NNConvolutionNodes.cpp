@@ -18,7 +18,8 @@ public:
     const void* dataSource() const override { return source_.get(); }
     void reloadFromDataSource() override { this->kernel_.reloadWeightsAndBiasesFromDataSource(); }
     void reload(const MTL::CommandBuffer& commands, const State& state) override {
-        this->kernel_.reloadWeightsAndBiases(commands, state.as<CNNConvolutionWeightsAndBiasesState>());
+        this->kernel_.reloadWeightsAndBiases(commands,
+                                             state.as<CNNConvolutionWeightsAndBiasesState>());
     }
     State exportParameters(const MTL::CommandBuffer& commands, bool temporary) override {
         if (temporary) return this->kernel_.exportOnDemand(commands);
@@ -32,24 +33,28 @@ private:
 template <class Kernel> class ConvolutionGradientStage : public mps::GradientStage<Kernel> {
 public:
     ConvolutionGradientStage(const MTL::Device& device, Source source, bool trained)
-        : mps::GradientStage<Kernel>(Kernel(device, source)), source_(std::move(source)), trained_(trained) {}
+        : mps::GradientStage<Kernel>(Kernel(device, source)), source_(std::move(source)),
+          trained_(trained) {}
     const void* dataSource() const override { return source_.get(); }
     void reloadFromDataSource() override { this->kernel_.reloadWeightsAndBiasesFromDataSource(); }
     void reload(const MTL::CommandBuffer& commands, const State& state) override {
-        this->kernel_.reloadWeightsAndBiases(commands, state.as<CNNConvolutionWeightsAndBiasesState>());
+        this->kernel_.reloadWeightsAndBiases(commands,
+                                             state.as<CNNConvolutionWeightsAndBiasesState>());
     }
     bool isTrainable() const override { return trained_; }
 
     mps::StageOutputs encode(const mps::StageInputs& in) override {
         using enum CNNConvolutionGradientOption;
-        this->kernel_.setGradientOption(!trained_ ? GradientWithData
+        this->kernel_.setGradientOption(!trained_           ? GradientWithData
                                         : in.resultIsNeeded ? All
                                                             : GradientWithWeightsAndBias);
         return mps::GradientStage<Kernel>::encode(in);
     }
-    State update(const MTL::CommandBuffer& commands, const StateBatch& gradients, mps::Stage& exporter) override {
+    State update(const MTL::CommandBuffer& commands, const StateBatch& gradients,
+                 mps::Stage& exporter) override {
         const auto gradient = gradients.at(0).as<CNNConvolutionGradientState>();
-        const auto current = exporter.exportParameters(commands, true).as<CNNConvolutionWeightsAndBiasesState>();
+        const auto current =
+            exporter.exportParameters(commands, true).as<CNNConvolutionWeightsAndBiasesState>();
         const State result = source_->update(commands, gradient, current);
         // An update may leave the parameters unread; their memory is free for what comes.
         if (current.isTemporary() && current.readCount() > 0) current.setReadCount(0);
@@ -66,42 +71,53 @@ private:
 };
 
 struct ConvolutionNode : NNFilterNode::Impl {
-    ConvolutionNode(const char* name, const NNImageNode& source, Source weights, bool fullyConnected)
+    ConvolutionNode(const char* name, const NNImageNode& source, Source weights,
+                    bool fullyConnected)
         : Impl(name, {source}), weights(std::move(weights)), fullyConnected(fullyConnected) {
         if (!this->weights) throw InvalidArgument("[" + className + "] The data source is null.");
         addResultState(StateNodeKind::ConvolutionGradient);
         trainingStyle = NNTrainingStyle::UpdateDeviceGPU;
     }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
-        if (fullyConnected) return std::make_unique<ConvolutionStage<CNNFullyConnected>>(device, weights);
+        if (fullyConnected)
+            return std::make_unique<ConvolutionStage<CNNFullyConnected>>(device, weights);
         return std::make_unique<ConvolutionStage<CNNConvolution>>(device, weights);
     }
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
         const auto gradientState = state(0).as<CNNConvolutionGradientStateNode>();
-        if (fullyConnected) return {CNNFullyConnectedGradientNode(gradients[0], sources[0], gradientState, weights)};
+        if (fullyConnected)
+            return {
+                CNNFullyConnectedGradientNode(gradients[0], sources[0], gradientState, weights)};
         return {CNNConvolutionGradientNode(gradients[0], sources[0], gradientState, weights)};
     }
     const Source weights;
     const bool fullyConnected;
-    NNConvolutionAccumulatorPrecisionOption precision = NNConvolutionAccumulatorPrecisionOption::Float;
+    NNConvolutionAccumulatorPrecisionOption precision =
+        NNConvolutionAccumulatorPrecisionOption::Float;
 };
 
 struct ConvolutionGradientNode : NNFilterNode::Impl {
-    ConvolutionGradientNode(const char* name, const NNImageNode& gradient, const NNImageNode& source,
-                            const NNStateNode& state, Source given, bool fullyConnected)
-        : Impl(name, {gradient, source}, {state}), weights(std::move(given)), fullyConnected(fullyConnected) {
+    ConvolutionGradientNode(const char* name, const NNImageNode& gradient,
+                            const NNImageNode& source, const NNStateNode& state, Source given,
+                            bool fullyConnected)
+        : Impl(name, {gradient, source}, {state}), weights(std::move(given)),
+          fullyConnected(fullyConnected) {
         if (!weights && state && state.impl().producer)
             weights = static_cast<const ConvolutionNode&>(*state.impl().producer).weights;
-        if (!weights) throw InvalidArgument("[" + className + "] There is neither a data source nor a gradient state "
-                                                              "of a forward node to take it from.");
+        if (!weights)
+            throw InvalidArgument("[" + className +
+                                  "] There is neither a data source nor a gradient state "
+                                  "of a forward node to take it from.");
         trainingStyle = NNTrainingStyle::UpdateDeviceGPU;
     }
     bool isGradient() const override { return true; }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         const bool trained = trainingStyle != NNTrainingStyle::UpdateDeviceNone;
         if (fullyConnected)
-            return std::make_unique<ConvolutionGradientStage<CNNFullyConnectedGradient>>(device, weights, trained);
-        return std::make_unique<ConvolutionGradientStage<CNNConvolutionGradient>>(device, weights, trained);
+            return std::make_unique<ConvolutionGradientStage<CNNFullyConnectedGradient>>(
+                device, weights, trained);
+        return std::make_unique<ConvolutionGradientStage<CNNConvolutionGradient>>(device, weights,
+                                                                                  trained);
     }
     Source weights;
     const bool fullyConnected;
@@ -111,11 +127,16 @@ ConvolutionNode& of(const NNFilterNode& node) { return static_cast<ConvolutionNo
 
 } // namespace
 
-CNNConvolutionNode::CNNConvolutionNode(const NNImageNode& source, std::shared_ptr<CNNConvolutionDataSource> weights)
-    : NNFilterNode(std::make_shared<ConvolutionNode>("CNNConvolutionNode", source, std::move(weights), false)) {}
+CNNConvolutionNode::CNNConvolutionNode(const NNImageNode& source,
+                                       std::shared_ptr<CNNConvolutionDataSource> weights)
+    : NNFilterNode(std::make_shared<ConvolutionNode>("CNNConvolutionNode", source,
+                                                     std::move(weights), false)) {}
 
-NNConvolutionAccumulatorPrecisionOption CNNConvolutionNode::accumulatorPrecision() const { return of(*this).precision; }
-void CNNConvolutionNode::setAccumulatorPrecision(NNConvolutionAccumulatorPrecisionOption option) const {
+NNConvolutionAccumulatorPrecisionOption CNNConvolutionNode::accumulatorPrecision() const {
+    return of(*this).precision;
+}
+void CNNConvolutionNode::setAccumulatorPrecision(
+    NNConvolutionAccumulatorPrecisionOption option) const {
     of(*this).precision = option;
 }
 CNNConvolutionGradientStateNode CNNConvolutionNode::convolutionGradientState() const {
@@ -124,17 +145,18 @@ CNNConvolutionGradientStateNode CNNConvolutionNode::convolutionGradientState() c
 
 CNNFullyConnectedNode::CNNFullyConnectedNode(const NNImageNode& source,
                                              std::shared_ptr<CNNConvolutionDataSource> weights)
-    : CNNConvolutionNode(std::make_shared<ConvolutionNode>("CNNFullyConnectedNode", source, std::move(weights), true)) {}
+    : CNNConvolutionNode(std::make_shared<ConvolutionNode>("CNNFullyConnectedNode", source,
+                                                           std::move(weights), true)) {}
 
-CNNConvolutionGradientNode::CNNConvolutionGradientNode(const NNImageNode& gradient, const NNImageNode& source,
-                                                       const CNNConvolutionGradientStateNode& state,
-                                                       std::shared_ptr<CNNConvolutionDataSource> weights)
-    : NNGradientFilterNode(std::make_shared<ConvolutionGradientNode>("CNNConvolutionGradientNode", gradient, source,
-                                                                     state, std::move(weights), false)) {}
+CNNConvolutionGradientNode::CNNConvolutionGradientNode(
+    const NNImageNode& gradient, const NNImageNode& source,
+    const CNNConvolutionGradientStateNode& state, std::shared_ptr<CNNConvolutionDataSource> weights)
+    : NNGradientFilterNode(std::make_shared<ConvolutionGradientNode>(
+          "CNNConvolutionGradientNode", gradient, source, state, std::move(weights), false)) {}
 
-CNNFullyConnectedGradientNode::CNNFullyConnectedGradientNode(const NNImageNode& gradient, const NNImageNode& source,
-                                                             const CNNConvolutionGradientStateNode& state,
-                                                             std::shared_ptr<CNNConvolutionDataSource> weights)
+CNNFullyConnectedGradientNode::CNNFullyConnectedGradientNode(
+    const NNImageNode& gradient, const NNImageNode& source,
+    const CNNConvolutionGradientStateNode& state, std::shared_ptr<CNNConvolutionDataSource> weights)
     : CNNConvolutionGradientNode(std::make_shared<ConvolutionGradientNode>(
           "CNNFullyConnectedGradientNode", gradient, source, state, std::move(weights), true)) {}
 

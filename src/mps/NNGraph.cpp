@@ -17,11 +17,12 @@ class NodeAllocator : public ImageAllocator {
 public:
     NodeAllocator(std::shared_ptr<ImageAllocator> target, ImageFeatureChannelFormat format)
         : target_(std::move(target)), format_(format) {}
-    Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& d, const Kernel& kernel) override {
+    Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
+                const Kernel& kernel) override {
         return target_->image(commands, formatted(d), kernel);
     }
-    ImageBatch imageBatch(const MTL::CommandBuffer& commands, const ImageDescriptor& d, const Kernel& kernel,
-                          uint64_t count) override {
+    ImageBatch imageBatch(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
+                          const Kernel& kernel, uint64_t count) override {
         return target_->imageBatch(commands, formatted(d), kernel, count);
     }
 
@@ -43,37 +44,41 @@ void NNGraph::Impl::checkRequest(const Request& request) const {
     if (!request.commands) throw InvalidArgument(who + "The command buffer handle is empty.");
     const auto checkCount = [&](const char* what, size_t given, size_t expected) {
         if (given != expected)
-            throw InvalidArgument(who + std::to_string(given) + " " + what + " were given but the graph takes " +
-                                  std::to_string(expected) + ".");
+            throw InvalidArgument(who + std::to_string(given) + " " + what +
+                                  " were given but the graph takes " + std::to_string(expected) +
+                                  ".");
     };
     checkCount("source images", request.images.size(), inputImages.size());
     checkCount("source states", request.states.size(), inputStates.size());
     const auto nameOf = [](const std::shared_ptr<Handle>& handle, const char* what, size_t k) {
         const std::string label = handle ? handle->label() : "";
-        return std::string(what) + " " + std::to_string(k) + (label.empty() ? "" : " \"" + label + "\"");
+        return std::string(what) + " " + std::to_string(k) +
+               (label.empty() ? "" : " \"" + label + "\"");
     };
     for (size_t k = 0; k < request.images.size(); ++k) {
         const std::string name = nameOf(images[inputImages[k]].node.handle(), "Source image", k);
         mps::checkSources(who, name.c_str(), request.images[k], request.commands, request.isBatch);
         if (request.images[k].size() != request.images[0].size())
             throw InvalidArgument(who + name + " has " + std::to_string(request.images[k].size()) +
-                                  " images but source image 0 has " + std::to_string(request.images[0].size()) + ".");
+                                  " images but source image 0 has " +
+                                  std::to_string(request.images[0].size()) + ".");
         const uint64_t reads = images[inputImages[k]].readers;
         for (const Image& image : request.images[k])
             if (image.impl().temporary && image.impl().readCount < reads)
                 throw InvalidArgument(who + name + " is a temporary image with read count " +
-                                      std::to_string(image.impl().readCount) + " but the graph reads it " +
-                                      std::to_string(reads) + " times.");
+                                      std::to_string(image.impl().readCount) +
+                                      " but the graph reads it " + std::to_string(reads) +
+                                      " times.");
     }
     for (size_t k = 0; k < request.states.size(); ++k) {
         const std::string name = nameOf(states[inputStates[k]].node.handle(), "Source state", k);
-        mps::checkStates(who, name.c_str(), request.states[k], request.images.empty() ? 0 : request.images[0].size(),
-                         request.commands);
+        mps::checkStates(who, name.c_str(), request.states[k],
+                         request.images.empty() ? 0 : request.images[0].size(), request.commands);
     }
 }
 
-NNGraph::Impl::Outcome NNGraph::Impl::encodeSteps(const MTL::CommandBuffer& commands, const Request& request,
-                                                  bool temporaryStates) {
+NNGraph::Impl::Outcome NNGraph::Impl::encodeSteps(const MTL::CommandBuffer& commands,
+                                                  const Request& request, bool temporaryStates) {
     Outcome out;
     out.images.resize(images.size());
     out.states.resize(states.size());
@@ -92,8 +97,9 @@ NNGraph::Impl::Outcome NNGraph::Impl::encodeSteps(const MTL::CommandBuffer& comm
         for (size_t s : step.stateSources) in.states.push_back(out.states[s]);
         const ImageFeatureChannelFormat own = slot.node.format();
         const bool isFirstResult = results[0] == step.imageResult && resultsNeeded[0];
-        in.allocator = std::make_shared<NodeAllocator>(isFirstResult ? allocator : slot.node.imageAllocator(),
-                                                       own == ImageFeatureChannelFormat::None ? format : own);
+        in.allocator =
+            std::make_shared<NodeAllocator>(isFirstResult ? allocator : slot.node.imageAllocator(),
+                                            own == ImageFeatureChannelFormat::None ? format : own);
         const std::string kernelLabel = step.stage->kernel().label();
         mps::StageOutputs made = step.stage->encode(in);
         const int64_t reads = int64_t(slot.readers) + (slot.isExported || slot.isResult ? 1 : 0);
@@ -119,7 +125,8 @@ mps::Stage& NNGraph::Impl::exporterFor(size_t index) {
 
 bool NNGraph::Impl::updatesOnHost() const {
     return std::ranges::any_of(steps, [](const Step& step) {
-        return step.stage->isTrainable() && step.node->trainingStyle == NNTrainingStyle::UpdateDeviceCPU;
+        return step.stage->isTrainable() &&
+               step.node->trainingStyle == NNTrainingStyle::UpdateDeviceCPU;
     });
 }
 
@@ -134,15 +141,18 @@ void NNGraph::Impl::update(const MTL::CommandBuffer& commands, const Outcome& ou
             const State state = step.stage->update(commands, gradients, exporterFor(i));
             if (state) loads.emplace_back(step.stage->dataSource(), state);
             for (const State& gradient : gradients)
-                if (gradient.impl().temporary && gradient.impl().readCount > 0) gradient.impl().setReadCount(0);
+                if (gradient.impl().temporary && gradient.impl().readCount > 0)
+                    gradient.impl().setReadCount(0);
         } else if (*step.node->trainingStyle == NNTrainingStyle::UpdateDeviceCPU) {
             mps::Stage& exporter = exporterFor(i);
             const State source = exporter.exportParameters(commands, false);
-            commands.addCompletedHandler([self = shared_from_this(), stage = step.stage.get(), gradients, source,
+            commands.addCompletedHandler([self = shared_from_this(), stage = step.stage.get(),
+                                          gradients, source,
                                           &exporter](const MTL::CommandBuffer& done) {
                 if (done.error() || !stage->updateOnHost(gradients, exporter, source)) return;
                 for (Step& other : self->steps)
-                    if (other.stage->dataSource() == stage->dataSource()) other.stage->reloadFromDataSource();
+                    if (other.stage->dataSource() == stage->dataSource())
+                        other.stage->reloadFromDataSource();
             });
         }
     }
@@ -152,7 +162,8 @@ void NNGraph::Impl::update(const MTL::CommandBuffer& commands, const Outcome& ou
 }
 
 bool NNGraph::Impl::canReplay(const Request& request) const {
-    if (missesInARow > 8 || updatesOnHost() || !intermediateImages.empty() || !resultStates.empty()) return false;
+    if (missesInARow > 8 || updatesOnHost() || !intermediateImages.empty() || !resultStates.empty())
+        return false;
     for (const StateBatch& batch : request.states)
         for (const State& state : batch)
             if (state.isTemporary()) return false;
@@ -181,7 +192,8 @@ NNGraph::Impl::Outcome NNGraph::Impl::replay(const Request& request) {
         auto now = externals;
         if (resultsNeeded[0]) {
             const Image& like = (*it)->outcome.images[results[0]][0];
-            result = Image::batch(device, like.impl().descriptor, (*it)->outcome.images[results[0]].size());
+            result = Image::batch(device, like.impl().descriptor,
+                                  (*it)->outcome.images[results[0]].size());
             now.push_back(*mps::externalBatch(result));
         }
         replacement = (*it)->replacementFor(now);
@@ -197,14 +209,16 @@ NNGraph::Impl::Outcome NNGraph::Impl::replay(const Request& request) {
         plan->recording = mps::recordingCommandBuffer(device);
         plan->isBatch = request.isBatch;
         plan->outcome = encodeSteps(plan->recording, request, false);
-        if (resultsNeeded[0]) externals.push_back(*mps::externalBatch(plan->outcome.images[results[0]]));
+        if (resultsNeeded[0])
+            externals.push_back(*mps::externalBatch(plan->outcome.images[results[0]]));
         plan->externals = std::move(externals);
         plans.push_front(plan);
         if (plans.size() > mostPlans) plans.pop_back();
         outcome = plan->outcome;
         if (resultsNeeded[0]) { // the recording's own result stays with the recording
             const Image& like = plan->outcome.images[results[0]][0];
-            result = Image::batch(device, like.impl().descriptor, plan->outcome.images[results[0]].size());
+            result = Image::batch(device, like.impl().descriptor,
+                                  plan->outcome.images[results[0]].size());
             auto now = plan->externals;
             now.back() = *mps::externalBatch(result);
             replacement = plan->replacementFor(now);
@@ -214,8 +228,10 @@ NNGraph::Impl::Outcome NNGraph::Impl::replay(const Request& request) {
     }
     if (resultsNeeded[0]) outcome.images[results[0]] = result;
     const auto& commands = plan->recording.impl().segments.back()->commands;
-    if (replacement) list.append(commands, replacement->from, replacement->to);
-    else list.append(commands);
+    if (replacement)
+        list.append(commands, replacement->from, replacement->to);
+    else
+        list.append(commands);
     list.retain(plan);
     return outcome;
 }
@@ -226,7 +242,8 @@ void NNGraph::Impl::releaseInputs(const Request&) const {
 
 NNGraph::Impl::Outcome NNGraph::Impl::encode(const Request& request) {
     checkRequest(request);
-    request.commands.impl().list(subject()); // refuses a committed command buffer before anything is made
+    request.commands.impl().list(
+        subject()); // refuses a committed command buffer before anything is made
     // An encode that was refused halfway has counted in some kernels.
     for (Step& step : steps) step.stage->setEncodeCount(encodeCount);
     Outcome outcome;
@@ -243,8 +260,10 @@ std::vector<ImageBatch> NNGraph::Impl::intermediates(const Outcome& outcome) con
     return all;
 }
 
-NNGraph::NNGraph(const MTL::Device& device, const NNImageNode& resultImage, bool resultImageIsNeeded)
-    : NNGraph(device, std::vector<NNImageNode>{resultImage}, std::vector<bool>{resultImageIsNeeded}) {}
+NNGraph::NNGraph(const MTL::Device& device, const NNImageNode& resultImage,
+                 bool resultImageIsNeeded)
+    : NNGraph(device, std::vector<NNImageNode>{resultImage},
+              std::vector<bool>{resultImageIsNeeded}) {}
 
 NNGraph::NNGraph(const MTL::Device& device, const std::vector<NNImageNode>& resultImages,
                  const std::vector<bool>& resultsAreNeeded)
@@ -255,32 +274,40 @@ NNGraph::Impl& NNGraph::impl() const {
     return static_cast<Impl&>(*impl_);
 }
 
-bool NNGraph::isKindOf(const detail::ObjectImpl& object) { return dynamic_cast<const Impl*>(&object) != nullptr; }
+bool NNGraph::isKindOf(const detail::ObjectImpl& object) {
+    return dynamic_cast<const Impl*>(&object) != nullptr;
+}
 
-ImageBatch NNGraph::encodeBatch(const MTL::CommandBuffer& commandBuffer, const std::vector<ImageBatch>& sourceImages,
+ImageBatch NNGraph::encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                                const std::vector<ImageBatch>& sourceImages,
                                 const std::vector<StateBatch>& sourceStates) const {
     return encodeBatch(commandBuffer, sourceImages, sourceStates, nullptr, nullptr);
 }
 
-ImageBatch NNGraph::encodeBatch(const MTL::CommandBuffer& commandBuffer, const std::vector<ImageBatch>& sourceImages,
+ImageBatch NNGraph::encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                                const std::vector<ImageBatch>& sourceImages,
                                 const std::vector<StateBatch>& sourceStates,
                                 std::vector<ImageBatch>* intermediateImages,
                                 std::vector<StateBatch>* destinationStates) const {
     Impl& self = impl();
     auto outcome = self.encode({commandBuffer, sourceImages, sourceStates, true});
     if (intermediateImages)
-        for (ImageBatch& batch : self.intermediates(outcome)) intermediateImages->push_back(std::move(batch));
+        for (ImageBatch& batch : self.intermediates(outcome))
+            intermediateImages->push_back(std::move(batch));
     if (destinationStates)
         for (size_t slot : self.resultStates) destinationStates->push_back(outcome.states[slot]);
     return self.resultsNeeded[0] ? outcome.images[self.results[0]] : ImageBatch{};
 }
 
-Image NNGraph::encode(const MTL::CommandBuffer& commandBuffer, const std::vector<Image>& sourceImages) const {
+Image NNGraph::encode(const MTL::CommandBuffer& commandBuffer,
+                      const std::vector<Image>& sourceImages) const {
     return encode(commandBuffer, sourceImages, {}, nullptr, nullptr);
 }
 
-Image NNGraph::encode(const MTL::CommandBuffer& commandBuffer, const std::vector<Image>& sourceImages,
-                      const std::vector<State>& sourceStates, std::vector<Image>* intermediateImages,
+Image NNGraph::encode(const MTL::CommandBuffer& commandBuffer,
+                      const std::vector<Image>& sourceImages,
+                      const std::vector<State>& sourceStates,
+                      std::vector<Image>* intermediateImages,
                       std::vector<State>* destinationStates) const {
     Impl& self = impl();
     Impl::Request request{commandBuffer, {}, {}, false};
@@ -288,16 +315,20 @@ Image NNGraph::encode(const MTL::CommandBuffer& commandBuffer, const std::vector
     for (const State& state : sourceStates) request.states.push_back({state});
     auto outcome = self.encode(request);
     if (intermediateImages)
-        for (const ImageBatch& batch : self.intermediates(outcome)) intermediateImages->push_back(batch.at(0));
+        for (const ImageBatch& batch : self.intermediates(outcome))
+            intermediateImages->push_back(batch.at(0));
     if (destinationStates)
-        for (size_t slot : self.resultStates) destinationStates->push_back(outcome.states[slot].at(0));
+        for (size_t slot : self.resultStates)
+            destinationStates->push_back(outcome.states[slot].at(0));
     return self.resultsNeeded[0] ? outcome.images[self.results[0]].at(0) : Image();
 }
 
-Image NNGraph::executeAsync(const std::vector<Image>& sourceImages, CompletionHandler handler) const {
+Image NNGraph::executeAsync(const std::vector<Image>& sourceImages,
+                            CompletionHandler handler) const {
     Impl& self = impl();
     if (sourceImages.empty())
-        throw InvalidArgument(self.subject() + "executeAsync takes at least one source image but was given none.");
+        throw InvalidArgument(self.subject() +
+                              "executeAsync takes at least one source image but was given none.");
     MTL::CommandBuffer commands;
     Image result;
     {
@@ -322,45 +353,59 @@ void NNGraph::reloadFromDataSources() const {
 
 uint64_t NNGraph::readCountForSourceImage(uint64_t index) const {
     if (index >= impl().inputImages.size())
-        throw InvalidArgument(impl().subject() + "Source image " + std::to_string(index) + " was asked for but there are " +
+        throw InvalidArgument(impl().subject() + "Source image " + std::to_string(index) +
+                              " was asked for but there are " +
                               std::to_string(impl().inputImages.size()) + ".");
     return impl().images[impl().inputImages[index]].readers;
 }
 
 uint64_t NNGraph::readCountForSourceState(uint64_t index) const {
     if (index >= impl().inputStates.size())
-        throw InvalidArgument(impl().subject() + "Source state " + std::to_string(index) + " was asked for but there are " +
+        throw InvalidArgument(impl().subject() + "Source state " + std::to_string(index) +
+                              " was asked for but there are " +
                               std::to_string(impl().inputStates.size()) + ".");
     return impl().states[impl().inputStates[index]].readers;
 }
 
 namespace {
-template <class Slots> std::vector<std::shared_ptr<Handle>> handlesOf(const Slots& slots, const std::vector<size_t>& indices) {
+template <class Slots>
+std::vector<std::shared_ptr<Handle>> handlesOf(const Slots& slots,
+                                               const std::vector<size_t>& indices) {
     std::vector<std::shared_ptr<Handle>> handles;
     for (size_t slot : indices) handles.push_back(slots[slot].node.handle());
     return handles;
 }
 } // namespace
 
-std::vector<std::shared_ptr<Handle>> NNGraph::sourceImageHandles() const { return handlesOf(impl().images, impl().inputImages); }
-std::vector<std::shared_ptr<Handle>> NNGraph::sourceStateHandles() const { return handlesOf(impl().states, impl().inputStates); }
+std::vector<std::shared_ptr<Handle>> NNGraph::sourceImageHandles() const {
+    return handlesOf(impl().images, impl().inputImages);
+}
+std::vector<std::shared_ptr<Handle>> NNGraph::sourceStateHandles() const {
+    return handlesOf(impl().states, impl().inputStates);
+}
 std::vector<std::shared_ptr<Handle>> NNGraph::intermediateImageHandles() const {
     return handlesOf(impl().images, impl().intermediateImages);
 }
-std::vector<std::shared_ptr<Handle>> NNGraph::resultStateHandles() const { return handlesOf(impl().states, impl().resultStates); }
-std::shared_ptr<Handle> NNGraph::resultHandle() const { return impl().images[impl().results[0]].node.handle(); }
+std::vector<std::shared_ptr<Handle>> NNGraph::resultStateHandles() const {
+    return handlesOf(impl().states, impl().resultStates);
+}
+std::shared_ptr<Handle> NNGraph::resultHandle() const {
+    return impl().images[impl().results[0]].node.handle();
+}
 bool NNGraph::resultImageIsNeeded() const { return impl().resultsNeeded[0]; }
 bool NNGraph::outputStateIsTemporary() const { return impl().outputStateIsTemporary; }
 void NNGraph::setOutputStateIsTemporary(bool value) const { impl().outputStateIsTemporary = value; }
-std::shared_ptr<ImageAllocator> NNGraph::destinationImageAllocator() const { return impl().allocator; }
+std::shared_ptr<ImageAllocator> NNGraph::destinationImageAllocator() const {
+    return impl().allocator;
+}
 void NNGraph::setDestinationImageAllocator(std::shared_ptr<ImageAllocator> allocator) const {
     impl().allocator = allocator ? std::move(allocator) : Image::defaultAllocator();
     impl().plans.clear();
 }
 ImageFeatureChannelFormat NNGraph::format() const { return impl().format; }
 void NNGraph::setFormat(ImageFeatureChannelFormat format) const {
-    if (format != ImageFeatureChannelFormat::Float16 && format != ImageFeatureChannelFormat::Float32 &&
-        format != ImageFeatureChannelFormat::Unorm8)
+    if (format != ImageFeatureChannelFormat::Float16 &&
+        format != ImageFeatureChannelFormat::Float32 && format != ImageFeatureChannelFormat::Unorm8)
         throw InvalidArgument(impl().subject() + "format must be Float16, Float32 or Unorm8.");
     impl().format = format;
     impl().plans.clear();
@@ -387,11 +432,14 @@ std::string NNGraph::debugDescription() const {
         text += ":";
         for (size_t s : step.imageSources) text += " image" + std::to_string(s);
         for (size_t s : step.stateSources) text += " state" + std::to_string(s);
-        text += " -> image" + std::to_string(step.imageResult) + (step.resultIsNeeded ? "" : " (not needed)") + "\n";
+        text += " -> image" + std::to_string(step.imageResult) +
+                (step.resultIsNeeded ? "" : " (not needed)") + "\n";
     }
     for (const auto& plan : self.plans)
-        text += "  plan: " + std::to_string(plan->recording.impl().segments.back()->commands.dispatchCount()) +
-                " dispatches, arena peak " + std::to_string(mps::temporaryHeap(plan->recording)->peakBytes()) + " bytes\n";
+        text += "  plan: " +
+                std::to_string(plan->recording.impl().segments.back()->commands.dispatchCount()) +
+                " dispatches, arena peak " +
+                std::to_string(mps::temporaryHeap(plan->recording)->peakBytes()) + " bytes\n";
     return text;
 }
 

@@ -12,7 +12,8 @@
 namespace mpsvk::MPS {
 
 struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph::Impl> {
-    Impl(const MTL::Device& device, const std::vector<NNImageNode>& results, const std::vector<bool>& needed);
+    Impl(const MTL::Device& device, const std::vector<NNImageNode>& results,
+         const std::vector<bool>& needed);
 
     /// A node of the compiled graph; indices are into `images` and `states`.
     struct Step {
@@ -49,8 +50,10 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
 
     std::string subject() const;
     void checkRequest(const Request& request) const;
-    /// Runs every step into `commands`; with `temporaryStates`, states live as long as they are read.
-    Outcome encodeSteps(const MTL::CommandBuffer& commands, const Request& request, bool temporaryStates);
+    /// Runs every step into `commands`; with `temporaryStates`, states live as long as they are
+    /// read.
+    Outcome encodeSteps(const MTL::CommandBuffer& commands, const Request& request,
+                        bool temporaryStates);
     Outcome encode(const Request& request);
     Outcome replay(const Request& request);
     bool canReplay(const Request& request) const;

@@ -11,7 +11,9 @@
 namespace mpsvk::MPS {
 
 NNImageNode::NNImageNode() : Object(std::make_shared<Impl>()) {}
-NNImageNode::NNImageNode(std::shared_ptr<Handle> handle) : NNImageNode() { setHandle(std::move(handle)); }
+NNImageNode::NNImageNode(std::shared_ptr<Handle> handle) : NNImageNode() {
+    setHandle(std::move(handle));
+}
 NNImageNode::NNImageNode(std::shared_ptr<Impl> impl) : Object(std::move(impl)) {}
 
 NNImageNode NNImageNode::exportedNode(std::shared_ptr<Handle> handle) {
@@ -25,10 +27,14 @@ NNImageNode::Impl& NNImageNode::impl() const {
     return static_cast<Impl&>(*impl_);
 }
 
-bool NNImageNode::isKindOf(const detail::ObjectImpl& object) { return dynamic_cast<const Impl*>(&object) != nullptr; }
+bool NNImageNode::isKindOf(const detail::ObjectImpl& object) {
+    return dynamic_cast<const Impl*>(&object) != nullptr;
+}
 
 std::shared_ptr<Handle> NNImageNode::handle() const { return impl().handle; }
-void NNImageNode::setHandle(std::shared_ptr<Handle> handle) const { impl().handle = std::move(handle); }
+void NNImageNode::setHandle(std::shared_ptr<Handle> handle) const {
+    impl().handle = std::move(handle);
+}
 ImageFeatureChannelFormat NNImageNode::format() const { return impl().format; }
 void NNImageNode::setFormat(ImageFeatureChannelFormat format) const { impl().format = format; }
 std::shared_ptr<ImageAllocator> NNImageNode::imageAllocator() const {
@@ -52,7 +58,9 @@ NNStateNode::Impl& NNStateNode::impl() const {
 }
 
 std::shared_ptr<Handle> NNStateNode::handle() const { return impl().handle; }
-void NNStateNode::setHandle(std::shared_ptr<Handle> handle) const { impl().handle = std::move(handle); }
+void NNStateNode::setHandle(std::shared_ptr<Handle> handle) const {
+    impl().handle = std::move(handle);
+}
 bool NNStateNode::exportFromGraph() const { return impl().exportFromGraph; }
 void NNStateNode::setExportFromGraph(bool value) const { impl().exportFromGraph = value; }
 bool NNStateNode::synchronizeResource() const { return impl().synchronizeResource; }
@@ -65,7 +73,9 @@ bool stateHasKind(const detail::ObjectImpl& object, std::initializer_list<StateN
 }
 } // namespace
 
-bool NNStateNode::isKindOf(const detail::ObjectImpl& object) { return dynamic_cast<const Impl*>(&object) != nullptr; }
+bool NNStateNode::isKindOf(const detail::ObjectImpl& object) {
+    return dynamic_cast<const Impl*>(&object) != nullptr;
+}
 bool NNGradientStateNode::isKindOf(const detail::ObjectImpl& object) {
     return stateHasKind(object, {StateNodeKind::Gradient, StateNodeKind::ConvolutionGradient});
 }
@@ -75,13 +85,17 @@ bool NNBinaryGradientStateNode::isKindOf(const detail::ObjectImpl& object) {
 bool CNNConvolutionGradientStateNode::isKindOf(const detail::ObjectImpl& object) {
     return stateHasKind(object, {StateNodeKind::ConvolutionGradient});
 }
-bool NNLabelsNode::isKindOf(const detail::ObjectImpl& object) { return stateHasKind(object, {StateNodeKind::Labels}); }
+bool NNLabelsNode::isKindOf(const detail::ObjectImpl& object) {
+    return stateHasKind(object, {StateNodeKind::Labels});
+}
 
-NNFilterNode::Impl::Impl(std::string name, std::vector<NNImageNode> images, std::vector<NNStateNode> states)
+NNFilterNode::Impl::Impl(std::string name, std::vector<NNImageNode> images,
+                         std::vector<NNStateNode> states)
     : className(std::move(name)), sources(std::move(images)), sourceStates(std::move(states)) {
     for (size_t i = 0; i < sources.size(); ++i)
         if (!sources[i])
-            throw InvalidArgument("[" + className + "] Source image node " + std::to_string(i) + " is empty.");
+            throw InvalidArgument("[" + className + "] Source image node " + std::to_string(i) +
+                                  " is empty.");
     for (const NNStateNode& state : sourceStates)
         if (!state) throw InvalidArgument("[" + className + "] The source state node is empty.");
     resultImage.producer = this;
@@ -103,7 +117,9 @@ NNFilterNode::Impl& NNFilterNode::impl() const {
     return static_cast<Impl&>(*impl_);
 }
 
-bool NNFilterNode::isKindOf(const detail::ObjectImpl& object) { return dynamic_cast<const Impl*>(&object) != nullptr; }
+bool NNFilterNode::isKindOf(const detail::ObjectImpl& object) {
+    return dynamic_cast<const Impl*>(&object) != nullptr;
+}
 bool NNGradientFilterNode::isKindOf(const detail::ObjectImpl& object) {
     const auto* node = dynamic_cast<const Impl*>(&object);
     return node && node->isGradient();
@@ -119,7 +135,9 @@ std::vector<NNStateNode> NNFilterNode::resultStates() const {
     return all;
 }
 std::shared_ptr<NNPadding> NNFilterNode::paddingPolicy() const { return impl().padding; }
-void NNFilterNode::setPaddingPolicy(std::shared_ptr<NNPadding> padding) const { impl().padding = std::move(padding); }
+void NNFilterNode::setPaddingPolicy(std::shared_ptr<NNPadding> padding) const {
+    impl().padding = std::move(padding);
+}
 std::string NNFilterNode::label() const { return impl().label; }
 void NNFilterNode::setLabel(const std::string& label) const { impl().label = label; }
 
@@ -129,7 +147,8 @@ NNTrainingStyle NNFilterNode::trainingStyle() const {
 
 void NNFilterNode::setTrainingStyle(NNTrainingStyle style) const {
     if (!impl().trainingStyle)
-        throw InvalidArgument(impl().subject() + "trainingStyle was set on a node that has nothing to train.");
+        throw InvalidArgument(impl().subject() +
+                              "trainingStyle was set on a node that has nothing to train.");
     impl().trainingStyle = style;
 }
 
@@ -149,14 +168,18 @@ std::vector<NNFilterNode> NNFilterNode::gradientFilters(const NNImageNode& sourc
     return gradientFilters(std::vector<NNImageNode>{source});
 }
 
-std::vector<NNFilterNode> NNFilterNode::gradientFilters(const std::vector<NNImageNode>& sources) const {
+std::vector<NNFilterNode>
+NNFilterNode::gradientFilters(const std::vector<NNImageNode>& sources) const {
     if (sources.size() != 1 || !sources[0])
-        throw InvalidArgument(impl().subject() + "gradientFilters takes the gradient of the result image, one "
-                                                 "node, but was given " + std::to_string(sources.size()) + ".");
+        throw InvalidArgument(impl().subject() +
+                              "gradientFilters takes the gradient of the result image, one "
+                              "node, but was given " +
+                              std::to_string(sources.size()) + ".");
     auto all = impl().makeGradients(sources);
     if (all.empty()) throw InvalidArgument(impl().subject() + "This kind of node has no gradient.");
     for (const NNFilterNode& node : all)
-        if (node.impl().trainingStyle && impl().trainingStyle) node.impl().trainingStyle = impl().trainingStyle;
+        if (node.impl().trainingStyle && impl().trainingStyle)
+            node.impl().trainingStyle = impl().trainingStyle;
     return all;
 }
 
@@ -165,7 +188,8 @@ namespace {
 /// Reverse-mode differentiation over the nodes upstream of one.
 class TrainingGraph {
 public:
-    TrainingGraph(NNFilterNode::Impl& end, const GradientNodeBlock& handler) : end_(end), handler_(handler) {}
+    TrainingGraph(NNFilterNode::Impl& end, const GradientNodeBlock& handler)
+        : end_(end), handler_(handler) {}
 
     std::vector<NNFilterNode> build(const NNImageNode& gradient) {
         visit(end_);
@@ -176,7 +200,8 @@ public:
         std::vector<NNFilterNode> termini;
         for (NNImageNode::Impl* image : contributions_) {
             const NNFilterNode node = pending_.at(image).node;
-            const bool ends = !image->producer || image->stopGradient || stopped_.count(image) || !differentiable_.count(image->producer);
+            const bool ends = !image->producer || image->stopGradient || stopped_.count(image) ||
+                              !differentiable_.count(image->producer);
             if (node && ends) termini.push_back(node);
         }
         return termini;
@@ -191,7 +216,8 @@ private:
     void visit(NNFilterNode::Impl& filter) {
         if (!seen_.insert(&filter).second) return;
         for (const NNImageNode& source : filter.sources)
-            if (source.impl().producer && !source.impl().stopGradient) visit(*source.impl().producer);
+            if (source.impl().producer && !source.impl().stopGradient)
+                visit(*source.impl().producer);
         order_.push_back(&filter);
     }
 
@@ -199,7 +225,8 @@ private:
         if (&filter == &end_ && end_.resultIsGradient()) return;
         const auto found = pending_.find(&filter.resultImage);
         if (found == pending_.end() || stopped_.count(&filter.resultImage)) return;
-        if (&filter != &end_ && filter.resultImage.stopGradient) return; // the handler may have set it
+        if (&filter != &end_ && filter.resultImage.stopGradient)
+            return; // the handler may have set it
         const NNImageNode incoming = found->second.gradient;
         const auto nodes = filter.makeGradients({incoming});
         if (nodes.empty()) return; // no gradient class: the branch ends here
@@ -230,8 +257,10 @@ private:
 
     void report(const NNFilterNode& node, const NNFilterNode& forward, const NNImageNode& source,
                 const NNImageNode& incoming) {
-        if (handler_) handler_(node, forward, source, incoming);
-        else node.resultImage().setHandle(source.handle());
+        if (handler_)
+            handler_(node, forward, source, incoming);
+        else
+            node.resultImage().setHandle(source.handle());
     }
 
     NNFilterNode::Impl& end_;
@@ -245,8 +274,9 @@ private:
 
 } // namespace
 
-std::vector<NNFilterNode> NNFilterNode::trainingGraph(const std::optional<NNImageNode>& sourceGradient,
-                                                      const GradientNodeBlock& nodeHandler) const {
+std::vector<NNFilterNode>
+NNFilterNode::trainingGraph(const std::optional<NNImageNode>& sourceGradient,
+                            const GradientNodeBlock& nodeHandler) const {
     const NNImageNode gradient = sourceGradient.value_or(resultImage());
     return TrainingGraph(impl(), nodeHandler).build(gradient);
 }

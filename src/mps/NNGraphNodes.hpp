@@ -27,11 +27,15 @@ struct NNStateNode::Impl : detail::ObjectImpl {
 
 struct NNFilterNode::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNFilterNode::Impl> {
     /// `className` is the node's, without Apple's prefix: "CNNPoolingMaxNode".
-    Impl(std::string className, std::vector<NNImageNode> sources, std::vector<NNStateNode> states = {});
+    Impl(std::string className, std::vector<NNImageNode> sources,
+         std::vector<NNStateNode> states = {});
 
-    NNImageNode result() { return NNImageNode(std::shared_ptr<NNImageNode::Impl>(shared_from_this(), &resultImage)); }
+    NNImageNode result() {
+        return NNImageNode(std::shared_ptr<NNImageNode::Impl>(shared_from_this(), &resultImage));
+    }
     NNStateNode state(size_t i) {
-        return NNStateNode(std::shared_ptr<NNStateNode::Impl>(shared_from_this(), resultStates[i].get()));
+        return NNStateNode(
+            std::shared_ptr<NNStateNode::Impl>(shared_from_this(), resultStates[i].get()));
     }
     void addResultState(StateNodeKind kind);
     std::string subject() const;

@@ -15,18 +15,20 @@ struct NeuronNode : NNFilterNode::Impl {
         return std::make_unique<mps::UnaryStage<CNNNeuron>>(CNNNeuron(device, descriptor));
     }
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
-        return {CNNNeuronGradientNode(gradients[0], sources[0], state(0).as<NNGradientStateNode>(), descriptor)};
+        return {CNNNeuronGradientNode(gradients[0], sources[0], state(0).as<NNGradientStateNode>(),
+                                      descriptor)};
     }
     const NNNeuronDescriptor descriptor;
 };
 
 struct NeuronGradientNode : NNFilterNode::Impl {
-    NeuronGradientNode(const NNImageNode& gradient, const NNImageNode& source, const NNStateNode& state,
-                       NNNeuronDescriptor d)
+    NeuronGradientNode(const NNImageNode& gradient, const NNImageNode& source,
+                       const NNStateNode& state, NNNeuronDescriptor d)
         : Impl("CNNNeuronGradientNode", {gradient, source}, {state}), descriptor(std::move(d)) {}
     bool isGradient() const override { return true; }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
-        return std::make_unique<mps::GradientStage<CNNNeuronGradient>>(CNNNeuronGradient(device, descriptor));
+        return std::make_unique<mps::GradientStage<CNNNeuronGradient>>(
+            CNNNeuronGradient(device, descriptor));
     }
     const NNNeuronDescriptor descriptor;
 };
@@ -44,7 +46,8 @@ bool isNamed(const detail::ObjectImpl& object, const char* className) {
 
 CNNNeuronNode::CNNNeuronNode(const NNImageNode& source, const NNNeuronDescriptor& descriptor)
     : CNNNeuronNode("CNNNeuronNode", source, descriptor) {}
-CNNNeuronNode::CNNNeuronNode(const char* className, const NNImageNode& source, const NNNeuronDescriptor& descriptor)
+CNNNeuronNode::CNNNeuronNode(const char* className, const NNImageNode& source,
+                             const NNNeuronDescriptor& descriptor)
     : NNFilterNode(std::make_shared<NeuronNode>(className, source, descriptor)) {}
 float CNNNeuronNode::a() const { return descriptorOf(*this).a(); }
 float CNNNeuronNode::b() const { return descriptorOf(*this).b(); }
@@ -77,7 +80,8 @@ CNNNeuronPReLUNode::CNNNeuronPReLUNode(const NNImageNode& source, std::span<cons
     : CNNNeuronNode("CNNNeuronPReLUNode", source, Descriptor::cnnNeuronPReLUDescriptor(aData)) {}
 CNNNeuronPowerNode::CNNNeuronPowerNode(const NNImageNode& source, float a, float b, float c)
     : CNNNeuronNode("CNNNeuronPowerNode", source, Descriptor(Type::Power, a, b, c)) {}
-CNNNeuronExponentialNode::CNNNeuronExponentialNode(const NNImageNode& source, float a, float b, float c)
+CNNNeuronExponentialNode::CNNNeuronExponentialNode(const NNImageNode& source, float a, float b,
+                                                   float c)
     : CNNNeuronNode("CNNNeuronExponentialNode", source, Descriptor(Type::Exponential, a, b, c)) {}
 CNNNeuronLogarithmNode::CNNNeuronLogarithmNode(const NNImageNode& source, float a, float b, float c)
     : CNNNeuronNode("CNNNeuronLogarithmNode", source, Descriptor(Type::Logarithm, a, b, c)) {}
@@ -85,32 +89,52 @@ CNNNeuronGeLUNode::CNNNeuronGeLUNode(const NNImageNode& source)
     : CNNNeuronNode("CNNNeuronGeLUNode", source, Descriptor(Type::GeLU)) {}
 
 CNNNeuronGradientNode::CNNNeuronGradientNode(const NNImageNode& gradient, const NNImageNode& source,
-                                             const NNGradientStateNode& state, const NNNeuronDescriptor& descriptor)
-    : NNGradientFilterNode(std::make_shared<NeuronGradientNode>(gradient, source, state, descriptor)) {}
+                                             const NNGradientStateNode& state,
+                                             const NNNeuronDescriptor& descriptor)
+    : NNGradientFilterNode(
+          std::make_shared<NeuronGradientNode>(gradient, source, state, descriptor)) {}
 
 NNNeuronDescriptor CNNNeuronGradientNode::descriptor() const {
     return static_cast<const NeuronGradientNode&>(impl()).descriptor;
 }
 
 using detail::ObjectImpl;
-bool CNNNeuronNode::isKindOf(const ObjectImpl& o) { return dynamic_cast<const NeuronNode*>(&o) != nullptr; }
+bool CNNNeuronNode::isKindOf(const ObjectImpl& o) {
+    return dynamic_cast<const NeuronNode*>(&o) != nullptr;
+}
 bool CNNNeuronGradientNode::isKindOf(const ObjectImpl& o) {
     return dynamic_cast<const NeuronGradientNode*>(&o) != nullptr;
 }
-bool CNNNeuronAbsoluteNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronAbsoluteNode"); }
+bool CNNNeuronAbsoluteNode::isKindOf(const ObjectImpl& o) {
+    return isNamed(o, "CNNNeuronAbsoluteNode");
+}
 bool CNNNeuronELUNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronELUNode"); }
 bool CNNNeuronReLUNNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronReLUNNode"); }
-bool CNNNeuronLinearNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronLinearNode"); }
+bool CNNNeuronLinearNode::isKindOf(const ObjectImpl& o) {
+    return isNamed(o, "CNNNeuronLinearNode");
+}
 bool CNNNeuronReLUNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronReLUNode"); }
-bool CNNNeuronSigmoidNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronSigmoidNode"); }
-bool CNNNeuronHardSigmoidNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronHardSigmoidNode"); }
-bool CNNNeuronSoftPlusNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronSoftPlusNode"); }
-bool CNNNeuronSoftSignNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronSoftSignNode"); }
+bool CNNNeuronSigmoidNode::isKindOf(const ObjectImpl& o) {
+    return isNamed(o, "CNNNeuronSigmoidNode");
+}
+bool CNNNeuronHardSigmoidNode::isKindOf(const ObjectImpl& o) {
+    return isNamed(o, "CNNNeuronHardSigmoidNode");
+}
+bool CNNNeuronSoftPlusNode::isKindOf(const ObjectImpl& o) {
+    return isNamed(o, "CNNNeuronSoftPlusNode");
+}
+bool CNNNeuronSoftSignNode::isKindOf(const ObjectImpl& o) {
+    return isNamed(o, "CNNNeuronSoftSignNode");
+}
 bool CNNNeuronTanHNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronTanHNode"); }
 bool CNNNeuronPReLUNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronPReLUNode"); }
 bool CNNNeuronPowerNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronPowerNode"); }
-bool CNNNeuronExponentialNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronExponentialNode"); }
-bool CNNNeuronLogarithmNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronLogarithmNode"); }
+bool CNNNeuronExponentialNode::isKindOf(const ObjectImpl& o) {
+    return isNamed(o, "CNNNeuronExponentialNode");
+}
+bool CNNNeuronLogarithmNode::isKindOf(const ObjectImpl& o) {
+    return isNamed(o, "CNNNeuronLogarithmNode");
+}
 bool CNNNeuronGeLUNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronGeLUNode"); }
 
 } // namespace mpsvk::MPS

@@ -34,15 +34,17 @@ std::string NNDefaultPadding::label() const {
     }
 }
 
-ImageDescriptor NNDefaultPadding::destinationImageDescriptor(const ImageBatch&, const StateBatch&, Kernel& kernel,
-                                                             const ImageDescriptor& suggested) const {
+ImageDescriptor
+NNDefaultPadding::destinationImageDescriptor(const ImageBatch&, const StateBatch&, Kernel& kernel,
+                                             const ImageDescriptor& suggested) const {
     // The default computation has set the offset; average pooling counts only the image's pixels.
     if (auto* unary = dynamic_cast<CNNKernel*>(&kernel)) unary->setEdgeMode(ImageEdgeMode::Clamp);
     return suggested;
 }
 
 std::shared_ptr<NNPadding> NNDefaultPadding::inverse() const {
-    const NNPaddingMethod size = method_ & NNPaddingMethod::SizeMask, rest = method_ & ~NNPaddingMethod::SizeMask;
+    const NNPaddingMethod size = method_ & NNPaddingMethod::SizeMask,
+                          rest = method_ & ~NNPaddingMethod::SizeMask;
     if (size == NNPaddingMethod::SizeSame) return padding(method_);
     return padding(rest | (size == NNPaddingMethod::SizeFull ? NNPaddingMethod::SizeValidOnly
                                                              : NNPaddingMethod::SizeFull));
@@ -52,11 +54,13 @@ std::shared_ptr<NNPadding> NNDefaultPadding::inverse() const {
 
 namespace mpsvk::mps {
 
-PaddedAxis padAxis(MPS::NNPaddingMethod method, bool yAxis, uint64_t size, uint64_t taps, uint64_t stride,
-                   uint64_t dilation, bool backwards) {
+PaddedAxis padAxis(MPS::NNPaddingMethod method, bool yAxis, uint64_t size, uint64_t taps,
+                   uint64_t stride, uint64_t dilation, bool backwards) {
     using MPS::NNPaddingMethod;
     const auto sizeBits = method & NNPaddingMethod::SizeMask;
-    const int style = sizeBits == NNPaddingMethod::SizeSame ? 0 : sizeBits == NNPaddingMethod::SizeFull ? 1 : -1;
+    const int style = sizeBits == NNPaddingMethod::SizeSame   ? 0
+                      : sizeBits == NNPaddingMethod::SizeFull ? 1
+                                                              : -1;
     const int alignment = int(method & NNPaddingMethod::AlignMask);
     const uint64_t lastBit = yAxis ? 8 : 4; // the remainder goes to the right, to the bottom
     const int remainderFirst = (uint64_t(method) & lastBit) ? 0 : 1;
@@ -64,7 +68,8 @@ PaddedAxis padAxis(MPS::NNPaddingMethod method, bool yAxis, uint64_t size, uint6
     const int n = int(size), s = int(stride);
     if (backwards) {
         const int result = glsl::reversePaddedSize(n, s, extent, style);
-        return {uint64_t(result), glsl::reversePaddingOffset(n, result, s, extent, alignment, remainderFirst)};
+        return {uint64_t(result),
+                glsl::reversePaddingOffset(n, result, s, extent, alignment, remainderFirst)};
     }
     const int result = glsl::paddedSize(n, s, extent, style);
     return {uint64_t(result), glsl::paddingOffset(n, result, s, extent, alignment, remainderFirst)};

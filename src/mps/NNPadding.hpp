@@ -10,7 +10,7 @@ struct PaddedAxis {
     int64_t offset = 0; ///< of the kernel (of a backwards one: in the expanded frame)
 };
 
-PaddedAxis padAxis(MPS::NNPaddingMethod method, bool yAxis, uint64_t size, uint64_t taps, uint64_t stride,
-                   uint64_t dilation, bool backwards);
+PaddedAxis padAxis(MPS::NNPaddingMethod method, bool yAxis, uint64_t size, uint64_t taps,
+                   uint64_t stride, uint64_t dilation, bool backwards);
 
 } // namespace mpsvk::mps

@@ -20,16 +20,18 @@ Clip clipOf(const MTL::Region& rect, const MPS::Image& destination) {
             part(rect.origin.y, rect.size.height, destination.height())};
 }
 
-uint64_t imagesOf(const std::string& who, const MTL::Region& rect, int64_t firstSource, const MPS::Image& source,
-                  const MPS::Image& destination) {
+uint64_t imagesOf(const std::string& who, const MTL::Region& rect, int64_t firstSource,
+                  const MPS::Image& source, const MPS::Image& destination) {
     const uint64_t sources = source.numberOfImages(), destinations = destination.numberOfImages();
     if (firstSource < 0 || uint64_t(firstSource) >= sources)
-        throw InvalidArgument(who + "offset.z is " + std::to_string(firstSource) + " but the source has " +
-                              std::to_string(sources) + " images.");
+        throw InvalidArgument(who + "offset.z is " + std::to_string(firstSource) +
+                              " but the source has " + std::to_string(sources) + " images.");
     if (rect.origin.z >= destinations)
         throw InvalidArgument(who + "clipRect.origin.z is " + std::to_string(rect.origin.z) +
-                              " but the destination has " + std::to_string(destinations) + " images.");
-    const uint64_t offered = std::min(sources - uint64_t(firstSource), destinations - rect.origin.z);
+                              " but the destination has " + std::to_string(destinations) +
+                              " images.");
+    const uint64_t offered =
+        std::min(sources - uint64_t(firstSource), destinations - rect.origin.z);
     if (rect.size.depth == UINT64_MAX) return offered;
     if (rect.size.depth > offered)
         throw InvalidArgument(who + "clipRect.size.depth is " + std::to_string(rect.size.depth) +

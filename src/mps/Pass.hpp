@@ -45,7 +45,9 @@ struct UnaryPass {
 
     MPS::ImageBatch sources, destinations; ///< the whole batch
     /// Texels of the clip rectangle over the run's images: the usual linear grid.
-    uint64_t clipTexels() const { return clip.width * clip.height * ((destinationChannels + 3) / 4) * imageCount; }
+    uint64_t clipTexels() const {
+        return clip.width * clip.height * ((destinationChannels + 3) / 4) * imageCount;
+    }
 };
 
 struct BinaryPass {
@@ -59,7 +61,9 @@ struct BinaryPass {
     std::span<const BufferRun> stateBuffers;
 
     MPS::ImageBatch primaries, secondaries, destinations; ///< the whole batch
-    uint64_t clipTexels() const { return clip.width * clip.height * ((destinationChannels + 3) / 4) * imageCount; }
+    uint64_t clipTexels() const {
+        return clip.width * clip.height * ((destinationChannels + 3) / 4) * imageCount;
+    }
 };
 
 /// What a result state is made from: one per image, or one for all.
@@ -76,8 +80,8 @@ struct StateRequest {
 std::string sizeText(uint64_t width, uint64_t height); // "8x8"
 Clip clipOf(const MTL::Region& rect, const MPS::Image& destination);
 /// How many images an encode of arrays walks over, and checks that they are there.
-uint64_t imagesOf(const std::string& who, const MTL::Region& rect, int64_t firstSource, const MPS::Image& source,
-                  const MPS::Image& destination);
+uint64_t imagesOf(const std::string& who, const MTL::Region& rect, int64_t firstSource,
+                  const MPS::Image& source, const MPS::Image& destination);
 
 } // namespace mpsvk::mps
 
@@ -93,7 +97,8 @@ struct NNGradientState::Impl : State::Impl {
 
 struct NNBinaryGradientState::Impl : State::Impl {
     Impl(MTL::Device device, mps::ForwardRecord primary, mps::ForwardRecord secondary)
-        : State::Impl(std::move(device)), primary(std::move(primary)), secondary(std::move(secondary)) {}
+        : State::Impl(std::move(device)), primary(std::move(primary)),
+          secondary(std::move(secondary)) {}
     mps::ForwardRecord primary, secondary;
     virtual std::vector<size_t> perImageBuffers() const { return {}; }
 };

@@ -13,8 +13,9 @@ using MPS::StateBatch;
 
 void checkWindow(const char* className, const MPS::KernelWindow& w) {
     if (w.width && w.height && w.strideX && w.strideY && w.dilationX && w.dilationY) return;
-    throw InvalidArgument("[" + std::string(className) + "] The window is " + sizeText(w.width, w.height) +
-                          ", its stride " + sizeText(w.strideX, w.strideY) + " and its dilation " +
+    throw InvalidArgument("[" + std::string(className) + "] The window is " +
+                          sizeText(w.width, w.height) + ", its stride " +
+                          sizeText(w.strideX, w.strideY) + " and its dilation " +
                           sizeText(w.dilationX, w.dilationY) + ", but each must be at least 1.");
 }
 
@@ -32,26 +33,29 @@ void checkSources(const std::string& who, const char* role, const ImageBatch& im
                                   " but every image of a batch must have 1.");
         if (images[i].featureChannelFormat() == MPS::ImageFeatureChannelFormat::Unorm16 &&
             images[i].storage() != MPS::ImageStorage::Texture)
-            throw InvalidArgument(who + name + " is stored as Unorm16, which only textures can be.");
+            throw InvalidArgument(who + name +
+                                  " is stored as Unorm16, which only textures can be.");
     }
 }
 
 void checkStates(const std::string& who, const char* role, const StateBatch& states, size_t images,
                  const MTL::CommandBuffer& commandBuffer) {
     if (states.size() != images)
-        throw InvalidArgument(who + "There are " + std::to_string(images) + " images but " + role + " has " +
-                              std::to_string(states.size()) + " states.");
+        throw InvalidArgument(who + "There are " + std::to_string(images) + " images but " + role +
+                              " has " + std::to_string(states.size()) + " states.");
     for (size_t i = 0; i < states.size(); ++i) {
-        const std::string name = images > 1 ? std::string(role) + "[" + std::to_string(i) + "]" : role;
+        const std::string name =
+            images > 1 ? std::string(role) + "[" + std::to_string(i) + "]" : role;
         if (!states[i]) throw InvalidArgument(who + name + " is an empty state handle.");
         states[i].impl().checkUsable(who, name.c_str(), commandBuffer);
     }
 }
 
-void checkBatchLengths(const std::string& who, const char* a, size_t lengthA, const char* b, size_t lengthB) {
+void checkBatchLengths(const std::string& who, const char* a, size_t lengthA, const char* b,
+                       size_t lengthB) {
     if (lengthA != lengthB)
-        throw InvalidArgument(who + a + " has " + std::to_string(lengthA) + " images but " + b + " has " +
-                              std::to_string(lengthB) + ".");
+        throw InvalidArgument(who + a + " has " + std::to_string(lengthA) + " images but " + b +
+                              " has " + std::to_string(lengthB) + ".");
 }
 
 void checkSameShapes(const std::string& who, const char* role, const ImageBatch& images) {
@@ -63,15 +67,16 @@ void checkSameShapes(const std::string& who, const char* role, const ImageBatch&
             continue;
         throw InvalidArgument(who + role + "[" + std::to_string(i) + "] is " +
                               sizeText(other.width(), other.height()) + " with " +
-                              std::to_string(other.featureChannels()) + " feature channels but " + role +
-                              "[0] is " + sizeText(first.width(), first.height()) + " with " +
-                              std::to_string(first.featureChannels()) + ".");
+                              std::to_string(other.featureChannels()) + " feature channels but " +
+                              role + "[0] is " + sizeText(first.width(), first.height()) +
+                              " with " + std::to_string(first.featureChannels()) + ".");
     }
 }
 
 void checkChannelOffset(const std::string& who, const char* property, uint64_t offset) {
     if (offset % 4 != 0)
-        throw InvalidArgument(who + property + " is " + std::to_string(offset) + " but must be a multiple of 4.");
+        throw InvalidArgument(who + property + " is " + std::to_string(offset) +
+                              " but must be a multiple of 4.");
 }
 
 void checkChannels(const std::string& who, const char* role, const Image& image, uint64_t offset,
@@ -79,21 +84,26 @@ void checkChannels(const std::string& who, const char* role, const Image& image,
     if (channels > 0 && offset + channels <= image.featureChannels()) return;
     throw InvalidArgument(who + role + " has " + std::to_string(image.featureChannels()) +
                           " feature channels but channels " + std::to_string(offset) + " to " +
-                          std::to_string(offset + std::max<uint64_t>(channels, 1)) + " are needed.");
+                          std::to_string(offset + std::max<uint64_t>(channels, 1)) +
+                          " are needed.");
 }
 
-void checkNotAliased(const std::string& who, const ImageBatch& sources, const ImageBatch& destinations) {
+void checkNotAliased(const std::string& who, const ImageBatch& sources,
+                     const ImageBatch& destinations) {
     for (const Image& source : sources)
         for (const Image& destination : destinations) {
             const auto& s = source.impl();
             const auto& d = destination.impl();
             if (s.storage != d.storage) continue;
-            const uint64_t sEnd = s.firstImage + source.numberOfImages(), dEnd = d.firstImage + destination.numberOfImages();
+            const uint64_t sEnd = s.firstImage + source.numberOfImages(),
+                           dEnd = d.firstImage + destination.numberOfImages();
             const uint64_t sSlices = s.firstSlice + slicesFor(source.featureChannels());
             const uint64_t dSlices = d.firstSlice + slicesFor(destination.featureChannels());
-            if (s.firstImage < dEnd && d.firstImage < sEnd && s.firstSlice < dSlices && d.firstSlice < sSlices)
-                throw InvalidArgument(who + "A destination image is also a source image; the kernel does not "
-                                            "work in place.");
+            if (s.firstImage < dEnd && d.firstImage < sEnd && s.firstSlice < dSlices &&
+                d.firstSlice < sSlices)
+                throw InvalidArgument(
+                    who + "A destination image is also a source image; the kernel does not "
+                          "work in place.");
         }
 }
 
@@ -128,14 +138,16 @@ void recordSizes(ForwardRecord& record, const Image& source, const Image& destin
 namespace {
 std::vector<size_t> perImageBuffers(const MPS::State& state) {
     const auto* object = state.shared().get();
-    if (const auto* unary = dynamic_cast<const MPS::NNGradientState::Impl*>(object)) return unary->perImageBuffers();
+    if (const auto* unary = dynamic_cast<const MPS::NNGradientState::Impl*>(object))
+        return unary->perImageBuffers();
     if (const auto* binary = dynamic_cast<const MPS::NNBinaryGradientState::Impl*>(object))
         return binary->perImageBuffers();
     return {};
 }
 } // namespace
 
-void appendStateBuffers(std::vector<RunOperand>& operands, const StateBatch& states, uint64_t images, bool isBatch) {
+void appendStateBuffers(std::vector<RunOperand>& operands, const StateBatch& states,
+                        uint64_t images, bool isBatch) {
     if (states.empty()) return;
     for (size_t index : perImageBuffers(states[0])) {
         RunOperand operand;

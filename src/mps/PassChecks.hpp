@@ -10,14 +10,16 @@ void checkWindow(const char* className, const MPS::KernelWindow& window);
 /// Not empty, all on the command buffer's device and alive; one image each, if in a batch.
 void checkSources(const std::string& who, const char* role, const MPS::ImageBatch& images,
                   const MTL::CommandBuffer& commandBuffer, bool isBatch);
-void checkStates(const std::string& who, const char* role, const MPS::StateBatch& states, size_t images,
-                 const MTL::CommandBuffer& commandBuffer);
-void checkBatchLengths(const std::string& who, const char* a, size_t lengthA, const char* b, size_t lengthB);
+void checkStates(const std::string& who, const char* role, const MPS::StateBatch& states,
+                 size_t images, const MTL::CommandBuffer& commandBuffer);
+void checkBatchLengths(const std::string& who, const char* a, size_t lengthA, const char* b,
+                       size_t lengthB);
 void checkSameShapes(const std::string& who, const char* role, const MPS::ImageBatch& images);
 void checkChannelOffset(const std::string& who, const char* property, uint64_t offset);
-void checkChannels(const std::string& who, const char* role, const MPS::Image& image, uint64_t offset,
-                   uint64_t channels);
-void checkNotAliased(const std::string& who, const MPS::ImageBatch& sources, const MPS::ImageBatch& destinations);
+void checkChannels(const std::string& who, const char* role, const MPS::Image& image,
+                   uint64_t offset, uint64_t channels);
+void checkNotAliased(const std::string& who, const MPS::ImageBatch& sources,
+                     const MPS::ImageBatch& destinations);
 /// Zero or Clamp: all that a kernel other than padding knows.
 void checkEdgeMode(const std::string& who, const char* property, MPS::ImageEdgeMode mode);
 
@@ -27,8 +29,8 @@ uint64_t channelsInUse(const MPS::Image& image, uint64_t offset, uint64_t most);
 bool covers(const Clip& clip, uint64_t channelOffset, const MPS::Image& destination);
 void recordSizes(ForwardRecord& record, const MPS::Image& source, const MPS::Image& destination);
 /// Adds an operand for each buffer that the states keep per image.
-void appendStateBuffers(std::vector<RunOperand>& operands, const MPS::StateBatch& states, uint64_t images,
-                        bool isBatch);
+void appendStateBuffers(std::vector<RunOperand>& operands, const MPS::StateBatch& states,
+                        uint64_t images, bool isBatch);
 
 template <class Batch> Batch part(const Batch& batch, size_t first, size_t count) {
     if (batch.size() <= first) return batch; // one state for an array of images

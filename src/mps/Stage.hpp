@@ -33,7 +33,8 @@ public:
     virtual StageOutputs encode(const StageInputs& in) = 0;
     virtual MPS::Kernel& kernel() = 0;
 
-    /// Identifies the data source, so that kernels that share one are reloaded together; null: none.
+    /// Identifies the data source, so that kernels that share one are reloaded together; null:
+    /// none.
     virtual const void* dataSource() const { return nullptr; }
     virtual void reloadFromDataSource() {}
     /// Loads parameters that an update has produced.
@@ -42,7 +43,9 @@ public:
     /// For the gradient stages of trainable nodes.
     virtual bool isTrainable() const { return false; }
     /// Asks the data source for an update with the gradients in `states`; empty: no change.
-    virtual MPS::State update(const MTL::CommandBuffer&, const MPS::StateBatch&, Stage&) { return {}; }
+    virtual MPS::State update(const MTL::CommandBuffer&, const MPS::StateBatch&, Stage&) {
+        return {};
+    }
     /// The same on the host; true: reload from the data source.
     virtual bool updateOnHost(const MPS::StateBatch&, Stage&, const MPS::State&) { return false; }
     /// The parameters in use as a state, for an update.
@@ -65,7 +68,8 @@ public:
             out.images = kernel_.encodeBatch(in.commands, in.images[0], states, in.temporaryStates);
         } else {
             MPS::State state;
-            out.images = {kernel_.encode(in.commands, in.images[0][0], states ? &state : nullptr, in.temporaryStates)};
+            out.images = {kernel_.encode(in.commands, in.images[0][0], states ? &state : nullptr,
+                                         in.temporaryStates)};
             if (state) out.states = {state};
         }
         return out;
@@ -86,11 +90,12 @@ public:
         StageOutputs out;
         MPS::StateBatch* states = in.wantsStates ? &out.states : nullptr;
         if (in.isBatch) {
-            out.images = kernel_.encodeBatch(in.commands, in.images[0], in.images[1], states, in.temporaryStates);
+            out.images = kernel_.encodeBatch(in.commands, in.images[0], in.images[1], states,
+                                             in.temporaryStates);
         } else {
             MPS::State state;
-            out.images = {kernel_.encode(in.commands, in.images[0][0], in.images[1][0], states ? &state : nullptr,
-                                         in.temporaryStates)};
+            out.images = {kernel_.encode(in.commands, in.images[0][0], in.images[1][0],
+                                         states ? &state : nullptr, in.temporaryStates)};
             if (state) out.states = {state};
         }
         return out;
@@ -111,7 +116,8 @@ public:
         if (in.isBatch)
             out.images = kernel_.encodeBatch(in.commands, in.images[0], in.images[1], in.states[0]);
         else
-            out.images = {kernel_.encode(in.commands, in.images[0][0], in.images[1][0], in.states[0][0])};
+            out.images = {
+                kernel_.encode(in.commands, in.images[0][0], in.images[1][0], in.states[0][0])};
         return out;
     }
 

@@ -62,11 +62,13 @@ void State::Impl::checkUsable(const std::string& who, const char* role,
                               const MTL::CommandBuffer& commandBuffer) const {
     if (!(device == commandBuffer.device()))
         throw InvalidArgument(who + role + " belongs to the device \"" + device.name() +
-                              "\" but the command buffer to another one, \"" + commandBuffer.device().name() + "\".");
+                              "\" but the command buffer to another one, \"" +
+                              commandBuffer.device().name() + "\".");
     if (!temporary) return;
     if (readCount == 0)
-        throw InvalidArgument(who + role + " is a temporary state whose read count is 0: its memory is given "
-                                           "back already.");
+        throw InvalidArgument(who + role +
+                              " is a temporary state whose read count is 0: its memory is given "
+                              "back already.");
     if (owner != commandBuffer.impl().serial)
         throw InvalidArgument(who + role + " is a temporary state of another command buffer.");
 }
@@ -113,8 +115,8 @@ void addBatchBuffer(const StateBatch& states, uint64_t bytes, MTL::ResourceOptio
         resource.slice = {all.buffer, all.offset + i * bytes, bytes};
         resource.shared = shared;
         if (!temporary)
-            resource.object =
-                MTL::Buffer(std::make_shared<MTL::Buffer::Impl>(state.device, options, resource.slice));
+            resource.object = MTL::Buffer(
+                std::make_shared<MTL::Buffer::Impl>(state.device, options, resource.slice));
     }
 }
 
@@ -159,7 +161,8 @@ StateResourceList oneTexture(const MTL::TextureDescriptor& descriptor) {
 
 } // namespace
 
-State::State(const MTL::Device& device, uint64_t bufferSize) : State(device, oneBuffer(bufferSize)) {}
+State::State(const MTL::Device& device, uint64_t bufferSize)
+    : State(device, oneBuffer(bufferSize)) {}
 State::State(const MTL::Device& device, const MTL::TextureDescriptor& descriptor)
     : State(device, oneTexture(descriptor)) {}
 State::State(const MTL::Device& device, const StateResourceList& resources)
@@ -167,7 +170,8 @@ State::State(const MTL::Device& device, const StateResourceList& resources)
 State::State(const MTL::Resource& resource) : State(std::vector<MTL::Resource>{resource}) {}
 
 State::State(const std::vector<MTL::Resource>& resources) {
-    if (resources.empty()) throw InvalidArgument("[State] A state around no resource was asked for.");
+    if (resources.empty())
+        throw InvalidArgument("[State] A state around no resource was asked for.");
     auto made = std::make_shared<Impl>(resources.front().device());
     made->wrapped = true;
     for (const MTL::Resource& resource : resources) {
@@ -184,18 +188,21 @@ State::State(const std::vector<MTL::Resource>& resources) {
 
 State State::temporaryState(const MTL::CommandBuffer& commandBuffer) {
     commandBuffer.impl().list("[State] ");
-    return State(std::make_shared<Impl>(commandBuffer.device())); // without a resource: not temporary
+    return State(
+        std::make_shared<Impl>(commandBuffer.device())); // without a resource: not temporary
 }
 
 State State::temporaryState(const MTL::CommandBuffer& commandBuffer, uint64_t bufferSize) {
     return temporaryState(commandBuffer, oneBuffer(bufferSize));
 }
 
-State State::temporaryState(const MTL::CommandBuffer& commandBuffer, const MTL::TextureDescriptor& descriptor) {
+State State::temporaryState(const MTL::CommandBuffer& commandBuffer,
+                            const MTL::TextureDescriptor& descriptor) {
     return temporaryState(commandBuffer, oneTexture(descriptor));
 }
 
-State State::temporaryState(const MTL::CommandBuffer& commandBuffer, const StateResourceList& resources) {
+State State::temporaryState(const MTL::CommandBuffer& commandBuffer,
+                            const StateResourceList& resources) {
     commandBuffer.impl().list("[State] ");
     auto made = fromList(commandBuffer.device(), resources);
     if (!made->resources.empty()) made->makeTemporary(commandBuffer);
@@ -208,8 +215,9 @@ namespace {
 State::Impl::Resource& at(const State& state, uint64_t index) {
     auto& all = state.impl().resources;
     if (index >= all.size())
-        throw InvalidArgument(MTL::subject("State", state.label()) + "Resource " + std::to_string(index) +
-                              " was asked for but there are " + std::to_string(all.size()) + ".");
+        throw InvalidArgument(MTL::subject("State", state.label()) + "Resource " +
+                              std::to_string(index) + " was asked for but there are " +
+                              std::to_string(all.size()) + ".");
     return all[index];
 }
 } // namespace
@@ -232,8 +240,9 @@ uint64_t State::bufferSize(uint64_t index) const { return at(*this, index).buffe
 StateTextureInfo State::textureInfo(uint64_t index) const {
     const auto& texture = at(*this, index).texture;
     if (!texture) return {};
-    return {texture->width(),       texture->height(),      texture->depth(), texture->arrayLength(),
-            texture->pixelFormat(), texture->textureType(), texture->usage()};
+    return {texture->width(),       texture->height(),      texture->depth(),
+            texture->arrayLength(), texture->pixelFormat(), texture->textureType(),
+            texture->usage()};
 }
 
 StateResourceType State::resourceType(uint64_t index) const {
@@ -248,7 +257,8 @@ uint64_t State::readCount() const { return impl().readCount; }
 void State::setReadCount(uint64_t count) const {
     if (!impl().temporary) return;
     if (impl().readCount == 0)
-        throw InvalidArgument(MTL::subject("State", label()) + "readCount was set to " + std::to_string(count) +
+        throw InvalidArgument(MTL::subject("State", label()) + "readCount was set to " +
+                              std::to_string(count) +
                               " but it is 0 already: the state's memory is given back.");
     impl().setReadCount(count);
 }
@@ -267,14 +277,16 @@ uint64_t State::resourceSize() const {
     for (const auto& resource : impl().resources) {
         sum += resource.bufferBytes;
         if (resource.texture)
-            sum += resource.texture->width() * resource.texture->height() * resource.texture->arrayLength() *
+            sum += resource.texture->width() * resource.texture->height() *
+                   resource.texture->arrayLength() *
                    MTL::bytesPerPixel(resource.texture->pixelFormat());
     }
     return sum;
 }
 
-ImageDescriptor State::destinationImageDescriptor(const ImageBatch& sourceImages, const StateBatch& sourceStates,
-                                                  Kernel& kernel, const ImageDescriptor& suggested) const {
+ImageDescriptor State::destinationImageDescriptor(const ImageBatch& sourceImages,
+                                                  const StateBatch& sourceStates, Kernel& kernel,
+                                                  const ImageDescriptor& suggested) const {
     return impl().adjust(sourceImages, sourceStates, kernel, suggested);
 }
 
@@ -286,8 +298,8 @@ uint64_t StateBatchIncrementReadCount(const StateBatch& batch, int64_t amount) {
         if (!impl.temporary || impl.readCount == 0) continue;
         if (amount < -int64_t(impl.readCount))
             throw InvalidArgument(MTL::subject("State", impl.label) + "The read count is " +
-                                  std::to_string(impl.readCount) + " but " + std::to_string(-amount) +
-                                  " were to be taken off.");
+                                  std::to_string(impl.readCount) + " but " +
+                                  std::to_string(-amount) + " were to be taken off.");
         impl.setReadCount(uint64_t(int64_t(impl.readCount) + amount));
     }
     return seen.size();

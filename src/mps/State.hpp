@@ -32,7 +32,8 @@ struct State::Impl : detail::ObjectImpl {
     size_t addBuffer(const MTL::Buffer& buffer);
     /// Ties the state to a command buffer: its buffers come from there and its read count is 1.
     void makeTemporary(const MTL::CommandBuffer& commandBuffer);
-    void checkUsable(const std::string& who, const char* role, const MTL::CommandBuffer& commandBuffer) const;
+    void checkUsable(const std::string& who, const char* role,
+                     const MTL::CommandBuffer& commandBuffer) const;
     void wasRead();
     void setReadCount(uint64_t count);
     virtual ImageDescriptor adjust(const ImageBatch&, const StateBatch&, Kernel&,

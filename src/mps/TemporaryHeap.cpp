@@ -39,9 +39,8 @@ TemporaryHeap::~TemporaryHeap() {
 }
 
 TemporaryHeap::Range TemporaryHeap::allocate(VkDeviceSize bytes) {
-    const VkDeviceSize rounded =
-        (std::max<VkDeviceSize>(bytes, 1) + vk::Memory::alignment - 1) / vk::Memory::alignment *
-        vk::Memory::alignment;
+    const VkDeviceSize rounded = (std::max<VkDeviceSize>(bytes, 1) + vk::Memory::alignment - 1) /
+                                 vk::Memory::alignment * vk::Memory::alignment;
     VmaVirtualAllocationCreateInfo request{};
     request.size = rounded;
     request.alignment = vk::Memory::alignment;

@@ -32,8 +32,8 @@ struct Binding {
     static Binding image(uint32_t number, const std::shared_ptr<Texture>& texture);
 };
 
-/// Writes what changes from one execution of a dispatch to the next (a dropout's ordinal): called when
-/// the dispatch is recorded for execution, or else each time that its template is appended.
+/// Writes what changes from one execution of a dispatch to the next (a dropout's ordinal): called
+/// when the dispatch is recorded for execution, or else each time that its template is appended.
 using Refresh = std::function<void(std::byte* parameters)>;
 
 class CommandList {

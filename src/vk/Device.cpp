@@ -105,10 +105,9 @@ void Device::open(bool adopted) {
     VkPhysicalDeviceProperties2 more{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &subgroup, {}};
     vkGetPhysicalDeviceProperties2(physicalDevice_, &more);
     limits_.subgroupSize = subgroup.subgroupSize;
-    features_.subgroupBroadcast = subgroup.subgroupSize >= 8 &&
-                                  (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
-                                  (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_BALLOT_BIT) &&
-                                  !isDisabled("subgroup");
+    features_.subgroupBroadcast =
+        subgroup.subgroupSize >= 8 && (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+        (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_BALLOT_BIT) && !isDisabled("subgroup");
     limits_.pushDescriptors = push.maxPushDescriptors;
     const VkPhysicalDeviceLimits& l = properties_.limits;
     limits_.storageBufferRange = l.maxStorageBufferRange;

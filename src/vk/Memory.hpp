@@ -18,8 +18,8 @@ namespace mpsvk::vk {
 class Device;
 
 enum class MemoryKind {
-    Device, ///< the GPU's own memory
-    Shared, ///< mapped for the host for as long as it lives; the GPU's own where the driver can
+    Device,   ///< the GPU's own memory
+    Shared,   ///< mapped for the host for as long as it lives; the GPU's own where the driver can
     Readback, ///< mapped, and cached by the host: for what the GPU writes and the host reads
 };
 

@@ -39,7 +39,8 @@ public:
         return state_;
     }
 
-    void step(const MTL::CommandBuffer& commands, const MPS::CNNConvolutionGradientState& gradient) {
+    void step(const MTL::CommandBuffer& commands,
+              const MPS::CNNConvolutionGradientState& gradient) {
         adam_.encode(commands, gradient, state_, momentum_, velocity_, state_);
     }
 
@@ -47,8 +48,10 @@ public:
 
 private:
     std::vector<MPS::Vector> vectors(const MTL::Device& device) const {
-        return {MPS::Vector(device, MPS::VectorDescriptor(descriptor_.weightCount(), MPS::DataType::Float32)),
-                MPS::Vector(device, MPS::VectorDescriptor(descriptor_.outputFeatureChannels(), MPS::DataType::Float32))};
+        return {MPS::Vector(device, MPS::VectorDescriptor(descriptor_.weightCount(),
+                                                          MPS::DataType::Float32)),
+                MPS::Vector(device, MPS::VectorDescriptor(descriptor_.outputFeatureChannels(),
+                                                          MPS::DataType::Float32))};
     }
 
     MPS::CNNConvolutionDescriptor descriptor_;
@@ -65,7 +68,8 @@ struct Batch {
 
 inline Batch makeBatch(const MTL::Device& device, uint64_t labelWidth) {
     Batch batch;
-    batch.images = MPS::Image::batch(device, MPS::ImageDescriptor(MPS::ImageFeatureChannelFormat::Float32, 8, 8, 1), 16);
+    batch.images = MPS::Image::batch(
+        device, MPS::ImageDescriptor(MPS::ImageFeatureChannelFormat::Float32, 8, 8, 1), 16);
     for (size_t i = 0; i < batch.images.size(); ++i) {
         std::vector<float> pixels(64);
         for (size_t p = 0; p < 64; ++p)
@@ -74,8 +78,9 @@ inline Batch makeBatch(const MTL::Device& device, uint64_t labelWidth) {
         std::vector<float> oneHot(labelWidth * labelWidth * 4);
         for (size_t p = 0; p < labelWidth * labelWidth; ++p) oneHot[p * 4 + i % 2] = 1;
         batch.labels.push_back(MPS::CNNLossLabels(
-            device, MPS::CNNLossDataDescriptor(oneHot, MPS::DataLayout::HeightxWidthxFeatureChannels,
-                                               MTL::SizeMake(labelWidth, labelWidth, 4))));
+            device,
+            MPS::CNNLossDataDescriptor(oneHot, MPS::DataLayout::HeightxWidthxFeatureChannels,
+                                       MTL::SizeMake(labelWidth, labelWidth, 4))));
     }
     return batch;
 }

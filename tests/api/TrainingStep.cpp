@@ -11,11 +11,12 @@ TEST_CASE("a training step, kernel by kernel") {
     MTL::CommandQueue queue = device.newCommandQueue();
 
     auto weights = std::make_shared<ConvWeights>(device, MPS::CNNConvolutionDescriptor(3, 3, 1, 2));
-    MPS::CNNConvolution          conv(device, weights);
-    MPS::CNNConvolutionGradient  convGradient(device, weights);
-    MPS::CNNPoolingMax           pool(device, 2, 2, 2, 2);
-    MPS::CNNPoolingMaxGradient   poolGradient(device, 2, 2, 2, 2);
-    MPS::CNNLoss                 loss(device, MPS::CNNLossDescriptor(MPS::CNNLossType::SoftMaxCrossEntropy, MPS::CNNReductionType::Mean));
+    MPS::CNNConvolution conv(device, weights);
+    MPS::CNNConvolutionGradient convGradient(device, weights);
+    MPS::CNNPoolingMax pool(device, 2, 2, 2, 2);
+    MPS::CNNPoolingMaxGradient poolGradient(device, 2, 2, 2, 2);
+    MPS::CNNLoss loss(device, MPS::CNNLossDescriptor(MPS::CNNLossType::SoftMaxCrossEntropy,
+                                                     MPS::CNNReductionType::Mean));
 
     const Batch batch = makeBatch(device, 4);
     float first = 0, last = 0;
@@ -23,10 +24,11 @@ TEST_CASE("a training step, kernel by kernel") {
         MTL::CommandBuffer commands = queue.commandBuffer();
         MPS::StateBatch convStates, poolStates;
         MPS::ImageBatch features = conv.encodeBatch(commands, batch.images, &convStates, false);
-        MPS::ImageBatchIncrementReadCount(features, 1);          // read by pool and by poolGradient
-        MPS::ImageBatch logits   = pool.encodeBatch(commands, features, &poolStates, false);
-        MPS::ImageBatch dLogits  = loss.encodeBatch(commands, logits, batch.labels);
-        MPS::ImageBatch dFeatures = poolGradient.encodeBatch(commands, dLogits, features, poolStates);
+        MPS::ImageBatchIncrementReadCount(features, 1); // read by pool and by poolGradient
+        MPS::ImageBatch logits = pool.encodeBatch(commands, features, &poolStates, false);
+        MPS::ImageBatch dLogits = loss.encodeBatch(commands, logits, batch.labels);
+        MPS::ImageBatch dFeatures =
+            poolGradient.encodeBatch(commands, dLogits, features, poolStates);
         convGradient.encodeBatch(commands, dFeatures, batch.images, convStates);
         weights->step(commands, convStates[0].as<MPS::CNNConvolutionGradientState>());
         conv.reloadWeightsAndBiases(commands, weights->state());
@@ -45,15 +47,18 @@ namespace {
 std::vector<float> trainThroughGraph(float& first, float& last, uint64_t& allocated) {
     MTL::Device device = MTL::CreateSystemDefaultDevice();
     MTL::CommandQueue queue = device.newCommandQueue();
-    auto conv1Weights = std::make_shared<ConvWeights>(device, MPS::CNNConvolutionDescriptor(3, 3, 1, 8));
-    auto fcWeights = std::make_shared<ConvWeights>(device, MPS::CNNConvolutionDescriptor(4, 4, 8, 2));
-    MPS::CNNLossDescriptor lossDescriptor(MPS::CNNLossType::SoftMaxCrossEntropy, MPS::CNNReductionType::Mean);
+    auto conv1Weights =
+        std::make_shared<ConvWeights>(device, MPS::CNNConvolutionDescriptor(3, 3, 1, 8));
+    auto fcWeights =
+        std::make_shared<ConvWeights>(device, MPS::CNNConvolutionDescriptor(4, 4, 8, 2));
+    MPS::CNNLossDescriptor lossDescriptor(MPS::CNNLossType::SoftMaxCrossEntropy,
+                                          MPS::CNNReductionType::Mean);
     lossDescriptor.setWeight(1.f / 16);
 
     MPS::NNImageNode input;
     MPS::CNNConvolutionNode conv1(input, conv1Weights);
-    MPS::CNNNeuronReLUNode  relu1(conv1.resultImage());
-    MPS::CNNPoolingMaxNode  pool1(relu1.resultImage(), 2);
+    MPS::CNNNeuronReLUNode relu1(conv1.resultImage());
+    MPS::CNNPoolingMaxNode pool1(relu1.resultImage(), 2);
     MPS::CNNFullyConnectedNode fc(pool1.resultImage(), fcWeights);
     MPS::CNNLossNode lossNode(fc.resultImage(), lossDescriptor);
     std::vector<MPS::NNFilterNode> gradients = lossNode.trainingGraph(std::nullopt, {});

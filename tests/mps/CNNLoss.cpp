@@ -17,7 +17,8 @@ namespace {
 MPS::Image imageOf(const Tensor& t, Variant variant = {}) { return upload(t, variant).at(0); }
 
 /// Label objects around images, one per image of `labels`.
-MPS::StateBatch labelsAround(const MPS::ImageBatch& labels, const MPS::ImageBatch& weights, MTL::Size lossSize) {
+MPS::StateBatch labelsAround(const MPS::ImageBatch& labels, const MPS::ImageBatch& weights,
+                             MTL::Size lossSize) {
     MPS::StateBatch made;
     for (size_t i = 0; i < labels.size(); ++i)
         made.push_back(MPS::CNNLossLabels(testDevice(), lossSize, labels[i],
@@ -29,24 +30,27 @@ MPS::StateBatch labelsAround(const MPS::ImageBatch& labels, const MPS::ImageBatc
 MPS::StateBatch labelsOf(const Tensor& labels, const Tensor* weights, MTL::Size lossSize) {
     const auto describe = [](const Tensor& t, size_t i) {
         return MPS::CNNLossDataDescriptor(reference::image(t, i).floats(),
-                                          MPS::DataLayout::HeightxWidthxFeatureChannels, {t.w, t.h, t.c});
+                                          MPS::DataLayout::HeightxWidthxFeatureChannels,
+                                          {t.w, t.h, t.c});
     };
     MPS::StateBatch made;
     for (size_t i = 0; i < labels.n; ++i)
-        made.push_back(MPS::CNNLossLabels(
-            testDevice(), lossSize, describe(labels, i),
-            weights ? std::optional(describe(*weights, i)) : std::nullopt));
+        made.push_back(
+            MPS::CNNLossLabels(testDevice(), lossSize, describe(labels, i),
+                               weights ? std::optional(describe(*weights, i)) : std::nullopt));
     return made;
 }
 
 Tensor lossesOf(const MPS::StateBatch& labels) {
     MPS::ImageBatch images;
-    for (const MPS::State& state : labels) images.push_back(state.as<MPS::CNNLossLabels>().lossImage());
+    for (const MPS::State& state : labels)
+        images.push_back(state.as<MPS::CNNLossLabels>().lossImage());
     return download(images);
 }
 
 MTL::Size lossSizeOf(const reference::Loss& loss, const Tensor& y) {
-    return loss.reduction == reference::Reduction::None ? MTL::Size{y.w, y.h, y.c} : MTL::Size{1, 1, 1};
+    return loss.reduction == reference::Reduction::None ? MTL::Size{y.w, y.h, y.c}
+                                                        : MTL::Size{1, 1, 1};
 }
 
 size_t dispatches(const MTL::CommandBuffer& commands) {
@@ -57,8 +61,9 @@ size_t dispatches(const MTL::CommandBuffer& commands) {
 
 MPS::CNNLossLabels labelOf(std::vector<float> values) {
     const MTL::Size size{1, 1, values.size()};
-    return MPS::CNNLossLabels(testDevice(), MPS::CNNLossDataDescriptor(
-                                                values, MPS::DataLayout::HeightxWidthxFeatureChannels, size));
+    return MPS::CNNLossLabels(
+        testDevice(),
+        MPS::CNNLossDataDescriptor(values, MPS::DataLayout::HeightxWidthxFeatureChannels, size));
 }
 
 } // namespace
@@ -79,11 +84,14 @@ TEST_CASE("the published vectors of every loss") {
         CHECK(reference::compare(dy.read().v, gradient, {1e-5}));
     };
     using enum MPS::CNNLossType;
-    const auto sum = [](MPS::CNNLossType type) { return MPS::CNNLossDescriptor(type, MPS::CNNReductionType::Sum); };
+    const auto sum = [](MPS::CNNLossType type) {
+        return MPS::CNNLossDescriptor(type, MPS::CNNReductionType::Sum);
+    };
     const std::vector<double> y{0.2, -1.5, 0.7};
     check(sum(MeanAbsoluteError), y, {0, 1, 1}, {0.2, 2.5, 0.3}, {1, -1, -1});
     check(sum(MeanSquaredError), y, {0, 1, 1}, {0.04, 6.25, 0.09}, {0.4, -5, -0.6});
-    check(sum(SigmoidCrossEntropy), y, {0, 1, 1}, {0.798139, 1.70141, 0.403186}, {0.549834, -0.817574, -0.331812});
+    check(sum(SigmoidCrossEntropy), y, {0, 1, 1}, {0.798139, 1.70141, 0.403186},
+          {0.549834, -0.817574, -0.331812});
     check(sum(Hinge), y, {0, 1, 1}, {1.2, 2.5, 0.3}, {1, -1, -1});
     check(sum(Huber), y, {0, 1, 1}, {0.02, 2, 0.045}, {0.2, -1, -0.3});
     check(sum(CosineDistance), y, {0, 1, 1}, {1.8}, {0, -1, -1});
@@ -114,11 +122,14 @@ TEST_CASE("every type and reduction equals the reference") {
                 const auto labels = labelsOf(data.t, weights, lossSizeOf(k.loss, data.y));
                 Guarded dy(2, 3, 5, channels);
                 run([&](const MTL::CommandBuffer& commands) {
-                    MPS::CNNLoss(testDevice(), k.descriptor(channels)).encodeBatch(commands, upload(data.y), labels, dy.images());
+                    MPS::CNNLoss(testDevice(), k.descriptor(channels))
+                        .encodeBatch(commands, upload(data.y), labels, dy.images());
                 });
                 const reference::LossInputs inputs{data.y, data.t, weights};
-                CHECK(reference::compare(lossesOf(labels), reference::forward(k.with(channels), inputs), {2e-5}));
-                CHECK(reference::compare(dy.read(), reference::fusedGradient(k.with(channels), inputs), {2e-5}));
+                CHECK(reference::compare(lossesOf(labels),
+                                         reference::forward(k.with(channels), inputs), {2e-5}));
+                CHECK(reference::compare(
+                    dy.read(), reference::fusedGradient(k.with(channels), inputs), {2e-5}));
             }
         }
     }
@@ -126,31 +137,39 @@ TEST_CASE("every type and reduction equals the reference") {
 
 TEST_CASE("the storage of predictions, labels and weights changes nothing") {
     for (const Variant variant : variants())
-        for (const auto type : {reference::LossType::SoftMaxCrossEntropy, reference::LossType::Huber})
+        for (const auto type :
+             {reference::LossType::SoftMaxCrossEntropy, reference::LossType::Huber})
             for (const auto reduction : {reference::Reduction::None, reference::Reduction::Mean}) {
                 INFO(variant.name());
                 const LossCase k{lossOf(type, reduction, false)};
                 LossData data(k.loss, 3, 4, 3, 5);
-                for (Tensor* t : {&data.y, &data.t, &data.weights}) *t = reference::rounded(*t, variant.rounding());
+                for (Tensor* t : {&data.y, &data.t, &data.weights})
+                    *t = reference::rounded(*t, variant.rounding());
                 const auto labels =
-                    labelsAround(upload(data.t, variant), upload(data.weights, variant), lossSizeOf(k.loss, data.y));
+                    labelsAround(upload(data.t, variant), upload(data.weights, variant),
+                                 lossSizeOf(k.loss, data.y));
                 Guarded dy(3, 4, 3, 5, variant);
                 run([&](const MTL::CommandBuffer& commands) {
-                    MPS::CNNLoss(testDevice(), k.descriptor(5)).encodeBatch(commands, upload(data.y, variant), labels, dy.images());
+                    MPS::CNNLoss(testDevice(), k.descriptor(5))
+                        .encodeBatch(commands, upload(data.y, variant), labels, dy.images());
                 });
                 const reference::LossInputs inputs{data.y, data.t, &data.weights};
-                CHECK(reference::compare(lossesOf(labels), reference::forward(k.with(5), inputs), {2e-5}));
-                CHECK(reference::compare(dy.read(), reference::fusedGradient(k.with(5), inputs), {variant.tolerance()}));
+                CHECK(reference::compare(lossesOf(labels), reference::forward(k.with(5), inputs),
+                                         {2e-5}));
+                CHECK(reference::compare(dy.read(), reference::fusedGradient(k.with(5), inputs),
+                                         {variant.tolerance()}));
             }
 }
 
 TEST_CASE("many classes, many pixels and many images") {
     struct {
         size_t n, h, w, c;
-    } const sizes[] = {{3, 1, 1, 1000}, {2, 67, 75, 1}, {2, 40, 33, 21}, {1, 1, 3, 513}, {70, 1, 1, 10}};
+    } const sizes[] = {
+        {3, 1, 1, 1000}, {2, 67, 75, 1}, {2, 40, 33, 21}, {1, 1, 3, 513}, {70, 1, 1, 10}};
     for (const auto& s : sizes)
         for (const bool across : {false, true})
-            for (const auto type : {reference::LossType::SoftMaxCrossEntropy, reference::LossType::MeanSquaredError}) {
+            for (const auto type : {reference::LossType::SoftMaxCrossEntropy,
+                                    reference::LossType::MeanSquaredError}) {
                 INFO(s.n << " of " << s.h << "x" << s.w << "x" << s.c << " across " << across);
                 const LossCase k{lossOf(type, reference::Reduction::SumByNonZeroWeights, across)};
                 const LossData data(k.loss, s.n, s.h, s.w, s.c);
@@ -159,11 +178,14 @@ TEST_CASE("many classes, many pixels and many images") {
                     const auto labels = labelsOf(data.t, &data.weights, {1, 1, 1});
                     Guarded dy(s.n, s.h, s.w, s.c);
                     run([&](const MTL::CommandBuffer& commands) {
-                        MPS::CNNLoss(testDevice(), k.descriptor(s.c)).encodeBatch(commands, upload(data.y), labels, dy.images());
+                        MPS::CNNLoss(testDevice(), k.descriptor(s.c))
+                            .encodeBatch(commands, upload(data.y), labels, dy.images());
                     });
                     const reference::LossInputs inputs{data.y, data.t, &data.weights};
-                    CHECK(reference::compare(lossesOf(labels), reference::forward(k.with(s.c), inputs), {2e-5}));
-                    CHECK(reference::compare(dy.read(), reference::fusedGradient(k.with(s.c), inputs), {2e-5}));
+                    CHECK(reference::compare(lossesOf(labels),
+                                             reference::forward(k.with(s.c), inputs), {2e-5}));
+                    CHECK(reference::compare(
+                        dy.read(), reference::fusedGradient(k.with(s.c), inputs), {2e-5}));
                     if (round > 0) {
                         CHECK(lossesOf(labels).v == first.v);
                     }
@@ -174,14 +196,16 @@ TEST_CASE("many classes, many pixels and many images") {
 
 TEST_CASE("labels made one after the other are one dispatch") {
     const size_t n = 128;
-    const LossCase k{lossOf(reference::LossType::SoftMaxCrossEntropy, reference::Reduction::Sum, false)};
+    const LossCase k{
+        lossOf(reference::LossType::SoftMaxCrossEntropy, reference::Reduction::Sum, false)};
     const LossData data(k.loss, n, 1, 1, 10);
     for (const bool weighted : {false, true}) {
         const auto labels = labelsOf(data.t, weighted ? &data.weights : nullptr, {1, 1, 1});
         Guarded dy(n, 1, 1, 10);
         size_t count = 0;
         run([&](const MTL::CommandBuffer& commands) {
-            MPS::CNNLoss(testDevice(), k.descriptor(10)).encodeBatch(commands, upload(data.y), labels, dy.images());
+            MPS::CNNLoss(testDevice(), k.descriptor(10))
+                .encodeBatch(commands, upload(data.y), labels, dy.images());
             count = dispatches(commands);
         });
         // What earlier tests left free may interrupt the row, once or twice.
@@ -194,16 +218,19 @@ TEST_CASE("labels made one after the other are one dispatch") {
 
 TEST_CASE("images apart, labels with and without weights, labels used twice") {
     for (const bool across : {false, true}) {
-        const LossCase k{lossOf(reference::LossType::MeanSquaredError, reference::Reduction::SumByNonZeroWeights, across)};
+        const LossCase k{lossOf(reference::LossType::MeanSquaredError,
+                                reference::Reduction::SumByNonZeroWeights, across)};
         LossData data(k.loss, 4, 3, 2, 5);
         for (size_t i = 0; i < data.weights.size() / 2; ++i) data.weights.v[i] = 1; // as if without
         const auto images = uploadApart(data.t), weights = uploadApart(data.weights);
         MPS::StateBatch labels;
         for (size_t i = 0; i < 4; ++i)
-            labels.push_back(MPS::CNNLossLabels(testDevice(), {1, 1, 1}, images[i], i < 2 ? MPS::Image() : weights[i]));
+            labels.push_back(MPS::CNNLossLabels(testDevice(), {1, 1, 1}, images[i],
+                                                i < 2 ? MPS::Image() : weights[i]));
         Guarded dy(4, 3, 2, 5);
         run([&](const MTL::CommandBuffer& commands) {
-            MPS::CNNLoss(testDevice(), k.descriptor(5)).encodeBatch(commands, uploadApart(data.y), labels, dy.images());
+            MPS::CNNLoss(testDevice(), k.descriptor(5))
+                .encodeBatch(commands, uploadApart(data.y), labels, dy.images());
         });
         const reference::LossInputs inputs{data.y, data.t, &data.weights};
         CHECK(reference::compare(lossesOf(labels), reference::forward(k.with(5), inputs), {2e-5}));
@@ -211,20 +238,25 @@ TEST_CASE("images apart, labels with and without weights, labels used twice") {
 
         // One label object for all: its loss is the last image's, or the batch's.
         Tensor repeated = data.t;
-        for (size_t i = 0; i < repeated.size(); ++i) repeated.v[i] = data.t.v[i % (repeated.size() / 4)];
+        for (size_t i = 0; i < repeated.size(); ++i)
+            repeated.v[i] = data.t.v[i % (repeated.size() / 4)];
         const reference::LossInputs same{data.y, repeated, nullptr};
         const MPS::StateBatch one(4, labels[0]);
         run([&](const MTL::CommandBuffer& commands) {
-            MPS::CNNLoss(testDevice(), k.descriptor(5)).encodeBatch(commands, upload(data.y), one, dy.images());
+            MPS::CNNLoss(testDevice(), k.descriptor(5))
+                .encodeBatch(commands, upload(data.y), one, dy.images());
         });
         const auto expected = reference::forward(k.with(5), same).v;
-        CHECK(reference::compare(lossesOf({one[0]}).v, {across ? expected.front() : expected.back()}, {2e-5}));
+        CHECK(reference::compare(lossesOf({one[0]}).v,
+                                 {across ? expected.front() : expected.back()}, {2e-5}));
         CHECK(reference::compare(dy.read(), reference::fusedGradient(k.with(5), same), {2e-5}));
     }
 }
 
-TEST_CASE("labels with more channels, and windows of the predictions' and the gradient's channels") {
-    const LossCase k{lossOf(reference::LossType::SoftMaxCrossEntropy, reference::Reduction::Mean, false)};
+TEST_CASE(
+    "labels with more channels, and windows of the predictions' and the gradient's channels") {
+    const LossCase k{
+        lossOf(reference::LossType::SoftMaxCrossEntropy, reference::Reduction::Mean, false)};
     const Tensor all = reference::random(2, 2, 3, 12, 5);
     const LossData data(k.loss, 2, 2, 3, 12);
     const Tensor y = reference::channels(all, 4, 5);
@@ -266,24 +298,26 @@ TEST_CASE("label data: layouts, rows and planes") {
         return download({MPS::CNNLossLabels(testDevice(), d).labelsImage()}).v;
     };
     const std::vector<double> expected = reference::rounded(t, reference::Storage::Float32).v;
-    MPS::CNNLossDataDescriptor dense(planes, MPS::DataLayout::FeatureChannelsxHeightxWidth, {3, 2, 5});
+    MPS::CNNLossDataDescriptor dense(planes, MPS::DataLayout::FeatureChannelsxHeightxWidth,
+                                     {3, 2, 5});
     CHECK(dense.bytesPerRow() == 12);
     CHECK(dense.bytesPerImage() == 24);
     CHECK(read(dense) == expected);
-    MPS::CNNLossDataDescriptor rows(padded, MPS::DataLayout::HeightxWidthxFeatureChannels, {3, 2, 5});
+    MPS::CNNLossDataDescriptor rows(padded, MPS::DataLayout::HeightxWidthxFeatureChannels,
+                                    {3, 2, 5});
     CHECK(rows.bytesPerRow() == 60);
     CHECK(rows.bytesPerImage() == 120);
     rows.setBytesPerRow(80);
     CHECK(read(rows) == expected);
-    MPS::CNNLossDataDescriptor apart(std::as_bytes(std::span(spaced)), MPS::DataLayout::FeatureChannelsxHeightxWidth,
-                                     {3, 2, 5});
+    MPS::CNNLossDataDescriptor apart(std::as_bytes(std::span(spaced)),
+                                     MPS::DataLayout::FeatureChannelsxHeightxWidth, {3, 2, 5});
     apart.setBytesPerRow(16);
     apart.setBytesPerImage(40);
     CHECK(read(apart) == expected);
     apart.setBytesPerImage(80);
-    CHECK(refusal([&] { read(apart); }) ==
-          "[CNNLossDataDescriptor] The data has 236 bytes but 3x2 with 5 feature channels, bytesPerRow 16 and "
-          "bytesPerImage 80 reach to byte 348.");
+    CHECK(refusal([&] { read(apart); }) == "[CNNLossDataDescriptor] The data has 236 bytes but 3x2 "
+                                           "with 5 feature channels, bytesPerRow 16 and "
+                                           "bytesPerImage 80 reach to byte 348.");
     const MPS::CNNLossLabels made(testDevice(), {1, 1, 1}, dense, rows);
     CHECK(download({made.weightsImage()}).v == expected);
     CHECK(made.lossImage().featureChannelFormat() == MPS::ImageFeatureChannelFormat::Float32);
@@ -291,7 +325,8 @@ TEST_CASE("label data: layouts, rows and planes") {
 }
 
 TEST_CASE("the gradient is the derivative of the loss, through a neuron") {
-    const LossCase k{lossOf(reference::LossType::SigmoidCrossEntropy, reference::Reduction::Sum, false)};
+    const LossCase k{
+        lossOf(reference::LossType::SigmoidCrossEntropy, reference::Reduction::Sum, false)};
     const LossData data(k.loss, 1, 3, 4, 5);
     MPS::NNNeuronDescriptor tanh(MPS::CNNNeuronType::TanH, 2, 1);
     MPS::CNNNeuron neuron(testDevice(), tanh);
@@ -310,12 +345,13 @@ TEST_CASE("the gradient is the derivative of the loss, through a neuron") {
     };
     Guarded dx(1, 3, 4, 5);
     forward(data.y, &dx);
-    CHECK(reference::checkGradient([&](const Tensor& x) { return forward(x, nullptr); }, data.y, dx.read(),
-                                   {.step = 1e-2, .tolerance = 2e-3, .samples = 24}));
+    CHECK(reference::checkGradient([&](const Tensor& x) { return forward(x, nullptr); }, data.y,
+                                   dx.read(), {.step = 1e-2, .tolerance = 2e-3, .samples = 24}));
 }
 
 TEST_CASE("temporary labels and weights count as read") {
-    const LossCase k{lossOf(reference::LossType::MeanSquaredError, reference::Reduction::Sum, false)};
+    const LossCase k{
+        lossOf(reference::LossType::MeanSquaredError, reference::Reduction::Sum, false)};
     const LossData data(k.loss, 1, 2, 2, 3);
     MPS::CNNNeuron same(testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::None));
     MPS::CNNLoss loss(testDevice(), k.descriptor(3));
@@ -332,7 +368,8 @@ TEST_CASE("temporary labels and weights count as read") {
         CHECK(w.readCount() == 0);
         CHECK(dy.readCount() == 1);
         CHECK(refusal([&] { loss.encode(commands, imageOf(data.y), labels); }) ==
-              "[CNNLoss] weights[0] is a temporary image whose read count is 0: its memory is given back already.");
+              "[CNNLoss] weights[0] is a temporary image whose read count is 0: its memory is "
+              "given back already.");
         CHECK(t.readCount() == 1);
     });
     const reference::LossInputs inputs{data.y, data.t, &data.weights};
@@ -345,19 +382,28 @@ TEST_CASE("what a loss refuses") {
     const auto make = [](Type type, Reduction reduction) {
         return MPS::CNNLoss(testDevice(), MPS::CNNLossDescriptor(type, reduction));
     };
-    CHECK(refusal([&] { make(Type::Count, Reduction::Sum); }) == "[CNNLoss] lossType is 10 but types go from 0 to 9.");
+    CHECK(refusal([&] { make(Type::Count, Reduction::Sum); }) ==
+          "[CNNLoss] lossType is 10 but types go from 0 to 9.");
     CHECK(refusal([&] { make(Type::Log, Reduction::Count); }) ==
           "[CNNLoss] reductionType is 4 but types go from 0 to 3.");
     CHECK(refusal([&] { make(Type::CosineDistance, Reduction::Mean); }) ==
-          "[CNNLoss] reductionType is 2 but CosineDistance is one value per image, reduced by Sum (1) only.");
+          "[CNNLoss] reductionType is 2 but CosineDistance is one value per image, reduced by Sum "
+          "(1) only.");
     CHECK(refusal([] {
-              MPS::CNNLossDataDescriptor(std::vector<float>(9), MPS::DataLayout::HeightxWidthxFeatureChannels, {1, 2, 5});
-          }) == "[CNNLossDataDescriptor] The data has 36 bytes but 1x2 with 5 feature channels take 40 (more than 0).");
-    const auto image = [](size_t h, size_t w, size_t c) { return upload(reference::random(1, h, w, c, 1)).at(0); };
-    CHECK(refusal([&] { MPS::CNNLossLabels(testDevice(), {1, 0, 1}, image(1, 1, 1), MPS::Image()); }) ==
-          "[CNNLossLabels] lossImageSize is 1x0 with 1 feature channels but each must be at least 1.");
-    CHECK(refusal([&] { MPS::CNNLossLabels(testDevice(), {1, 1, 1}, MPS::Image(), MPS::Image()); }) ==
-          "[CNNLossLabels] labelsImage is an empty image handle.");
+              MPS::CNNLossDataDescriptor(std::vector<float>(9),
+                                         MPS::DataLayout::HeightxWidthxFeatureChannels, {1, 2, 5});
+          }) == "[CNNLossDataDescriptor] The data has 36 bytes but 1x2 with 5 feature channels "
+                "take 40 (more than 0).");
+    const auto image = [](size_t h, size_t w, size_t c) {
+        return upload(reference::random(1, h, w, c, 1)).at(0);
+    };
+    CHECK(refusal([&] {
+              MPS::CNNLossLabels(testDevice(), {1, 0, 1}, image(1, 1, 1), MPS::Image());
+          }) == "[CNNLossLabels] lossImageSize is 1x0 with 1 feature channels but each must be at "
+                "least 1.");
+    CHECK(refusal([&] {
+              MPS::CNNLossLabels(testDevice(), {1, 1, 1}, MPS::Image(), MPS::Image());
+          }) == "[CNNLossLabels] labelsImage is an empty image handle.");
 
     MTL::CommandBuffer commands = testQueue().commandBuffer();
     auto loss = make(Type::MeanSquaredError, Reduction::Sum);
@@ -366,52 +412,67 @@ TEST_CASE("what a loss refuses") {
     const auto encode = [&](const MPS::CNNLossLabels& labels) {
         return refusal([&] { loss.encode(commands, source, labels, destination); });
     };
-    const auto around = [&](const MPS::Image& t, const MPS::Image& w = {}, MTL::Size size = {1, 1, 1}) {
+    const auto around = [&](const MPS::Image& t, const MPS::Image& w = {},
+                            MTL::Size size = {1, 1, 1}) {
         return MPS::CNNLossLabels(testDevice(), size, t, w);
     };
     CHECK(encode({}) == "[CNNLoss \"l\"] labels is an empty state handle.");
     CHECK(encode(around(image(2, 2, 5))) ==
-          "[CNNLoss \"l\"] labels[0] is 2x2 with 5 feature channels but the source is 3x2 and 5 feature channels of "
+          "[CNNLoss \"l\"] labels[0] is 2x2 with 5 feature channels but the source is 3x2 and 5 "
+          "feature channels of "
           "it are read.");
     CHECK(encode(around(image(2, 3, 4))) ==
-          "[CNNLoss \"l\"] labels[0] is 3x2 with 4 feature channels but the source is 3x2 and 5 feature channels of "
+          "[CNNLoss \"l\"] labels[0] is 3x2 with 4 feature channels but the source is 3x2 and 5 "
+          "feature channels of "
           "it are read.");
     CHECK(encode(around(image(2, 3, 5), image(2, 3, 1))) ==
-          "[CNNLoss \"l\"] weights[0] is 3x2 with 1 feature channels but the source is 3x2 and 5 feature channels of "
+          "[CNNLoss \"l\"] weights[0] is 3x2 with 1 feature channels but the source is 3x2 and 5 "
+          "feature channels of "
           "it are read.");
     CHECK(encode(around(image(2, 3, 5), {}, {3, 2, 5})) ==
-          "[CNNLoss \"l\"] labels's lossImage is 3x2 with 5 feature channels but reduced the loss is 1x1 with 1, from "
+          "[CNNLoss \"l\"] labels's lossImage is 3x2 with 5 feature channels but reduced the loss "
+          "is 1x1 with 1, from "
           "channel 0 on.");
     const auto good = around(image(2, 3, 5));
     CHECK(refusal([&] { loss.encode(commands, source, good, image(2, 3, 4)); }) ==
-          "[CNNLoss \"l\"] destinationImages[0] has 4 feature channels but channels 0 to 5 are needed.");
+          "[CNNLoss \"l\"] destinationImages[0] has 4 feature channels but channels 0 to 5 are "
+          "needed.");
     CHECK(refusal([&] { loss.encode(commands, source, good, image(3, 3, 5)); }) ==
-          "[CNNLoss \"l\"] destinationImages[0] is 3x3 but the gradient has the size of the source, 3x2.");
+          "[CNNLoss \"l\"] destinationImages[0] is 3x3 but the gradient has the size of the "
+          "source, 3x2.");
     CHECK(refusal([&] { loss.encode(commands, source, good, source); }) ==
-          "[CNNLoss \"l\"] A destination image is also a source image; the kernel does not work in place.");
+          "[CNNLoss \"l\"] A destination image is also a source image; the kernel does not work in "
+          "place.");
     CHECK(refusal([&] { loss.encode(commands, source, good, good.labelsImage()); }) ==
-          "[CNNLoss \"l\"] A destination image is also a source image; the kernel does not work in place.");
+          "[CNNLoss \"l\"] A destination image is also a source image; the kernel does not work in "
+          "place.");
     CHECK(refusal([&] { loss.encode(commands, source, destination); }) ==
           "[CNNLoss \"l\"] No labels were given: a loss is encoded with its labels.");
-    CHECK(refusal([&] { loss.encodeBatch(commands, {source}, MPS::StateBatch{MPS::State(testDevice(), 4)}); }) ==
-          "[CNNLoss \"l\"] labels[0] is a state of another class than CNNLossLabels.");
-    CHECK(refusal([&] { loss.encodeBatch(commands, {source, image(2, 3, 5)}, MPS::StateBatch{good}); }) ==
-          "[CNNLoss \"l\"] There are 2 images but labels has 1 states.");
+    CHECK(refusal([&] {
+              loss.encodeBatch(commands, {source}, MPS::StateBatch{MPS::State(testDevice(), 4)});
+          }) == "[CNNLoss \"l\"] labels[0] is a state of another class than CNNLossLabels.");
+    CHECK(refusal([&] {
+              loss.encodeBatch(commands, {source, image(2, 3, 5)}, MPS::StateBatch{good});
+          }) == "[CNNLoss \"l\"] There are 2 images but labels has 1 states.");
     loss.setOffset({1, 0, 0});
     CHECK(refusal([&] { loss.encode(commands, source, good, destination); }) ==
           "[CNNLoss \"l\"] offset is (1, 0, 0) but a loss takes the whole image: it must be 0.");
     loss.setOffset({});
     loss.setClipRect({{0, 1, 0}, {3, 1, 1}});
     CHECK(refusal([&] { loss.encode(commands, source, good, destination); }) ==
-          "[CNNLoss \"l\"] clipRect leaves a part of the 3x2 destination out but a loss takes the whole image.");
+          "[CNNLoss \"l\"] clipRect leaves a part of the 3x2 destination out but a loss takes the "
+          "whole image.");
     auto none = make(Type::Log, Reduction::None);
     CHECK(refusal([&] { none.encode(commands, source, good, destination); }) ==
-          "[CNNLoss] labels's lossImage is 1x1 with 1 feature channels but without a reduction the loss is 3x2 with "
+          "[CNNLoss] labels's lossImage is 1x1 with 1 feature channels but without a reduction the "
+          "loss is 3x2 with "
           "5, from channel 0 on.");
     auto cosine = make(Type::CosineDistance, Reduction::Sum);
-    CHECK(refusal([&] { cosine.encode(commands, source, around(image(2, 3, 5), image(2, 3, 5)), destination); }) ==
-          "[CNNLoss] A weights image was given but CosineDistance is one value per image: only the scalar weight "
-          "counts.");
+    CHECK(refusal([&] {
+              cosine.encode(commands, source, around(image(2, 3, 5), image(2, 3, 5)), destination);
+          }) == "[CNNLoss] A weights image was given but CosineDistance is one value per image: "
+                "only the scalar weight "
+                "counts.");
     MPS::CNNLossDescriptor d(Type::SoftMaxCrossEntropy, Reduction::Sum);
     d.setLabelSmoothing(.1f);
     d.setNumberOfClasses(0);

@@ -47,9 +47,11 @@ struct Case {
         return reference::rounded(t, reference::Storage::Float32);
     }
     std::string name() const {
-        const auto text = [](const Strides& s) { return std::to_string(s.x) + std::to_string(s.y) + std::to_string(s.c); };
-        return "operation " + std::to_string(int(operation)) + " strides " + text(primary) + " " + text(secondary) +
-               (clamped ? " clamped" : "");
+        const auto text = [](const Strides& s) {
+            return std::to_string(s.x) + std::to_string(s.y) + std::to_string(s.c);
+        };
+        return "operation " + std::to_string(int(operation)) + " strides " + text(primary) + " " +
+               text(secondary) + (clamped ? " clamped" : "");
     }
     void configure(MPS::CNNArithmetic& k) const {
         k.setPrimaryScale(1.25f);
@@ -70,9 +72,15 @@ struct Case {
         std::unique_ptr<MPS::CNNArithmetic> made;
         switch (operation) {
         case ArithmeticOperation::Add: made = std::make_unique<MPS::CNNAdd>(testDevice()); break;
-        case ArithmeticOperation::Subtract: made = std::make_unique<MPS::CNNSubtract>(testDevice()); break;
-        case ArithmeticOperation::Multiply: made = std::make_unique<MPS::CNNMultiply>(testDevice()); break;
-        case ArithmeticOperation::Divide: made = std::make_unique<MPS::CNNDivide>(testDevice()); break;
+        case ArithmeticOperation::Subtract:
+            made = std::make_unique<MPS::CNNSubtract>(testDevice());
+            break;
+        case ArithmeticOperation::Multiply:
+            made = std::make_unique<MPS::CNNMultiply>(testDevice());
+            break;
+        case ArithmeticOperation::Divide:
+            made = std::make_unique<MPS::CNNDivide>(testDevice());
+            break;
         }
         configure(*made);
         return made;
@@ -80,9 +88,15 @@ struct Case {
     std::unique_ptr<MPS::CNNArithmeticGradient> gradient(bool isSecondary) const {
         std::unique_ptr<MPS::CNNArithmeticGradient> made;
         switch (operation) {
-        case ArithmeticOperation::Add: made = std::make_unique<MPS::CNNAddGradient>(testDevice(), isSecondary); break;
-        case ArithmeticOperation::Subtract: made = std::make_unique<MPS::CNNSubtractGradient>(testDevice(), isSecondary); break;
-        default: made = std::make_unique<MPS::CNNMultiplyGradient>(testDevice(), isSecondary); break;
+        case ArithmeticOperation::Add:
+            made = std::make_unique<MPS::CNNAddGradient>(testDevice(), isSecondary);
+            break;
+        case ArithmeticOperation::Subtract:
+            made = std::make_unique<MPS::CNNSubtractGradient>(testDevice(), isSecondary);
+            break;
+        default:
+            made = std::make_unique<MPS::CNNMultiplyGradient>(testDevice(), isSecondary);
+            break;
         }
         made->setPrimaryScale(1.25f);
         made->setSecondaryScale(-0.5f);
@@ -105,19 +119,23 @@ TEST_CASE("arithmetic and its gradients, with every broadcast, equal the referen
         for (const Strides& primary : broadcasts)
             for (const Strides& secondary : broadcasts)
                 for (const bool clamped : {false, true}) {
-                    const Case k{ArithmeticOperation(operation), primary, secondary, 4, 3, 5, clamped};
+                    const Case k{
+                        ArithmeticOperation(operation), primary, secondary, 4, 3, 5, clamped};
                     INFO(k.name());
                     const Tensor x = k.operand(2, primary, 1), y = k.operand(2, secondary, 2);
                     const Arithmetic a = k.reference();
                     const Tensor expected = reference::forward(a, x, y);
-                    const Tensor g = reference::rounded(reference::randomLike(expected, 3), reference::Storage::Float32);
-                    Guarded result(2, expected.h, expected.w, expected.c), dx(2, x.h, x.w, x.c), dy(2, y.h, y.w, y.c);
+                    const Tensor g = reference::rounded(reference::randomLike(expected, 3),
+                                                        reference::Storage::Float32);
+                    Guarded result(2, expected.h, expected.w, expected.c), dx(2, x.h, x.w, x.c),
+                        dy(2, y.h, y.w, y.c);
                     const auto left = upload(x), right = upload(y), dz = upload(g);
                     const auto forward = k.forward();
                     const bool divides = k.operation == ArithmeticOperation::Divide;
                     const bool multiplies = k.operation == ArithmeticOperation::Multiply;
                     run([&](const MTL::CommandBuffer& commands) {
-                        const auto states = forward->resultStateBatch(left, right, {}, result.images());
+                        const auto states =
+                            forward->resultStateBatch(left, right, {}, result.images());
                         forward->encodeBatch(commands, left, right, states, result.images());
                         if (divides) return;
                         for (const bool isSecondary : {false, true}) {
@@ -133,26 +151,36 @@ TEST_CASE("arithmetic and its gradients, with every broadcast, equal the referen
                     });
                     CHECK(reference::compare(result.read(), expected));
                     if (divides) continue;
-                    CHECK(reference::compare(dx.read(), reference::gradient(a, g, x, y, false), {1e-5, 1e-7}));
-                    CHECK(reference::compare(dy.read(), reference::gradient(a, g, x, y, true), {1e-5, 1e-7}));
+                    CHECK(reference::compare(dx.read(), reference::gradient(a, g, x, y, false),
+                                             {1e-5, 1e-7}));
+                    CHECK(reference::compare(dy.read(), reference::gradient(a, g, x, y, true),
+                                             {1e-5, 1e-7}));
                 }
 }
 
 TEST_CASE("results that are returned have the larger operand's size, gradients the operand's") {
     for (const Variant variant : variants())
         for (const size_t c : {1, 3, 4, 8, 33}) {
-            const Case k{ArithmeticOperation::Multiply, {0, 1, 1}, {1, 1, c % 2 ? size_t(0) : size_t(1)}, 3, 5, c, true};
+            const Case k{ArithmeticOperation::Multiply,
+                         {0, 1, 1},
+                         {1, 1, c % 2 ? size_t(0) : size_t(1)},
+                         3,
+                         5,
+                         c,
+                         true};
             INFO(variant.name() << " " << c << " channels");
             const Tensor x = reference::rounded(k.operand(3, k.primary, 1), variant.rounding());
             const Tensor y = reference::rounded(k.operand(3, k.secondary, 2), variant.rounding());
             const Arithmetic a = k.reference();
             const Tensor expected = reference::forward(a, x, y);
-            const Tensor g = reference::rounded(reference::randomLike(expected, 3), variant.rounding());
+            const Tensor g =
+                reference::rounded(reference::randomLike(expected, 3), variant.rounding());
             const auto forward = k.forward();
             forward->setDestinationImageAllocator(MPS::Image::defaultAllocator());
             MPS::ImageBatch z, d[2];
             run([&](const MTL::CommandBuffer& commands) {
-                const auto left = upload(x, variant), right = uploadApart(y, variant), dz = upload(g, variant);
+                const auto left = upload(x, variant), right = uploadApart(y, variant),
+                           dz = upload(g, variant);
                 MPS::StateBatch states;
                 z = forward->encodeBatch(commands, left, right, &states, true);
                 REQUIRE(states[0].isTemporary());
@@ -160,13 +188,16 @@ TEST_CASE("results that are returned have the larger operand's size, gradients t
                 for (const bool isSecondary : {false, true}) {
                     const auto gradient = k.gradient(isSecondary);
                     gradient->setDestinationImageAllocator(MPS::Image::defaultAllocator());
-                    d[isSecondary] = gradient->encodeBatch(commands, dz, isSecondary ? left : right, states);
+                    d[isSecondary] =
+                        gradient->encodeBatch(commands, dz, isSecondary ? left : right, states);
                 }
                 CHECK(states[0].readCount() == 0);
             });
             CHECK(reference::compare(download(z), expected, {variant.tolerance()}));
             for (const bool isSecondary : {false, true})
-                CHECK(reference::compare(download(d[isSecondary]), reference::gradient(a, g, x, y, isSecondary), {variant.tolerance()}));
+                CHECK(reference::compare(download(d[isSecondary]),
+                                         reference::gradient(a, g, x, y, isSecondary),
+                                         {variant.tolerance()}));
         }
 }
 
@@ -184,7 +215,8 @@ TEST_CASE("offsets, clip rectangle, channel windows and edges, and back") {
         const auto edge = clampEdges ? MPS::ImageEdgeMode::Clamp : MPS::ImageEdgeMode::Zero;
         multiply.setPrimaryEdgeMode(edge);
         multiply.setSecondaryEdgeMode(edge);
-        const auto value = [&](const Tensor& t, size_t n, ptrdiff_t row, ptrdiff_t column, size_t c) -> double {
+        const auto value = [&](const Tensor& t, size_t n, ptrdiff_t row, ptrdiff_t column,
+                               size_t c) -> double {
             const auto mode = clampEdges ? reference::EdgeMode::Clamp : reference::EdgeMode::Zero;
             row = reference::resolve(row, t.h, mode);
             column = reference::resolve(column, t.w, mode);
@@ -196,13 +228,17 @@ TEST_CASE("offsets, clip rectangle, channel windows and edges, and back") {
             for (ptrdiff_t q = 0; q < 6; ++q)
                 for (ptrdiff_t p = 0; p < 5; ++p)
                     for (size_t c = 0; c < 5; ++c) {
-                        const double a = value(x, n, 1 + q, p - 2, 4 + c), b = value(y, n, q - 1, 3 + p, c);
+                        const double a = value(x, n, 1 + q, p - 2, 4 + c),
+                                     b = value(y, n, q - 1, 3 + p, c);
                         expected.at(n, size_t(1 + q), size_t(2 + p), 4 + c) = a * b;
                         const double dz = g.at(n, size_t(1 + q), size_t(2 + p), 4 + c);
-                        const auto mode = clampEdges ? reference::EdgeMode::Clamp : reference::EdgeMode::Zero;
-                        const auto r = reference::resolve(1 + q, 5, mode), s = reference::resolve(p - 2, 6, mode);
+                        const auto mode =
+                            clampEdges ? reference::EdgeMode::Clamp : reference::EdgeMode::Zero;
+                        const auto r = reference::resolve(1 + q, 5, mode),
+                                   s = reference::resolve(p - 2, 6, mode);
                         if (r >= 0 && s >= 0) dx.at(n, size_t(r), size_t(s), c) += dz * b;
-                        const auto t = reference::resolve(q - 1, 4, mode), u = reference::resolve(3 + p, 7, mode);
+                        const auto t = reference::resolve(q - 1, 4, mode),
+                                   u = reference::resolve(3 + p, 7, mode);
                         if (t >= 0 && u >= 0) dy.at(n, size_t(t), size_t(u), c) += dz * a;
                     }
         Guarded z(2, 8, 8, 9);
@@ -214,7 +250,8 @@ TEST_CASE("offsets, clip rectangle, channel windows and edges, and back") {
             for (const bool isSecondary : {false, true}) {
                 MPS::CNNMultiplyGradient gradient(testDevice(), isSecondary);
                 gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
-                got[isSecondary] = gradient.encodeBatch(commands, upload(g), isSecondary ? left : right, states);
+                got[isSecondary] =
+                    gradient.encodeBatch(commands, upload(g), isSecondary ? left : right, states);
             }
         });
         CHECK(reference::compare(z.read(), expected));
@@ -227,13 +264,18 @@ TEST_CASE("long sums take two passes and give the same bits however the batch li
     struct {
         size_t h, w, c;
         Strides s;
-    } const sizes[] = {{64, 75, 3, {0, 0, 1}}, {61, 67, 6, {0, 0, 0}}, {3, 2, 600, {1, 1, 0}}, {1, 900, 40, {0, 1, 1}}};
+    } const sizes[] = {{64, 75, 3, {0, 0, 1}},
+                       {61, 67, 6, {0, 0, 0}},
+                       {3, 2, 600, {1, 1, 0}},
+                       {1, 900, 40, {0, 1, 1}}};
     for (const auto& size : sizes) {
-        const Case k{ArithmeticOperation::Multiply, {1, 1, 1}, size.s, size.h, size.w, size.c, true};
+        const Case k{
+            ArithmeticOperation::Multiply, {1, 1, 1}, size.s, size.h, size.w, size.c, true};
         INFO(size.h << "x" << size.w << "x" << size.c);
         const Tensor x = k.operand(3, k.primary, 1), y = k.operand(3, k.secondary, 2);
         const Arithmetic a = k.reference();
-        const Tensor g = reference::rounded(reference::randomLike(x, 3), reference::Storage::Float32);
+        const Tensor g =
+            reference::rounded(reference::randomLike(x, 3), reference::Storage::Float32);
         std::vector<double> first;
         for (int round = 0; round < 3; ++round) {
             const auto forward = k.forward();
@@ -244,16 +286,19 @@ TEST_CASE("long sums take two passes and give the same bits however the batch li
                 const auto left = round == 1 ? uploadApart(x) : upload(x), right = upload(y);
                 MPS::StateBatch states;
                 forward->encodeBatch(commands, left, right, &states, false);
-                dy = gradient->encodeBatch(commands, round == 1 ? uploadApart(g) : upload(g), left, states);
+                dy = gradient->encodeBatch(commands, round == 1 ? uploadApart(g) : upload(g), left,
+                                           states);
             });
             // Terms cancel: the error is a share of their sum without signs.
             Arithmetic unsignedTerms = a;
             unsignedTerms.minimum = -std::numeric_limits<float>::max();
             unsignedTerms.maximum = std::numeric_limits<float>::max();
-            const Tensor magnitude = reference::absolute(reference::gradient(
-                unsignedTerms, reference::absolute(g), reference::absolute(x), reference::absolute(y), true));
+            const Tensor magnitude = reference::absolute(
+                reference::gradient(unsignedTerms, reference::absolute(g), reference::absolute(x),
+                                    reference::absolute(y), true));
             const auto got = download(dy);
-            CHECK(reference::compare(got, reference::gradient(a, g, x, y, true), {1e-6, 0, &magnitude}));
+            CHECK(reference::compare(got, reference::gradient(a, g, x, y, true),
+                                     {1e-6, 0, &magnitude}));
             if (round > 0) {
                 CHECK(got.v == first);
             }
@@ -268,18 +313,24 @@ TEST_CASE("one image with many in it, and one state for them") {
     const Arithmetic a = k.reference();
     const Tensor g = reference::rounded(reference::randomLike(x, 3), reference::Storage::Float32);
     const auto arrayOf = [](const Tensor& t) {
-        const MPS::Image made(testDevice(), MPS::ImageDescriptor(MPS::ImageFeatureChannelFormat::Float32, t.w, t.h, t.c, t.n));
-        for (size_t i = 0; i < t.n; ++i) made.write(reference::image(t, i).floats(), MPS::DataLayout::HeightxWidthxFeatureChannels, i);
+        const MPS::Image made(
+            testDevice(),
+            MPS::ImageDescriptor(MPS::ImageFeatureChannelFormat::Float32, t.w, t.h, t.c, t.n));
+        for (size_t i = 0; i < t.n; ++i)
+            made.write(reference::image(t, i).floats(),
+                       MPS::DataLayout::HeightxWidthxFeatureChannels, i);
         return made;
     };
     const auto read = [](const MPS::Image& image) { return download(image.batchRepresentation()); };
-    const auto z = arrayOf(Tensor(3, 3, 5, 6, Guarded::poison)), left = arrayOf(x), right = arrayOf(y), dz = arrayOf(g);
+    const auto z = arrayOf(Tensor(3, 3, 5, 6, Guarded::poison)), left = arrayOf(x),
+               right = arrayOf(y), dz = arrayOf(g);
     const auto forward = k.forward();
     const auto gradient = k.gradient(true);
     gradient->setDestinationImageAllocator(MPS::Image::defaultAllocator());
     MPS::Image dy;
     run([&](const MTL::CommandBuffer& commands) {
-        const auto state = forward->resultState(left, right, {}, z).as<MPS::CNNArithmeticGradientState>();
+        const auto state =
+            forward->resultState(left, right, {}, z).as<MPS::CNNArithmeticGradientState>();
         REQUIRE(state);
         forward->encode(commands, left, right, state, z);
         dy = gradient->encode(commands, dz, right, state);
@@ -290,8 +341,10 @@ TEST_CASE("one image with many in it, and one state for them") {
 }
 
 TEST_CASE("gradients without a state sum where the destination has size 1") {
-    const Tensor g = reference::rounded(reference::random(2, 4, 5, 6, 1), reference::Storage::Float32);
-    const Tensor s = reference::rounded(reference::random(2, 4, 5, 6, 2), reference::Storage::Float32);
+    const Tensor g =
+        reference::rounded(reference::random(2, 4, 5, 6, 1), reference::Storage::Float32);
+    const Tensor s =
+        reference::rounded(reference::random(2, 4, 5, 6, 2), reference::Storage::Float32);
     MPS::CNNMultiplyGradient gradient(testDevice(), true);
     gradient.setPrimaryScale(2);
     gradient.setSecondaryScale(-3);
@@ -306,7 +359,9 @@ TEST_CASE("gradients without a state sum where the destination has size 1") {
         k.sumChannels = axes & 4;
         const Tensor expected = reference::forward(k, g, s);
         Guarded d(2, expected.h, expected.w, expected.c);
-        run([&](const MTL::CommandBuffer& commands) { gradient.encodeBatch(commands, upload(g), upload(s), d.images()); });
+        run([&](const MTL::CommandBuffer& commands) {
+            gradient.encodeBatch(commands, upload(g), upload(s), d.images());
+        });
         CHECK(reference::compare(d.read(), expected));
     }
     // A mask needs bounds, bounds need a mask.
@@ -328,16 +383,20 @@ TEST_CASE("gradients without a state sum where the destination has size 1") {
 
 TEST_CASE("scalars to a given destination, infinities and NaN") {
     MPS::CNNAdd add(testDevice());
-    for (auto set : {&MPS::CNNBinaryKernel::setPrimaryStrideInPixelsX, &MPS::CNNBinaryKernel::setPrimaryStrideInPixelsY,
-                      &MPS::CNNBinaryKernel::setSecondaryStrideInPixelsX, &MPS::CNNBinaryKernel::setSecondaryStrideInPixelsY})
+    for (auto set : {&MPS::CNNBinaryKernel::setPrimaryStrideInPixelsX,
+                     &MPS::CNNBinaryKernel::setPrimaryStrideInPixelsY,
+                     &MPS::CNNBinaryKernel::setSecondaryStrideInPixelsX,
+                     &MPS::CNNBinaryKernel::setSecondaryStrideInPixelsY})
         (add.*set)(0);
     add.setPrimaryStrideInFeatureChannels(0);
     add.setSecondaryStrideInFeatureChannels(0);
     Guarded all(2, 3, 2, 7);
     run([&](const MTL::CommandBuffer& commands) {
-        add.encodeBatch(commands, upload(Tensor(2, 1, 1, 1, {1, 2})), upload(Tensor(2, 1, 1, 1, {8, 16})), all.images());
+        add.encodeBatch(commands, upload(Tensor(2, 1, 1, 1, {1, 2})),
+                        upload(Tensor(2, 1, 1, 1, {8, 16})), all.images());
     });
-    for (size_t n = 0; n < 2; ++n) CHECK(reference::image(all.read(), n).v == Tensor(1, 3, 2, 7, n ? 18 : 9).v);
+    for (size_t n = 0; n < 2; ++n)
+        CHECK(reference::image(all.read(), n).v == Tensor(1, 3, 2, 7, n ? 18 : 9).v);
 
     const double infinity = std::numeric_limits<double>::infinity();
     const Tensor x(1, 1, 1, 5, {1, -1, 0, 3, 4}), y(1, 1, 1, 5, {0, 0, 0, 2, -2});
@@ -379,18 +438,23 @@ TEST_CASE("comparisons equal the reference") {
                 Guarded z(2, 4, 3, 5, variant);
                 MPS::StateBatch states;
                 run([&](const MTL::CommandBuffer& commands) {
-                    compare.encodeBatch(commands, upload(x, variant), upload(y, variant), z.images());
-                    compare.encodeBatch(commands, upload(x, variant), upload(y, variant), &states, false);
+                    compare.encodeBatch(commands, upload(x, variant), upload(y, variant),
+                                        z.images());
+                    compare.encodeBatch(commands, upload(x, variant), upload(y, variant), &states,
+                                        false);
                 });
                 CHECK(states.empty());
-                CHECK(z.read().v == reference::compareElements(reference::ComparisonType(type), threshold, a, x, y).v);
+                CHECK(z.read().v == reference::compareElements(reference::ComparisonType(type),
+                                                               threshold, a, x, y)
+                                        .v);
             }
 }
 
 TEST_CASE("broadcast products between neurons, against finite differences") {
     const Case k{ArithmeticOperation::Multiply, {1, 1, 1}, {0, 0, 1}, 3, 4, 5};
     const Tensor x = k.operand(2, k.primary, 1), y = k.operand(2, k.secondary, 2);
-    const MPS::NNNeuronDescriptor sigmoid(MPS::CNNNeuronType::Sigmoid), tanh(MPS::CNNNeuronType::TanH, 1, 1);
+    const MPS::NNNeuronDescriptor sigmoid(MPS::CNNNeuronType::Sigmoid),
+        tanh(MPS::CNNNeuronType::TanH, 1, 1);
     MPS::CNNNeuron before(testDevice(), sigmoid), after(testDevice(), tanh);
     MPS::CNNNeuronGradient beforeGradient(testDevice(), sigmoid), afterGradient(testDevice(), tanh);
     const auto forward = k.forward();
@@ -406,7 +470,8 @@ TEST_CASE("broadcast products between neurons, against finite differences") {
             MPS::ImageBatchIncrementReadCount(product, 1);
             const auto last = after.resultStateBatch(product, {}, z.images());
             after.encodeBatch(commands, product, last, z.images());
-            const auto dProduct = afterGradient.encodeBatch(commands, upload(cotangent), product, last);
+            const auto dProduct =
+                afterGradient.encodeBatch(commands, upload(cotangent), product, last);
             const auto ds = gradient->encodeBatch(commands, dProduct, left, middle);
             if (d) beforeGradient.encodeBatch(commands, ds, source, first, d->images());
         });
@@ -419,35 +484,46 @@ TEST_CASE("broadcast products between neurons, against finite differences") {
 }
 
 TEST_CASE("what arithmetic refuses") {
-    const auto image = [](size_t h, size_t w, size_t c) { return upload(reference::random(1, h, w, c, 1)); };
+    const auto image = [](size_t h, size_t w, size_t c) {
+        return upload(reference::random(1, h, w, c, 1));
+    };
     MTL::CommandBuffer commands = testQueue().commandBuffer();
     const auto a = image(2, 3, 5), b = image(2, 3, 4), wide = image(2, 4, 5), z = image(2, 3, 5);
     MPS::CNNAdd add(testDevice());
     CHECK(refusal([&] { add.encodeBatch(commands, a, b, z); }) ==
-          "[CNNAdd] The primary image has 5 feature channels in use, the secondary one 4: they must be equal, or one "
+          "[CNNAdd] The primary image has 5 feature channels in use, the secondary one 4: they "
+          "must be equal, or one "
           "operand's stride 0 to repeat it.");
     CHECK(refusal([&] { add.encodeBatch(commands, a, wide); }) ==
-          "[CNNAdd] The width of the primary image is 3, of the secondary one 4: they must be equal, or one operand's "
+          "[CNNAdd] The width of the primary image is 3, of the secondary one 4: they must be "
+          "equal, or one operand's "
           "stride 0 to repeat it.");
-    CHECK(refusal([&] { add.encodeBatch(commands, a, z, z); }) ==
-          "[CNNAdd] A destination image is also a source image; the kernel does not work in place.");
+    CHECK(
+        refusal([&] { add.encodeBatch(commands, a, z, z); }) ==
+        "[CNNAdd] A destination image is also a source image; the kernel does not work in place.");
     MPS::StateBatch states;
     add.encodeBatch(commands, a, z, &states, false);
-    CHECK(refusal([&] { add.encodeBatch(commands, a, a, MPS::StateBatch{MPS::State(testDevice(), 4)}, z); }) ==
+    CHECK(refusal([&] {
+              add.encodeBatch(commands, a, a, MPS::StateBatch{MPS::State(testDevice(), 4)}, z);
+          }) ==
           "[CNNAdd] destinationState is a state of another class than CNNArithmeticGradientState.");
     MPS::CNNSubtractGradient other(testDevice(), false);
     CHECK(refusal([&] { other.encodeBatch(commands, a, z, states); }) ==
-          "[CNNSubtractGradient] gradientState was made by a CNNAdd but this kernel takes those of a CNNSubtract.");
+          "[CNNSubtractGradient] gradientState was made by a CNNAdd but this kernel takes those of "
+          "a CNNSubtract.");
     MPS::CNNAddGradient gradient(testDevice(), false);
     CHECK(refusal([&] { gradient.encodeBatch(commands, wide, a, states); }) ==
           "[CNNAddGradient] sourceGradient is 4x2 but the forward result was 3x2.");
     CHECK(refusal([&] { gradient.encodeBatch(commands, b, a, states, z); }) ==
-          "[CNNAddGradient] sourceGradient has 4 feature channels in use but the forward result had 5.");
+          "[CNNAddGradient] sourceGradient has 4 feature channels in use but the forward result "
+          "had 5.");
     CHECK(refusal([&] { gradient.encodeBatch(commands, a, image(2, 3, 5), states, b); }) ==
-          "[CNNAddGradient] destinationGradient has 4 feature channels but channels 0 to 5 are needed.");
+          "[CNNAddGradient] destinationGradient has 4 feature channels but channels 0 to 5 are "
+          "needed.");
     MPS::CNNMultiplyGradient product(testDevice(), false);
     CHECK(refusal([&] { product.encodeBatch(commands, a, b, z); }) ==
-          "[CNNMultiplyGradient] sourceImage has 4 feature channels in use but sourceGradient 5: they must be equal, or "
+          "[CNNMultiplyGradient] sourceImage has 4 feature channels in use but sourceGradient 5: "
+          "they must be equal, or "
           "secondaryStrideInFeatureChannels 0.");
     add.setSecondaryStrideInPixelsY(2);
     CHECK(refusal([&] { add.encodeBatch(commands, a, image(2, 3, 5), z); }) ==
@@ -456,7 +532,8 @@ TEST_CASE("what arithmetic refuses") {
     subtract.setLabel("s");
     subtract.setPrimaryEdgeMode(MPS::ImageEdgeMode::Mirror);
     CHECK(refusal([&] { subtract.encodeBatch(commands, a, image(2, 3, 5), z); }) ==
-          "[CNNSubtract \"s\"] primaryEdgeMode is Mirror but only Zero and Clamp are known to this kernel.");
+          "[CNNSubtract \"s\"] primaryEdgeMode is Mirror but only Zero and Clamp are known to this "
+          "kernel.");
     MPS::NNCompare compare(testDevice());
     compare.setComparisonType(MPS::NNComparisonType(6));
     CHECK(refusal([&] { compare.encodeBatch(commands, a, image(2, 3, 5), z); }) ==

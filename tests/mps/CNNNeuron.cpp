@@ -68,8 +68,10 @@ TEST_CASE("neurons and their gradients equal the reference") {
         for (const Case& k : cases)
             for (const size_t channels : {1, 3, 8}) {
                 INFO(variant.name() << " type " << int(k.type) << " channels " << channels);
-                const Tensor x = reference::rounded(reference::random(3, 5, 4, channels, 1, k.low, k.high), variant.rounding());
-                const Tensor g = reference::rounded(reference::random(3, 5, 4, channels, 2), variant.rounding());
+                const Tensor x = reference::rounded(
+                    reference::random(3, 5, 4, channels, 1, k.low, k.high), variant.rounding());
+                const Tensor g =
+                    reference::rounded(reference::random(3, 5, 4, channels, 2), variant.rounding());
                 MPS::CNNNeuron neuron(testDevice(), descriptorOf(k, channels));
                 MPS::CNNNeuronGradient gradient(testDevice(), descriptorOf(k, channels));
                 Guarded y(3, 5, 4, channels, variant), dx(3, 5, 4, channels, variant);
@@ -80,8 +82,10 @@ TEST_CASE("neurons and their gradients equal the reference") {
                     gradient.encodeBatch(commands, dy, source, states, dx.images());
                 });
                 const auto reference = referenceOf(k, channels);
-                CHECK(reference::compare(y.read(), reference::forward(reference, x), {variant.tolerance()}));
-                CHECK(reference::compare(dx.read(), reference::gradient(reference, g, x), {variant.tolerance()}));
+                CHECK(reference::compare(y.read(), reference::forward(reference, x),
+                                         {variant.tolerance()}));
+                CHECK(reference::compare(dx.read(), reference::gradient(reference, g, x),
+                                         {variant.tolerance()}));
             }
 }
 
@@ -99,7 +103,8 @@ TEST_CASE("a batch of the library's is one dispatch's work whatever its layout")
 TEST_CASE("a neuron's gradient goes to where the forward pass read, through the state") {
     const Tensor x = reference::random(2, 6, 7, 5, 3);
     MPS::CNNNeuron neuron(testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::TanH, 1, 1));
-    MPS::CNNNeuronGradient gradient(testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::TanH, 1, 1));
+    MPS::CNNNeuronGradient gradient(testDevice(),
+                                    MPS::NNNeuronDescriptor(MPS::CNNNeuronType::TanH, 1, 1));
     gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
     neuron.setOffset({2, -1, 0});
     neuron.setClipRect(MTL::RegionMake2D(1, 1, 4, 5));
@@ -120,7 +125,8 @@ TEST_CASE("a neuron's gradient goes to where the forward pass read, through the 
                     const int sy = q - 1, sx = p + 2;
                     if (sy < 0 || sx >= 7) continue;
                     const double t = std::tanh(x.at(n, size_t(sy), size_t(sx), c));
-                    expected.at(n, size_t(sy), size_t(sx), c) = g.at(n, size_t(q + 1), size_t(p + 1), c) * (1 - t * t);
+                    expected.at(n, size_t(sy), size_t(sx), c) =
+                        g.at(n, size_t(q + 1), size_t(p + 1), c) * (1 - t * t);
                 }
     CHECK(reference::compare(download(dx), expected, {1e-5}));
     CHECK(refusal([&] {

@@ -42,7 +42,8 @@ TEST_CASE("separate losses and their gradients equal the reference") {
             gradient.setEpsilon(.5f);
             gradient.setDelta(7);
             const Tensor expected = reference::forward(loss, inputs);
-            Guarded result(expected.n, expected.h, expected.w, expected.c), dy(3, 4, 3, channels), dt(3, 4, 3, channels);
+            Guarded result(expected.n, expected.h, expected.w, expected.c), dy(3, 4, 3, channels),
+                dt(3, 4, 3, channels);
             const auto y = upload(data.y), t = upload(data.t), dl = upload(g);
             const auto w = weights ? upload(*weights) : MPS::ImageBatch{};
             run([&](const MTL::CommandBuffer& commands) {
@@ -65,7 +66,8 @@ TEST_CASE("all storages, images apart, and images that are returned") {
             INFO(variant.name());
             const LossCase k{lossOf(reference::LossType::SigmoidCrossEntropy, reduction, true)};
             LossData data(k.loss, 3, 5, 4, 6);
-            for (Tensor* t : {&data.y, &data.t, &data.weights}) *t = reference::rounded(*t, variant.rounding());
+            for (Tensor* t : {&data.y, &data.t, &data.weights})
+                *t = reference::rounded(*t, variant.rounding());
             const Tensor g = incomingFor(k.loss, data.y, variant);
             const reference::LossInputs inputs{data.y, data.t, &data.weights};
             MPS::NNForwardLoss forward(testDevice(), k.descriptor(6));
@@ -74,7 +76,8 @@ TEST_CASE("all storages, images apart, and images that are returned") {
             gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
             MPS::ImageBatch loss, dy;
             run([&](const MTL::CommandBuffer& commands) {
-                const auto y = uploadApart(data.y, variant), t = upload(data.t, variant), w = uploadApart(data.weights, variant);
+                const auto y = uploadApart(data.y, variant), t = upload(data.t, variant),
+                           w = uploadApart(data.weights, variant);
                 MPS::StateBatch states;
                 loss = forward.encodeBatch(commands, y, t, w, &states, true);
                 REQUIRE(states.size() == 3);
@@ -82,8 +85,10 @@ TEST_CASE("all storages, images apart, and images that are returned") {
             });
             CHECK(dy[0].featureChannelFormat() == variant.format);
             const double tolerance = reduction == Reduction::None ? variant.tolerance() : 2e-5;
-            CHECK(reference::compare(download(loss), reference::forward(k.loss, inputs), {tolerance}));
-            CHECK(reference::compare(download(dy), reference::gradient(k.loss, inputs, g), {variant.tolerance()}));
+            CHECK(reference::compare(download(loss), reference::forward(k.loss, inputs),
+                                     {tolerance}));
+            CHECK(reference::compare(download(dy), reference::gradient(k.loss, inputs, g),
+                                     {variant.tolerance()}));
         }
 }
 
@@ -94,7 +99,8 @@ TEST_CASE("long reductions and many classes, twice the same") {
     for (const auto& s : sizes)
         for (const bool across : {false, true}) {
             INFO(s.h << "x" << s.w << "x" << s.c << " across " << across);
-            const LossCase k{lossOf(reference::LossType::SoftMaxCrossEntropy, Reduction::SumByNonZeroWeights, across)};
+            const LossCase k{lossOf(reference::LossType::SoftMaxCrossEntropy,
+                                    Reduction::SumByNonZeroWeights, across)};
             LossData data(k.loss, s.n, s.h, s.w, s.c);
             for (size_t i = 0; i < 5 * s.c; ++i) data.weights.v[i] = 0;
             const reference::LossInputs inputs{data.y, data.t, &data.weights};
@@ -104,11 +110,15 @@ TEST_CASE("long reductions and many classes, twice the same") {
                 Guarded loss(s.n, 1, 1, 1), dy(s.n, s.h, s.w, s.c);
                 run([&](const MTL::CommandBuffer& commands) {
                     const auto y = upload(data.y), t = upload(data.t), w = upload(data.weights);
-                    MPS::NNForwardLoss(testDevice(), k.descriptor(s.c)).encodeBatch(commands, y, t, w, MPS::StateBatch{}, loss.images());
-                    MPS::NNLossGradient(testDevice(), k.descriptor(s.c)).encodeBatch(commands, upload(g), y, t, w, {}, dy.images());
+                    MPS::NNForwardLoss(testDevice(), k.descriptor(s.c))
+                        .encodeBatch(commands, y, t, w, MPS::StateBatch{}, loss.images());
+                    MPS::NNLossGradient(testDevice(), k.descriptor(s.c))
+                        .encodeBatch(commands, upload(g), y, t, w, {}, dy.images());
                 });
-                CHECK(reference::compare(loss.read(), reference::forward(k.with(s.c), inputs), {2e-5}));
-                CHECK(reference::compare(dy.read(), reference::gradient(k.with(s.c), inputs, g), {2e-5}));
+                CHECK(reference::compare(loss.read(), reference::forward(k.with(s.c), inputs),
+                                         {2e-5}));
+                CHECK(reference::compare(dy.read(), reference::gradient(k.with(s.c), inputs, g),
+                                         {2e-5}));
                 if (round > 0) {
                     CHECK(loss.read().v == first[0]);
                     CHECK(dy.read().v == first[1]);
@@ -122,9 +132,11 @@ TEST_CASE("long reductions and many classes, twice the same") {
 TEST_CASE("a mean over the batch, between neurons, against finite differences") {
     const LossCase k{lossOf(reference::LossType::SoftMaxCrossEntropy, Reduction::Mean, true)};
     const LossData data(k.loss, 2, 2, 3, 5);
-    const MPS::NNNeuronDescriptor before(MPS::CNNNeuronType::TanH, 2, 1), after(MPS::CNNNeuronType::Power, 1, 0, 2);
+    const MPS::NNNeuronDescriptor before(MPS::CNNNeuronType::TanH, 2, 1),
+        after(MPS::CNNNeuronType::Power, 1, 0, 2);
     MPS::CNNNeuron neuron(testDevice(), before), square(testDevice(), after);
-    MPS::CNNNeuronGradient neuronGradient(testDevice(), before), squareGradient(testDevice(), after);
+    MPS::CNNNeuronGradient neuronGradient(testDevice(), before),
+        squareGradient(testDevice(), after);
     MPS::NNForwardLoss forward(testDevice(), k.descriptor(5));
     MPS::NNLossGradient gradient(testDevice(), k.descriptor(5));
     MPS::NNInitialGradient initial(testDevice());
@@ -152,8 +164,8 @@ TEST_CASE("a mean over the batch, between neurons, against finite differences") 
     };
     Guarded dx(2, 2, 3, 5);
     step(data.y, &dx);
-    CHECK(reference::checkGradient([&](const Tensor& x) { return step(x, nullptr); }, data.y, dx.read(),
-                                   {.step = 1e-2, .tolerance = 4e-3, .samples = 20}));
+    CHECK(reference::checkGradient([&](const Tensor& x) { return step(x, nullptr); }, data.y,
+                                   dx.read(), {.step = 1e-2, .tolerance = 4e-3, .samples = 20}));
 }
 
 TEST_CASE("label gradients have the labels' channels") {
@@ -169,7 +181,8 @@ TEST_CASE("label gradients have the labels' channels") {
         dt = gradient.encodeBatch(commands, upload(g), upload(y), upload(data.t), {}, {});
     });
     REQUIRE(dt[0].featureChannels() == 12);
-    CHECK(reference::compare(reference::channels(download(dt), 0, 5), reference::labelGradient(k.loss, {y, t}, g), {2e-5}));
+    CHECK(reference::compare(reference::channels(download(dt), 0, 5),
+                             reference::labelGradient(k.loss, {y, t}, g), {2e-5}));
     CHECK(reference::channels(download(dt), 5, 7).v == Tensor(2, 2, 3, 7).v);
 }
 
@@ -180,7 +193,8 @@ TEST_CASE("an initial gradient is 1 in the clip rectangle") {
         initial.setDestinationFeatureChannelOffset(4);
         Guarded destination(2, 5, 6, 9, variant);
         run([&](const MTL::CommandBuffer& commands) {
-            initial.encodeBatch(commands, upload(Tensor(2, 5, 6, 5), variant), destination.images());
+            initial.encodeBatch(commands, upload(Tensor(2, 5, 6, 5), variant),
+                                destination.images());
         });
         Tensor expected(2, 5, 6, 9, Guarded::poison);
         for (size_t n = 0; n < 2; ++n)
@@ -192,30 +206,40 @@ TEST_CASE("an initial gradient is 1 in the clip rectangle") {
 }
 
 TEST_CASE("what separate losses refuse") {
-    const auto image = [](size_t h, size_t w, size_t c) { return upload(reference::random(1, h, w, c, 1)); };
+    const auto image = [](size_t h, size_t w, size_t c) {
+        return upload(reference::random(1, h, w, c, 1));
+    };
     const auto y = image(2, 3, 5), t = image(2, 3, 5), one = image(1, 1, 1), whole = image(2, 3, 5);
-    MPS::NNForwardLoss forward(testDevice(), MPS::CNNLossDescriptor(MPS::CNNLossType::Log, MPS::CNNReductionType::Mean));
-    MPS::NNLossGradient gradient(testDevice(), MPS::CNNLossDescriptor(MPS::CNNLossType::Log, MPS::CNNReductionType::Mean));
+    MPS::NNForwardLoss forward(
+        testDevice(), MPS::CNNLossDescriptor(MPS::CNNLossType::Log, MPS::CNNReductionType::Mean));
+    MPS::NNLossGradient gradient(
+        testDevice(), MPS::CNNLossDescriptor(MPS::CNNLossType::Log, MPS::CNNReductionType::Mean));
     MTL::CommandBuffer commands = testQueue().commandBuffer();
     CHECK(refusal([&] { forward.encodeBatch(commands, y, t, {}, MPS::StateBatch{}, whole); }) ==
-          "[NNForwardLoss] destinationImages[0] is 3x2 with 5 feature channels but reduced the loss is 1x1 with 1, "
+          "[NNForwardLoss] destinationImages[0] is 3x2 with 5 feature channels but reduced the "
+          "loss is 1x1 with 1, "
           "from channel 0 on.");
     CHECK(refusal([&] { forward.encodeBatch(commands, y, {}, {}, MPS::StateBatch{}, one); }) ==
           "[NNForwardLoss] The source batch has 1 images but labels has 0.");
-    CHECK(refusal([&] { forward.encodeBatch(commands, y, {MPS::Image()}, {}, MPS::StateBatch{}, one); }) ==
-          "[NNForwardLoss] labels[0] is an empty image handle.");
+    CHECK(refusal([&] {
+              forward.encodeBatch(commands, y, {MPS::Image()}, {}, MPS::StateBatch{}, one);
+          }) == "[NNForwardLoss] labels[0] is an empty image handle.");
     CHECK(refusal([&] { forward.encodeBatch(commands, y, one); }) ==
           "[NNForwardLoss] No labels were given: a loss is encoded with its labels.");
     CHECK(refusal([&] { gradient.encodeBatch(commands, whole, y, t, {}, {}, image(2, 3, 5)); }) ==
-          "[NNLossGradient] sourceGradients[0] is 3x2 with 5 feature channels but reduced the loss is 1x1 with 1, "
+          "[NNLossGradient] sourceGradients[0] is 3x2 with 5 feature channels but reduced the loss "
+          "is 1x1 with 1, "
           "from channel 0 on.");
-    CHECK(refusal([&] { gradient.encodeBatch(commands, one, y, t, {}, {MPS::State(testDevice(), 4)}, whole); }) ==
-          "[NNLossGradient] sourceStates[0] was not made by a NNForwardLoss.");
+    CHECK(refusal([&] {
+              gradient.encodeBatch(commands, one, y, t, {}, {MPS::State(testDevice(), 4)}, whole);
+          }) == "[NNLossGradient] sourceStates[0] was not made by a NNForwardLoss.");
     CHECK(refusal([&] { gradient.encodeBatch(commands, one, y, t, {}, {}, one); }) ==
-          "[NNLossGradient] destinationImages[0] has 1 feature channels but channels 0 to 5 are needed.");
+          "[NNLossGradient] destinationImages[0] has 1 feature channels but channels 0 to 5 are "
+          "needed.");
     CHECK(refusal([&] { gradient.encodeBatch(commands, one, y); }) ==
           "[NNLossGradient] No labels were given: a loss is encoded with its labels.");
     gradient.setSecondaryOffset({0, 1, 0});
     CHECK(refusal([&] { gradient.encodeBatch(commands, one, y, t, {}, {}, whole); }) ==
-          "[NNLossGradient] secondaryOffset is (0, 1, 0) but a loss takes the whole image: it must be 0.");
+          "[NNLossGradient] secondaryOffset is (0, 1, 0) but a loss takes the whole image: it must "
+          "be 0.");
 }

@@ -27,7 +27,8 @@ public:
     using EventListenerBase::EventListenerBase;
     void testRunStarting(const Catch::TestRunInfo&) override {
         setLogCallback([](LogLevel level, std::string_view text) {
-            if (level == LogLevel::Error) std::fprintf(stderr, "%.*s\n", int(text.size()), text.data());
+            if (level == LogLevel::Error)
+                std::fprintf(stderr, "%.*s\n", int(text.size()), text.data());
         });
     }
     void testRunEnded(const Catch::TestRunStats&) override {

@@ -61,14 +61,15 @@ MPS::ImageDescriptor descriptorOf(size_t h, size_t w, size_t c, Variant variant)
 void write(const MPS::ImageBatch& images, const Tensor& tensor) {
     const std::vector<float> values = tensor.floats();
     const size_t each = tensor.h * tensor.w * tensor.c;
-    for (size_t i = 0; i < images.size(); ++i) images[i].write(std::span(values).subspan(i * each, each));
+    for (size_t i = 0; i < images.size(); ++i)
+        images[i].write(std::span(values).subspan(i * each, each));
 }
 
 } // namespace
 
 MPS::ImageBatch upload(const Tensor& tensor, Variant variant) {
-    const auto images =
-        MPS::Image::batch(testDevice(), descriptorOf(tensor.h, tensor.w, tensor.c, variant), tensor.n);
+    const auto images = MPS::Image::batch(
+        testDevice(), descriptorOf(tensor.h, tensor.w, tensor.c, variant), tensor.n);
     write(images, tensor);
     return images;
 }
@@ -92,11 +93,13 @@ Tensor download(const MPS::ImageBatch& images) {
         image.read(one);
         all.insert(all.end(), one.begin(), one.end());
     }
-    return reference::fromFloats(images.size(), first.height(), first.width(), first.featureChannels(), all);
+    return reference::fromFloats(images.size(), first.height(), first.width(),
+                                 first.featureChannels(), all);
 }
 
 Guarded::Guarded(size_t images, size_t height, size_t width, size_t channels, Variant variant) {
-    const auto all = MPS::Image::batch(testDevice(), descriptorOf(height, width, channels, variant), images + 2);
+    const auto all =
+        MPS::Image::batch(testDevice(), descriptorOf(height, width, channels, variant), images + 2);
     before_ = {all.front()};
     images_ = MPS::ImageBatch(all.begin() + 1, all.end() - 1);
     after_ = {all.back()};

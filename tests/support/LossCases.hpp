@@ -12,7 +12,8 @@
 namespace mpsvk::test {
 
 /// No parameter at its default.
-inline reference::Loss lossOf(reference::LossType type, reference::Reduction reduction, bool acrossBatch) {
+inline reference::Loss lossOf(reference::LossType type, reference::Reduction reduction,
+                              bool acrossBatch) {
     reference::Loss loss;
     loss.type = type;
     loss.reduction = reduction;
@@ -28,8 +29,8 @@ struct LossCase {
     reference::Loss loss;
 
     std::string name() const {
-        return "type " + std::to_string(int(loss.type)) + " reduction " + std::to_string(int(loss.reduction)) +
-               (loss.reduceAcrossBatch ? " across" : "");
+        return "type " + std::to_string(int(loss.type)) + " reduction " +
+               std::to_string(int(loss.reduction)) + (loss.reduceAcrossBatch ? " across" : "");
     }
     reference::Loss with(size_t classes) const {
         reference::Loss made = loss;
@@ -37,7 +38,8 @@ struct LossCase {
         return made;
     }
     MPS::CNNLossDescriptor descriptor(size_t classes) const {
-        MPS::CNNLossDescriptor d(MPS::CNNLossType(int(loss.type)), MPS::CNNReductionType(int(loss.reduction)));
+        MPS::CNNLossDescriptor d(MPS::CNNLossType(int(loss.type)),
+                                 MPS::CNNReductionType(int(loss.reduction)));
         d.setReduceAcrossBatch(loss.reduceAcrossBatch);
         d.setWeight(float(loss.weight));
         d.setLabelSmoothing(float(loss.labelSmoothing));
@@ -56,19 +58,21 @@ inline std::vector<LossCase> lossCases() {
             for (const bool across : {false, true}) {
                 const auto t = reference::LossType(type);
                 const auto r = reference::Reduction(reduction);
-                if (t == reference::LossType::CosineDistance && r != reference::Reduction::Sum) continue;
+                if (t == reference::LossType::CosineDistance && r != reference::Reduction::Sum)
+                    continue;
                 all.push_back({lossOf(t, r, across)});
             }
     return all;
 }
 
-/// Predictions and labels within the domain of every loss, no element near a kink; labels of a pixel
-/// sum to 1 and the weights of a pixel are one value where the cross entropy wants it.
+/// Predictions and labels within the domain of every loss, no element near a kink; labels of a
+/// pixel sum to 1 and the weights of a pixel are one value where the cross entropy wants it.
 struct LossData {
     reference::Tensor y, t, weights;
 
     LossData(const reference::Loss& loss, size_t n, size_t h, size_t w, size_t c)
-        : y(reference::random(n, h, w, c, 11, 0.1, 0.9)), t(reference::random(n, h, w, c, 12, 0.1, 0.9)),
+        : y(reference::random(n, h, w, c, 11, 0.1, 0.9)),
+          t(reference::random(n, h, w, c, 12, 0.1, 0.9)),
           weights(reference::random(n, h, w, c, 13, 0.5, 2)) {
         const bool softMax = loss.type == reference::LossType::SoftMaxCrossEntropy;
         for (size_t i = 0; i < t.size(); i += c) {

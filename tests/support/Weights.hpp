@@ -11,15 +11,21 @@ namespace mpsvk::test {
 class FixedWeights : public MPS::CNNConvolutionDataSource {
 public:
     FixedWeights(MPS::CNNConvolutionDescriptor descriptor, const std::vector<double>& weights,
-                 const std::vector<double>& biases, MPS::DataType kernelType = MPS::DataType::Float32)
+                 const std::vector<double>& biases,
+                 MPS::DataType kernelType = MPS::DataType::Float32)
         : biases(biases.begin(), biases.end()), weightValues(weights.begin(), weights.end()),
           kernelType(kernelType), descriptor_(std::move(descriptor)) {}
 
     MPS::DataType dataType() const override { return MPS::DataType::Float32; }
     MPS::CNNConvolutionDescriptor descriptor() const override { return descriptor_; }
-    std::span<const std::byte> weights() const override { return std::as_bytes(std::span(weightValues)); }
+    std::span<const std::byte> weights() const override {
+        return std::as_bytes(std::span(weightValues));
+    }
     std::span<const float> biasTerms() const override { return biases; }
-    bool load() override { ++loads; return loadResult; }
+    bool load() override {
+        ++loads;
+        return loadResult;
+    }
     void purge() override { ++purges; }
     std::string label() const override { return "test weights"; }
     MPS::DataType kernelWeightsDataType() const override { return kernelType; }

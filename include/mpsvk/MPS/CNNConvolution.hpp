@@ -17,14 +17,15 @@ enum class CNNConvolutionGradientOption : uint64_t {
 
 /// Cross-correlation. With g the group of output channel o, and x the source,
 ///
-///     y[i,j,o] = f( b[o] + sum over q,p,c of W[o][q][p][c] * x[sy*i + ay + dy*q, sx*j + ax + dx*p, g*(Ci/G) + c] )
+///     y[i,j,o] = f( b[o] + sum over q,p,c of W[o][q][p][c] * x[sy*i + ay + dy*q, sx*j + ax + dx*p,
+///     g*(Ci/G) + c] )
 ///
 /// where ax = offset.x - floor(((kw-1)*dx+1)/2), i and j count from clipRect.origin, and pixels
 /// outside x are 0 (edge mode Zero) or the nearest pixel (Clamp). f is the descriptor's neuron.
 class CNNConvolution : public CNNKernel {
 public:
-    /// Loads the weights. Throws InvalidArgument when the source does not load, or its arrays do not
-    /// have the sizes that its descriptor says.
+    /// Loads the weights. Throws InvalidArgument when the source does not load, or its arrays do
+    /// not have the sizes that its descriptor says.
     CNNConvolution(const MTL::Device& device, std::shared_ptr<CNNConvolutionDataSource> weights);
     ~CNNConvolution() override;
     /// Copies have weights of their own.
@@ -41,11 +42,17 @@ public:
     uint64_t subPixelScaleFactor() const { return descriptor_.subPixelScaleFactor(); }
     uint64_t channelMultiplier() const { return descriptor_.channelMultiplier(); }
     std::shared_ptr<CNNConvolutionDataSource> dataSource() const;
-    const NNNeuronDescriptor& fusedNeuronDescriptor() const { return descriptor_.fusedNeuronDescriptor(); }
+    const NNNeuronDescriptor& fusedNeuronDescriptor() const {
+        return descriptor_.fusedNeuronDescriptor();
+    }
     const CNNConvolutionDescriptor& descriptor() const { return descriptor_; }
-    NNConvolutionAccumulatorPrecisionOption accumulatorPrecisionOption() const { return precision_; }
+    NNConvolutionAccumulatorPrecisionOption accumulatorPrecisionOption() const {
+        return precision_;
+    }
     /// Kept for ported code: sums are always formed in fp32.
-    void setAccumulatorPrecisionOption(NNConvolutionAccumulatorPrecisionOption v) { precision_ = v; }
+    void setAccumulatorPrecisionOption(NNConvolutionAccumulatorPrecisionOption v) {
+        precision_ = v;
+    }
 
     /// At once; no encoded work with the old weights may be in flight.
     void reloadWeightsAndBiasesFromDataSource();
@@ -53,11 +60,14 @@ public:
     void reloadWeightsAndBiases(const MTL::CommandBuffer& commandBuffer,
                                 const CNNConvolutionWeightsAndBiasesState& state);
     /// The weights in use, as fp32; the biases of a convolution without any are zeros.
-    CNNConvolutionWeightsAndBiasesState exportWeightsAndBiases(const MTL::CommandBuffer& commandBuffer,
-                                                               bool resultStateCanBeTemporary) const;
-    /// The same, but the export is encoded only when the state's buffers are first asked for or used
-    /// by an encode; that must be before the next reload. For updates, which may ignore the state.
-    CNNConvolutionWeightsAndBiasesState exportOnDemand(const MTL::CommandBuffer& commandBuffer) const;
+    CNNConvolutionWeightsAndBiasesState
+    exportWeightsAndBiases(const MTL::CommandBuffer& commandBuffer,
+                           bool resultStateCanBeTemporary) const;
+    /// The same, but the export is encoded only when the state's buffers are first asked for or
+    /// used by an encode; that must be before the next reload. For updates, which may ignore the
+    /// state.
+    CNNConvolutionWeightsAndBiasesState
+    exportOnDemand(const MTL::CommandBuffer& commandBuffer) const;
 
     std::string className() const override { return "CNNConvolution"; }
     bool isResultStateReusedAcrossBatch() const override { return true; }
@@ -77,7 +87,8 @@ private:
 
     CNNConvolutionDescriptor descriptor_;
     std::shared_ptr<mps::ConvolutionWeights> weights_;
-    NNConvolutionAccumulatorPrecisionOption precision_ = NNConvolutionAccumulatorPrecisionOption::Float;
+    NNConvolutionAccumulatorPrecisionOption precision_ =
+        NNConvolutionAccumulatorPrecisionOption::Float;
 };
 
 /// The whole source is one window: kernel size = source size, stride 1, one group, result 1x1.
@@ -93,9 +104,9 @@ private:
 
 /// With E the gradient of the result, and a as in CNNConvolution,
 ///
-///     dx[r,t,c] = sum of W[o][q][p][c] * E[i,j,o]   over sy*i + ay + dy*q = r, sx*j + ax + dx*p = t
-///     dW[o][q][p][c] = sum over images, i, j of E[i,j,o] * x[sy*i + ay + dy*q, sx*j + ax + dx*p, c]
-///     db[o]          = sum over images, i, j of E[i,j,o]
+///     dx[r,t,c] = sum of W[o][q][p][c] * E[i,j,o]   over sy*i + ay + dy*q = r, sx*j + ax + dx*p =
+///     t dW[o][q][p][c] = sum over images, i, j of E[i,j,o] * x[sy*i + ay + dy*q, sx*j + ax + dx*p,
+///     c] db[o]          = sum over images, i, j of E[i,j,o]
 ///
 /// dW and db go to the gradient state, added up over every encode with that state. Explicit
 /// destinations need kernelOffset = -offset + (dilated kernel even ? 1 : 0) and secondaryOffset =
@@ -103,7 +114,8 @@ private:
 /// The fused neuron of a descriptor is not differentiated: such a descriptor is refused.
 class CNNConvolutionGradient : public CNNGradientKernel {
 public:
-    CNNConvolutionGradient(const MTL::Device& device, std::shared_ptr<CNNConvolutionDataSource> weights);
+    CNNConvolutionGradient(const MTL::Device& device,
+                           std::shared_ptr<CNNConvolutionDataSource> weights);
     ~CNNConvolutionGradient() override;
     CNNConvolutionGradient(const CNNConvolutionGradient&);
     CNNConvolutionGradient& operator=(const CNNConvolutionGradient&);
@@ -129,7 +141,8 @@ public:
     bool isStateModified() const override { return true; }
 
 protected:
-    CNNConvolutionGradient(const MTL::Device& device, std::shared_ptr<CNNConvolutionDataSource> weights,
+    CNNConvolutionGradient(const MTL::Device& device,
+                           std::shared_ptr<CNNConvolutionDataSource> weights,
                            const CNNConvolutionDescriptor& descriptor, const char* className);
     std::string forwardClassName() const override { return "CNNConvolution"; }
     void takeForwardRecord(const mps::ForwardRecord& record) override;
@@ -148,7 +161,8 @@ private:
 
 class CNNFullyConnectedGradient : public CNNConvolutionGradient {
 public:
-    CNNFullyConnectedGradient(const MTL::Device& device, std::shared_ptr<CNNConvolutionDataSource> weights);
+    CNNFullyConnectedGradient(const MTL::Device& device,
+                              std::shared_ptr<CNNConvolutionDataSource> weights);
     CNNFullyConnectedGradient copy(const MTL::Device& device) const;
     std::string className() const override { return "CNNFullyConnectedGradient"; }
 

@@ -16,8 +16,8 @@ class CNNConvolutionWeightsAndBiasesState;
 class CNNConvolutionDescriptor {
 public:
     /// Throws InvalidArgument when an argument is 0.
-    CNNConvolutionDescriptor(uint64_t kernelWidth, uint64_t kernelHeight, uint64_t inputFeatureChannels,
-                             uint64_t outputFeatureChannels);
+    CNNConvolutionDescriptor(uint64_t kernelWidth, uint64_t kernelHeight,
+                             uint64_t inputFeatureChannels, uint64_t outputFeatureChannels);
 
     uint64_t kernelWidth() const { return kernelWidth_; }
     void setKernelWidth(uint64_t v) { kernelWidth_ = v; }
@@ -53,17 +53,22 @@ public:
     /// y = gamma * (conv - mean) / sqrt(variance + epsilon) + beta, for inference only. Each span
     /// holds one value per output channel or is empty: mean 0, variance 1, gamma 1, beta 0. All
     /// empty removes the fusion.
-    void setBatchNormalizationParametersForInference(std::span<const float> mean, std::span<const float> variance,
-                                                     std::span<const float> gamma, std::span<const float> beta,
-                                                     float epsilon);
+    void setBatchNormalizationParametersForInference(std::span<const float> mean,
+                                                     std::span<const float> variance,
+                                                     std::span<const float> gamma,
+                                                     std::span<const float> beta, float epsilon);
     struct BatchNormalization {
         std::vector<float> mean, variance, gamma, beta;
         float epsilon = FLT_MIN;
     };
-    const std::optional<BatchNormalization>& batchNormalizationForInference() const { return batchNormalization_; }
+    const std::optional<BatchNormalization>& batchNormalizationForInference() const {
+        return batchNormalization_;
+    }
 
     /// 0 for a regular convolution; outputs per input of a depthwise one.
-    uint64_t channelMultiplier() const { return depthWise_ ? outputFeatureChannels_ / inputFeatureChannels_ : 0; }
+    uint64_t channelMultiplier() const {
+        return depthWise_ ? outputFeatureChannels_ / inputFeatureChannels_ : 0;
+    }
     uint64_t subPixelScaleFactor() const { return subPixelScaleFactor_; }
     /// Floats in the weights array: [output][y][x][input of the group], depthwise [output][y][x].
     uint64_t weightCount() const;
@@ -74,7 +79,8 @@ protected:
 
 private:
     uint64_t kernelWidth_, kernelHeight_, inputFeatureChannels_, outputFeatureChannels_;
-    uint64_t strideInPixelsX_ = 1, strideInPixelsY_ = 1, groups_ = 1, dilationRateX_ = 1, dilationRateY_ = 1;
+    uint64_t strideInPixelsX_ = 1, strideInPixelsY_ = 1, groups_ = 1, dilationRateX_ = 1,
+             dilationRateY_ = 1;
     NNNeuronDescriptor neuron_{CNNNeuronType::None};
     std::optional<BatchNormalization> batchNormalization_;
 };
@@ -89,9 +95,10 @@ public:
 /// Output channel k*m + q depends on input channel k only, m = outputs / inputs.
 class CNNDepthWiseConvolutionDescriptor : public CNNConvolutionDescriptor {
 public:
-    CNNDepthWiseConvolutionDescriptor(uint64_t kernelWidth, uint64_t kernelHeight, uint64_t inputFeatureChannels,
-                                      uint64_t outputFeatureChannels)
-        : CNNConvolutionDescriptor(kernelWidth, kernelHeight, inputFeatureChannels, outputFeatureChannels) {
+    CNNDepthWiseConvolutionDescriptor(uint64_t kernelWidth, uint64_t kernelHeight,
+                                      uint64_t inputFeatureChannels, uint64_t outputFeatureChannels)
+        : CNNConvolutionDescriptor(kernelWidth, kernelHeight, inputFeatureChannels,
+                                   outputFeatureChannels) {
         depthWise_ = true;
     }
 };
@@ -123,15 +130,18 @@ public:
     /// UInt8 weights: weight = table[u8], 256 entries.
     virtual std::span<const float> lookupTableForUInt8Kernel() const { return {}; }
     virtual CNNWeightsQuantizationType weightsQuantizationType() const;
-    virtual CNNConvolutionWeightsLayout weightsLayout() const { return CNNConvolutionWeightsLayout::OHWI; }
+    virtual CNNConvolutionWeightsLayout weightsLayout() const {
+        return CNNConvolutionWeightsLayout::OHWI;
+    }
     /// Float16 rounds the weights that the kernel computes with; Float32 keeps them.
     virtual DataType kernelWeightsDataType() const { return DataType::Float16; }
 
     /// Encodes an update of the weights (an optimizer, usually) and returns the state that holds
     /// them, or an empty one for no change.
-    virtual CNNConvolutionWeightsAndBiasesState update(const MTL::CommandBuffer& commandBuffer,
-                                                       const CNNConvolutionGradientState& gradientState,
-                                                       const CNNConvolutionWeightsAndBiasesState& sourceState);
+    virtual CNNConvolutionWeightsAndBiasesState
+    update(const MTL::CommandBuffer& commandBuffer,
+           const CNNConvolutionGradientState& gradientState,
+           const CNNConvolutionWeightsAndBiasesState& sourceState);
     /// Updates on the host; true makes the kernels reload from this source.
     virtual bool update(const CNNConvolutionGradientState& gradientState,
                         const CNNConvolutionWeightsAndBiasesState& sourceState);

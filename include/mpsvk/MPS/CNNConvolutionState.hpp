@@ -16,7 +16,9 @@ public:
     MTL::Buffer gradientForWeights() const;
     /// fp32, one per output channel, also for a convolution without biases.
     MTL::Buffer gradientForBiases() const;
-    CNNConvolutionWeightsLayout gradientForWeightsLayout() const { return CNNConvolutionWeightsLayout::OHWI; }
+    CNNConvolutionWeightsLayout gradientForWeightsLayout() const {
+        return CNNConvolutionWeightsLayout::OHWI;
+    }
     /// The forward kernel (of a transposed convolution: the convolution that it undoes, or null).
     std::shared_ptr<const CNNConvolution> convolution() const;
     /// Size of the forward source image (MPSImageSizeEncodingState).
@@ -37,11 +39,13 @@ public:
     /// Wraps buffers; `biases` may be empty.
     CNNConvolutionWeightsAndBiasesState(const MTL::Buffer& weights, const MTL::Buffer& biases);
     /// Allocates both, zero-filled.
-    CNNConvolutionWeightsAndBiasesState(const MTL::Device& device, const CNNConvolutionDescriptor& descriptor);
-    /// Parts of buffers, offsets in bytes (multiples of 4). Throws InvalidArgument when they are too
-    /// small for the descriptor.
-    CNNConvolutionWeightsAndBiasesState(const MTL::Buffer& weights, uint64_t weightsOffset, const MTL::Buffer& biases,
-                                        uint64_t biasesOffset, const CNNConvolutionDescriptor& descriptor);
+    CNNConvolutionWeightsAndBiasesState(const MTL::Device& device,
+                                        const CNNConvolutionDescriptor& descriptor);
+    /// Parts of buffers, offsets in bytes (multiples of 4). Throws InvalidArgument when they are
+    /// too small for the descriptor.
+    CNNConvolutionWeightsAndBiasesState(const MTL::Buffer& weights, uint64_t weightsOffset,
+                                        const MTL::Buffer& biases, uint64_t biasesOffset,
+                                        const CNNConvolutionDescriptor& descriptor);
     static CNNConvolutionWeightsAndBiasesState
     temporaryCNNConvolutionWeightsAndBiasesState(const MTL::CommandBuffer& commandBuffer,
                                                  const CNNConvolutionDescriptor& descriptor);

@@ -2,8 +2,8 @@
 //
 // A kernel reads images and writes images. The encodes come in two kinds. Those that are given the
 // destination use the properties as they stand. Those that return it first ask
-// destinationImageDescriptor, which lets the padding policy (or, for a gradient kernel, the gradient
-// state) set the destination's size and the kernel's offset, and then ask the allocator.
+// destinationImageDescriptor, which lets the padding policy (or, for a gradient kernel, the
+// gradient state) set the destination's size and the kernel's offset, and then ask the allocator.
 #pragma once
 
 #include <mpsvk/MPS/Kernel.hpp>
@@ -76,7 +76,8 @@ public:
     /// destinationImageDescriptor.
     State resultState(const Image& sourceImage, const StateBatch& sourceStates,
                       const Image& destinationImage) const;
-    StateBatch resultStateBatch(const ImageBatch& sourceImages, const std::vector<StateBatch>& sourceStates,
+    StateBatch resultStateBatch(const ImageBatch& sourceImages,
+                                const std::vector<StateBatch>& sourceStates,
                                 const ImageBatch& destinationImages) const;
     State temporaryResultState(const MTL::CommandBuffer& commandBuffer, const Image& sourceImage,
                                const StateBatch& sourceStates, const Image& destinationImage) const;
@@ -117,7 +118,8 @@ protected:
 
 private:
     void run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
-             const StateBatch& states, const ImageBatch& destinations, bool isBatch, bool fresh = false);
+             const StateBatch& states, const ImageBatch& destinations, bool isBatch,
+             bool fresh = false);
     StateBatch states(const MTL::CommandBuffer* temporary, const ImageBatch& sources,
                       const ImageBatch& destinations) const;
 
@@ -183,7 +185,8 @@ public:
     Image encode(const MTL::CommandBuffer& commandBuffer, const Image& primaryImage,
                  const Image& secondaryImage);
     Image encode(const MTL::CommandBuffer& commandBuffer, const Image& primaryImage,
-                 const Image& secondaryImage, State* destinationState, bool destinationStateIsTemporary);
+                 const Image& secondaryImage, State* destinationState,
+                 bool destinationStateIsTemporary);
     void encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& primaryImages,
                      const ImageBatch& secondaryImages, const ImageBatch& destinationImages);
     ImageBatch encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& primaryImages,
@@ -201,7 +204,8 @@ public:
                                const Image& secondaryImage, const StateBatch& sourceStates,
                                const Image& destinationImage) const;
     StateBatch temporaryResultStateBatch(const MTL::CommandBuffer& commandBuffer,
-                                         const ImageBatch& primaryImages, const ImageBatch& secondaryImages,
+                                         const ImageBatch& primaryImages,
+                                         const ImageBatch& secondaryImages,
                                          const std::vector<StateBatch>& sourceStates,
                                          const ImageBatch& destinationImages) const;
     virtual bool isResultStateReusedAcrossBatch() const { return false; }
@@ -211,7 +215,8 @@ public:
     ImageDescriptor destinationImageDescriptor(const ImageBatch& sourceImages,
                                                const StateBatch& sourceStates = {});
     virtual uint64_t encodingStorageSize(const Image& primaryImage, const Image& secondaryImage,
-                                         const StateBatch& sourceStates, const Image& destinationImage) const;
+                                         const StateBatch& sourceStates,
+                                         const Image& destinationImage) const;
     virtual uint64_t batchEncodingStorageSize(const ImageBatch& primaryImages,
                                               const ImageBatch& secondaryImages,
                                               const std::vector<StateBatch>& sourceStates,
@@ -226,8 +231,8 @@ protected:
         KernelWindow window;
     };
 
-    CNNBinaryKernel(const MTL::Device& device, const char* className, const KernelWindow& primary = {},
-                    const KernelWindow& secondary = {});
+    CNNBinaryKernel(const MTL::Device& device, const char* className,
+                    const KernelWindow& primary = {}, const KernelWindow& secondary = {});
     Source& primary() { return primary_; }
     Source& secondary() { return secondary_; }
     const Source& primary() const { return primary_; }
@@ -236,8 +241,8 @@ protected:
     virtual uint64_t outputChannels(uint64_t primaryChannels, uint64_t secondaryChannels) const {
         return primaryChannels > secondaryChannels ? primaryChannels : secondaryChannels;
     }
-    virtual void customizeDestination(const ImageBatch& sourceImages, const StateBatch& sourceStates,
-                                      ImageDescriptor& descriptor);
+    virtual void customizeDestination(const ImageBatch& sourceImages,
+                                      const StateBatch& sourceStates, ImageDescriptor& descriptor);
     virtual StateBatch makeResultStates(const mps::StateRequest& request) const;
     virtual void validate(const mps::BinaryPass& pass) const;
     virtual void dispatch(const mps::BinaryPass& pass) const = 0;
@@ -254,8 +259,9 @@ protected:
              const ImageBatch& secondaries, const StateBatch& sourceStates,
              const StateBatch& destinationStates, const ImageBatch& destinations, bool isBatch,
              bool fresh = false);
-    ImageBatch allocateDestinations(const MTL::CommandBuffer& commandBuffer, const ImageBatch& primaries,
-                                    const ImageBatch& secondaries, const StateBatch& sourceStates);
+    ImageBatch allocateDestinations(const MTL::CommandBuffer& commandBuffer,
+                                    const ImageBatch& primaries, const ImageBatch& secondaries,
+                                    const StateBatch& sourceStates);
     StateBatch states(const MTL::CommandBuffer* temporary, const ImageBatch& primaries,
                       const ImageBatch& secondaries, const ImageBatch& destinations) const;
 
@@ -286,9 +292,11 @@ public:
     Image encode(const MTL::CommandBuffer& commandBuffer, const Image& sourceGradient,
                  const Image& sourceImage, const State& gradientState);
     void encode(const MTL::CommandBuffer& commandBuffer, const Image& sourceGradient,
-                const Image& sourceImage, const State& gradientState, const Image& destinationGradient);
-    ImageBatch encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sourceGradients,
-                           const ImageBatch& sourceImages, const StateBatch& gradientStates);
+                const Image& sourceImage, const State& gradientState,
+                const Image& destinationGradient);
+    ImageBatch encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                           const ImageBatch& sourceGradients, const ImageBatch& sourceImages,
+                           const StateBatch& gradientStates);
     void encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sourceGradients,
                      const ImageBatch& sourceImages, const StateBatch& gradientStates,
                      const ImageBatch& destinationGradients);

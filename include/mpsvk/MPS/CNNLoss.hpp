@@ -12,26 +12,27 @@ namespace mpsvk::MPS {
 /// The loss l of a prediction y and a label t, and dl/dy. Below, t stands for the smoothed label
 /// where CNNLossDescriptor::labelSmoothing applies.
 enum class CNNLossType : uint32_t {
-    MeanAbsoluteError = 0,         ///< |y - t|; sign(y - t), 0 at y = t
-    MeanSquaredError = 1,          ///< (y - t)^2; 2 (y - t)
-    SoftMaxCrossEntropy = 2,       ///< -t log(softmax(y)) over the channels of a pixel; softmax(y) - t,
-                                   ///< the derivative for labels that sum to 1. y are logits
-    SigmoidCrossEntropy = 3,       ///< max(y, 0) - y t + ln(1 + e^-|y|); sigmoid(y) - t. y are logits
-    CategoricalCrossEntropy = 4,   ///< -t ln(y); -t / y; both 0 for t = 0
-    Hinge = 5,                     ///< max(1 - (2t - 1) y, 0); 1 - 2t while the loss is above 0
-    Huber = 6,                     ///< |y - t| <= delta ? (y - t)^2 / 2 : delta |y - t| - delta^2 / 2
-    CosineDistance = 7,            ///< 1 - sum(y t) over the image, reduction Sum only; -t
-    Log = 8,                       ///< -t ln(y + epsilon) - (1 - t) ln(1 - y + epsilon)
+    MeanAbsoluteError = 0,   ///< |y - t|; sign(y - t), 0 at y = t
+    MeanSquaredError = 1,    ///< (y - t)^2; 2 (y - t)
+    SoftMaxCrossEntropy = 2, ///< -t log(softmax(y)) over the channels of a pixel; softmax(y) - t,
+                             ///< the derivative for labels that sum to 1. y are logits
+    SigmoidCrossEntropy = 3, ///< max(y, 0) - y t + ln(1 + e^-|y|); sigmoid(y) - t. y are logits
+    CategoricalCrossEntropy = 4, ///< -t ln(y); -t / y; both 0 for t = 0
+    Hinge = 5,                   ///< max(1 - (2t - 1) y, 0); 1 - 2t while the loss is above 0
+    Huber = 6,                   ///< |y - t| <= delta ? (y - t)^2 / 2 : delta |y - t| - delta^2 / 2
+    CosineDistance = 7,          ///< 1 - sum(y t) over the image, reduction Sum only; -t
+    Log = 8,                     ///< -t ln(y + epsilon) - (1 - t) ln(1 - y + epsilon)
     KullbackLeiblerDivergence = 9, ///< t (ln(t) - y); -t; both 0 for t = 0. y are log-probabilities
     Count = 10,
 };
 
 /// How the weighted losses of an image's elements become the loss image.
 enum class CNNReductionType : int32_t {
-    None = 0,                ///< not at all: the loss image has the source's size
-    Sum = 1,                 ///< their sum
-    Mean = 2,                ///< sum / (width * height * channels); SoftMaxCrossEntropy: / (width * height)
-    SumByNonZeroWeights = 3, ///< sum / number of weights that are not 0 (of elements without weights)
+    None = 0, ///< not at all: the loss image has the source's size
+    Sum = 1,  ///< their sum
+    Mean = 2, ///< sum / (width * height * channels); SoftMaxCrossEntropy: / (width * height)
+    SumByNonZeroWeights =
+        3, ///< sum / number of weights that are not 0 (of elements without weights)
     Count = 4,
 };
 
@@ -79,7 +80,8 @@ public:
     /// `size` is {width, height, feature channels}. Throws InvalidArgument when the data is shorter
     /// than that.
     CNNLossDataDescriptor(std::span<const float> data, DataLayout layout, const MTL::Size& size);
-    CNNLossDataDescriptor(std::span<const std::byte> data, DataLayout layout, const MTL::Size& size);
+    CNNLossDataDescriptor(std::span<const std::byte> data, DataLayout layout,
+                          const MTL::Size& size);
 
     DataLayout layout() const { return layout_; }
     MTL::Size size() const { return size_; }
@@ -113,8 +115,8 @@ public:
                   const std::optional<CNNLossDataDescriptor>& weightsDescriptor);
     /// Keeps the images, whose contents are read when the loss runs; an empty `weightsImage` means
     /// no weights.
-    CNNLossLabels(const MTL::Device& device, const MTL::Size& lossImageSize, const Image& labelsImage,
-                  const Image& weightsImage);
+    CNNLossLabels(const MTL::Device& device, const MTL::Size& lossImageSize,
+                  const Image& labelsImage, const Image& weightsImage);
 
     /// Float32; undefined before an encode has completed.
     Image lossImage() const;
@@ -137,8 +139,8 @@ public:
     using CNNKernel::encode;
     using CNNKernel::encodeBatch;
 
-    /// Throws InvalidArgument for an unknown type or reduction, and for a CosineDistance that is not
-    /// reduced by Sum.
+    /// Throws InvalidArgument for an unknown type or reduction, and for a CosineDistance that is
+    /// not reduced by Sum.
     CNNLoss(const MTL::Device& device, const CNNLossDescriptor& lossDescriptor);
 
     CNNLossType lossType() const { return descriptor_.lossType(); }
@@ -172,8 +174,8 @@ private:
     CNNLossDescriptor descriptor_;
 };
 
-/// Writes the loss alone: 1x1 with one channel, or the source's size with reduction None. Labels and
-/// weights are plain images. The state carries weight, labelSmoothing, epsilon and delta to the
+/// Writes the loss alone: 1x1 with one channel, or the source's size with reduction None. Labels
+/// and weights are plain images. The state carries weight, labelSmoothing, epsilon and delta to the
 /// gradient. MPSNNForwardLoss.
 class NNForwardLoss : public CNNKernel {
 public:
@@ -247,11 +249,13 @@ public:
     /// `weights` and `sourceStates` may be empty. A state's weight, labelSmoothing, epsilon and
     /// delta count instead of this kernel's; the states of a batch come from one encode.
     void encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sourceGradients,
-                     const ImageBatch& sourceImages, const ImageBatch& labels, const ImageBatch& weights,
-                     const StateBatch& sourceStates, const ImageBatch& destinationGradients);
-    ImageBatch encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sourceGradients,
-                           const ImageBatch& sourceImages, const ImageBatch& labels,
-                           const ImageBatch& weights, const StateBatch& sourceStates);
+                     const ImageBatch& sourceImages, const ImageBatch& labels,
+                     const ImageBatch& weights, const StateBatch& sourceStates,
+                     const ImageBatch& destinationGradients);
+    ImageBatch encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                           const ImageBatch& sourceGradients, const ImageBatch& sourceImages,
+                           const ImageBatch& labels, const ImageBatch& weights,
+                           const StateBatch& sourceStates);
 
     std::string className() const override { return "NNLossGradient"; }
     NNLossGradient copy(const MTL::Device& device) const;
@@ -269,8 +273,8 @@ private:
     bool computeLabelGradients_ = false;
 };
 
-/// Writes 1 to every element: the gradient of an image with respect to itself, which a backward pass
-/// starts from. The source counts only by its size. MPSNNInitialGradient.
+/// Writes 1 to every element: the gradient of an image with respect to itself, which a backward
+/// pass starts from. The source counts only by its size. MPSNNInitialGradient.
 class NNInitialGradient : public CNNKernel {
 public:
     explicit NNInitialGradient(const MTL::Device& device);

@@ -7,8 +7,8 @@
 
 namespace mpsvk::MPS {
 
-/// The sizes and strides of both operands, and where the result was clamped the mask of the elements
-/// that were not. MPSCNNArithmeticGradientState.
+/// The sizes and strides of both operands, and where the result was clamped the mask of the
+/// elements that were not. MPSCNNArithmeticGradientState.
 class CNNArithmeticGradientState : public NNBinaryGradientState {
 public:
     CNNArithmeticGradientState() = default;
@@ -22,8 +22,8 @@ public:
 ///
 /// Result element d (counted from clipRect.origin) reads offset + stride * d of each operand. A
 /// stride is 0 or 1; 0 repeats the operand's element at the offset (its first channel in use) along
-/// the axis. Outside an operand its edge mode counts. A returned result has along each axis the size
-/// of the operand with stride 1, or 1 if there is none; two with stride 1 must be of one size.
+/// the axis. Outside an operand its edge mode counts. A returned result has along each axis the
+/// size of the operand with stride 1, or 1 if there is none; two with stride 1 must be of one size.
 /// MPSCNNArithmetic.
 class CNNArithmetic : public CNNBinaryKernel {
 public:
@@ -124,8 +124,8 @@ enum class NNComparisonType : uint64_t {
     GreaterOrEqual = 5,
 };
 
-/// 1 where the comparison holds, else 0. Scales, bias and clamp are unused, the strides count. Makes
-/// no state. MPSNNCompare.
+/// 1 where the comparison holds, else 0. Scales, bias and clamp are unused, the strides count.
+/// Makes no state. MPSNNCompare.
 class NNCompare : public CNNArithmetic {
 public:
     explicit NNCompare(const MTL::Device& device);
@@ -182,7 +182,8 @@ public:
     void setMaximumValue(float v) { maximumValue_ = v; }
 
 protected:
-    CNNArithmeticGradient(const MTL::Device& device, const char* className, bool isSecondarySourceFilter)
+    CNNArithmeticGradient(const MTL::Device& device, const char* className,
+                          bool isSecondarySourceFilter)
         : CNNGradientKernel(device, className), isSecondarySourceFilter_(isSecondarySourceFilter) {}
     template <class Kernel> static Kernel copied(const Kernel& kernel, const MTL::Device& device) {
         Kernel made(kernel);
@@ -193,7 +194,9 @@ protected:
 
 private:
     bool readsSecondary() const override { return multiplies(); }
-    uint64_t outputChannels(uint64_t, uint64_t) const override { return 1; } // a sum's; validate knows
+    uint64_t outputChannels(uint64_t, uint64_t) const override {
+        return 1;
+    } // a sum's; validate knows
     void customizeDestination(const ImageBatch& sourceImages, const StateBatch& sourceStates,
                               ImageDescriptor& descriptor) override;
     void validate(const mps::BinaryPass& pass) const override;

@@ -7,22 +7,22 @@ namespace mpsvk::MPS {
 
 /// y = f(x) of each type; a, b, c are the descriptor's parameters. See NNNeuronDescriptor.
 enum class CNNNeuronType : int32_t {
-    None = 0,        ///< x
-    ReLU = 1,        ///< x >= 0 ? x : a*x
-    Linear = 2,      ///< a*x + b
-    Sigmoid = 3,     ///< 1 / (1 + e^-x)
-    HardSigmoid = 4, ///< clamp(a*x + b, 0, 1)
-    TanH = 5,        ///< a * tanh(b*x)
-    Absolute = 6,    ///< |x|
-    SoftPlus = 7,    ///< a * ln(1 + e^(b*x))
-    SoftSign = 8,    ///< x / (1 + |x|)
-    ELU = 9,         ///< x >= 0 ? x : a*(e^x - 1)
-    PReLU = 10,      ///< x >= 0 ? x : a[channel]*x
-    ReLUN = 11,      ///< min(x >= 0 ? x : a*x, b)
-    Power = 12,      ///< (a*x + b)^c
+    None = 0,         ///< x
+    ReLU = 1,         ///< x >= 0 ? x : a*x
+    Linear = 2,       ///< a*x + b
+    Sigmoid = 3,      ///< 1 / (1 + e^-x)
+    HardSigmoid = 4,  ///< clamp(a*x + b, 0, 1)
+    TanH = 5,         ///< a * tanh(b*x)
+    Absolute = 6,     ///< |x|
+    SoftPlus = 7,     ///< a * ln(1 + e^(b*x))
+    SoftSign = 8,     ///< x / (1 + |x|)
+    ELU = 9,          ///< x >= 0 ? x : a*(e^x - 1)
+    PReLU = 10,       ///< x >= 0 ? x : a[channel]*x
+    ReLUN = 11,       ///< min(x >= 0 ? x : a*x, b)
+    Power = 12,       ///< (a*x + b)^c
     Exponential = 13, ///< c^(a*x + b), base e for c = -1
-    Logarithm = 14,  ///< log_c(a*x + b), natural for c = -1
-    GeLU = 15,       ///< x/2 * (1 + erf(x/sqrt(2)))
+    Logarithm = 14,   ///< log_c(a*x + b), natural for c = -1
+    GeLU = 15,        ///< x/2 * (1 + erf(x/sqrt(2)))
     Count = 16,
 };
 
@@ -32,7 +32,8 @@ public:
     explicit NNNeuronDescriptor(CNNNeuronType type, float a = 0, float b = 0, float c = 0)
         : type_(type), a_(a), b_(b), c_(c) {}
     /// PReLU with one slope per channel, copied; `noCopy` is taken as the hint that it is.
-    static NNNeuronDescriptor cnnNeuronPReLUDescriptor(std::span<const float> data, bool noCopy = false);
+    static NNNeuronDescriptor cnnNeuronPReLUDescriptor(std::span<const float> data,
+                                                       bool noCopy = false);
 
     CNNNeuronType neuronType() const { return type_; }
     void setNeuronType(CNNNeuronType v) { type_ = v; }
@@ -90,7 +91,9 @@ public:
     float c() const { return descriptor_.c(); }
     const std::vector<float>& data() const { return descriptor_.data(); }
     std::string className() const override { return "CNNNeuronGradient"; }
-    CNNNeuronGradient copy(const MTL::Device& device) const { return CNNNeuronGradient(*this, device); }
+    CNNNeuronGradient copy(const MTL::Device& device) const {
+        return CNNNeuronGradient(*this, device);
+    }
 
 private:
     CNNNeuronGradient(const CNNNeuronGradient& other, const MTL::Device& device);

@@ -84,14 +84,29 @@ enum class DataType : uint32_t {
 };
 constexpr uint64_t bytesPerElement(DataType type) { return (uint32_t(type) & 0xffff) / 8; }
 
-enum class ImageFeatureChannelFormat : uint64_t { None = 0, Unorm8 = 1, Unorm16 = 2, Float16 = 3, Float32 = 4 };
+enum class ImageFeatureChannelFormat : uint64_t {
+    None = 0,
+    Unorm8 = 1,
+    Unorm16 = 2,
+    Float16 = 3,
+    Float32 = 4
+};
 
 /// What a kernel reads outside its source: zero, the nearest pixel, or (pad kernels only) a
 /// reflection or a constant.
-enum class ImageEdgeMode : uint64_t { Zero = 0, Clamp = 1, Mirror = 2, MirrorWithEdge = 3, Constant = 4 };
+enum class ImageEdgeMode : uint64_t {
+    Zero = 0,
+    Clamp = 1,
+    Mirror = 2,
+    MirrorWithEdge = 3,
+    Constant = 4
+};
 
 /// The order of elements in host memory: [image][y][x][channel] or [image][channel][y][x].
-enum class DataLayout : uint64_t { HeightxWidthxFeatureChannels = 0, FeatureChannelsxHeightxWidth = 1 };
+enum class DataLayout : uint64_t {
+    HeightxWidthxFeatureChannels = 0,
+    FeatureChannelsxHeightxWidth = 1
+};
 
 enum class DeviceOptions : uint64_t { Default = 0, LowPower = 1, SkipRemovable = 2 };
 

@@ -31,7 +31,8 @@ public:
     ImageDescriptor() = default;
     ImageDescriptor(ImageFeatureChannelFormat channelFormat, uint64_t width, uint64_t height,
                     uint64_t featureChannels, uint64_t numberOfImages = 1,
-                    MTL::TextureUsage usage = MTL::TextureUsage::ShaderRead | MTL::TextureUsage::ShaderWrite)
+                    MTL::TextureUsage usage = MTL::TextureUsage::ShaderRead |
+                                              MTL::TextureUsage::ShaderWrite)
         : width_(width), height_(height), featureChannels_(featureChannels),
           numberOfImages_(numberOfImages), channelFormat_(channelFormat), usage_(usage) {}
 
@@ -69,8 +70,8 @@ private:
 
 /// MPSImageReadWriteParams: which channels a partial read or write moves.
 struct ImageReadWriteParams {
-    uint64_t featureChannelOffset = 0;                  ///< a multiple of 4
-    uint64_t numberOfFeatureChannelsToReadWrite = 0;    ///< a multiple of 4 unless the offset is 0
+    uint64_t featureChannelOffset = 0;               ///< a multiple of 4
+    uint64_t numberOfFeatureChannelsToReadWrite = 0; ///< a multiple of 4 unless the offset is 0
 };
 
 /// Makes the images that an encode returns. Called on the encoding thread.
@@ -81,7 +82,8 @@ public:
                         const Kernel& kernel) = 0;
     /// One call for a whole batch; by default `image` called `count` times.
     virtual ImageBatch imageBatch(const MTL::CommandBuffer& commandBuffer,
-                                  const ImageDescriptor& descriptor, const Kernel& kernel, uint64_t count);
+                                  const ImageDescriptor& descriptor, const Kernel& kernel,
+                                  uint64_t count);
 };
 
 class Image : public Object {
@@ -97,7 +99,8 @@ public:
     Image(const Image& parent, MTL::Range sliceRange, uint64_t featureChannels);
 
     /// `count` images in one allocation, so that a kernel runs over them in one dispatch.
-    static ImageBatch batch(const MTL::Device& device, const ImageDescriptor& descriptor, uint64_t count);
+    static ImageBatch batch(const MTL::Device& device, const ImageDescriptor& descriptor,
+                            uint64_t count);
     static std::shared_ptr<ImageAllocator> defaultAllocator();
 
     MTL::Device device() const;
@@ -138,8 +141,8 @@ public:
     /// that writes the image is not completed.
     void readBytes(std::span<std::byte> bytes, DataLayout layout, uint64_t imageIndex) const;
     void writeBytes(std::span<const std::byte> bytes, DataLayout layout, uint64_t imageIndex) const;
-    void readBytes(std::span<std::byte> bytes, DataLayout layout, uint64_t bytesPerRow, MTL::Region region,
-                   ImageReadWriteParams channels, uint64_t imageIndex) const;
+    void readBytes(std::span<std::byte> bytes, DataLayout layout, uint64_t bytesPerRow,
+                   MTL::Region region, ImageReadWriteParams channels, uint64_t imageIndex) const;
     void writeBytes(std::span<const std::byte> bytes, DataLayout layout, uint64_t bytesPerRow,
                     MTL::Region region, ImageReadWriteParams channels, uint64_t imageIndex) const;
     void readBytes(std::span<std::byte> bytes, DataLayout layout, uint64_t bytesPerRow,
@@ -153,7 +156,8 @@ public:
                     ImageReadWriteParams channels, uint64_t imageIndex) const;
 
     /// An extension: the same, converted from and to float.
-    void write(std::span<const float> values, DataLayout layout = DataLayout::HeightxWidthxFeatureChannels,
+    void write(std::span<const float> values,
+               DataLayout layout = DataLayout::HeightxWidthxFeatureChannels,
                uint64_t imageIndex = 0) const;
     void read(std::span<float> values, DataLayout layout = DataLayout::HeightxWidthxFeatureChannels,
               uint64_t imageIndex = 0) const;
@@ -173,8 +177,8 @@ class TemporaryImage : public Image {
 public:
     TemporaryImage() = default;
     TemporaryImage(const MTL::CommandBuffer& commandBuffer, const ImageDescriptor& descriptor);
-    static ImageBatch batch(const MTL::CommandBuffer& commandBuffer, const ImageDescriptor& descriptor,
-                            uint64_t count);
+    static ImageBatch batch(const MTL::CommandBuffer& commandBuffer,
+                            const ImageDescriptor& descriptor, uint64_t count);
     static std::shared_ptr<ImageAllocator> defaultAllocator();
     /// A hint: nothing has to be done for it here, since the heaps of earlier steps are kept.
     static void prefetchStorage(const MTL::CommandBuffer& commandBuffer,

@@ -11,7 +11,8 @@ namespace mpsvk::MPS {
 class CNNConvolutionNode : public NNFilterNode {
 public:
     CNNConvolutionNode() = default;
-    CNNConvolutionNode(const NNImageNode& source, std::shared_ptr<CNNConvolutionDataSource> weights);
+    CNNConvolutionNode(const NNImageNode& source,
+                       std::shared_ptr<CNNConvolutionDataSource> weights);
     NNConvolutionAccumulatorPrecisionOption accumulatorPrecision() const;
     /// Kept for ported code: sums are always formed in fp32.
     void setAccumulatorPrecision(NNConvolutionAccumulatorPrecisionOption option) const;
@@ -26,7 +27,8 @@ protected:
 class CNNFullyConnectedNode : public CNNConvolutionNode {
 public:
     CNNFullyConnectedNode() = default;
-    CNNFullyConnectedNode(const NNImageNode& source, std::shared_ptr<CNNConvolutionDataSource> weights);
+    CNNFullyConnectedNode(const NNImageNode& source,
+                          std::shared_ptr<CNNConvolutionDataSource> weights);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 

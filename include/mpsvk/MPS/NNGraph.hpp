@@ -47,16 +47,20 @@ public:
     KernelOptions options() const;
     void setOptions(KernelOptions options) const;
 
-    Image encode(const MTL::CommandBuffer& commandBuffer, const std::vector<Image>& sourceImages) const;
+    Image encode(const MTL::CommandBuffer& commandBuffer,
+                 const std::vector<Image>& sourceImages) const;
     /// Appends the images of intermediateImageHandles and the states of resultStateHandles to the
     /// vectors, which may be null.
     Image encode(const MTL::CommandBuffer& commandBuffer, const std::vector<Image>& sourceImages,
                  const std::vector<State>& sourceStates, std::vector<Image>* intermediateImages,
                  std::vector<State>* destinationStates) const;
-    ImageBatch encodeBatch(const MTL::CommandBuffer& commandBuffer, const std::vector<ImageBatch>& sourceImages,
+    ImageBatch encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                           const std::vector<ImageBatch>& sourceImages,
                            const std::vector<StateBatch>& sourceStates = {}) const;
-    ImageBatch encodeBatch(const MTL::CommandBuffer& commandBuffer, const std::vector<ImageBatch>& sourceImages,
-                           const std::vector<StateBatch>& sourceStates, std::vector<ImageBatch>* intermediateImages,
+    ImageBatch encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                           const std::vector<ImageBatch>& sourceImages,
+                           const std::vector<StateBatch>& sourceStates,
+                           std::vector<ImageBatch>* intermediateImages,
                            std::vector<StateBatch>* destinationStates) const;
     /// Encodes and commits on a queue of the graph's own; `handler` is called on a thread of the
     /// library, with the error's sentence or "".

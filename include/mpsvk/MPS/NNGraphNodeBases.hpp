@@ -100,8 +100,8 @@ public:
 /// joins two gradients of an image with several readers. The node's properties may be changed; a
 /// stopGradient set on its result ends the branch there.
 using GradientNodeBlock =
-    std::function<void(NNFilterNode gradientNode, NNFilterNode inferenceNode, NNImageNode inferenceSource,
-                       NNImageNode gradientSource)>;
+    std::function<void(NNFilterNode gradientNode, NNFilterNode inferenceNode,
+                       NNImageNode inferenceSource, NNImageNode gradientSource)>;
 
 /// The place of a kernel; owns the places of its results. MPSNNFilterNode.
 class NNFilterNode : public Object {
@@ -129,8 +129,8 @@ public:
     std::vector<NNFilterNode> trainingGraph(const std::optional<NNImageNode>& sourceGradient,
                                             const GradientNodeBlock& nodeHandler) const;
 
-    /// For trainable nodes (convolution and its kin); UpdateDeviceGPU at first. Setting it on a node
-    /// that is not trainable throws InvalidArgument.
+    /// For trainable nodes (convolution and its kin); UpdateDeviceGPU at first. Setting it on a
+    /// node that is not trainable throws InvalidArgument.
     NNTrainingStyle trainingStyle() const;
     void setTrainingStyle(NNTrainingStyle style) const;
 

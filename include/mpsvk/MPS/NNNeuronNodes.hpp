@@ -17,7 +17,8 @@ public:
     static bool isKindOf(const detail::ObjectImpl&);
 
 protected:
-    CNNNeuronNode(const char* className, const NNImageNode& source, const NNNeuronDescriptor& descriptor);
+    CNNNeuronNode(const char* className, const NNImageNode& source,
+                  const NNNeuronDescriptor& descriptor);
 };
 
 class CNNNeuronAbsoluteNode : public CNNNeuronNode {
@@ -95,13 +96,15 @@ public:
 class CNNNeuronExponentialNode : public CNNNeuronNode {
 public:
     CNNNeuronExponentialNode() = default;
-    explicit CNNNeuronExponentialNode(const NNImageNode& source, float a = 1, float b = 0, float c = -1);
+    explicit CNNNeuronExponentialNode(const NNImageNode& source, float a = 1, float b = 0,
+                                      float c = -1);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 class CNNNeuronLogarithmNode : public CNNNeuronNode {
 public:
     CNNNeuronLogarithmNode() = default;
-    explicit CNNNeuronLogarithmNode(const NNImageNode& source, float a = 1, float b = 0, float c = -1);
+    explicit CNNNeuronLogarithmNode(const NNImageNode& source, float a = 1, float b = 0,
+                                    float c = -1);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 class CNNNeuronGeLUNode : public CNNNeuronNode {
@@ -116,7 +119,8 @@ class CNNNeuronGradientNode : public NNGradientFilterNode {
 public:
     CNNNeuronGradientNode() = default;
     CNNNeuronGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
-                          const NNGradientStateNode& gradientState, const NNNeuronDescriptor& descriptor);
+                          const NNGradientStateNode& gradientState,
+                          const NNNeuronDescriptor& descriptor);
     NNNeuronDescriptor descriptor() const;
     static bool isKindOf(const detail::ObjectImpl&);
 };

@@ -40,7 +40,8 @@ public:
     /// Called when the method has the Custom bit: may change the descriptor, and must set the
     /// kernel's offset (absolutely: other properties it sets persist).
     virtual ImageDescriptor destinationImageDescriptor(const ImageBatch& sourceImages,
-                                                       const StateBatch& sourceStates, Kernel& kernel,
+                                                       const StateBatch& sourceStates,
+                                                       Kernel& kernel,
                                                        const ImageDescriptor& suggested) const;
     /// The policy for the gradient pass, or null.
     virtual std::shared_ptr<NNPadding> inverse() const { return nullptr; }

@@ -41,7 +41,8 @@ public:
     static State temporaryState(const MTL::CommandBuffer& commandBuffer, uint64_t bufferSize);
     static State temporaryState(const MTL::CommandBuffer& commandBuffer,
                                 const MTL::TextureDescriptor& descriptor);
-    static State temporaryState(const MTL::CommandBuffer& commandBuffer, const StateResourceList& resources);
+    static State temporaryState(const MTL::CommandBuffer& commandBuffer,
+                                const StateResourceList& resources);
 
     uint64_t resourceCount() const;
     /// Empty when not allocated and `allocateMemory` is false.
@@ -58,8 +59,9 @@ public:
     void synchronize(const MTL::CommandBuffer& commandBuffer) const;
     uint64_t resourceSize() const;
     /// What a kernel that reads this state should make of the suggested descriptor.
-    ImageDescriptor destinationImageDescriptor(const ImageBatch& sourceImages, const StateBatch& sourceStates,
-                                               Kernel& kernel, const ImageDescriptor& suggested) const;
+    ImageDescriptor destinationImageDescriptor(const ImageBatch& sourceImages,
+                                               const StateBatch& sourceStates, Kernel& kernel,
+                                               const ImageDescriptor& suggested) const;
 
     static bool isKindOf(const detail::ObjectImpl&);
     struct Impl;
