@@ -13,6 +13,7 @@
 #include <mpsvk/MPS/CNNNeuron.hpp>
 #include <mpsvk/MPS/CNNPooling.hpp>
 #include <mpsvk/MPS/CNNSoftMax.hpp>
+#include <mpsvk/MPS/CommandBuffer.hpp>
 #include <mpsvk/MPS/CoreTypes.hpp>
 #include <mpsvk/MPS/Image.hpp>
 #include <mpsvk/MPS/Kernel.hpp>

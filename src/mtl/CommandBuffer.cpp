@@ -140,11 +140,11 @@ CommandBuffer::CommandBuffer(std::shared_ptr<Impl> impl) : Object(std::move(impl
 
 CommandBuffer::Impl& CommandBuffer::impl() const {
     if (!impl_) throw InvalidArgument("[CommandBuffer] The command buffer handle is empty.");
-    return static_cast<Impl&>(*impl_);
+    return static_cast<CommandBufferObject&>(*impl_).root();
 }
 
 bool CommandBuffer::isKindOf(const detail::ObjectImpl& object) {
-    return dynamic_cast<const Impl*>(&object) != nullptr;
+    return dynamic_cast<const CommandBufferObject*>(&object) != nullptr;
 }
 
 Device CommandBuffer::device() const { return impl().device; }

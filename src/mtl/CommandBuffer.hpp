@@ -14,11 +14,18 @@
 
 namespace mpsvk::MTL {
 
-struct CommandBuffer::Impl : detail::ObjectImpl, std::enable_shared_from_this<CommandBuffer::Impl> {
+/// What a handle holds: a command buffer, or one that stands for another (MPS::CommandBuffer).
+struct CommandBufferObject : detail::ObjectImpl {
+    virtual CommandBuffer::Impl& root() = 0;
+};
+
+struct CommandBuffer::Impl : CommandBufferObject,
+                             std::enable_shared_from_this<CommandBuffer::Impl> {
     explicit Impl(CommandQueue queue);
     /// Of no queue and never committed: its commands are appended to other command buffers.
     explicit Impl(Device device);
     ~Impl() override;
+    Impl& root() override { return *this; }
     CommandBuffer handle() { return CommandBuffer(shared_from_this()); }
 
     static uint64_t nextSerial();
@@ -46,7 +53,7 @@ struct CommandBuffer::Impl : detail::ObjectImpl, std::enable_shared_from_this<Co
     const CommandQueue queue;
     const Device device;
     /// Which command buffer a temporary object belongs to; an address may come again.
-    const uint64_t serial = nextSerial();
+    uint64_t serial = nextSerial();
     std::vector<std::unique_ptr<Segment>> segments;
     bool encoderOpen = false;
     size_t openGroups = 0; ///< pushDebugGroup without popDebugGroup

@@ -22,7 +22,7 @@ bool hasDebugLabels();
 /// virtual, CPU; within a kind in the driver's order.
 std::vector<VkPhysicalDevice> physicalDevices();
 
-/// True when `name` stands in the comma-separated list MPSVK_DISABLE (fp16, subgroup,
+/// True when `name` stands in the comma-separated list MPSVK_DISABLE (subgroup,
 /// push_descriptor, texture …): tests switch optional features off with it.
 bool isDisabled(std::string_view name);
 

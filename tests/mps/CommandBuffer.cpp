@@ -1,0 +1,147 @@
+#include "support/Device.hpp"
+#include "support/Sentence.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <vector>
+
+using namespace mpsvk;
+using namespace mpsvk::test;
+
+namespace {
+
+const std::vector<float> input{-2, -1, 0, 1, 2, 3, -4, 5};
+const std::vector<float> doubled{0, 0, 0, 2, 4, 6, 0, 10};
+
+MPS::Image destination() {
+    return {testDevice(), MPS::ImageDescriptor(MPS::ImageFeatureChannelFormat::Float32, 4, 2, 1)};
+}
+
+MPS::Image source() {
+    const MPS::Image image = destination();
+    image.write(input);
+    return image;
+}
+
+MPS::CNNNeuron relu() { return {testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::ReLU)}; }
+MPS::CNNNeuron twice() {
+    return {testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::Linear, 2, 0)};
+}
+
+std::vector<float> valuesOf(const MPS::Image& image) {
+    std::vector<float> all(input.size());
+    image.read(all);
+    return all;
+}
+
+} // namespace
+
+TEST_CASE("temporary images live on in the command buffer that continues") {
+    const MPS::Image x = source();
+    const MPS::Image result = destination();
+    auto first = relu(), second = twice();
+
+    MPS::CommandBuffer commands(testQueue());
+    commands.setLabel("first part");
+    int handled = 0;
+    commands.addCompletedHandler([&](const MTL::CommandBuffer&) { ++handled; });
+    const MTL::CommandBuffer before = commands.rootCommandBuffer();
+    const auto hidden = first.encode(commands, x).as<MPS::TemporaryImage>();
+
+    commands.commitAndContinue();
+    before.waitUntilCompleted();
+    CHECK(handled == 1);
+    CHECK(before.label() == "first part");
+    CHECK_FALSE(commands.rootCommandBuffer() == before);
+    CHECK(commands.status() == MTL::CommandBufferStatus::NotEnqueued);
+    CHECK(hidden.readCount() == 1);
+
+    // Memory of its own for each: the first is still to be read.
+    const auto other = second.encode(commands, x).as<MPS::TemporaryImage>();
+    other.setReadCount(0);
+    second.encode(commands, hidden, result);
+    CHECK(hidden.readCount() == 0);
+    commands.commit();
+    commands.waitUntilCompleted();
+    CHECK(handled == 1);
+    CHECK(valuesOf(result) == doubled);
+}
+
+TEST_CASE("a temporary image is of the wrapper's root") {
+    const MPS::Image x = source();
+    auto first = relu(), second = twice();
+    MPS::CommandBuffer commands(testQueue());
+    const auto hidden = first.encode(commands, x);
+    const MTL::CommandBuffer root = commands.rootCommandBuffer();
+    const MPS::Image result = destination();
+    second.encode(root, hidden, result);
+    commands.commit();
+    CHECK(root.status() >= MTL::CommandBufferStatus::Committed);
+    root.waitUntilCompleted();
+    CHECK(valuesOf(result) == doubled);
+    CHECK(sentence<InvalidArgument>([&] { commands.commitAndContinue(); }) ==
+          "[CommandBuffer] commit was called but the command buffer is committed already.");
+}
+
+TEST_CASE("wrappers nest and continue together") {
+    const MTL::CommandBuffer root = testQueue().commandBuffer();
+    const MPS::CommandBuffer inner(root);
+    const MPS::CommandBuffer outer{static_cast<const MTL::CommandBuffer&>(inner)};
+    CHECK(outer.commandBuffer() == inner);
+    CHECK(outer.commandBuffer().as<MPS::CommandBuffer>() == inner);
+    CHECK(outer.rootCommandBuffer() == root);
+    CHECK_FALSE(root.as<MPS::CommandBuffer>());
+    CHECK(outer.as<MTL::CommandBuffer>());
+    CHECK(outer.commandQueue() == testQueue());
+
+    outer.commitAndContinue();
+    root.waitUntilCompleted();
+    CHECK(outer.commandBuffer() == inner);
+    CHECK(outer.rootCommandBuffer() == inner.rootCommandBuffer());
+    CHECK_FALSE(outer.rootCommandBuffer() == root);
+}
+
+TEST_CASE("a refused commitAndContinue changes nothing") {
+    const MPS::Image x = source();
+    const MPS::Image result = destination();
+    auto first = relu(), second = twice();
+    MPS::CommandBuffer commands(testQueue());
+    const MTL::CommandBuffer root = commands.rootCommandBuffer();
+    const auto hidden = first.encode(commands, x);
+    auto encoder = commands.computeCommandEncoder();
+    CHECK(sentence<InvalidArgument>([&] { commands.commitAndContinue(); }) ==
+          "[CommandBuffer] commit was called while an encoder is open; end its encoding first.");
+    CHECK(commands.rootCommandBuffer() == root);
+    encoder.endEncoding();
+    second.encode(commands, hidden, result);
+    commands.commit();
+    commands.waitUntilCompleted();
+    CHECK(valuesOf(result) == doubled);
+}
+
+TEST_CASE("a queue of one command buffer continues") {
+    const MTL::CommandQueue queue = testDevice().newCommandQueue(1);
+    const MPS::CommandBuffer commands(queue);
+    for (int part = 0; part < 3; ++part) commands.commitAndContinue();
+    commands.commit();
+    commands.waitUntilCompleted();
+    CHECK(commands.status() == MTL::CommandBufferStatus::Completed);
+}
+
+TEST_CASE("memory fetched before is what temporary images get") {
+    const MPS::CommandBuffer commands(testQueue());
+    commands.prefetchHeapForWorkloadSize(size_t(96) << 20);
+    const auto held = testDevice().currentAllocatedSize();
+    CHECK(held >= size_t(96) << 20);
+    const MPS::TemporaryImage image(
+        commands, MPS::ImageDescriptor(MPS::ImageFeatureChannelFormat::Float32, 1024, 1024, 16));
+    CHECK(testDevice().currentAllocatedSize() == held);
+    image.setReadCount(0);
+}
+
+TEST_CASE("an empty command buffer is not wrapped") {
+    CHECK(sentence<InvalidArgument>([] { MPS::CommandBuffer commands{MTL::CommandBuffer()}; }) ==
+          "[CommandBuffer] The command buffer handle is empty.");
+    CHECK(sentence<InvalidArgument>([] { MPS::CommandBuffer().rootCommandBuffer(); }) ==
+          "[CommandBuffer] The command buffer handle is empty.");
+}
