@@ -65,9 +65,7 @@ void checkImages(const std::string& who, const char* role, const DropoutState& s
 } // namespace
 
 uint64_t CNNDropoutGradientState::Impl::maskBytes() const {
-    const uint64_t bytes = maskWidth() * maskHeight() * maskSlices() * 4;
-    constexpr uint64_t alignment = vk::Memory::alignment;
-    return std::max<uint64_t>((bytes + alignment - 1) / alignment, 1) * alignment;
+    return vk::Memory::taken(maskWidth() * maskHeight() * maskSlices() * 4);
 }
 
 CNNDropoutGradientState::CNNDropoutGradientState(std::shared_ptr<Impl> impl)
@@ -248,10 +246,7 @@ void CNNDropoutGradient::validate(const mps::BinaryPass& pass) const {
     if (pass.sourceStates.empty())
         throw InvalidArgument(who + "A dropout gradient needs the gradient state with the mask.");
     CNNGradientKernel::validate(pass);
-    if (pass.primaryChannels < pass.secondaryChannels)
-        throw InvalidArgument(who + "sourceGradient gives " + std::to_string(pass.primaryChannels) +
-                              " feature channels but sourceImage " +
-                              std::to_string(pass.secondaryChannels) + ".");
+    mps::checkGradientChannels(who, pass);
     const auto* first = dropoutState(pass.sourceStates[0]);
     for (const State& state : pass.sourceStates) {
         checkState(who, state, "gradientState", keepProbability_, seed_, maskStride_);

@@ -82,9 +82,7 @@ StateBatch CNNArithmetic::makeResultStates(const mps::StateRequest& request) con
         const uint64_t texels = r.clip.width * r.clip.height * mps::slicesFor(channels);
         if (clamps() && texels > 0) {
             // Each image of an array has its share; a share may be bound alone.
-            const uint64_t alignment = vk::Memory::alignment;
-            const uint64_t bytes =
-                (texels * sizeof(uint32_t) + alignment - 1) / alignment * alignment;
+            const uint64_t bytes = vk::Memory::taken(texels * sizeof(uint32_t));
             state->addBuffer(bytes * request.destinations[i].numberOfImages());
             state->hasMask = true;
         }

@@ -49,10 +49,8 @@ bool fitsByte(uint64_t kernelWidth, uint64_t kernelHeight) {
 }
 
 uint64_t selectionBytes(const mps::ForwardRecord& record) {
-    const uint64_t bytes =
-        record.clip.width * record.clip.height * ((record.sourceChannels + 3) / 4) * 4;
-    constexpr uint64_t alignment = vk::Memory::alignment;
-    return std::max<uint64_t>((bytes + alignment - 1) / alignment, 1) * alignment;
+    return vk::Memory::taken(record.clip.width * record.clip.height *
+                             ((record.sourceChannels + 3) / 4) * 4);
 }
 
 } // namespace

@@ -92,10 +92,7 @@ void CNNPoolingGradient::validate(const mps::BinaryPass& pass) const {
     const WindowRange y(primaryOffset().y, sourceSize_.height, pass.primaries[0].height());
     mps::checkPoolingReach(who, secondaryOffset(), w, uint64_t(std::max<int64_t>(0, x.end)),
                            uint64_t(std::max<int64_t>(0, y.end)));
-    if (pass.primaryChannels < pass.secondaryChannels)
-        throw InvalidArgument(who + "sourceGradient gives " + std::to_string(pass.primaryChannels) +
-                              " feature channels but sourceImage " +
-                              std::to_string(pass.secondaryChannels) + ".");
+    mps::checkGradientChannels(who, pass);
     for (const State& state : pass.sourceStates) {
         const auto* own = poolingState(state);
         if (!own) continue;

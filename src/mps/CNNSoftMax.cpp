@@ -64,13 +64,6 @@ void softMaxGradient(const mps::BinaryPass& pass, const Offset& gradient, const 
         {mps::constant(32, uint32_t(logarithm))});
 }
 
-void checkGradientChannels(const std::string& who, const mps::BinaryPass& pass) {
-    if (pass.primaryChannels < pass.secondaryChannels)
-        throw InvalidArgument(who + "sourceGradient gives " + std::to_string(pass.primaryChannels) +
-                              " feature channels but sourceImage " +
-                              std::to_string(pass.secondaryChannels) + ".");
-}
-
 /// Both sources are images of the forward result's size: result pixel clip.origin + q belongs to
 /// pixel offset + q of the forward source, where the gradient's result goes.
 void takeResultRecord(CNNGradientKernel& kernel, const mps::ForwardRecord& r) {
@@ -117,7 +110,7 @@ void CNNSoftMaxGradient::takeForwardRecord(const mps::ForwardRecord& record) {
 }
 void CNNSoftMaxGradient::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
-    checkGradientChannels(subject(), pass);
+    mps::checkGradientChannels(subject(), pass);
 }
 void CNNSoftMaxGradient::dispatch(const mps::BinaryPass& pass) const {
     softMaxGradient(pass, primaryOffset(), secondaryOffset(), false);
@@ -129,7 +122,7 @@ void CNNLogSoftMaxGradient::takeForwardRecord(const mps::ForwardRecord& record) 
 }
 void CNNLogSoftMaxGradient::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
-    checkGradientChannels(subject(), pass);
+    mps::checkGradientChannels(subject(), pass);
 }
 void CNNLogSoftMaxGradient::dispatch(const mps::BinaryPass& pass) const {
     softMaxGradient(pass, primaryOffset(), secondaryOffset(), true);

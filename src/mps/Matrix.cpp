@@ -10,7 +10,7 @@ namespace {
 
 std::string text(uint64_t number) { return std::to_string(number); }
 
-uint64_t roundedTo16(uint64_t bytes) { return (bytes + 15) / 16 * 16; }
+uint64_t roundedTo16(uint64_t bytes) { return vk::roundUp(bytes, 16); }
 
 void check(const MatrixDescriptor& d) {
     const std::string who = "[MatrixDescriptor] ";

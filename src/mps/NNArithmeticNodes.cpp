@@ -20,21 +20,26 @@ const char* gradientNameOf(ArithmeticOperation operation) {
     return names[size_t(operation)];
 }
 
-template <class Kernel>
-std::unique_ptr<mps::Stage> stage(const MTL::Device& device, const ArithmeticNode& node) {
-    Kernel kernel(device);
-    const ArithmeticSettings& s = node.settings;
+/// What a kernel and its gradient share.
+template <class Kernel> void apply(const ArithmeticSettings& s, Kernel& kernel) {
     kernel.setPrimaryScale(s.primaryScale);
     kernel.setSecondaryScale(s.secondaryScale);
     kernel.setBias(s.bias);
     kernel.setMinimumValue(s.minimum);
     kernel.setMaximumValue(s.maximum);
-    kernel.setPrimaryStrideInPixelsX(s.primary.x);
-    kernel.setPrimaryStrideInPixelsY(s.primary.y);
-    kernel.setPrimaryStrideInFeatureChannels(s.primary.channels);
     kernel.setSecondaryStrideInPixelsX(s.secondary.x);
     kernel.setSecondaryStrideInPixelsY(s.secondary.y);
     kernel.setSecondaryStrideInFeatureChannels(s.secondary.channels);
+}
+
+template <class Kernel>
+std::unique_ptr<mps::Stage> stage(const MTL::Device& device, const ArithmeticNode& node) {
+    Kernel kernel(device);
+    const ArithmeticSettings& s = node.settings;
+    apply(s, kernel);
+    kernel.setPrimaryStrideInPixelsX(s.primary.x);
+    kernel.setPrimaryStrideInPixelsY(s.primary.y);
+    kernel.setPrimaryStrideInFeatureChannels(s.primary.channels);
     if constexpr (std::is_same_v<Kernel, NNCompare>) kernel.setComparisonType(node.comparison);
     return std::make_unique<mps::BinaryStage<Kernel>>(std::move(kernel));
 }
@@ -43,15 +48,7 @@ template <class Kernel>
 std::unique_ptr<mps::Stage> gradientStage(const MTL::Device& device,
                                           const ArithmeticGradientNode& node) {
     Kernel kernel(device, node.isSecondary);
-    const ArithmeticSettings& s = node.settings;
-    kernel.setPrimaryScale(s.primaryScale);
-    kernel.setSecondaryScale(s.secondaryScale);
-    kernel.setBias(s.bias);
-    kernel.setMinimumValue(s.minimum);
-    kernel.setMaximumValue(s.maximum);
-    kernel.setSecondaryStrideInPixelsX(s.secondary.x);
-    kernel.setSecondaryStrideInPixelsY(s.secondary.y);
-    kernel.setSecondaryStrideInFeatureChannels(s.secondary.channels);
+    apply(node.settings, kernel);
     return std::make_unique<mps::GradientStage<Kernel>>(std::move(kernel));
 }
 

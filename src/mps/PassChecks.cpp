@@ -107,6 +107,13 @@ void checkNotAliased(const std::string& who, const ImageBatch& sources,
         }
 }
 
+void checkGradientChannels(const std::string& who, const BinaryPass& pass) {
+    if (pass.primaryChannels < pass.secondaryChannels)
+        throw InvalidArgument(who + "sourceGradient gives " + std::to_string(pass.primaryChannels) +
+                              " feature channels but sourceImage " +
+                              std::to_string(pass.secondaryChannels) + ".");
+}
+
 void checkEdgeMode(const std::string& who, const char* property, MPS::ImageEdgeMode mode) {
     if (mode != MPS::ImageEdgeMode::Zero && mode != MPS::ImageEdgeMode::Clamp)
         throw InvalidArgument(who + property + " is " +

@@ -20,6 +20,8 @@ void checkChannels(const std::string& who, const char* role, const MPS::Image& i
                    uint64_t offset, uint64_t channels);
 void checkNotAliased(const std::string& who, const MPS::ImageBatch& sources,
                      const MPS::ImageBatch& destinations);
+/// sourceGradient has a channel for each channel of sourceImage.
+void checkGradientChannels(const std::string& who, const BinaryPass& pass);
 /// Zero or Clamp: all that a kernel other than padding knows.
 void checkEdgeMode(const std::string& who, const char* property, MPS::ImageEdgeMode mode);
 

@@ -39,8 +39,7 @@ TemporaryHeap::~TemporaryHeap() {
 }
 
 TemporaryHeap::Range TemporaryHeap::allocate(VkDeviceSize bytes) {
-    const VkDeviceSize rounded = (std::max<VkDeviceSize>(bytes, 1) + vk::Memory::alignment - 1) /
-                                 vk::Memory::alignment * vk::Memory::alignment;
+    const VkDeviceSize rounded = vk::Memory::taken(bytes);
     VmaVirtualAllocationCreateInfo request{};
     request.size = rounded;
     request.alignment = vk::Memory::alignment;
@@ -77,10 +76,7 @@ TemporaryHeap::Range TemporaryHeap::allocate(VkDeviceSize bytes) {
 void TemporaryHeap::free(const Range& range) {
     std::lock_guard lock(mutex_);
     if (range.generation != generation_) return;
-    const VkDeviceSize rounded =
-        (std::max<VkDeviceSize>(range.slice.size, 1) + vk::Memory::alignment - 1) /
-        vk::Memory::alignment * vk::Memory::alignment;
-    used_ -= rounded;
+    used_ -= vk::Memory::taken(range.slice.size);
     vmaVirtualFree(range.block, range.allocation);
 }
 

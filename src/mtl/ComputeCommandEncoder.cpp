@@ -97,7 +97,7 @@ struct ComputeCommandEncoder::Impl : CommandEncoder::Impl {
                 "a buffer.");
         vk::BufferSlice slice = bound.slice;
         // A std140 block ends on a multiple of 16; the bytes were allocated so.
-        if (uniform && bound.bytes) slice.size = (slice.size + 15) / 16 * 16;
+        if (uniform && bound.bytes) slice.size = vk::roundUp(slice.size, 16);
         slice.size = std::min<uint64_t>(slice.size, uniform ? limits.maxUniformBufferRange
                                                             : limits.maxStorageBufferRange);
         return vk::Binding::buffer(wanted.binding, slice);
@@ -184,7 +184,7 @@ void ComputeCommandEncoder::setBytes(std::span<const std::byte> bytes, uint64_t 
     if (bytes.empty() || bytes.size() > mostBytes)
         throw InvalidArgument(impl().who("setBytes") + "was given " + std::to_string(bytes.size()) +
                               " bytes but it takes 1 to 4096.");
-    const uint64_t rounded = (bytes.size() + 15) / 16 * 16;
+    const uint64_t rounded = vk::roundUp(bytes.size(), 16);
     const auto memory = device().impl().vk->memory().allocate(rounded, vk::MemoryKind::Shared);
     std::memset(memory->mapped(), 0, rounded);
     std::memcpy(memory->mapped(), bytes.data(), bytes.size());

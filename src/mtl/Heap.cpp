@@ -9,10 +9,6 @@
 
 namespace mpsvk::MTL {
 
-namespace {
-uint64_t roundUp(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
-} // namespace
-
 ResourceOptions HeapDescriptor::resourceOptions() const {
     return ResourceOptions(uint64_t(cpuCacheMode_) | uint64_t(storageMode_) << 4 |
                            uint64_t(hazardTrackingMode_) << 8);
@@ -83,7 +79,7 @@ std::shared_ptr<Heap::Impl::Claim> Heap::Impl::claim(uint64_t size, uint64_t ali
         uint64_t begin = 0;
         for (const auto& [takenBegin, takenEnd] : taken) {
             if (begin + size <= takenBegin) break;
-            begin = roundUp(takenEnd, alignment);
+            begin = vk::roundUp(takenEnd, alignment);
         }
         if (begin + size > heapSize)
             throw DeviceError(sentence + " needs " + std::to_string(size) +
@@ -126,8 +122,8 @@ Buffer Heap::Impl::newBuffer(uint64_t length, ResourceOptions options,
                           " bytes but the device's limit is " +
                           std::to_string(device.maxBufferLength()) +
                           " (VK_ERROR_OUT_OF_DEVICE_MEMORY).");
-    const auto held =
-        claim(roundUp(length, vk::Memory::alignment), vk::Memory::alignment, offset, "newBuffer");
+    const auto held = claim(vk::roundUp(length, vk::Memory::alignment), vk::Memory::alignment,
+                            offset, "newBuffer");
     // Whoever holds the bytes, a handle or a command list, holds the claim with them.
     const std::shared_ptr<vk::Buffer> bytes(held, memory.get());
     auto made = std::make_shared<Buffer::Impl>(device, options,
@@ -165,7 +161,7 @@ uint64_t Heap::Impl::maxAvailable(uint64_t alignment) const {
     };
     for (const auto& [takenBegin, takenEnd] : taken) {
         gap(takenBegin);
-        begin = roundUp(takenEnd, alignment);
+        begin = vk::roundUp(takenEnd, alignment);
     }
     gap(descriptor.size());
     return std::min(most, device.maxBufferLength());
@@ -179,7 +175,7 @@ Heap Device::newHeap(const HeapDescriptor& descriptor) const {
         throw InvalidArgument(who + "storage mode " + std::to_string(uint64_t(mode)) +
                               " but a heap is private (2) or shared (0).");
     HeapDescriptor rounded = descriptor;
-    rounded.setSize(roundUp(descriptor.size(), vk::Memory::alignment));
+    rounded.setSize(vk::roundUp(descriptor.size(), vk::Memory::alignment));
     auto memory = impl().vk->memory().allocate(rounded.size(), mode == StorageMode::Private
                                                                    ? vk::MemoryKind::Device
                                                                    : vk::MemoryKind::Shared);
@@ -188,7 +184,8 @@ Heap Device::newHeap(const HeapDescriptor& descriptor) const {
 
 SizeAndAlign Device::heapBufferSizeAndAlign(uint64_t length, ResourceOptions) const {
     impl();
-    return {roundUp(std::max<uint64_t>(length, 1), vk::Memory::alignment), vk::Memory::alignment};
+    return {vk::roundUp(std::max<uint64_t>(length, 1), vk::Memory::alignment),
+            vk::Memory::alignment};
 }
 
 SizeAndAlign Device::heapTextureSizeAndAlign(const TextureDescriptor& descriptor) const {
@@ -197,7 +194,7 @@ SizeAndAlign Device::heapTextureSizeAndAlign(const TextureDescriptor& descriptor
         *impl().vk, vulkanFormat(descriptor.pixelFormat()), uint32_t(descriptor.width()),
         uint32_t(descriptor.height()), uint32_t(descriptor.arrayLength()));
     const uint64_t alignment = std::max<uint64_t>(needs.alignment, vk::Memory::alignment);
-    return {roundUp(needs.size, alignment), alignment};
+    return {vk::roundUp(needs.size, alignment), alignment};
 }
 
 Heap::Heap(std::shared_ptr<Impl> impl) : Object(std::move(impl)) {}

@@ -13,7 +13,6 @@ namespace {
 constexpr VkDeviceSize blockSize = VkDeviceSize(32) << 20;
 constexpr VkDeviceSize largestShared = blockSize / 4; // what is larger gets a VkBuffer of its own
 
-VkDeviceSize roundUp(VkDeviceSize value, VkDeviceSize to) { return (value + to - 1) / to * to; }
 } // namespace
 
 /// One VkBuffer and the ranges that are taken in it.
@@ -103,7 +102,7 @@ std::shared_ptr<Block> Memory::makeBlock(VkDeviceSize size, MemoryKind kind) {
 std::shared_ptr<Buffer> Memory::allocate(VkDeviceSize size, MemoryKind kind) {
     // A CPU or integrated device has one memory: mapping it costs nothing and saves every copy.
     if (device_.hasUnifiedMemory()) kind = MemoryKind::Shared;
-    const VkDeviceSize rounded = roundUp(std::max<VkDeviceSize>(size, 1), alignment);
+    const VkDeviceSize rounded = taken(size);
     const auto take = [&](const std::shared_ptr<Block>& block) -> std::shared_ptr<Buffer> {
         VmaVirtualAllocationCreateInfo request{};
         request.size = rounded;

@@ -75,6 +75,11 @@ struct BufferSlice {
 
 BufferSlice whole(std::shared_ptr<Buffer> buffer);
 
+/// The next multiple of `to`.
+constexpr VkDeviceSize roundUp(VkDeviceSize value, VkDeviceSize to) {
+    return (value + to - 1) / to * to;
+}
+
 class Memory {
 public:
     explicit Memory(Device& device);
@@ -88,6 +93,10 @@ public:
     VmaAllocator allocator() const { return allocator_; }
 
     static constexpr VkDeviceSize alignment = 256;
+    /// What an allocation of `size` bytes takes: whole units of the alignment, at least one.
+    static constexpr VkDeviceSize taken(VkDeviceSize size) {
+        return roundUp(size > 0 ? size : 1, alignment);
+    }
 
 private:
     friend class Block;

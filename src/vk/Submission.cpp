@@ -242,7 +242,7 @@ private:
 
     VkDescriptorBufferInfo placeParameters(std::span<const std::byte> parameters) {
         const VkDeviceSize alignment = device_.limits().uniformAlignment;
-        parameterOffset_ = (parameterOffset_ + alignment - 1) / alignment * alignment;
+        parameterOffset_ = roundUp(parameterOffset_, alignment);
         if (parameterBlock_ == SIZE_MAX ||
             parameterOffset_ + parameters.size() > parameterBlockSize) {
             ++parameterBlock_; // SIZE_MAX wraps to the first
