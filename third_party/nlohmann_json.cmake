@@ -1,4 +1,4 @@
-# nlohmann_json writes the tools' reports.
+# nlohmann_json writes archives (as CBOR) and the tools' reports.
 mpsvk_header_library(
     nlohmann_json
     HEADER nlohmann/json.hpp

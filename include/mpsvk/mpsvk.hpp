@@ -17,6 +17,7 @@
 #include <mpsvk/MPS/CoreTypes.hpp>
 #include <mpsvk/MPS/Image.hpp>
 #include <mpsvk/MPS/Kernel.hpp>
+#include <mpsvk/MPS/KeyedArchiver.hpp>
 #include <mpsvk/MPS/Matrix.hpp>
 #include <mpsvk/MPS/NNArithmeticNodes.hpp>
 #include <mpsvk/MPS/NNConvolutionNodes.hpp>

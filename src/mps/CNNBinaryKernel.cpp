@@ -1,3 +1,4 @@
+#include "mps/Archive.hpp"
 #include "mps/NNPadding.hpp"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
@@ -16,6 +17,27 @@ CNNBinaryKernel::CNNBinaryKernel(const MTL::Device& device, const char* classNam
     primary_.window = primary;
     secondary_.window = secondary;
     setPadding(nullptr);
+}
+
+void CNNBinaryKernel::Source::archive(mps::Archive& archive) {
+    archive("offset", offset);
+    archive("featureChannelOffset", channelOffset);
+    archive("featureChannelMaxCount", channelMaxCount);
+    archive("edgeMode", edgeMode);
+    archive("window", window);
+}
+
+void CNNBinaryKernel::archive(mps::Archive& archive) {
+    Kernel::archive(archive);
+    archive("primary", primary_);
+    archive("secondary", secondary_);
+    archive("clipRect", clipRect_);
+    archive("destinationFeatureChannelOffset", destinationFeatureChannelOffset_);
+    archive.object("padding", padding_, "The padding policy");
+    archive.object("destinationImageAllocator", allocator_, "The destination image allocator");
+    if (!archive.isReading()) return;
+    setPadding(padding_);
+    setDestinationImageAllocator(allocator_);
 }
 
 void CNNBinaryKernel::setPadding(std::shared_ptr<NNPadding> padding) {

@@ -1,6 +1,7 @@
 #include "mps/CNNDropout.hpp"
 
 #include "CNNDropout.h"
+#include "mps/Archive.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -30,6 +31,14 @@ void checkArguments(const char* className, float keepProbability, const MTL::Siz
         throw InvalidArgument(who + "maskStrideInPixels is " +
                               mps::sizeText(stride.width, stride.height) + "x" +
                               std::to_string(stride.depth) + " but each must be 0 or 1.");
+}
+
+void archiveArguments(mps::Archive& archive, const char* className, float& keepProbability,
+                      uint64_t& seed, MTL::Size& stride) {
+    archive("keepProbability", keepProbability);
+    archive("seed", seed);
+    archive("maskStrideInPixels", stride);
+    checkArguments(className, keepProbability, stride);
 }
 
 const DropoutState* dropoutState(const State& state) {
@@ -134,6 +143,17 @@ CNNDropout CNNDropout::copy(const MTL::Device& device) const {
     return made;
 }
 
+CNNDropout::CNNDropout(KeyedUnarchiver& coder, const MTL::Device& device)
+    : CNNDropout(deviceFor(coder, device), 1, 0, {1, 1, 1}) {
+    unarchive(coder);
+}
+
+void CNNDropout::archive(mps::Archive& archive) {
+    CNNKernel::archive(archive);
+    archiveArguments(archive, "CNNDropout", keepProbability_, seed_, maskStride_);
+    archive("encodeCount", counter_->next);
+}
+
 uint64_t CNNDropout::encodeCount() const { return counter_->next; }
 void CNNDropout::setEncodeCount(uint64_t count) { counter_->next = count; }
 
@@ -224,6 +244,16 @@ CNNDropoutGradient::CNNDropoutGradient(const MTL::Device& device, float keepProb
 
 /// The mask is counted from the forward clip rectangle, whose pixel q came from the forward
 /// source's pixel offset + q.
+CNNDropoutGradient::CNNDropoutGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+    : CNNDropoutGradient(deviceFor(coder, device), 1, 0, {1, 1, 1}) {
+    unarchive(coder);
+}
+
+void CNNDropoutGradient::archive(mps::Archive& archive) {
+    CNNGradientKernel::archive(archive);
+    archiveArguments(archive, "CNNDropoutGradient", keepProbability_, seed_, maskStride_);
+}
+
 void CNNDropoutGradient::takeForwardRecord(const mps::ForwardRecord& r) {
     CNNGradientKernel::takeForwardRecord(r);
     MTL::Region clip = clipRect();

@@ -1,3 +1,4 @@
+#include "mps/Archive.hpp"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
 
@@ -13,6 +14,12 @@ const mps::ForwardRecord* recordOf(const State& state) {
 }
 
 } // namespace
+
+void CNNGradientKernel::archive(mps::Archive& archive) {
+    CNNBinaryKernel::archive(archive);
+    archive("kernelOffsetX", kernelOffsetX_);
+    archive("kernelOffsetY", kernelOffsetY_);
+}
 
 void CNNGradientKernel::takeForwardRecord(const mps::ForwardRecord& r) {
     setPrimaryOffset({});

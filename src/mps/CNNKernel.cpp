@@ -1,3 +1,4 @@
+#include "mps/Archive.hpp"
 #include "mps/NNPadding.hpp"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
@@ -19,6 +20,23 @@ CNNKernel::CNNKernel(const MTL::Device& device, const char* className, const Ker
     : Kernel(device), window_(window), padding_(samePadding()),
       allocator_(TemporaryImage::defaultAllocator()) {
     mps::checkWindow(className, window);
+}
+
+void CNNKernel::archive(mps::Archive& archive) {
+    Kernel::archive(archive);
+    archive("offset", offset_);
+    archive("clipRect", clipRect_);
+    archive("destinationFeatureChannelOffset", destinationFeatureChannelOffset_);
+    archive("sourceFeatureChannelOffset", sourceFeatureChannelOffset_);
+    archive("sourceFeatureChannelMaxCount", sourceFeatureChannelMaxCount_);
+    archive("edgeMode", edgeMode_);
+    archive("window", window_);
+    archive.object("padding", padding_, "The padding policy");
+    archive.object("destinationImageAllocator", allocator_, "The destination image allocator");
+    if (!archive.isReading()) return;
+    mps::checkWindow(className().c_str(), window_);
+    setPadding(padding_);
+    setDestinationImageAllocator(allocator_);
 }
 
 void CNNKernel::setPadding(std::shared_ptr<NNPadding> padding) {

@@ -1,4 +1,5 @@
 #include "mps/CNNMath.hpp"
+#include "mps/Archive.hpp"
 
 #include "CNNMath.h"
 #include "mps/PassChecks.hpp"
@@ -21,6 +22,23 @@ CNNArithmeticGradientState::CNNArithmeticGradientState(std::shared_ptr<Impl> imp
     : NNBinaryGradientState(std::move(impl)) {}
 bool CNNArithmeticGradientState::isKindOf(const detail::ObjectImpl& object) {
     return dynamic_cast<const Impl*>(&object) != nullptr;
+}
+
+void CNNArithmetic::archive(mps::Archive& archive) {
+    CNNBinaryKernel::archive(archive);
+    archive("primaryScale", primaryScale_);
+    archive("secondaryScale", secondaryScale_);
+    archive("bias", bias_);
+    archive("primaryStrideInFeatureChannels", primaryStrideInFeatureChannels_);
+    archive("secondaryStrideInFeatureChannels", secondaryStrideInFeatureChannels_);
+    archive("minimumValue", minimumValue_);
+    archive("maximumValue", maximumValue_);
+}
+
+void NNCompare::archive(mps::Archive& archive) {
+    CNNArithmetic::archive(archive);
+    archive("comparisonType", comparisonType_);
+    archive("threshold", threshold_);
 }
 
 CNNAdd::CNNAdd(const MTL::Device& device) : CNNArithmetic(device, "CNNAdd", glsl::arithmeticAdd) {}

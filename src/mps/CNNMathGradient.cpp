@@ -1,4 +1,5 @@
 #include "CNNMath.h"
+#include "mps/Archive.hpp"
 #include "mps/CNNMath.hpp"
 #include "mps/PassChecks.hpp"
 
@@ -34,6 +35,17 @@ struct CNNArithmeticGradient::Geometry {
     int64_t sumX = 0, sumY = 0; ///< of the clip rectangle
     uint64_t channels = 0;      ///< written
 };
+
+void CNNArithmeticGradient::archive(mps::Archive& archive) {
+    CNNGradientKernel::archive(archive);
+    archive("isSecondarySourceFilter", isSecondarySourceFilter_);
+    archive("primaryScale", primaryScale_);
+    archive("secondaryScale", secondaryScale_);
+    archive("bias", bias_);
+    archive("secondaryStrideInFeatureChannels", secondaryStrideInFeatureChannels_);
+    archive("minimumValue", minimumValue_);
+    archive("maximumValue", maximumValue_);
+}
 
 CNNArithmeticGradient::Geometry
 CNNArithmeticGradient::geometryOf(const mps::BinaryPass& pass) const {

@@ -1,4 +1,5 @@
 #include "CNNNeuron.h"
+#include "mps/Archive.hpp"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
 
@@ -13,6 +14,25 @@ NNNeuronDescriptor NNNeuronDescriptor::cnnNeuronPReLUDescriptor(std::span<const 
     NNNeuronDescriptor made(CNNNeuronType::PReLU);
     made.data_.assign(data.begin(), data.end());
     return made;
+}
+
+NNNeuronDescriptor::NNNeuronDescriptor(KeyedUnarchiver& coder, const MTL::Device&)
+    : NNNeuronDescriptor(CNNNeuronType::None) {
+    mps::Archive archive(coder);
+    this->archive(archive);
+}
+
+void NNNeuronDescriptor::encode(KeyedArchiver& coder) const {
+    mps::Archive archive(coder);
+    NNNeuronDescriptor(*this).archive(archive);
+}
+
+void NNNeuronDescriptor::archive(mps::Archive& archive) {
+    archive("neuronType", type_);
+    archive("a", a_);
+    archive("b", b_);
+    archive("c", c_);
+    archive("data", data_);
 }
 
 namespace {
@@ -48,6 +68,17 @@ CNNNeuron::CNNNeuron(const MTL::Device& device, const NNNeuronDescriptor& descri
 CNNNeuron::CNNNeuron(const CNNNeuron& other, const MTL::Device& device) : CNNNeuron(other) {
     setDevice(device);
     slopes_ = slopesOf(subject(), this->device(), descriptor_);
+}
+
+CNNNeuron::CNNNeuron(KeyedUnarchiver& coder, const MTL::Device& device)
+    : CNNNeuron(deviceFor(coder, device), NNNeuronDescriptor(CNNNeuronType::None)) {
+    unarchive(coder);
+}
+
+void CNNNeuron::archive(mps::Archive& archive) {
+    CNNKernel::archive(archive);
+    archive("descriptor", descriptor_);
+    if (archive.isReading()) slopes_ = slopesOf(subject(), device(), descriptor_);
 }
 
 void CNNNeuron::validate(const mps::UnaryPass& pass) const {
@@ -90,6 +121,17 @@ CNNNeuronGradient::CNNNeuronGradient(const CNNNeuronGradient& other, const MTL::
     : CNNNeuronGradient(other) {
     setDevice(device);
     slopes_ = slopesOf(subject(), this->device(), descriptor_);
+}
+
+CNNNeuronGradient::CNNNeuronGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+    : CNNNeuronGradient(deviceFor(coder, device), NNNeuronDescriptor(CNNNeuronType::None)) {
+    unarchive(coder);
+}
+
+void CNNNeuronGradient::archive(mps::Archive& archive) {
+    CNNGradientKernel::archive(archive);
+    archive("descriptor", descriptor_);
+    if (archive.isReading()) slopes_ = slopesOf(subject(), device(), descriptor_);
 }
 
 void CNNNeuronGradient::takeForwardRecord(const mps::ForwardRecord& r) {

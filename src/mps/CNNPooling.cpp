@@ -1,6 +1,7 @@
 #include "mps/CNNPooling.hpp"
 
 #include "geometry.h"
+#include "mps/Archive.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -68,6 +69,12 @@ mps::PoolingEdges CNNPoolingAverage::edges() const {
         edges.padY = std::max(edges.padY, before(kernelHeight(), offset().y));
     }
     return edges;
+}
+
+void CNNPoolingAverage::archive(mps::Archive& archive) {
+    CNNPooling::archive(archive);
+    archive("zeroPadSizeX", zeroPadSizeX_);
+    archive("zeroPadSizeY", zeroPadSizeY_);
 }
 
 bool CNNPoolingMax::savesSelection() const { return fitsByte(kernelWidth(), kernelHeight()); }

@@ -1,4 +1,5 @@
 #include "geometry.h"
+#include "mps/Archive.hpp"
 #include "mps/CNNPooling.hpp"
 #include "mps/PassChecks.hpp"
 
@@ -37,6 +38,17 @@ mps::PoolingEdges CNNPoolingGradient::edges() const { return {secondaryEdgeMode(
 
 mps::PoolingEdges CNNPoolingAverageGradient::edges() const {
     return {secondaryEdgeMode(), true, zeroPadSizeX_, zeroPadSizeY_};
+}
+
+void CNNPoolingGradient::archive(mps::Archive& archive) {
+    CNNGradientKernel::archive(archive);
+    archive("sourceSize", sourceSize_);
+}
+
+void CNNPoolingAverageGradient::archive(mps::Archive& archive) {
+    CNNPoolingGradient::archive(archive);
+    archive("zeroPadSizeX", zeroPadSizeX_);
+    archive("zeroPadSizeY", zeroPadSizeY_);
 }
 
 void CNNPoolingAverageGradient::setZeroPad(uint64_t x, uint64_t y) {

@@ -4,6 +4,7 @@
 #include "mtl/Texture.hpp"
 
 #include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/SecureCoding.hpp>
 
 #include <set>
 
@@ -84,7 +85,10 @@ ImageBatch batchOver(const std::shared_ptr<mps::ImageStorage>& storage, ImageDes
     return made;
 }
 
-struct PlainAllocator : ImageAllocator {
+// The default allocators are single objects: an archive only names them.
+struct PlainAllocator : ImageAllocator, SecureCoding {
+    std::string className() const override { return "ImageAllocator"; }
+    void encode(KeyedArchiver&) const override {}
     Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& descriptor,
                 const Kernel&) override {
         return Image(commands.device(), descriptor);
@@ -95,7 +99,9 @@ struct PlainAllocator : ImageAllocator {
     }
 };
 
-struct TemporaryAllocator : ImageAllocator {
+struct TemporaryAllocator : ImageAllocator, SecureCoding {
+    std::string className() const override { return "TemporaryImageAllocator"; }
+    void encode(KeyedArchiver&) const override {}
     Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& descriptor,
                 const Kernel&) override {
         return TemporaryImage(commands, descriptor);

@@ -4,6 +4,7 @@
 
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/CNNKernel.hpp>
+#include <mpsvk/MPS/KeyedArchiver.hpp>
 
 namespace mpsvk::MPS {
 
@@ -40,6 +41,10 @@ NNDefaultPadding::destinationImageDescriptor(const ImageBatch&, const StateBatch
     // The default computation has set the offset; average pooling counts only the image's pixels.
     if (auto* unary = dynamic_cast<CNNKernel*>(&kernel)) unary->setEdgeMode(ImageEdgeMode::Clamp);
     return suggested;
+}
+
+void NNDefaultPadding::encode(KeyedArchiver& coder) const {
+    coder.encode(uint64_t(method_), "paddingMethod");
 }
 
 std::shared_ptr<NNPadding> NNDefaultPadding::inverse() const {

@@ -27,6 +27,9 @@ public:
     /// Loads the weights. Throws InvalidArgument when the source does not load, or its arrays do
     /// not have the sizes that its descriptor says.
     CNNConvolution(const MTL::Device& device, std::shared_ptr<CNNConvolutionDataSource> weights);
+    /// A data source that is SecureCoding was archived itself; another one's weights were, as the
+    /// kernel had them then.
+    CNNConvolution(KeyedUnarchiver& coder, const MTL::Device& device);
     ~CNNConvolution() override;
     /// Copies have weights of their own.
     CNNConvolution(const CNNConvolution&);
@@ -80,6 +83,7 @@ protected:
     StateBatch makeResultStates(const mps::StateRequest& request) const override;
     void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
+    void archive(mps::Archive& archive) override;
 
 private:
     /// A kernel that shares the weights of `other`.
@@ -95,6 +99,7 @@ private:
 class CNNFullyConnected : public CNNConvolution {
 public:
     CNNFullyConnected(const MTL::Device& device, std::shared_ptr<CNNConvolutionDataSource> weights);
+    CNNFullyConnected(KeyedUnarchiver& coder, const MTL::Device& device);
     CNNFullyConnected copy(const MTL::Device& device) const;
     std::string className() const override { return "CNNFullyConnected"; }
 
@@ -116,6 +121,7 @@ class CNNConvolutionGradient : public CNNGradientKernel {
 public:
     CNNConvolutionGradient(const MTL::Device& device,
                            std::shared_ptr<CNNConvolutionDataSource> weights);
+    CNNConvolutionGradient(KeyedUnarchiver& coder, const MTL::Device& device);
     ~CNNConvolutionGradient() override;
     CNNConvolutionGradient(const CNNConvolutionGradient&);
     CNNConvolutionGradient& operator=(const CNNConvolutionGradient&);
@@ -152,6 +158,7 @@ protected:
     bool sumsOverBatch() const override;
     void dispatchSums(const mps::BinaryPass& pass) const override;
     void dispatch(const mps::BinaryPass& pass) const override;
+    void archive(mps::Archive& archive) override;
 
 private:
     CNNConvolutionDescriptor descriptor_;
@@ -163,6 +170,7 @@ class CNNFullyConnectedGradient : public CNNConvolutionGradient {
 public:
     CNNFullyConnectedGradient(const MTL::Device& device,
                               std::shared_ptr<CNNConvolutionDataSource> weights);
+    CNNFullyConnectedGradient(KeyedUnarchiver& coder, const MTL::Device& device);
     CNNFullyConnectedGradient copy(const MTL::Device& device) const;
     std::string className() const override { return "CNNFullyConnectedGradient"; }
 

@@ -60,6 +60,7 @@ public:
     struct BatchNormalization {
         std::vector<float> mean, variance, gamma, beta;
         float epsilon = FLT_MIN;
+        void archive(mps::Archive& archive);
     };
     const std::optional<BatchNormalization>& batchNormalizationForInference() const {
         return batchNormalization_;
@@ -72,6 +73,12 @@ public:
     uint64_t subPixelScaleFactor() const { return subPixelScaleFactor_; }
     /// Floats in the weights array: [output][y][x][input of the group], depthwise [output][y][x].
     uint64_t weightCount() const;
+
+    /// Depthwise and sub-pixel descriptors come back as what they were.
+    CNNConvolutionDescriptor(KeyedUnarchiver& coder, const MTL::Device& device);
+    std::string className() const { return "CNNConvolutionDescriptor"; }
+    void encode(KeyedArchiver& coder) const;
+    void archive(mps::Archive& archive);
 
 protected:
     bool depthWise_ = false;

@@ -35,6 +35,7 @@ public:
     /// source is copied.
     CNNDropout(const MTL::Device& device, float keepProbability, uint64_t seed,
                const MTL::Size& maskStrideInPixels);
+    CNNDropout(KeyedUnarchiver& coder, const MTL::Device& device);
     /// A copy has its own count and starts at 0 again; a moved-from kernel does so too.
     CNNDropout(const CNNDropout& other);
     CNNDropout(CNNDropout&& other) noexcept;
@@ -54,6 +55,7 @@ public:
 
 private:
     struct Counter;
+    void archive(mps::Archive& archive) override;
     void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
     StateBatch makeResultStates(const mps::StateRequest& request) const override;
@@ -72,6 +74,7 @@ public:
     /// Throws InvalidArgument as CNNDropout does.
     CNNDropoutGradient(const MTL::Device& device, float keepProbability, uint64_t seed,
                        const MTL::Size& maskStrideInPixels);
+    CNNDropoutGradient(KeyedUnarchiver& coder, const MTL::Device& device);
 
     float keepProbability() const { return keepProbability_; }
     uint64_t seed() const { return seed_; }
@@ -84,6 +87,7 @@ public:
     }
 
 private:
+    void archive(mps::Archive& archive) override;
     std::string forwardClassName() const override { return "CNNDropout"; }
     void takeForwardRecord(const mps::ForwardRecord& record) override;
     bool readsSecondary() const override { return false; }

@@ -31,6 +31,8 @@ struct KernelWindow {
 /// Kd = (K-1)*dilation + 1.
 class CNNKernel : public Kernel {
 public:
+    using Kernel::encode;
+
     Offset offset() const { return offset_; }
     void setOffset(const Offset& offset) { offset_ = offset; }
     MTL::Region clipRect() const { return clipRect_; }
@@ -104,6 +106,7 @@ protected:
     CNNKernel(const MTL::Device& device, const char* className, const KernelWindow& window = {});
     void setWindow(const KernelWindow& window) { window_ = window; }
     const KernelWindow& window() const { return window_; }
+    void archive(mps::Archive& archive) override;
 
     /// Channels written for `sourceChannels` read.
     virtual uint64_t outputChannels(uint64_t sourceChannels) const { return sourceChannels; }
@@ -137,6 +140,8 @@ private:
 /// Two sources, one destination; the source properties of CNNKernel come twice.
 class CNNBinaryKernel : public Kernel {
 public:
+    using Kernel::encode;
+
     Offset primaryOffset() const { return primary_.offset; }
     void setPrimaryOffset(const Offset& v) { primary_.offset = v; }
     Offset secondaryOffset() const { return secondary_.offset; }
@@ -229,6 +234,7 @@ protected:
         uint64_t channelOffset = 0, channelMaxCount = UINT64_MAX;
         ImageEdgeMode edgeMode = ImageEdgeMode::Zero;
         KernelWindow window;
+        void archive(mps::Archive& archive);
     };
 
     CNNBinaryKernel(const MTL::Device& device, const char* className,
@@ -237,6 +243,7 @@ protected:
     Source& secondary() { return secondary_; }
     const Source& primary() const { return primary_; }
     const Source& secondary() const { return secondary_; }
+    void archive(mps::Archive& archive) override;
 
     virtual uint64_t outputChannels(uint64_t primaryChannels, uint64_t secondaryChannels) const {
         return primaryChannels > secondaryChannels ? primaryChannels : secondaryChannels;
@@ -303,6 +310,7 @@ public:
 
 protected:
     using CNNBinaryKernel::CNNBinaryKernel;
+    void archive(mps::Archive& archive) override;
     /// The forward class whose states this kernel takes, "" for any.
     virtual std::string forwardClassName() const { return {}; }
     /// Takes a forward kernel's properties. By default those of a pointwise kernel:

@@ -64,6 +64,7 @@ public:
     void setEpsilon(float v) { epsilon_ = v; }
     float delta() const { return delta_; }
     void setDelta(float v) { delta_ = v; }
+    void archive(mps::Archive& archive);
 
 private:
     CNNLossType lossType_;
@@ -142,6 +143,7 @@ public:
     /// Throws InvalidArgument for an unknown type or reduction, and for a CosineDistance that is
     /// not reduced by Sum.
     CNNLoss(const MTL::Device& device, const CNNLossDescriptor& lossDescriptor);
+    CNNLoss(KeyedUnarchiver& coder, const MTL::Device& device);
 
     CNNLossType lossType() const { return descriptor_.lossType(); }
     CNNReductionType reductionType() const { return descriptor_.reductionType(); }
@@ -166,6 +168,7 @@ public:
     CNNLoss copy(const MTL::Device& device) const;
 
 private:
+    void archive(mps::Archive& archive) override;
     void run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
              const StateBatch& labels, const ImageBatch& destinations, bool isBatch, bool fresh);
     void validate(const mps::UnaryPass& pass) const override;
@@ -182,6 +185,7 @@ public:
     using CNNKernel::encodeBatch;
 
     NNForwardLoss(const MTL::Device& device, const CNNLossDescriptor& lossDescriptor);
+    NNForwardLoss(KeyedUnarchiver& coder, const MTL::Device& device);
 
     CNNLossType lossType() const { return descriptor_.lossType(); }
     CNNReductionType reductionType() const { return descriptor_.reductionType(); }
@@ -208,6 +212,7 @@ public:
     NNForwardLoss copy(const MTL::Device& device) const;
 
 private:
+    void archive(mps::Archive& archive) override;
     void run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
              const ImageBatch& labels, const ImageBatch& weights, const StateBatch& states,
              const ImageBatch& destinations, bool fresh);
@@ -230,6 +235,7 @@ public:
     using CNNBinaryKernel::encodeBatch;
 
     NNLossGradient(const MTL::Device& device, const CNNLossDescriptor& lossDescriptor);
+    NNLossGradient(KeyedUnarchiver& coder, const MTL::Device& device);
 
     CNNLossType lossType() const { return descriptor_.lossType(); }
     CNNReductionType reductionType() const { return descriptor_.reductionType(); }
@@ -261,6 +267,7 @@ public:
     NNLossGradient copy(const MTL::Device& device) const;
 
 private:
+    void archive(mps::Archive& archive) override;
     void run(const MTL::CommandBuffer& commandBuffer, const mps::LossImages& images,
              const ImageBatch& gradients, const StateBatch& states, const ImageBatch& destinations,
              bool fresh);
@@ -278,6 +285,10 @@ private:
 class NNInitialGradient : public CNNKernel {
 public:
     explicit NNInitialGradient(const MTL::Device& device);
+    NNInitialGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNInitialGradient(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
 
     std::string className() const override { return "NNInitialGradient"; }
     NNInitialGradient copy(const MTL::Device& device) const;

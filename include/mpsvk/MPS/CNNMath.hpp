@@ -66,6 +66,7 @@ protected:
     virtual uint32_t comparison() const { return 0; }
     virtual float comparisonThreshold() const { return 0; }
     StateBatch makeResultStates(const mps::StateRequest& request) const override;
+    void archive(mps::Archive& archive) override;
 
 private:
     uint64_t outputChannels(uint64_t primaryChannels, uint64_t secondaryChannels) const override;
@@ -87,6 +88,9 @@ private:
 class CNNAdd : public CNNArithmetic {
 public:
     explicit CNNAdd(const MTL::Device& device);
+    CNNAdd(KeyedUnarchiver& coder, const MTL::Device& device) : CNNAdd(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNAdd"; }
     CNNAdd copy(const MTL::Device& device) const { return copied(*this, device); }
 };
@@ -95,6 +99,10 @@ public:
 class CNNSubtract : public CNNArithmetic {
 public:
     explicit CNNSubtract(const MTL::Device& device);
+    CNNSubtract(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNSubtract(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNSubtract"; }
     CNNSubtract copy(const MTL::Device& device) const { return copied(*this, device); }
 };
@@ -103,6 +111,10 @@ public:
 class CNNMultiply : public CNNArithmetic {
 public:
     explicit CNNMultiply(const MTL::Device& device);
+    CNNMultiply(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNMultiply(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNMultiply"; }
     CNNMultiply copy(const MTL::Device& device) const { return copied(*this, device); }
 };
@@ -111,6 +123,10 @@ public:
 class CNNDivide : public CNNArithmetic {
 public:
     explicit CNNDivide(const MTL::Device& device);
+    CNNDivide(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNDivide(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNDivide"; }
     CNNDivide copy(const MTL::Device& device) const { return copied(*this, device); }
 };
@@ -129,6 +145,10 @@ enum class NNComparisonType : uint64_t {
 class NNCompare : public CNNArithmetic {
 public:
     explicit NNCompare(const MTL::Device& device);
+    NNCompare(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNCompare(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     /// Equal at first.
     NNComparisonType comparisonType() const { return comparisonType_; }
     void setComparisonType(NNComparisonType v) { comparisonType_ = v; }
@@ -139,6 +159,7 @@ public:
     NNCompare copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
+    void archive(mps::Archive& archive) override;
     uint32_t comparison() const override { return uint32_t(comparisonType_); }
     float comparisonThreshold() const override { return threshold_; }
     StateBatch makeResultStates(const mps::StateRequest& request) const override;
@@ -191,6 +212,7 @@ protected:
         return made;
     }
     virtual bool multiplies() const { return false; }
+    void archive(mps::Archive& archive) override;
 
 private:
     bool readsSecondary() const override { return multiplies(); }
@@ -215,6 +237,10 @@ class CNNAddGradient : public CNNArithmeticGradient {
 public:
     CNNAddGradient(const MTL::Device& device, bool isSecondarySourceFilter)
         : CNNArithmeticGradient(device, "CNNAddGradient", isSecondarySourceFilter) {}
+    CNNAddGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNAddGradient(deviceFor(coder, device), false) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNAddGradient"; }
     CNNAddGradient copy(const MTL::Device& device) const { return copied(*this, device); }
 
@@ -227,6 +253,10 @@ class CNNSubtractGradient : public CNNArithmeticGradient {
 public:
     CNNSubtractGradient(const MTL::Device& device, bool isSecondarySourceFilter)
         : CNNArithmeticGradient(device, "CNNSubtractGradient", isSecondarySourceFilter) {}
+    CNNSubtractGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNSubtractGradient(deviceFor(coder, device), false) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNSubtractGradient"; }
     CNNSubtractGradient copy(const MTL::Device& device) const { return copied(*this, device); }
 
@@ -239,6 +269,10 @@ class CNNMultiplyGradient : public CNNArithmeticGradient {
 public:
     CNNMultiplyGradient(const MTL::Device& device, bool isSecondarySourceFilter)
         : CNNArithmeticGradient(device, "CNNMultiplyGradient", isSecondarySourceFilter) {}
+    CNNMultiplyGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNMultiplyGradient(deviceFor(coder, device), false) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNMultiplyGradient"; }
     CNNMultiplyGradient copy(const MTL::Device& device) const { return copied(*this, device); }
 

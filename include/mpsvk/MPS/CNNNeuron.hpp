@@ -47,6 +47,11 @@ public:
     const std::vector<float>& data() const { return data_; }
     void setData(std::vector<float> v) { data_ = std::move(v); }
 
+    NNNeuronDescriptor(KeyedUnarchiver& coder, const MTL::Device& device);
+    std::string className() const { return "NNNeuronDescriptor"; }
+    void encode(KeyedArchiver& coder) const;
+    void archive(mps::Archive& archive);
+
 private:
     CNNNeuronType type_;
     float a_, b_, c_;
@@ -58,6 +63,7 @@ class CNNNeuron : public CNNKernel {
 public:
     /// Throws InvalidArgument for an unknown type, or PReLU without slopes.
     CNNNeuron(const MTL::Device& device, const NNNeuronDescriptor& descriptor);
+    CNNNeuron(KeyedUnarchiver& coder, const MTL::Device& device);
 
     CNNNeuronType neuronType() const { return descriptor_.neuronType(); }
     float a() const { return descriptor_.a(); }
@@ -70,6 +76,7 @@ public:
 
 private:
     CNNNeuron(const CNNNeuron& other, const MTL::Device& device);
+    void archive(mps::Archive& archive) override;
     void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
     StateBatch makeResultStates(const mps::StateRequest& request) const override;
@@ -84,6 +91,7 @@ private:
 class CNNNeuronGradient : public CNNGradientKernel {
 public:
     CNNNeuronGradient(const MTL::Device& device, const NNNeuronDescriptor& descriptor);
+    CNNNeuronGradient(KeyedUnarchiver& coder, const MTL::Device& device);
 
     CNNNeuronType neuronType() const { return descriptor_.neuronType(); }
     float a() const { return descriptor_.a(); }
@@ -97,6 +105,7 @@ public:
 
 private:
     CNNNeuronGradient(const CNNNeuronGradient& other, const MTL::Device& device);
+    void archive(mps::Archive& archive) override;
     std::string forwardClassName() const override { return "CNNNeuron"; }
     void takeForwardRecord(const mps::ForwardRecord& record) override;
     void validate(const mps::BinaryPass& pass) const override;

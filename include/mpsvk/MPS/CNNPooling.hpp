@@ -41,6 +41,10 @@ public:
                   uint64_t strideInPixelsX = 1, uint64_t strideInPixelsY = 1)
         : CNNPooling(device, "CNNPoolingMax",
                      {kernelWidth, kernelHeight, strideInPixelsX, strideInPixelsY}) {}
+    CNNPoolingMax(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNPoolingMax(deviceFor(coder, device), 1, 1) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNPoolingMax"; }
     CNNPoolingMax copy(const MTL::Device& device) const {
         CNNPoolingMax made(*this);
@@ -68,6 +72,10 @@ public:
     void setZeroPadSizeX(uint64_t v) { zeroPadSizeX_ = v; }
     uint64_t zeroPadSizeY() const { return zeroPadSizeY_; }
     void setZeroPadSizeY(uint64_t v) { zeroPadSizeY_ = v; }
+    CNNPoolingAverage(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNPoolingAverage(deviceFor(coder, device), 1, 1) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNPoolingAverage"; }
     CNNPoolingAverage copy(const MTL::Device& device) const {
         CNNPoolingAverage made(*this);
@@ -77,6 +85,7 @@ public:
 
 private:
     const char* shader() const override { return "CNNPoolingAverage"; }
+    void archive(mps::Archive& archive) override;
     mps::PoolingEdges edges() const override;
 
     uint64_t zeroPadSizeX_ = 0, zeroPadSizeY_ = 0;
@@ -90,6 +99,10 @@ public:
                      uint64_t strideInPixelsX = 1, uint64_t strideInPixelsY = 1)
         : CNNPooling(device, "CNNPoolingL2Norm",
                      {kernelWidth, kernelHeight, strideInPixelsX, strideInPixelsY}) {}
+    CNNPoolingL2Norm(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNPoolingL2Norm(deviceFor(coder, device), 1, 1) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNPoolingL2Norm"; }
     CNNPoolingL2Norm copy(const MTL::Device& device) const {
         CNNPoolingL2Norm made(*this);
@@ -112,6 +125,10 @@ public:
         : CNNPooling(device, "CNNDilatedPoolingMax",
                      {kernelWidth, kernelHeight, strideInPixelsX, strideInPixelsY, dilationRateX,
                       dilationRateY}) {}
+    CNNDilatedPoolingMax(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNDilatedPoolingMax(deviceFor(coder, device), 1, 1, 1, 1, 1, 1) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNDilatedPoolingMax"; }
     CNNDilatedPoolingMax copy(const MTL::Device& device) const {
         CNNDilatedPoolingMax made(*this);
@@ -148,6 +165,7 @@ protected:
     virtual const char* shader() const = 0;
     virtual mps::PoolingEdges edges() const;
     virtual void setZeroPad(uint64_t, uint64_t) {}
+    void archive(mps::Archive& archive) override;
 
 private:
     void takeForwardRecord(const mps::ForwardRecord& record) override;
@@ -168,6 +186,10 @@ public:
                           uint64_t strideInPixelsX = 1, uint64_t strideInPixelsY = 1)
         : CNNPoolingGradient(device, "CNNPoolingMaxGradient",
                              {kernelWidth, kernelHeight, strideInPixelsX, strideInPixelsY}) {}
+    CNNPoolingMaxGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNPoolingMaxGradient(deviceFor(coder, device), 1, 1) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNPoolingMaxGradient"; }
     CNNPoolingMaxGradient copy(const MTL::Device& device) const {
         CNNPoolingMaxGradient made(*this);
@@ -194,6 +216,10 @@ public:
     void setZeroPadSizeX(uint64_t v) { zeroPadSizeX_ = v; }
     uint64_t zeroPadSizeY() const { return zeroPadSizeY_; }
     void setZeroPadSizeY(uint64_t v) { zeroPadSizeY_ = v; }
+    CNNPoolingAverageGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNPoolingAverageGradient(deviceFor(coder, device), 1, 1) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNPoolingAverageGradient"; }
     CNNPoolingAverageGradient copy(const MTL::Device& device) const {
         CNNPoolingAverageGradient made(*this);
@@ -203,6 +229,7 @@ public:
 
 private:
     const char* shader() const override { return "CNNPoolingAverageGradient"; }
+    void archive(mps::Archive& archive) override;
     std::string forwardClassName() const override { return "CNNPoolingAverage"; }
     mps::PoolingEdges edges() const override;
     void setZeroPad(uint64_t x, uint64_t y) override;
@@ -219,6 +246,10 @@ public:
                              uint64_t strideInPixelsX = 1, uint64_t strideInPixelsY = 1)
         : CNNPoolingGradient(device, "CNNPoolingL2NormGradient",
                              {kernelWidth, kernelHeight, strideInPixelsX, strideInPixelsY}) {}
+    CNNPoolingL2NormGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNPoolingL2NormGradient(deviceFor(coder, device), 1, 1) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNPoolingL2NormGradient"; }
     CNNPoolingL2NormGradient copy(const MTL::Device& device) const {
         CNNPoolingL2NormGradient made(*this);
@@ -244,6 +275,10 @@ public:
     CNNDilatedPoolingMaxGradient(const MTL::Device& device, uint64_t kernelWidth,
                                  uint64_t kernelHeight, uint64_t strideInPixelsX,
                                  uint64_t strideInPixelsY) = delete;
+    CNNDilatedPoolingMaxGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNDilatedPoolingMaxGradient(deviceFor(coder, device), 1, 1, 1, 1, 1, 1) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNDilatedPoolingMaxGradient"; }
     CNNDilatedPoolingMaxGradient copy(const MTL::Device& device) const {
         CNNDilatedPoolingMaxGradient made(*this);

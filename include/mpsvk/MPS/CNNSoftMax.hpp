@@ -12,6 +12,10 @@ namespace mpsvk::MPS {
 class CNNSoftMax : public CNNKernel {
 public:
     explicit CNNSoftMax(const MTL::Device& device) : CNNKernel(device, "CNNSoftMax") {}
+    CNNSoftMax(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNSoftMax(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNSoftMax"; }
     CNNSoftMax copy(const MTL::Device& device) const {
         CNNSoftMax made(*this);
@@ -29,6 +33,10 @@ private:
 class CNNLogSoftMax : public CNNKernel {
 public:
     explicit CNNLogSoftMax(const MTL::Device& device) : CNNKernel(device, "CNNLogSoftMax") {}
+    CNNLogSoftMax(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNLogSoftMax(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNLogSoftMax"; }
     CNNLogSoftMax copy(const MTL::Device& device) const {
         CNNLogSoftMax made(*this);
@@ -49,6 +57,10 @@ class CNNSoftMaxGradient : public CNNGradientKernel {
 public:
     explicit CNNSoftMaxGradient(const MTL::Device& device)
         : CNNGradientKernel(device, "CNNSoftMaxGradient") {}
+    CNNSoftMaxGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNSoftMaxGradient(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNSoftMaxGradient"; }
     CNNSoftMaxGradient copy(const MTL::Device& device) const {
         CNNSoftMaxGradient made(*this);
@@ -68,6 +80,10 @@ class CNNLogSoftMaxGradient : public CNNGradientKernel {
 public:
     explicit CNNLogSoftMaxGradient(const MTL::Device& device)
         : CNNGradientKernel(device, "CNNLogSoftMaxGradient") {}
+    CNNLogSoftMaxGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNLogSoftMaxGradient(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNLogSoftMaxGradient"; }
     CNNLogSoftMaxGradient copy(const MTL::Device& device) const {
         CNNLogSoftMaxGradient made(*this);

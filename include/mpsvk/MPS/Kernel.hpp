@@ -5,10 +5,21 @@
 
 #include <string>
 
+namespace mpsvk::mps {
+class Archive;
+}
+
 namespace mpsvk::MPS {
+
+class KeyedArchiver;
+class KeyedUnarchiver;
 
 /// A plain object: copy it freely. An encode takes down everything it needs, so that the kernel may
 /// be changed or destroyed right after. One thread at a time may change or encode a kernel.
+///
+/// Every class has `copy(device)`, for another device (an empty one: the same), and a constructor
+/// `(KeyedUnarchiver& coder, const MTL::Device& device)` that makes the kernel again from what
+/// `encode(coder)` wrote; see KeyedArchiver.
 class Kernel {
 public:
     virtual ~Kernel() = default;
@@ -20,6 +31,11 @@ public:
     void setLabel(const std::string& label) { label_ = label; }
     /// The class's name without Apple's prefix: "CNNPoolingMax".
     virtual std::string className() const = 0;
+    /// The class, the label and every property with its value, in one line.
+    std::string debugDescription() const;
+    /// Writes every property. Throws InvalidArgument when the kernel holds an object (a padding
+    /// policy, an allocator, a data source) that cannot be archived.
+    void encode(KeyedArchiver& coder) const;
 
 protected:
     /// Throws InvalidArgument for an empty device.
@@ -30,6 +46,15 @@ protected:
     /// `[ClassName "label"] `, the beginning of every message about this kernel.
     std::string subject() const;
     void setDevice(const MTL::Device& device);
+
+    /// Lists the properties, for writing and for reading alike. A class with properties of its own
+    /// overrides it and calls its base's first.
+    virtual void archive(mps::Archive& archive);
+    /// For the body of the constructors that take a coder: reads what `archive` lists. Throws a
+    /// FormatError when the coder holds another class.
+    void unarchive(KeyedUnarchiver& coder);
+    /// The device if it is not empty, else the coder's.
+    static MTL::Device deviceFor(const KeyedUnarchiver& coder, const MTL::Device& device);
 
 private:
     MTL::Device device_;

@@ -44,6 +44,7 @@ public:
     /// Any number, negative ones too. Not used for None.
     float regularizationScale() const { return regularizationScale_; }
     void setRegularizationScale(float v) { regularizationScale_ = v; }
+    void archive(mps::Archive& archive);
 
 private:
     float learningRate_ = 0.001f, gradientRescale_ = 1;
@@ -84,6 +85,7 @@ public:
 protected:
     NNOptimizer(const MTL::Device& device, const NNOptimizerDescriptor& descriptor);
     const NNOptimizerDescriptor& descriptor() const { return descriptor_; }
+    void archive(mps::Archive& archive) override;
     template <class Optimizer> static Optimizer copied(Optimizer made, const MTL::Device& device) {
         made.setDevice(device);
         return made;
@@ -101,7 +103,13 @@ private:
 /// An empty momentum means without. MPSNNOptimizerStochasticGradientDescent.
 class NNOptimizerStochasticGradientDescent : public NNOptimizer {
 public:
+    using Kernel::encode;
+
     NNOptimizerStochasticGradientDescent(const MTL::Device& device, float learningRate);
+    NNOptimizerStochasticGradientDescent(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNOptimizerStochasticGradientDescent(deviceFor(coder, device), 0.001f) {
+        unarchive(coder);
+    }
     NNOptimizerStochasticGradientDescent(const MTL::Device& device, float momentumScale,
                                          bool useNesterovMomentum,
                                          const NNOptimizerDescriptor& descriptor);
@@ -130,6 +138,7 @@ public:
     }
 
 private:
+    void archive(mps::Archive& archive) override;
     template <class Operand>
     void encodeArrays(const MTL::CommandBuffer& commandBuffer, const Operand& gradient,
                       const Operand& values, const Operand& momentum, const Operand& result);
@@ -143,7 +152,13 @@ private:
 /// MPSNNOptimizerRMSProp.
 class NNOptimizerRMSProp : public NNOptimizer {
 public:
+    using Kernel::encode;
+
     NNOptimizerRMSProp(const MTL::Device& device, float learningRate);
+    NNOptimizerRMSProp(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNOptimizerRMSProp(deviceFor(coder, device), 0.001f) {
+        unarchive(coder);
+    }
     NNOptimizerRMSProp(const MTL::Device& device, double decay, float epsilon,
                        const NNOptimizerDescriptor& descriptor);
 
@@ -166,6 +181,7 @@ public:
     NNOptimizerRMSProp copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
+    void archive(mps::Archive& archive) override;
     template <class Operand>
     void encodeArrays(const MTL::CommandBuffer& commandBuffer, const Operand& gradient,
                       const Operand& values, const Operand& squares, const Operand& result);
@@ -183,7 +199,13 @@ private:
 /// AMSGrad is chosen by maximum velocities; an empty one means Adam. MPSNNOptimizerAdam.
 class NNOptimizerAdam : public NNOptimizer {
 public:
+    using Kernel::encode;
+
     NNOptimizerAdam(const MTL::Device& device, float learningRate);
+    NNOptimizerAdam(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNOptimizerAdam(deviceFor(coder, device), 0.001f) {
+        unarchive(coder);
+    }
     /// Throws InvalidArgument unless beta1 and beta2 are at least 0 and less than 1.
     NNOptimizerAdam(const MTL::Device& device, double beta1, double beta2, float epsilon,
                     uint64_t timeStep, const NNOptimizerDescriptor& descriptor);
@@ -227,6 +249,7 @@ public:
     NNOptimizerAdam copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
+    void archive(mps::Archive& archive) override;
     template <class Operand>
     void encodeArrays(const MTL::CommandBuffer& commandBuffer, const Operand& gradient,
                       const Operand& values, const Operand& momentum, const Operand& velocity,

@@ -1,6 +1,7 @@
 // MPSNNPadding: how large a kernel's result is, and where in the source it starts to read.
 #pragma once
 
+#include <mpsvk/MPS/SecureCoding.hpp>
 #include <mpsvk/MPS/State.hpp>
 
 namespace mpsvk::MPS {
@@ -47,7 +48,7 @@ public:
     virtual std::shared_ptr<NNPadding> inverse() const { return nullptr; }
 };
 
-class NNDefaultPadding : public NNPadding {
+class NNDefaultPadding : public NNPadding, public SecureCoding {
 public:
     explicit NNDefaultPadding(NNPaddingMethod method) : method_(method) {}
     static std::shared_ptr<NNDefaultPadding> padding(NNPaddingMethod method);
@@ -61,6 +62,8 @@ public:
                                                const ImageDescriptor& suggested) const override;
     /// Valid becomes Full and Full becomes Valid.
     std::shared_ptr<NNPadding> inverse() const override;
+    std::string className() const override { return "NNDefaultPadding"; }
+    void encode(KeyedArchiver& coder) const override;
 
 private:
     NNPaddingMethod method_;

@@ -1,0 +1,142 @@
+#include "mps/ConvolutionArchive.hpp"
+
+#include <mpsvk/MPS/CNNConvolution.hpp>
+
+#include <cstring>
+
+namespace mpsvk::mps {
+
+ConstantWeights::ConstantWeights(MPS::KeyedUnarchiver& coder) : descriptor_(1, 1, 1, 1) {
+    Archive archive(coder);
+    this->archive(archive);
+}
+
+void ConstantWeights::archive(Archive& archive) {
+    archive("descriptor", descriptor_);
+    archive("weights", weights_);
+    archive("biases", biases_);
+    archive("label", label_);
+    archive("kernelWeightsDataType", kernelType_);
+}
+
+void ConstantWeights::encode(MPS::KeyedArchiver& coder) const {
+    Archive archive(coder);
+    const_cast<ConstantWeights*>(this)->archive(archive);
+}
+
+void archiveWeights(Archive& archive, const ConvolutionWeights& weights,
+                    const MPS::CNNConvolutionDescriptor& descriptor) {
+    if (!archive.isWriting()) return;
+    ConvolutionSource source = weights.source();
+    if (!std::dynamic_pointer_cast<MPS::SecureCoding>(source)) {
+        auto values = std::make_shared<ConstantWeights>(descriptor);
+        const MPS::CNNConvolutionWeightsAndBiasesState state(weights.device(), descriptor);
+        runNow(weights.device(), [&](Encoder& encoder) {
+            weights.unpack(encoder, state.impl().weightsSlice(), state.impl().biasesSlice());
+        });
+        const auto take = [](std::vector<float>& to, const MTL::Buffer& from) {
+            to.resize(from.length() / sizeof(float));
+            std::memcpy(to.data(), from.contents().data(), to.size() * sizeof(float));
+        };
+        take(values->weights_, state.weights());
+        if (weights.hasBias()) take(values->biases_, state.biases());
+        values->label_ = source->label();
+        values->kernelType_ = source->kernelWeightsDataType();
+        // The weights in use have it folded in already.
+        values->descriptor_.setBatchNormalizationParametersForInference({}, {}, {}, {}, 0);
+        source = std::move(values);
+    }
+    archive.object("dataSource", source, "The data source");
+}
+
+ConvolutionSource unarchivedSource(MPS::KeyedUnarchiver& coder) {
+    auto source = coder.decodeObject<MPS::CNNConvolutionDataSource>("dataSource");
+    if (!source) coder.refuse("The data source is null.");
+    return source;
+}
+
+} // namespace mpsvk::mps
+
+namespace mpsvk::MPS {
+
+CNNConvolutionDescriptor::CNNConvolutionDescriptor(KeyedUnarchiver& coder, const MTL::Device&)
+    : CNNConvolutionDescriptor(1, 1, 1, 1) {
+    mps::Archive archive(coder);
+    this->archive(archive);
+}
+
+void CNNConvolutionDescriptor::encode(KeyedArchiver& coder) const {
+    mps::Archive archive(coder);
+    CNNConvolutionDescriptor(*this).archive(archive);
+}
+
+void CNNConvolutionDescriptor::BatchNormalization::archive(mps::Archive& archive) {
+    archive("mean", mean);
+    archive("variance", variance);
+    archive("gamma", gamma);
+    archive("beta", beta);
+    archive("epsilon", epsilon);
+}
+
+void CNNConvolutionDescriptor::archive(mps::Archive& archive) {
+    archive("kernelWidth", kernelWidth_);
+    archive("kernelHeight", kernelHeight_);
+    archive("inputFeatureChannels", inputFeatureChannels_);
+    archive("outputFeatureChannels", outputFeatureChannels_);
+    archive("strideInPixelsX", strideInPixelsX_);
+    archive("strideInPixelsY", strideInPixelsY_);
+    archive("groups", groups_);
+    archive("dilationRateX", dilationRateX_);
+    archive("dilationRateY", dilationRateY_);
+    archive("depthWise", depthWise_);
+    archive("subPixelScaleFactor", subPixelScaleFactor_);
+    archive("fusedNeuronDescriptor", neuron_);
+    bool normalizes = batchNormalization_.has_value();
+    archive("hasBatchNormalization", normalizes);
+    if (!normalizes) return;
+    if (archive.isReading()) batchNormalization_.emplace();
+    archive("batchNormalization", *batchNormalization_);
+    const auto& bn = *batchNormalization_;
+    for (const auto* each : {&bn.mean, &bn.variance, &bn.gamma, &bn.beta})
+        if (each->size() != outputFeatureChannels_)
+            throw InvalidArgument("[CNNConvolutionDescriptor] A batch normalization of " +
+                                  std::to_string(each->size()) + " channels follows " +
+                                  std::to_string(outputFeatureChannels_) + " output channels.");
+}
+
+// ---- kernels -----------------------------------------------------------------------------------
+
+CNNConvolution::CNNConvolution(KeyedUnarchiver& coder, const MTL::Device& device)
+    : CNNConvolution(deviceFor(coder, device), mps::unarchivedSource(coder)) {
+    unarchive(coder);
+}
+
+void CNNConvolution::archive(mps::Archive& archive) {
+    CNNKernel::archive(archive);
+    archive("accumulatorPrecisionOption", precision_);
+    mps::archiveWeights(archive, *weights_, descriptor_);
+}
+
+CNNFullyConnected::CNNFullyConnected(KeyedUnarchiver& coder, const MTL::Device& device)
+    : CNNFullyConnected(deviceFor(coder, device), mps::unarchivedSource(coder)) {
+    unarchive(coder);
+}
+
+CNNConvolutionGradient::CNNConvolutionGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+    : CNNConvolutionGradient(deviceFor(coder, device), mps::unarchivedSource(coder)) {
+    unarchive(coder);
+}
+
+void CNNConvolutionGradient::archive(mps::Archive& archive) {
+    CNNGradientKernel::archive(archive);
+    archive("gradientOption", gradientOption_);
+    mps::archiveWeights(archive, *weights_, descriptor_);
+}
+
+CNNFullyConnectedGradient::CNNFullyConnectedGradient(KeyedUnarchiver& coder,
+                                                     const MTL::Device& device)
+    : CNNFullyConnectedGradient(deviceFor(coder, device), mps::unarchivedSource(coder)) {
+    unarchive(coder);
+}
+
+} // namespace mpsvk::MPS
