@@ -11,6 +11,7 @@
 #include <mpsvk/MPS/CNNLoss.hpp>
 #include <mpsvk/MPS/CNNMath.hpp>
 #include <mpsvk/MPS/CNNNeuron.hpp>
+#include <mpsvk/MPS/CNNNormalizationWeights.hpp>
 #include <mpsvk/MPS/CNNPooling.hpp>
 #include <mpsvk/MPS/CNNSoftMax.hpp>
 #include <mpsvk/MPS/CommandBuffer.hpp>

@@ -1,0 +1,43 @@
+// The objects behind the states with two numbers per feature channel.
+#pragma once
+
+#include "mps/State.hpp"
+
+#include <mpsvk/MPS/CNNNormalizationWeights.hpp>
+
+namespace mpsvk::mps {
+
+/// Two fp32 arrays with an element per feature channel.
+struct ChannelPair : MPS::State::Impl {
+    explicit ChannelPair(MTL::Device device) : MPS::State::Impl(std::move(device)) {}
+    enum Buffers : size_t { First = 0, Second = 1 };
+
+    /// Throws InvalidArgument unless both arrays have `channels` elements; their names are
+    /// `role`.gamma and so on.
+    void checkHolds(const std::string& who, const std::string& role, uint64_t channels) const;
+    /// The first `channels` elements of an array, as kernels bind them.
+    vk::BufferSlice channels(Buffers which, uint64_t channels);
+    virtual const char* name(Buffers which) const = 0;
+};
+
+} // namespace mpsvk::mps
+
+namespace mpsvk::MPS {
+
+struct CNNNormalizationGammaAndBetaState::Impl : mps::ChannelPair {
+    using ChannelPair::ChannelPair;
+    enum Buffers : size_t { Gamma = First, Beta = Second };
+    static constexpr const char *className = "CNNNormalizationGammaAndBetaState",
+                                *names[] = {"gamma", "beta"};
+    const char* name(ChannelPair::Buffers which) const override { return names[which]; }
+};
+
+struct CNNNormalizationMeanAndVarianceState::Impl : mps::ChannelPair {
+    using ChannelPair::ChannelPair;
+    enum Buffers : size_t { Mean = First, Variance = Second };
+    static constexpr const char *className = "CNNNormalizationMeanAndVarianceState",
+                                *names[] = {"mean", "variance"};
+    const char* name(ChannelPair::Buffers which) const override { return names[which]; }
+};
+
+} // namespace mpsvk::MPS
