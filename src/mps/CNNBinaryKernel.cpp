@@ -250,6 +250,7 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
         mps::checkNotAliased(who, primaries, destinations);
         mps::checkNotAliased(who, secondaries, destinations);
     }
+    mps::checkDevice(who, device(), commandBuffer);
     if (!sourceStates.empty())
         mps::checkStates(who, "gradientStates", sourceStates, primaries.size(), commandBuffer);
     if (!destinationStates.empty())

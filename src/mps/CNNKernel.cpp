@@ -223,6 +223,7 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     mps::checkChannelOffset(who, "sourceFeatureChannelOffset", sourceFeatureChannelOffset_);
     mps::checkChannelOffset(who, "destinationFeatureChannelOffset",
                             destinationFeatureChannelOffset_);
+    mps::checkDevice(who, device(), commandBuffer);
     mps::checkNotAliased(who, sources, destinations);
     mps::checkSameShapes(who, "sourceImages", sources);
     mps::checkSameShapes(who, "destinationImages", destinations);

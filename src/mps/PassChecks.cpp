@@ -19,6 +19,14 @@ void checkWindow(const char* className, const MPS::KernelWindow& w) {
                           sizeText(w.dilationX, w.dilationY) + ", but each must be at least 1.");
 }
 
+void checkDevice(const std::string& who, const MTL::Device& kernel,
+                 const MTL::CommandBuffer& commandBuffer) {
+    if (kernel == commandBuffer.device()) return;
+    throw InvalidArgument(who + "The command buffer belongs to the device \"" +
+                          commandBuffer.device().name() + "\" but the kernel to another one, \"" +
+                          kernel.name() + "\".");
+}
+
 void checkSources(const std::string& who, const char* role, const ImageBatch& images,
                   const MTL::CommandBuffer& commandBuffer, bool isBatch) {
     if (!commandBuffer) throw InvalidArgument(who + "The command buffer handle is empty.");

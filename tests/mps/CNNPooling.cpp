@@ -1,4 +1,5 @@
 #include "mps/PoolingKernels.hpp"
+#include "support/Conformance.hpp"
 #include "support/GradientCheck.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -72,6 +73,9 @@ TEST_CASE("pooling and its gradient equal the reference in every geometry and st
                 CHECK(reference::compare(actual.y, y, {variant.tolerance()}));
                 CHECK(reference::compare(actual.dx, dx, {variant.tolerance()}));
             }
+            const std::string name = forwardOf(k)->className();
+            conforms(name, Aspect::Forward, variant);
+            conforms(name + "Gradient", Aspect::Gradient, variant);
         });
     }
 }

@@ -1,10 +1,27 @@
 // How poolings are configured, placed and sized, and what they refuse.
 #include "mps/PoolingKernels.hpp"
+#include "support/EveryKernel.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
 using namespace mpsvk;
 using namespace mpsvk::test;
+
+namespace {
+
+template <class Forward, class Gradient, class... Window> bool everyPooling(Window... window) {
+    const auto forward = [=] { return Forward(testDevice(), window...); };
+    return everyKernel(forward) &&
+           everyGradient([=] { return Gradient(testDevice(), window...); }, forwardPass(forward));
+}
+
+[[maybe_unused]] const bool named =
+    everyPooling<MPS::CNNPoolingMax, MPS::CNNPoolingMaxGradient>(3, 2, 2, 1) &&
+    everyPooling<MPS::CNNPoolingAverage, MPS::CNNPoolingAverageGradient>(2, 3, 1, 2) &&
+    everyPooling<MPS::CNNPoolingL2Norm, MPS::CNNPoolingL2NormGradient>(3, 3, 2, 2) &&
+    everyPooling<MPS::CNNDilatedPoolingMax, MPS::CNNDilatedPoolingMaxGradient>(2, 2, 2, 3, 1, 2);
+
+} // namespace
 
 TEST_CASE("clip rectangles, channel ranges and both offsets place a pooling and its gradient") {
     const Tensor x = reference::distinct(2, 7, 8, 12, 5),

@@ -1,3 +1,4 @@
+#include "support/EveryKernel.hpp"
 #include "support/GradientCheck.hpp"
 #include "support/Images.hpp"
 #include "support/reference/SoftMax.hpp"
@@ -13,6 +14,14 @@ using namespace mpsvk::test;
 using reference::Tensor;
 
 namespace {
+
+template <class Forward, class Gradient> bool everySoftMax() {
+    const auto forward = [] { return Forward(testDevice()); };
+    return everyKernel(forward) &&
+           everyGradient([] { return Gradient(testDevice()); }, forwardPass(forward, true));
+}
+[[maybe_unused]] const bool named = everySoftMax<MPS::CNNSoftMax, MPS::CNNSoftMaxGradient>() &&
+                                    everySoftMax<MPS::CNNLogSoftMax, MPS::CNNLogSoftMaxGradient>();
 
 std::unique_ptr<MPS::CNNKernel> forwardOf(bool logarithm) {
     if (logarithm) return std::make_unique<MPS::CNNLogSoftMax>(testDevice());
