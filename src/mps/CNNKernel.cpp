@@ -249,6 +249,7 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     pass.states = states;
     pass.imageCount = images;
     validate(pass);
+    mps::checkOwnStates(who, "destinationStates", states, className());
 
     mps::Encoder encoder(commandBuffer, who);
     pass.encoder = &encoder;

@@ -59,6 +59,18 @@ void checkStates(const std::string& who, const char* role, const StateBatch& sta
     }
 }
 
+void checkOwnStates(const std::string& who, const char* role, const StateBatch& states,
+                    const std::string& className) {
+    for (const MPS::State& state : states) {
+        const auto* own = dynamic_cast<const MPS::NNGradientState::Impl*>(state.shared().get());
+        if (own && own->record.className == className) continue;
+        throw InvalidArgument(who + role + " has a state " +
+                              (own ? "that was made by a " + own->record.className
+                                   : std::string("that is no gradient state")) +
+                              " but this kernel takes its own.");
+    }
+}
+
 void checkBatchLengths(const std::string& who, const char* a, size_t lengthA, const char* b,
                        size_t lengthB) {
     if (lengthA != lengthB)

@@ -129,7 +129,7 @@ TEST_CASE("every forward kernel refuses misuse with a sentence and records nothi
         const MPS::ImageDescriptor d = k.destinationImageDescriptor({x[0]});
         const MPS::ImageBatch y = poisoned(d, 2);
         const auto changed = [&](auto change) {
-            const auto other = each.kernel.copy(k);
+            auto other = each.kernel.copy(k);
             change(*other);
             return other;
         };
@@ -225,7 +225,7 @@ TEST_CASE("every gradient kernel refuses misuse with a sentence and records noth
         const MPS::ImageDescriptor d = k.destinationImageDescriptor({g[0], s[0]}, {states[0]});
         const MPS::ImageBatch dx = poisoned(d, 2);
         const auto changed = [&](auto change) {
-            const auto other = each.kernel.copy(k);
+            auto other = each.kernel.copy(k);
             change(*other);
             return other;
         };
