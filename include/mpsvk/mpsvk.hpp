@@ -7,6 +7,9 @@
 #include <mpsvk/MPS/CNNConvolutionDescriptor.hpp>
 #include <mpsvk/MPS/CNNConvolutionState.hpp>
 #include <mpsvk/MPS/CNNDropout.hpp>
+#include <mpsvk/MPS/CNNGroupNormalization.hpp>
+#include <mpsvk/MPS/CNNGroupwiseNormalization.hpp>
+#include <mpsvk/MPS/CNNInstanceNormalization.hpp>
 #include <mpsvk/MPS/CNNKernel.hpp>
 #include <mpsvk/MPS/CNNLoss.hpp>
 #include <mpsvk/MPS/CNNMath.hpp>

@@ -3,6 +3,8 @@
 
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/CNNDropout.hpp>
+#include <mpsvk/MPS/CNNGroupNormalization.hpp>
+#include <mpsvk/MPS/CNNInstanceNormalization.hpp>
 #include <mpsvk/MPS/CNNMath.hpp>
 #include <mpsvk/MPS/CNNNeuron.hpp>
 #include <mpsvk/MPS/CNNPooling.hpp>
@@ -57,6 +59,21 @@ Encode pooling(const Images& images, const Case& c, MPS::ImageEdgeMode edges) {
     forward.setEdgeMode(edges);
     return gradientOf(images, c, forward, Gradient(device, c.k, c.k, c.stride, c.stride));
 }
+
+/// Gamma is 1 and beta 0.
+template <class Interface> struct PlainNormalization : Interface {
+    explicit PlainNormalization(const Case& c) : channels(c.ci), groups(c.groups) {}
+    uint64_t numberOfFeatureChannels() const override { return channels; }
+    std::span<const float> gamma() const override { return {}; }
+    std::span<const float> beta() const override { return {}; }
+    float epsilon() const override { return 1e-5f; }
+    uint64_t channels, groups;
+};
+
+struct PlainGroups : PlainNormalization<MPS::CNNGroupNormalizationDataSource> {
+    using PlainNormalization::PlainNormalization;
+    uint64_t numberOfGroups() const override { return groups; }
+};
 
 /// x + y with one y per channel; the gradient of y, a sum over all pixels.
 Encode broadcast(const Images& images, const Case& c) {
@@ -119,6 +136,17 @@ Encode makeMemoryBound(const MTL::CommandQueue& queue, const Case& c) {
         const MTL::Size each{1, 1, 1};
         return gradientOf(images, c, MPS::CNNDropout(device, 0.5f, 1, each),
                           MPS::CNNDropoutGradient(device, 0.5f, 1, each));
+    }
+    if (c.name == "instancenorm_gradient") {
+        using Source = PlainNormalization<MPS::CNNInstanceNormalizationDataSource>;
+        return gradientOf(images, c,
+                          MPS::CNNInstanceNormalization(device, std::make_shared<Source>(c)),
+                          MPS::CNNInstanceNormalizationGradient(device));
+    }
+    if (c.name == "groupnorm32_gradient") {
+        return gradientOf(images, c,
+                          MPS::CNNGroupNormalization(device, std::make_shared<PlainGroups>(c)),
+                          MPS::CNNGroupNormalizationGradient(device));
     }
     if (c.name == "add_gradient_broadcast") return broadcast(images, c);
     if (c.name == "softmax_channels_gradient") {

@@ -1,0 +1,57 @@
+#include <mpsvk/MPS/CNNGroupNormalization.hpp>
+
+#include "mps/CNNGroupwiseNormalization.hpp"
+
+#include <mpsvk/Error.hpp>
+
+namespace mpsvk::MPS {
+
+namespace {
+uint64_t groupsOf(const CNNGroupNormalizationDataSource* source) {
+    return source ? source->numberOfGroups() : 0;
+}
+} // namespace
+
+void CNNGroupNormalizationDataSource::setNumberOfGroups(uint64_t numberOfGroups) {
+    throw InvalidArgument("[CNNGroupNormalizationDataSource] numberOfGroups was set to " +
+                          std::to_string(numberOfGroups) + " but this data source's is fixed to " +
+                          std::to_string(this->numberOfGroups()) + ".");
+}
+
+std::shared_ptr<CNNGroupNormalizationDataSource>
+CNNGroupNormalizationDataSource::copy(const MTL::Device&) const {
+    return nullptr;
+}
+
+CNNGroupNormalization::CNNGroupNormalization(
+    const MTL::Device& device, std::shared_ptr<CNNGroupNormalizationDataSource> dataSource)
+    : CNNGroupwiseNormalization(device, "CNNGroupNormalization", dataSource,
+                                groupsOf(dataSource.get())) {}
+
+std::shared_ptr<CNNGroupNormalizationDataSource> CNNGroupNormalization::dataSource() const {
+    return std::static_pointer_cast<CNNGroupNormalizationDataSource>(source());
+}
+
+CNNGroupNormalization CNNGroupNormalization::copy(const MTL::Device& device) const {
+    const auto copied = dataSource()->copy(device);
+    CNNGroupNormalization made(device ? device : this->device(), copied ? copied : dataSource());
+    made.takeProperties(*this);
+    return made;
+}
+
+std::shared_ptr<const CNNGroupwiseNormalization> CNNGroupNormalization::sharingCopy() const {
+    return std::shared_ptr<const CNNGroupNormalization>(
+        new CNNGroupNormalization(*this, Sharing{}));
+}
+
+std::shared_ptr<const CNNGroupNormalization>
+CNNGroupNormalizationGradientState::groupNormalization() const {
+    return std::static_pointer_cast<const CNNGroupNormalization>(impl().kernel);
+}
+
+bool CNNGroupNormalizationGradientState::isKindOf(const detail::ObjectImpl& object) {
+    const auto* own = dynamic_cast<const Impl*>(&object);
+    return own && own->record.className == "CNNGroupNormalization";
+}
+
+} // namespace mpsvk::MPS

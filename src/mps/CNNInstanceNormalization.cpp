@@ -1,0 +1,43 @@
+#include <mpsvk/MPS/CNNInstanceNormalization.hpp>
+
+#include "mps/CNNGroupwiseNormalization.hpp"
+
+namespace mpsvk::MPS {
+
+std::shared_ptr<CNNInstanceNormalizationDataSource>
+CNNInstanceNormalizationDataSource::copy(const MTL::Device&) const {
+    return nullptr;
+}
+
+CNNInstanceNormalization::CNNInstanceNormalization(
+    const MTL::Device& device, std::shared_ptr<CNNInstanceNormalizationDataSource> dataSource)
+    : CNNGroupwiseNormalization(device, "CNNInstanceNormalization", dataSource,
+                                channelsOf("CNNInstanceNormalization", dataSource.get())) {}
+
+std::shared_ptr<CNNInstanceNormalizationDataSource> CNNInstanceNormalization::dataSource() const {
+    return std::static_pointer_cast<CNNInstanceNormalizationDataSource>(source());
+}
+
+CNNInstanceNormalization CNNInstanceNormalization::copy(const MTL::Device& device) const {
+    const auto copied = dataSource()->copy(device);
+    CNNInstanceNormalization made(device ? device : this->device(), copied ? copied : dataSource());
+    made.takeProperties(*this);
+    return made;
+}
+
+std::shared_ptr<const CNNGroupwiseNormalization> CNNInstanceNormalization::sharingCopy() const {
+    return std::shared_ptr<const CNNInstanceNormalization>(
+        new CNNInstanceNormalization(*this, Sharing{}));
+}
+
+std::shared_ptr<const CNNInstanceNormalization>
+CNNInstanceNormalizationGradientState::instanceNormalization() const {
+    return std::static_pointer_cast<const CNNInstanceNormalization>(impl().kernel);
+}
+
+bool CNNInstanceNormalizationGradientState::isKindOf(const detail::ObjectImpl& object) {
+    const auto* own = dynamic_cast<const Impl*>(&object);
+    return own && own->record.className == "CNNInstanceNormalization";
+}
+
+} // namespace mpsvk::MPS

@@ -1,0 +1,354 @@
+// How instance and group normalizations are placed, updated, copied, and what they refuse.
+#include "mps/NormalizationKernels.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+using namespace mpsvk;
+using namespace mpsvk::test;
+
+TEST_CASE("offset, edge mode and clip rectangle place the result, not the statistics") {
+    const Tensor x = reference::random(2, 6, 7, 12, 1, -1, 3),
+                 before = reference::random(2, 8, 9, 16, 2);
+    GroupNormalization k = randomNormalization(6, 2, 1e-3, 3);
+    // Inside the source, and beyond it on two sides.
+    const std::pair<int, int> offsets[] = {{1, 2}, {-2, 3}};
+    for (const auto& [offsetX, offsetY] : offsets) {
+        INFO("offset " << offsetX << ", " << offsetY);
+        k.offsetX = offsetX, k.offsetY = offsetY, k.width = 5, k.height = 4;
+        auto forward = forwardOf<GroupKind>(k, 6);
+        forward.setClipRect({{2, 3, 0}, {5, 4, 1}});
+        forward.setSourceFeatureChannelOffset(4);
+        forward.setSourceFeatureChannelMaxCount(6);
+        forward.setDestinationFeatureChannelOffset(8);
+        MPS::CNNGroupNormalizationGradient gradient(testDevice()), byHand(testDevice());
+        gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+        const auto source = upload(x), y = upload(before),
+                   g = upload(reference::randomLike(before, 4)),
+                   placed = upload(Tensor(2, 5, 6, 12, 9.0));
+        MPS::ImageBatch dx;
+        MPS::StateBatch states;
+        run([&](const MTL::CommandBuffer& commands) {
+            states = forward.resultStateBatch(source, {}, y);
+            forward.encodeBatch(commands, source, states, y);
+            dx = gradient.encodeBatch(commands, g, source, states);
+        });
+        const Tensor part = reference::channels(x, 4, 6);
+        Tensor expected = before;
+        reference::paste(expected, {2, 3}, 8, reference::forward(k, part));
+        Tensor actual = download(y);
+        for (size_t n = 0; n < 2; ++n) // the lanes after the last channel belong to its slice
+            for (size_t i = 3; i < 7; ++i)
+                for (size_t j = 2; j < 7; ++j)
+                    for (size_t c = 14; c < 16; ++c)
+                        actual.at(n, i, j, c) = expected.at(n, i, j, c);
+        CHECK(reference::compare(actual, expected));
+        const Tensor used = reference::channels(reference::crop(download(g), {2, 3, 5, 4}), 8, 6);
+        const auto d = reference::gradient(k, used, part);
+        CHECK(reference::compare(download(dx), d.source));
+        CHECK(reference::compare(gammaGradients(states), d.gamma.v));
+        CHECK(reference::compare(betaGradients(states), d.beta.v));
+        CHECK(gradient.primaryOffset() == MPS::Offset{2 - offsetX, 3 - offsetY, 0});
+        CHECK(gradient.secondaryOffset() == MPS::Offset{0, 0, 0});
+
+        // A part of the result, by hand, somewhere else.
+        byHand.setPrimaryOffset({2 - offsetX + 1, 3 - offsetY + 2, 0});
+        byHand.setSecondaryOffset({1, 2, 0});
+        byHand.setPrimarySourceFeatureChannelOffset(8);
+        byHand.setSecondarySourceFeatureChannelOffset(4);
+        byHand.setSecondarySourceFeatureChannelMaxCount(6);
+        byHand.setDestinationFeatureChannelOffset(4);
+        byHand.setClipRect({{2, 1, 0}, {3, 2, 1}});
+        run([&](const MTL::CommandBuffer& commands) {
+            byHand.encodeBatch(commands, g, source, states, placed);
+        });
+        Tensor whole(2, 5, 6, 12, 9.0);
+        reference::paste(whole, {2, 1}, 4, reference::crop(d.source, {1, 2, 3, 2}));
+        Tensor result = download(placed);
+        for (size_t n = 0; n < 2; ++n)
+            for (size_t i = 1; i < 3; ++i)
+                for (size_t j = 2; j < 5; ++j)
+                    for (size_t c = 10; c < 12; ++c) result.at(n, i, j, c) = 9;
+        CHECK(reference::compare(result, whole));
+        CHECK(reference::compare(gammaGradients(states), d.gamma.v));
+    }
+    k.edge = reference::EdgeMode::Clamp;
+    Guarded clamped(2, 4, 5, 6);
+    auto forward = forwardOf<GroupKind>(k, 6);
+    const auto source = upload(reference::channels(x, 0, 6));
+    run([&](const MTL::CommandBuffer& commands) {
+        const auto states = forward.resultStateBatch(source, {}, clamped.images());
+        forward.encodeBatch(commands, source, states, clamped.images());
+        MPS::CNNGroupNormalizationGradient gradient(testDevice());
+        CHECK(refusal([&] { gradient.encodeBatch(commands, clamped.images(), source, states); }) ==
+              "[CNNGroupNormalizationGradient] secondaryEdgeMode is Clamp and the forward pass "
+              "read 5x4 pixels from (-2, 3) on, beyond its source of 7x6: there is no gradient "
+              "for repeated pixels.");
+    });
+    CHECK(reference::compare(clamped.read(), reference::forward(k, reference::channels(x, 0, 6))));
+}
+
+TEST_CASE("an array of images has one state, with the sums over all images") {
+    for (const auto& [width, height] : {std::pair<size_t, size_t>{4, 3}, {97, 90}}) {
+        INFO(width << "x" << height);
+        const MPS::ImageDescriptor d(MPS::ImageFeatureChannelFormat::Float32, width, height, 5, 4);
+        const MPS::Image x(testDevice(), d), y(testDevice(), d), g(testDevice(), d),
+            dx(testDevice(), d);
+        const Tensor source = reference::random(4, height, width, 5, 11),
+                     incoming = reference::randomLike(source, 12);
+        const auto layout = MPS::DataLayout::HeightxWidthxFeatureChannels;
+        for (size_t i = 0; i < 4; ++i) {
+            x.write(reference::image(source, i).floats(), layout, i);
+            g.write(reference::image(incoming, i).floats(), layout, i);
+        }
+        const GroupNormalization k = randomNormalization(5, 5, 1e-3, 13);
+        auto forward = forwardOf<InstanceKind>(k, 5);
+        forward.setOffset({0, 0, 1});
+        forward.setClipRect({{0, 0, 0}, {UINT64_MAX, UINT64_MAX, 3}});
+        MPS::CNNInstanceNormalizationGradient gradient(testDevice());
+        gradient.setSecondaryOffset({0, 0, 1});
+        gradient.setClipRect(forward.clipRect());
+        MPS::State state;
+        const auto slope = [&](const MTL::CommandBuffer& commands) {
+            gradient.encode(commands, g, x, state, dx);
+        };
+        run([&](const MTL::CommandBuffer& commands) {
+            state = forward.resultState(x, {}, y);
+            forward.encode(commands, x, state, y);
+            slope(commands);
+        });
+        std::vector<double> gamma(5), beta(5);
+        for (size_t i = 0; i < 3; ++i) {
+            const Tensor one = reference::image(source, 1 + i), e = reference::image(incoming, i);
+            const auto expected = reference::gradient(k, e, one);
+            std::vector<float> values(one.size()), slopes(one.size());
+            y.read(values, layout, i);
+            dx.read(slopes, layout, i);
+            CHECK(reference::compare(reference::fromFloats(1, height, width, 5, values),
+                                     reference::forward(k, one)));
+            CHECK(reference::compare(reference::fromFloats(1, height, width, 5, slopes),
+                                     expected.source));
+            for (size_t c = 0; c < 5; ++c) {
+                gamma[c] += expected.gamma.v[c];
+                beta[c] += expected.beta.v[c];
+            }
+        }
+        CHECK(reference::compare(gammaGradients({state}), gamma));
+        CHECK(reference::compare(betaGradients({state}), beta));
+        const auto once = gammaGradients({state});
+        run(slope); // writes the sums anew
+        CHECK(gammaGradients({state}) == once);
+    }
+}
+
+TEST_CASE("an optimizer on the state's buffers trains gamma and beta, which states share") {
+    const Tensor x = reference::random(2, 4, 5, 6, 21), g = reference::randomLike(x, 22);
+    GroupNormalization k = randomNormalization(6, 6, 1e-3, 23);
+    auto forward = forwardOf<InstanceKind>(k, 6);
+    MPS::CNNInstanceNormalizationGradient gradient(testDevice());
+    gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    const MTL::Device device = testDevice();
+    const auto vectorOf = [](const MTL::Buffer& buffer) {
+        return MPS::Vector(buffer, MPS::VectorDescriptor(6, MPS::DataType::Float32));
+    };
+    const auto bufferOf = [&](const std::vector<double>& values) {
+        const std::vector<float> all(values.begin(), values.end());
+        return device.newBuffer(std::as_bytes(std::span(all)));
+    };
+    const MTL::Buffer gamma = bufferOf(k.gamma), beta = bufferOf(k.beta);
+    MPS::NNOptimizerStochasticGradientDescent sgd(device, .125f);
+    const auto source = upload(x);
+    MPS::ImageBatch y, dx;
+    MPS::StateBatch states;
+    run([&](const MTL::CommandBuffer& commands) {
+        y = forward.encodeBatch(commands, source, &states, false);
+        gradient.encodeBatch(commands, upload(g), source, states);
+        for (const MPS::State& each : states) {
+            const auto state = each.as<MPS::CNNInstanceNormalizationGradientState>();
+            sgd.encode(commands, vectorOf(state.gradientForGamma()), vectorOf(gamma), MPS::Vector{},
+                       vectorOf(gamma));
+            sgd.encode(commands, vectorOf(state.gradientForBeta()), vectorOf(beta), MPS::Vector{},
+                       vectorOf(beta));
+        }
+        forward.reloadGammaAndBeta(commands, MPS::CNNNormalizationGammaAndBetaState(gamma, beta));
+        // The statistics do not change, but gamma does: for the state that there was before, too.
+        dx = gradient.encodeBatch(commands, upload(g), source, states);
+        y = forward.encodeBatch(commands, source);
+    });
+    const auto d = reference::gradient(k, g, x);
+    for (size_t c = 0; c < 6; ++c)
+        for (size_t n = 0; n < 2; ++n) {
+            k.gamma[c] -= .125 * d.gamma.at(n, 0, 0, c);
+            k.beta[c] -= .125 * d.beta.at(n, 0, 0, c);
+        }
+    CHECK(reference::compare(download(y), reference::forward(k, x)));
+    CHECK(reference::compare(download(dx), reference::gradient(k, g, x).source));
+    const auto state = states[1].as<MPS::CNNInstanceNormalizationGradientState>();
+    CHECK(reference::compare(floatsIn(state.gamma()), k.gamma));
+    CHECK(reference::compare(floatsIn(state.beta()), k.beta));
+    CHECK(state.gradientForGamma().length() == 24);
+
+    // A temporary state with them is read up; copies of the kernel keep what they had.
+    const MPS::CNNInstanceNormalization copied = forward;
+    run([&](const MTL::CommandBuffer& commands) {
+        const auto temporary = MPS::CNNNormalizationGammaAndBetaState::temporaryState(commands, 6);
+        for (const MTL::Buffer& each : {temporary.gamma(), temporary.beta()})
+            sgd.encode(commands, vectorOf(gamma), vectorOf(gamma), MPS::Vector{}, vectorOf(each));
+        forward.reloadGammaAndBeta(commands, temporary);
+        CHECK(temporary.readCount() == 0);
+    });
+    CHECK(!reference::compare(floatsIn(state.gamma()), k.gamma));
+    auto again = copied;
+    again.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    run([&](const MTL::CommandBuffer& commands) { y = again.encodeBatch(commands, source); });
+    CHECK(reference::compare(download(y), reference::forward(k, x)));
+}
+
+TEST_CASE("a reload asks the data source again, which may give other arrays") {
+    const GroupNormalization k = randomNormalization(8, 2, 1e-3, 31);
+    const auto source = std::make_shared<FixedGroups>(8, k);
+    MPS::CNNGroupNormalization kernel(testDevice(), source);
+    CHECK(source->loads == 1);
+    CHECK(source->purges == 1);
+    CHECK(kernel.label() == "test parameters");
+    CHECK(kernel.dataSource() == source);
+    kernel.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    GroupNormalization other = randomNormalization(8, 2, 1e-3, 33);
+    source->gammas.assign(other.gamma.begin(), other.gamma.end());
+    source->betas.clear();
+    source->setNumberOfGroups(4); // too late for this kernel
+    other.beta.clear();
+    kernel.reloadGammaAndBetaFromDataSource();
+    CHECK(source->loads == 2);
+    CHECK(source->purges == 2);
+    const Tensor x = reference::random(1, 3, 4, 8, 34);
+    const auto y = [&](MPS::CNNGroupNormalization& each) {
+        MPS::ImageBatch made;
+        run([&](const MTL::CommandBuffer& commands) {
+            made = each.encodeBatch(commands, upload(x));
+        });
+        return download(made);
+    };
+    CHECK(reference::compare(y(kernel), reference::forward(other, x)));
+    kernel.setEpsilon(.25f);
+    other.epsilon = .25;
+    MPS::CNNGroupNormalization made = kernel.copy(testDevice()); // from the source: 4 groups
+    other.groups = 4;
+    CHECK(made.epsilon() == .25f);
+    CHECK(reference::compare(y(made), reference::forward(other, x)));
+    source->loadResult = false;
+    CHECK(refusal([&] { kernel.reloadGammaAndBetaFromDataSource(); }) ==
+          "[CNNGroupNormalization \"test parameters\"] The data source's load returned false.");
+    CHECK(source->purges == 3);
+}
+
+TEST_CASE("normalizations refuse what cannot be") {
+    const MTL::Device device = testDevice();
+    GroupNormalization k;
+    CHECK(refusal([&] { MPS::CNNInstanceNormalization(device, nullptr); }) ==
+          "[CNNInstanceNormalization] The data source is null.");
+    CHECK(refusal([&] { MPS::CNNGroupNormalization(device, nullptr); }) ==
+          "[CNNGroupNormalization] The data source is null.");
+    for (const size_t groups : {0, 4}) {
+        k.groups = groups;
+        CHECK(refusal([&] {
+                  MPS::CNNGroupNormalization(device, std::make_shared<FixedGroups>(6, k));
+              }) == "[CNNGroupNormalization \"test parameters\"] The data source's numberOfGroups "
+                    "is " +
+                        std::to_string(groups) + " but must divide its 6 feature channels.");
+    }
+    CHECK(refusal([&] {
+              MPS::CNNInstanceNormalization(device, std::make_shared<FixedInstances>(0, k));
+          }) == "[CNNInstanceNormalization \"test parameters\"] The data source's "
+                "numberOfFeatureChannels is 0 but must be at least 1.");
+    k.beta.assign(5, 1);
+    CHECK(refusal([&] {
+              MPS::CNNInstanceNormalization(device, std::make_shared<FixedInstances>(6, k));
+          }) == "[CNNInstanceNormalization \"test parameters\"] The data source's beta has 5 "
+                "elements but there are 6 feature channels.");
+
+    k = randomNormalization(6, 3, 1e-3, 1);
+    auto forward = forwardOf<GroupKind>(k, 6);
+    forward.setLabel("norm");
+    k.groups = 2;
+    const auto other = forwardOf<GroupKind>(k, 6);
+    const auto x = upload(Tensor(2, 3, 4, 6)), y = upload(Tensor(2, 3, 4, 6)),
+               wide = upload(Tensor(2, 3, 4, 8)), tall = upload(Tensor(2, 4, 4, 6));
+    const MTL::CommandBuffer commands = testQueue().commandBuffer();
+    CHECK(refusal([&] {
+              forward.encodeBatch(commands, wide, wide);
+          }).find("A destination image is also a source image") != std::string::npos);
+    CHECK(refusal([&] { forward.encodeBatch(commands, wide); }) ==
+          "[CNNGroupNormalization \"norm\"] sourceImage gives 8 feature channels but the data "
+          "source has gamma and beta for 6.");
+    forward.setEdgeMode(MPS::ImageEdgeMode::Mirror);
+    CHECK(refusal([&] { forward.encodeBatch(commands, x, y); }) ==
+          "[CNNGroupNormalization \"norm\"] edgeMode is Mirror but only Zero and Clamp are known "
+          "to this kernel.");
+    forward.setEdgeMode(MPS::ImageEdgeMode::Zero);
+    const auto states = forward.resultStateBatch(x, {}, y);
+    CHECK(refusal([&] {
+              auto kernel = other;
+              kernel.setLabel("other");
+              kernel.encodeBatch(commands, x, states, y);
+          }) == "[CNNGroupNormalization \"other\"] The destination state was made for 1 images "
+                "with 6 feature channels in 3 groups but this encode has, for each state, 1 with "
+                "6 in 2.");
+    CHECK(refusal([&] {
+              forward.encodeBatch(commands, tall, forward.resultStateBatch(x, {}, y),
+                                  upload(Tensor(2, 4, 4, 6)));
+          }) == "[CNNGroupNormalization \"norm\"] The destination state was made for a source of "
+                "4x3 but sourceImage is 4x4.");
+    k.groups = 6;
+    auto instance = forwardOf<InstanceKind>(k, 6);
+    CHECK(refusal([&] { instance.encodeBatch(commands, x, states, y); }) ==
+          "[CNNInstanceNormalization \"test parameters\"] The destination state is none of a "
+          "CNNInstanceNormalization.");
+    const MTL::Buffer small = device.newBuffer(20), enough = device.newBuffer(24);
+    CHECK(refusal([&] { forward.reloadGammaAndBeta(commands, {}); }) ==
+          "[CNNGroupNormalization \"norm\"] gammaAndBetaState is an empty state handle.");
+    CHECK(refusal([&] {
+              forward.reloadGammaAndBeta(commands,
+                                         MPS::CNNNormalizationGammaAndBetaState(enough, small));
+          }) == "[CNNGroupNormalization \"norm\"] gammaAndBetaState.beta has 20 bytes but 6 "
+                "feature channels need 24.");
+
+    MPS::CNNGroupNormalizationGradient gradient(device);
+    gradient.setLabel("norm");
+    const auto dx = upload(Tensor(2, 3, 4, 6));
+    CHECK(refusal([&] { gradient.encodeBatch(commands, y, x, dx); }) ==
+          "[CNNGroupNormalizationGradient \"norm\"] The gradient needs the gradient state of the "
+          "forward pass.");
+    CHECK(refusal([&] {
+              gradient.encodeBatch(commands, y, x, instance.resultStateBatch(x, {}, y), dx);
+          }) == "[CNNGroupNormalizationGradient \"norm\"] gradientState was made by a "
+                "CNNInstanceNormalization but this kernel takes those of a "
+                "CNNGroupNormalization.");
+    CHECK(refusal([&] { gradient.encodeBatch(commands, y, tall, states, dx); }) ==
+          "[CNNGroupNormalizationGradient \"norm\"] sourceImage is 4x4 and gives 6 feature "
+          "channels but the forward source of the gradient state was 4x3 and gave 6.");
+    CHECK(refusal(
+              [&] { gradient.encodeBatch(commands, upload(Tensor(2, 2, 4, 6)), x, states, dx); }) ==
+          "[CNNGroupNormalizationGradient \"norm\"] sourceGradient is 4x2 but the forward pass "
+          "wrote 4x3 pixels from (0, 0) on.");
+    CHECK(refusal([&] {
+              const auto foreign = other.resultStateBatch(x, {}, y);
+              gradient.encodeBatch(commands, y, x, {states[0], foreign[1]}, dx);
+          }) == "[CNNGroupNormalizationGradient \"norm\"] The gradient states of a batch must "
+                "come from one forward kernel, with one epsilon and one clip rectangle, but "
+                "these do not.");
+    const MPS::Image array(device, {MPS::ImageFeatureChannelFormat::Float32, 4, 3, 6, 3}),
+        two(device, {MPS::ImageFeatureChannelFormat::Float32, 4, 3, 6, 2});
+    const auto ofArray = forward.resultState(array, {}, array);
+    CHECK(refusal([&] { gradient.encode(commands, two, two, ofArray, x[0]); }) ==
+          "[CNNGroupNormalizationGradient \"norm\"] gradientState was made for 3 images but this "
+          "encode has 1 for each state.");
+    struct Fixed : MPS::CNNGroupNormalizationDataSource {
+        uint64_t numberOfFeatureChannels() const override { return 4; }
+        uint64_t numberOfGroups() const override { return 2; }
+        std::span<const float> gamma() const override { return {}; }
+        std::span<const float> beta() const override { return {}; }
+    } fixed;
+    CHECK(refusal([&] { fixed.setNumberOfGroups(1); }) ==
+          "[CNNGroupNormalizationDataSource] numberOfGroups was set to 1 but this data source's "
+          "is fixed to 2.");
+}
