@@ -11,7 +11,7 @@
 
 layout(local_size_x_id = 32) in;
 layout(constant_id = 33) const uint stage = sumsPart;
-layout(constant_id = 34) const uint together = 4u; // pixels whose loads are under way together
+layout(constant_id = 34) const uint together = 1u; // pixels whose loads are under way together
 
 // What the upper half of the lanes hands to the lower one; afterwards, values of the slices.
 shared vec4 sharedFirst[gl_WorkGroupSize.x / 2u], sharedSecond[gl_WorkGroupSize.x / 2u];

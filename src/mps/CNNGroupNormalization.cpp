@@ -1,6 +1,6 @@
 #include <mpsvk/MPS/CNNGroupNormalization.hpp>
 
-#include "mps/CNNGroupwiseNormalization.hpp"
+#include "mps/CNNGroupwiseNormalizationArchive.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -27,6 +27,17 @@ CNNGroupNormalization::CNNGroupNormalization(
     const MTL::Device& device, std::shared_ptr<CNNGroupNormalizationDataSource> dataSource)
     : CNNGroupwiseNormalization(device, "CNNGroupNormalization", dataSource,
                                 groupsOf(dataSource.get())) {}
+
+CNNGroupNormalization::CNNGroupNormalization(KeyedUnarchiver& coder, const MTL::Device& device)
+    : CNNGroupNormalization(deviceFor(coder, device),
+                            coder.decodeObject<CNNGroupNormalizationDataSource>("dataSource")) {
+    unarchive(coder);
+}
+
+void CNNGroupNormalization::archive(mps::Archive& archive) {
+    CNNGroupwiseNormalization::archive(archive);
+    mps::archiveDataSource<mps::ConstantGroups>(archive, dataSource(), [this] { return values(); });
+}
 
 std::shared_ptr<CNNGroupNormalizationDataSource> CNNGroupNormalization::dataSource() const {
     return std::static_pointer_cast<CNNGroupNormalizationDataSource>(source());

@@ -8,6 +8,17 @@
 
 namespace mpsvk::mps {
 
+class Archive;
+
+/// What a data source gives.
+struct NormalizationValues {
+    uint64_t channels = 0, groups = 0;
+    std::vector<float> gamma, beta;
+    std::string label;
+    float epsilon = 0;
+    void archive(Archive& archive);
+};
+
 /// A kernel's gamma and beta, which its gradient states share. Padded to whole texels.
 class GammaAndBeta {
 public:

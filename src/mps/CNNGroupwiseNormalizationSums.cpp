@@ -1,10 +1,21 @@
 #include "mps/CNNGroupwiseNormalization.hpp"
+
+#include "mps/Archive.hpp"
 #include "mps/ConvolutionWeights.hpp"
 
 #include <algorithm>
 #include <bit>
 
 namespace mpsvk::mps {
+
+void NormalizationValues::archive(Archive& archive) {
+    archive("numberOfFeatureChannels", channels);
+    archive("numberOfGroups", groups);
+    archive("gamma", gamma);
+    archive("beta", beta);
+    archive("label", label);
+    archive("epsilon", epsilon);
+}
 
 GammaAndBeta::GammaAndBeta(const MTL::Device& device, uint64_t channels)
     : device_(device), channels_(channels) {

@@ -1,6 +1,6 @@
 #include <mpsvk/MPS/CNNInstanceNormalization.hpp>
 
-#include "mps/CNNGroupwiseNormalization.hpp"
+#include "mps/CNNGroupwiseNormalizationArchive.hpp"
 
 namespace mpsvk::MPS {
 
@@ -13,6 +13,20 @@ CNNInstanceNormalization::CNNInstanceNormalization(
     const MTL::Device& device, std::shared_ptr<CNNInstanceNormalizationDataSource> dataSource)
     : CNNGroupwiseNormalization(device, "CNNInstanceNormalization", dataSource,
                                 channelsOf("CNNInstanceNormalization", dataSource.get())) {}
+
+CNNInstanceNormalization::CNNInstanceNormalization(KeyedUnarchiver& coder,
+                                                   const MTL::Device& device)
+    : CNNInstanceNormalization(
+          deviceFor(coder, device),
+          coder.decodeObject<CNNInstanceNormalizationDataSource>("dataSource")) {
+    unarchive(coder);
+}
+
+void CNNInstanceNormalization::archive(mps::Archive& archive) {
+    CNNGroupwiseNormalization::archive(archive);
+    mps::archiveDataSource<mps::ConstantInstances>(archive, dataSource(),
+                                                   [this] { return values(); });
+}
 
 std::shared_ptr<CNNInstanceNormalizationDataSource> CNNInstanceNormalization::dataSource() const {
     return std::static_pointer_cast<CNNInstanceNormalizationDataSource>(source());

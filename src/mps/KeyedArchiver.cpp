@@ -1,5 +1,6 @@
 #include "mps/KeyedArchiver.hpp"
 
+#include "mps/CNNGroupwiseNormalizationArchive.hpp"
 #include "mps/ConvolutionArchive.hpp"
 
 #include <mpsvk/MPS/NNPadding.hpp>
@@ -33,6 +34,12 @@ Registry& registry() {
         };
         all.factories["CNNConvolutionWeights"] = [](KeyedUnarchiver& coder) {
             return std::make_shared<mps::ConstantWeights>(coder);
+        };
+        all.factories["CNNInstanceNormalizationWeights"] = [](KeyedUnarchiver& coder) {
+            return std::make_shared<mps::ConstantInstances>(coder);
+        };
+        all.factories["CNNGroupNormalizationWeights"] = [](KeyedUnarchiver& coder) {
+            return std::make_shared<mps::ConstantGroups>(coder);
         };
         const auto shared = [](const std::shared_ptr<ImageAllocator>& allocator) {
             return [allocator](KeyedUnarchiver&) {

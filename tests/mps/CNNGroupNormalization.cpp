@@ -1,5 +1,6 @@
 // Instance and group normalization and their gradients against the reference.
 #include "mps/NormalizationKernels.hpp"
+#include "support/Conformance.hpp"
 #include "support/GradientCheck.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -48,8 +49,14 @@ TEST_CASE("group normalization equals the reference for all ways to group, in ea
             const bool keeps = turn % 3 != 0;
             const Normalized actual = both<GroupKind>(k, source, dy, x, variant, keeps);
             checkAgainstReference(actual, k, x, g, variant);
-            if (c.groups == c.channels)
+            if (c.groups == c.channels) {
                 CHECK(both<InstanceKind>(k, source, dy, x, variant, keeps) == actual);
+                conforms("CNNInstanceNormalization", Aspect::Forward, variant);
+                conforms("CNNInstanceNormalizationGradient", Aspect::Gradient, variant);
+            }
+            conforms("CNNGroupNormalization", Aspect::Forward, variant);
+            conforms("CNNGroupNormalizationGradient", Aspect::Gradient, variant);
+            conforms("CNNGroupNormalizationGradientState", Aspect::State);
         }
 }
 

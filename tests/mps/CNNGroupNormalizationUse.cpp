@@ -1,10 +1,27 @@
 // How instance and group normalizations are placed, updated, copied, and what they refuse.
 #include "mps/NormalizationKernels.hpp"
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
 using namespace mpsvk;
 using namespace mpsvk::test;
+
+namespace {
+
+template <class Kind> bool everyNormalization(size_t groups) {
+    const auto forward = [=] {
+        return forwardOf<Kind>(randomNormalization(8, groups, 1e-3, 1), 8);
+    };
+    return everyKernel(forward) &&
+           everyGradient([] { return typename Kind::Gradient(testDevice()); },
+                         forwardPass(forward));
+}
+[[maybe_unused]] const bool named =
+    everyNormalization<InstanceKind>(8) && everyNormalization<GroupKind>(4);
+
+} // namespace
 
 TEST_CASE("offset, edge mode and clip rectangle place the result, not the statistics") {
     const Tensor x = reference::random(2, 6, 7, 12, 1, -1, 3),
@@ -186,6 +203,9 @@ TEST_CASE("an optimizer on the state's buffers trains gamma and beta, which stat
     CHECK(reference::compare(floatsIn(state.gamma()), k.gamma));
     CHECK(reference::compare(floatsIn(state.beta()), k.beta));
     CHECK(state.gradientForGamma().length() == 24);
+    conforms("CNNInstanceNormalizationGradientState", Aspect::State);
+    conforms("CNNInstanceNormalizationDataSource", Aspect::State);
+    conforms("CNNNormalizationGammaAndBetaState", Aspect::State);
 
     // A temporary state with them is read up; copies of the kernel keep what they had.
     const MPS::CNNInstanceNormalization copied = forward;
@@ -239,6 +259,7 @@ TEST_CASE("a reload asks the data source again, which may give other arrays") {
     CHECK(refusal([&] { kernel.reloadGammaAndBetaFromDataSource(); }) ==
           "[CNNGroupNormalization \"test parameters\"] The data source's load returned false.");
     CHECK(source->purges == 3);
+    conforms("CNNGroupNormalizationDataSource", Aspect::State);
 }
 
 TEST_CASE("normalizations refuse what cannot be") {
@@ -301,8 +322,8 @@ TEST_CASE("normalizations refuse what cannot be") {
     k.groups = 6;
     auto instance = forwardOf<InstanceKind>(k, 6);
     CHECK(refusal([&] { instance.encodeBatch(commands, x, states, y); }) ==
-          "[CNNInstanceNormalization \"test parameters\"] The destination state is none of a "
-          "CNNInstanceNormalization.");
+          "[CNNInstanceNormalization \"test parameters\"] destinationStates has a state that was "
+          "made by a CNNGroupNormalization but this kernel takes its own.");
     const MTL::Buffer small = device.newBuffer(20), enough = device.newBuffer(24);
     CHECK(refusal([&] { forward.reloadGammaAndBeta(commands, {}); }) ==
           "[CNNGroupNormalization \"norm\"] gammaAndBetaState is an empty state handle.");

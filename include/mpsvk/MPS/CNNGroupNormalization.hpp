@@ -24,6 +24,9 @@ public:
     /// feature channels, arrays of another size, or groups that do not divide the channels.
     CNNGroupNormalization(const MTL::Device& device,
                           std::shared_ptr<CNNGroupNormalizationDataSource> dataSource);
+    /// A data source that is SecureCoding was archived itself; of another one, what it gives and
+    /// the gamma and beta that the kernel had then.
+    CNNGroupNormalization(KeyedUnarchiver& coder, const MTL::Device& device);
     /// Copies have a gamma and a beta of their own.
     CNNGroupNormalization(const CNNGroupNormalization&) = default;
     CNNGroupNormalization& operator=(const CNNGroupNormalization&) = default;
@@ -39,6 +42,7 @@ private:
     CNNGroupNormalization(const CNNGroupNormalization& other, Sharing sharing)
         : CNNGroupwiseNormalization(other, sharing) {}
     std::shared_ptr<const CNNGroupwiseNormalization> sharingCopy() const override;
+    void archive(mps::Archive& archive) override;
 };
 
 /// MPSCNNGroupNormalizationGradientState.
@@ -57,6 +61,10 @@ class CNNGroupNormalizationGradient : public CNNGroupwiseNormalizationGradient {
 public:
     explicit CNNGroupNormalizationGradient(const MTL::Device& device)
         : CNNGroupwiseNormalizationGradient(device, "CNNGroupNormalizationGradient") {}
+    CNNGroupNormalizationGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNGroupNormalizationGradient(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNGroupNormalizationGradient"; }
     CNNGroupNormalizationGradient copy(const MTL::Device& device) const {
         CNNGroupNormalizationGradient made(*this);

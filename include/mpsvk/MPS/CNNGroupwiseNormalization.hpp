@@ -17,7 +17,8 @@
 
 namespace mpsvk::mps {
 class GammaAndBeta;
-}
+struct NormalizationValues;
+} // namespace mpsvk::mps
 
 namespace mpsvk::MPS {
 
@@ -87,6 +88,9 @@ protected:
     uint64_t groups() const { return groups_; }
     StateBatch makeResultStates(const mps::StateRequest& request) const override;
     virtual std::shared_ptr<const CNNGroupwiseNormalization> sharingCopy() const = 0;
+    void archive(mps::Archive& archive) override;
+    /// The data source's, with gamma and beta as they are in use.
+    mps::NormalizationValues values() const;
 
 private:
     void validate(const mps::UnaryPass& pass) const override;

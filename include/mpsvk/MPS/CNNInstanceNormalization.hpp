@@ -21,6 +21,9 @@ public:
     /// feature channels, or arrays of another size.
     CNNInstanceNormalization(const MTL::Device& device,
                              std::shared_ptr<CNNInstanceNormalizationDataSource> dataSource);
+    /// A data source that is SecureCoding was archived itself; of another one, what it gives and
+    /// the gamma and beta that the kernel had then.
+    CNNInstanceNormalization(KeyedUnarchiver& coder, const MTL::Device& device);
     /// Copies have a gamma and a beta of their own.
     CNNInstanceNormalization(const CNNInstanceNormalization&) = default;
     CNNInstanceNormalization& operator=(const CNNInstanceNormalization&) = default;
@@ -36,6 +39,7 @@ private:
     CNNInstanceNormalization(const CNNInstanceNormalization& other, Sharing sharing)
         : CNNGroupwiseNormalization(other, sharing) {}
     std::shared_ptr<const CNNGroupwiseNormalization> sharingCopy() const override;
+    void archive(mps::Archive& archive) override;
 };
 
 /// MPSCNNInstanceNormalizationGradientState.
@@ -54,6 +58,10 @@ class CNNInstanceNormalizationGradient : public CNNGroupwiseNormalizationGradien
 public:
     explicit CNNInstanceNormalizationGradient(const MTL::Device& device)
         : CNNGroupwiseNormalizationGradient(device, "CNNInstanceNormalizationGradient") {}
+    CNNInstanceNormalizationGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : CNNInstanceNormalizationGradient(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "CNNInstanceNormalizationGradient"; }
     CNNInstanceNormalizationGradient copy(const MTL::Device& device) const {
         CNNInstanceNormalizationGradient made(*this);
