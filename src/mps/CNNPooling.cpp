@@ -19,25 +19,6 @@ uint32_t PoolingEdges::shaderValue(const MPS::KernelWindow& w) const {
                                                          : glsl::poolingEdgesClamp;
 }
 
-void checkPoolingReach(const std::string& who, const MPS::Offset& offset,
-                       const MPS::KernelWindow& w, uint64_t windowsX, uint64_t windowsY) {
-    const auto fits = [](int64_t offset, uint64_t taps, uint64_t dilation, uint64_t stride,
-                         uint64_t windows) {
-        constexpr double most = 1 << 30;
-        const double extent = (double(taps) - 1) * double(dilation) + 1;
-        return double(offset) - extent > -most &&
-               double(offset) + extent + double(stride) * double(windows) < most;
-    };
-    if (fits(offset.x, w.width, w.dilationX, w.strideX, windowsX) &&
-        fits(offset.y, w.height, w.dilationY, w.strideY, windowsY))
-        return;
-    throw InvalidArgument(who + "The " + sizeText(w.width, w.height) +
-                          " windows with the offset (" + std::to_string(offset.x) + ", " +
-                          std::to_string(offset.y) + "), the dilation " +
-                          sizeText(w.dilationX, w.dilationY) + " and the stride " +
-                          sizeText(w.strideX, w.strideY) + " reach further than 2^30 pixels.");
-}
-
 } // namespace mpsvk::mps
 
 namespace mpsvk::MPS {
@@ -106,7 +87,7 @@ StateBatch CNNPooling::makeResultStates(const mps::StateRequest& request) const 
 
 void CNNPooling::validate(const mps::UnaryPass& pass) const {
     mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
-    mps::checkPoolingReach(subject(), pass.offset, pass.window, pass.clip.width, pass.clip.height);
+    mps::checkWindowReach(subject(), pass.offset, pass.window, pass.clip.width, pass.clip.height);
     for (const State& state : pass.states) {
         const auto* own = dynamic_cast<const mps::PoolingState*>(&state.impl());
         if (!own || own->record.className != className())

@@ -27,8 +27,4 @@ struct PoolingState : MPS::NNGradientState::Impl {
     bool saved = false;  ///< buffer 0 has a byte for each result: where the maximum was
 };
 
-/// Throws InvalidArgument when a window lies so far away that positions overflow.
-void checkPoolingReach(const std::string& who, const MPS::Offset& offset,
-                       const MPS::KernelWindow& window, uint64_t windowsX, uint64_t windowsY);
-
 } // namespace mpsvk::mps

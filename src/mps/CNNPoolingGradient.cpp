@@ -77,18 +77,7 @@ void CNNPoolingGradient::customizeDestination(const ImageBatch& sources, const S
     for (const State& state : states) {
         const auto* own = poolingState(state);
         if (!own) continue;
-        const mps::ForwardRecord& r = own->record;
-        if (sources[1].width() != r.sourceWidth || sources[1].height() != r.sourceHeight)
-            throw InvalidArgument(subject() + "sourceImage is " +
-                                  mps::sizeText(sources[1].width(), sources[1].height()) +
-                                  " but the forward source of the gradient state was " +
-                                  mps::sizeText(r.sourceWidth, r.sourceHeight) + ".");
-        if (sources[0].width() != r.destinationWidth || sources[0].height() != r.destinationHeight)
-            throw InvalidArgument(
-                subject() + "sourceGradient is " +
-                mps::sizeText(sources[0].width(), sources[0].height()) + " but the pooled " +
-                mps::sizeText(r.sourceWidth, r.sourceHeight) + " sourceImage gives " +
-                mps::sizeText(r.destinationWidth, r.destinationHeight) + ".");
+        mps::checkForwardSizes(subject(), "pooled", own->record, sources[0], sources[1]);
         setZeroPad(own->padX, own->padY);
     }
     CNNGradientKernel::customizeDestination(sources, states, d);
@@ -102,8 +91,8 @@ void CNNPoolingGradient::validate(const mps::BinaryPass& pass) const {
     mps::checkWindow(className().c_str(), w);
     const WindowRange x(primaryOffset().x, sourceSize_.width, pass.primaries[0].width());
     const WindowRange y(primaryOffset().y, sourceSize_.height, pass.primaries[0].height());
-    mps::checkPoolingReach(who, secondaryOffset(), w, uint64_t(std::max<int64_t>(0, x.end)),
-                           uint64_t(std::max<int64_t>(0, y.end)));
+    mps::checkWindowReach(who, secondaryOffset(), w, uint64_t(std::max<int64_t>(0, x.end)),
+                          uint64_t(std::max<int64_t>(0, y.end)));
     mps::checkGradientChannels(who, pass);
     for (const State& state : pass.sourceStates) {
         const auto* own = poolingState(state);

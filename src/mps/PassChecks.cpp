@@ -134,6 +134,56 @@ void checkGradientChannels(const std::string& who, const BinaryPass& pass) {
                               std::to_string(pass.secondaryChannels) + ".");
 }
 
+void checkForwardSizes(const std::string& who, const char* done, const ForwardRecord& r,
+                       const Image& gradient, const Image& source) {
+    if (source.width() != r.sourceWidth || source.height() != r.sourceHeight)
+        throw InvalidArgument(who + "sourceImage is " + sizeText(source.width(), source.height()) +
+                              " but the forward source of the gradient state was " +
+                              sizeText(r.sourceWidth, r.sourceHeight) + ".");
+    if (gradient.width() != r.destinationWidth || gradient.height() != r.destinationHeight)
+        throw InvalidArgument(
+            who + "sourceGradient is " + sizeText(gradient.width(), gradient.height()) +
+            " but the " + done + " " + sizeText(r.sourceWidth, r.sourceHeight) +
+            " sourceImage gives " + sizeText(r.destinationWidth, r.destinationHeight) + ".");
+}
+
+void checkResultStates(const std::string& who, const std::string& className,
+                       const UnaryPass& pass) {
+    for (const MPS::State& state : pass.states) {
+        const auto* own = dynamic_cast<const MPS::NNGradientState::Impl*>(&state.impl());
+        if (!own || own->record.className != className)
+            throw InvalidArgument(who + "The destination state is none of a " + className + ".");
+        const ForwardRecord& r = own->record;
+        if (r.clip.width != pass.clip.width || r.clip.height != pass.clip.height ||
+            r.sourceChannels != pass.sourceChannels)
+            throw InvalidArgument(who + "The destination state was made for results of " +
+                                  sizeText(r.clip.width, r.clip.height) + " with " +
+                                  std::to_string(r.sourceChannels) +
+                                  " feature channels but this encode writes " +
+                                  sizeText(pass.clip.width, pass.clip.height) + " with " +
+                                  std::to_string(pass.sourceChannels) + ".");
+    }
+}
+
+void checkWindowReach(const std::string& who, const MPS::Offset& offset, const MPS::KernelWindow& w,
+                      uint64_t windowsX, uint64_t windowsY) {
+    const auto fits = [](int64_t offset, uint64_t taps, uint64_t dilation, uint64_t stride,
+                         uint64_t windows) {
+        constexpr double most = 1 << 30;
+        const double extent = (double(taps) - 1) * double(dilation) + 1;
+        return double(offset) - extent > -most &&
+               double(offset) + extent + double(stride) * double(windows) < most;
+    };
+    if (fits(offset.x, w.width, w.dilationX, w.strideX, windowsX) &&
+        fits(offset.y, w.height, w.dilationY, w.strideY, windowsY))
+        return;
+    throw InvalidArgument(who + "The " + sizeText(w.width, w.height) +
+                          " windows with the offset (" + std::to_string(offset.x) + ", " +
+                          std::to_string(offset.y) + "), the dilation " +
+                          sizeText(w.dilationX, w.dilationY) + " and the stride " +
+                          sizeText(w.strideX, w.strideY) + " reach further than 2^30 pixels.");
+}
+
 void checkEdgeMode(const std::string& who, const char* property, MPS::ImageEdgeMode mode) {
     if (mode != MPS::ImageEdgeMode::Zero && mode != MPS::ImageEdgeMode::Clamp)
         throw InvalidArgument(who + property + " is " +

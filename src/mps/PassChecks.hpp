@@ -28,6 +28,15 @@ void checkNotAliased(const std::string& who, const MPS::ImageBatch& sources,
                      const MPS::ImageBatch& destinations);
 /// sourceGradient has a channel for each channel of sourceImage.
 void checkGradientChannels(const std::string& who, const BinaryPass& pass);
+/// The gradient has the size of the forward result, and the source that of the forward source.
+/// `done` says what the forward kernel did to it: "pooled".
+void checkForwardSizes(const std::string& who, const char* done, const ForwardRecord& record,
+                       const MPS::Image& gradient, const MPS::Image& source);
+/// The states were made by this class for results like those of the encode.
+void checkResultStates(const std::string& who, const std::string& className, const UnaryPass& pass);
+/// Positions of windows, the first centred at `offset`, do not overflow.
+void checkWindowReach(const std::string& who, const MPS::Offset& offset,
+                      const MPS::KernelWindow& window, uint64_t windowsX, uint64_t windowsY);
 /// Zero or Clamp: all that a kernel other than padding knows.
 void checkEdgeMode(const std::string& who, const char* property, MPS::ImageEdgeMode mode);
 

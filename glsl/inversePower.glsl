@@ -1,0 +1,21 @@
+// t^-beta, with multiplications and roots as far as they go: exact to a few units in the last place
+// where exp2 and log2 of a large exponent are not.
+#ifndef MPSVK_INVERSEPOWER_GLSL
+#define MPSVK_INVERSEPOWER_GLSL
+
+#include "CNNNormalization.h"
+
+vec4 inversePower(vec4 t, uint whole, uint quarters, float rest) {
+    vec4 power = vec4(1.0);
+    if (quarters == betaOther) {
+        power = exp2(-rest * log2(t));
+    } else if (quarters != 0u) {
+        vec4 root = inversesqrt(t);
+        power = quarters == 2u ? root : quarters == 1u ? sqrt(root) : root * sqrt(root);
+    }
+    vec4 inverse = 1.0 / t;
+    for (; whole > 0u; --whole) power *= inverse;
+    return power;
+}
+
+#endif
