@@ -15,6 +15,8 @@ layout(set = 0, binding = 4, std430) buffer Terms { vec4 savedTerms[]; };
 
 const uint inWorkgroup = 0u, saveTerms = 1u, sumTerms = 2u;
 layout(constant_id = 32) const uint pass = inWorkgroup;
+// 1: the images are whole, alike and in buffers, so that a texel has the same place in all of them.
+layout(constant_id = 33) const uint alike = 0u;
 
 shared vec4 squares[256];
 shared vec4 terms[256];
@@ -41,6 +43,7 @@ CHANNEL_WINDOW_SUM(termSum, termAt)
 
 // Of all results that the edge mode lets the pixel make: one, but for edges.
 vec4 gradientSum() {
+    if (alike != 0u) return gradient_load(p.gradient, sourceX, sourceY, at.slice, at.image);
     Readers columns = readersOf(sourceX, int(p.source.width), p.startX, 1, int(p.resultsX), p.clampEdges);
     Readers rows = readersOf(sourceY, int(p.source.height), p.startY, 1, int(p.resultsY), p.clampEdges);
     vec4 sum = vec4(0.0);
@@ -57,10 +60,13 @@ void main() {
     // Below 0 the index wraps round and lies beyond the end.
     texel = group * (256u - 2u * p.halo) + local - p.halo;
     bool exists = texel < slices * p.clipWidth * p.clipHeight * p.images;
-    at = placeOf(exists ? texel : 0u, slices, p.clipWidth, p.clipHeight);
+    if (alike != 0u) // one long row
+        at = Place(texel % slices, int(texel / slices), 0, 0u);
+    else
+        at = placeOf(exists ? texel : 0u, slices, p.clipWidth, p.clipHeight);
     sourceX = p.originX + at.x;
     sourceY = p.originY + at.y;
-    bool hasSource = exists && inside(p.source, sourceX, sourceY);
+    bool hasSource = exists && (alike != 0u || inside(p.source, sourceX, sourceY));
     vec4 x = vec4(0.0), g = vec4(0.0);
     if (hasSource) {
         x = source_load(p.source, sourceX, sourceY, at.slice, at.image);

@@ -32,11 +32,13 @@
 #include <mpsvk/MPS/NNGraphNodeBases.hpp>
 #include <mpsvk/MPS/NNGraphNodes.hpp>
 #include <mpsvk/MPS/NNLayerNodes.hpp>
+#include <mpsvk/MPS/NNLocalNormalizationNodes.hpp>
 #include <mpsvk/MPS/NNLossNodes.hpp>
 #include <mpsvk/MPS/NNNeuronNodes.hpp>
 #include <mpsvk/MPS/NNOptimizer.hpp>
 #include <mpsvk/MPS/NNPadding.hpp>
 #include <mpsvk/MPS/NNPoolingNodes.hpp>
+#include <mpsvk/MPS/NNUpsamplingNodes.hpp>
 #include <mpsvk/MPS/State.hpp>
 #include <mpsvk/MTL/BlitCommandEncoder.hpp>
 #include <mpsvk/MTL/Buffer.hpp>

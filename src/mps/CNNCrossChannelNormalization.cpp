@@ -19,14 +19,31 @@ constexpr uint64_t groupSize = 256; // of glsl/crossChannel.glsl
 uint64_t haloOf(int before) { return 2 * ((uint64_t(before) + 3) / 4); }
 bool fitsGroup(int before) { return haloOf(before) <= groupSize / 4; }
 
+/// Whether the images are whole and have each texel at the same place.
+bool areAlike(const mps::BinaryPass& pass, const Parameters& p) {
+    const auto isWhole = [&](const mps::ImageRun& run, const glsl::ImageView& view) {
+        return !run.isTexture() && run.isDense() && view.width == p.clipWidth &&
+               view.height == p.clipHeight && view.channelOffset == 0 &&
+               view.channels == run.featureChannels() &&
+               (pass.imageCount == 1 ||
+                view.imageStride == view.width * view.height * view.slices) &&
+               view.channels == p.source.channels;
+    };
+    return p.clipX == 0 && p.clipY == 0 && p.originX == 0 && p.originY == 0 && p.startX == 0 &&
+           p.startY == 0 && p.gradientX == 0 && p.gradientY == 0 && p.resultsX == p.clipWidth &&
+           p.resultsY == p.clipHeight && isWhole(pass.secondary, p.source) &&
+           isWhole(pass.primary, p.gradient) && isWhole(pass.destination, p.destination);
+}
+
 void checkKernelSize(const char* className, uint64_t kernelSize) {
     if (kernelSize == 0)
         throw InvalidArgument(std::string("[") + className +
                               "] kernelSize is 0 but must be at least 1.");
 }
 
-Parameters parametersOf(const mps::LocalNormalizationValues& v, uint64_t kernelSize, uint64_t channels,
-                        const mps::Clip& clip, uint64_t images, ImageEdgeMode edgeMode) {
+Parameters parametersOf(const mps::LocalNormalizationValues& v, uint64_t kernelSize,
+                        uint64_t channels, const mps::Clip& clip, uint64_t images,
+                        ImageEdgeMode edgeMode) {
     const mps::SplitBeta beta(v.beta);
     Parameters p{};
     p.clipX = int(clip.x);
@@ -69,7 +86,7 @@ void CNNCrossChannelNormalization::validate(const mps::UnaryPass& pass) const {
     mps::checkAlpha(subject(), alpha());
     mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     mps::checkWindowReach(subject(), pass.offset, pass.window, pass.clip.width, pass.clip.height);
-    mps::checkResultStates(subject(), className(), pass);
+    mps::checkResultSizes(subject(), pass);
 }
 
 void CNNCrossChannelNormalization::dispatch(const mps::UnaryPass& pass) const {
@@ -135,7 +152,7 @@ void CNNCrossChannelNormalizationGradient::dispatch(const mps::BinaryPass& pass)
         pass.encoder->dispatch(
             "CNNCrossChannelNormalizationGradient", p, mps::Grid::of(count),
             {{1, pass.secondary}, {2, pass.primary}, {3, pass.destination}, {4, terms}},
-            {mps::constant(32, kind)});
+            {mps::constant(32, kind), mps::constant(33, uint32_t(areAlike(pass, p)))});
     };
     if (fitsGroup(p.before)) {
         p.halo = uint32_t(haloOf(p.before));

@@ -17,8 +17,9 @@ const LocalNormalizationState* localNormalizationState(const MPS::State& state) 
     return dynamic_cast<const LocalNormalizationState*>(state.shared().get());
 }
 
-MPS::StateBatch localNormalizationStates(const StateRequest& request, const LocalNormalizationValues& values,
-                                    uint64_t kernelSize) {
+MPS::StateBatch localNormalizationStates(const StateRequest& request,
+                                         const LocalNormalizationValues& values,
+                                         uint64_t kernelSize) {
     MPS::StateBatch made;
     for (size_t i = 0; i < request.count(); ++i)
         made.push_back(MPS::NNGradientState(
@@ -99,8 +100,8 @@ void LocalNormalizationGradient::takeForwardRecord(const ForwardRecord& r) {
 }
 
 void LocalNormalizationGradient::customizeDestination(const MPS::ImageBatch& sources,
-                                                 const MPS::StateBatch& states,
-                                                 MPS::ImageDescriptor& d) {
+                                                      const MPS::StateBatch& states,
+                                                      MPS::ImageDescriptor& d) {
     for (const MPS::State& state : states)
         if (const auto* own = localNormalizationState(state)) {
             checkForwardSizes(subject(), "normalized", own->record, sources[0], sources[1]);
@@ -133,14 +134,18 @@ namespace mpsvk::MPS {
 
 namespace {
 
-mps::WindowNormalization contrast(const mps::LocalNormalizationValues& values) { return {values, true}; }
-mps::WindowNormalization spatial(const mps::LocalNormalizationValues& values) { return {values, false}; }
+mps::WindowNormalization contrast(const mps::LocalNormalizationValues& values) {
+    return {values, true};
+}
+mps::WindowNormalization spatial(const mps::LocalNormalizationValues& values) {
+    return {values, false};
+}
 
-void checkForward(const std::string& who, const std::string& className, const mps::UnaryPass& pass,
+void checkForward(const std::string& who, const mps::UnaryPass& pass,
                   const mps::WindowNormalization& kernel) {
     mps::checkEdgeMode(who, "edgeMode", pass.edgeMode);
     mps::checkWindowReach(who, pass.offset, pass.window, pass.clip.width, pass.clip.height);
-    mps::checkResultStates(who, className, pass);
+    mps::checkResultSizes(who, pass);
     kernel.checkScratch(who, pass);
 }
 
@@ -155,7 +160,7 @@ StateBatch CNNSpatialNormalization::makeResultStates(const mps::StateRequest& re
 }
 void CNNSpatialNormalization::validate(const mps::UnaryPass& pass) const {
     mps::checkAlpha(subject(), alpha());
-    checkForward(subject(), className(), pass, spatial(values_));
+    checkForward(subject(), pass, spatial(values_));
 }
 void CNNSpatialNormalization::dispatch(const mps::UnaryPass& pass) const {
     spatial(values_).encode(pass);
@@ -185,7 +190,7 @@ StateBatch CNNLocalContrastNormalization::makeResultStates(const mps::StateReque
     return mps::localNormalizationStates(request, values_);
 }
 void CNNLocalContrastNormalization::validate(const mps::UnaryPass& pass) const {
-    checkForward(subject(), className(), pass, contrast(values_));
+    checkForward(subject(), pass, contrast(values_));
 }
 void CNNLocalContrastNormalization::dispatch(const mps::UnaryPass& pass) const {
     contrast(values_).encode(pass);

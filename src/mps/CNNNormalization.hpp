@@ -9,15 +9,16 @@ namespace mpsvk::mps {
 
 struct LocalNormalizationState : MPS::NNGradientState::Impl {
     LocalNormalizationState(const StateRequest& request, const LocalNormalizationValues& values,
-                       uint64_t kernelSize)
+                            uint64_t kernelSize)
         : Impl(request.device, request.record), values(values), kernelSize(kernelSize) {}
     LocalNormalizationValues values;
     uint64_t kernelSize; ///< in channels
 };
 
 const LocalNormalizationState* localNormalizationState(const MPS::State& state);
-MPS::StateBatch localNormalizationStates(const StateRequest& request, const LocalNormalizationValues& values,
-                                    uint64_t kernelSize = 1);
+MPS::StateBatch localNormalizationStates(const StateRequest& request,
+                                         const LocalNormalizationValues& values,
+                                         uint64_t kernelSize = 1);
 
 /// beta as glsl/inversePower.glsl takes it.
 struct SplitBeta {

@@ -151,7 +151,7 @@ void CNNUpsampling::validate(const mps::UnaryPass& pass) const {
     mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     mps::checkWindowReach(subject(), pass.offset, pass.window, pass.sources[0].width(),
                           pass.sources[0].height());
-    mps::checkResultStates(subject(), className(), pass);
+    mps::checkResultSizes(subject(), pass);
     const Steps steps = stepsOf(*this, pass);
     mps::checkSampleStep(subject(), steps.x, steps.y);
 }

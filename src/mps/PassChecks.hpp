@@ -32,8 +32,8 @@ void checkGradientChannels(const std::string& who, const BinaryPass& pass);
 /// `done` says what the forward kernel did to it: "pooled".
 void checkForwardSizes(const std::string& who, const char* done, const ForwardRecord& record,
                        const MPS::Image& gradient, const MPS::Image& source);
-/// The states were made by this class for results like those of the encode.
-void checkResultStates(const std::string& who, const std::string& className, const UnaryPass& pass);
+/// The states were made for results like those of the encode.
+void checkResultSizes(const std::string& who, const UnaryPass& pass);
 /// Positions of windows, the first centred at `offset`, do not overflow.
 void checkWindowReach(const std::string& who, const MPS::Offset& offset,
                       const MPS::KernelWindow& window, uint64_t windowsX, uint64_t windowsY);

@@ -56,8 +56,8 @@ Layout gradientLayout(const BinaryPass& pass, const MPS::KernelWindow& w, const 
     return made;
 }
 
-Parameters parametersOf(const LocalNormalizationValues& v, const MPS::KernelWindow& w, const Clip& clip,
-                        const Layout& layout, MPS::ImageEdgeMode edgeMode) {
+Parameters parametersOf(const LocalNormalizationValues& v, const MPS::KernelWindow& w,
+                        const Clip& clip, const Layout& layout, MPS::ImageEdgeMode edgeMode) {
     const SplitBeta beta(v.beta);
     const double area = double(w.width) * double(w.height);
     Parameters p{};

@@ -13,7 +13,7 @@ namespace mpsvk::mps {
 
 struct WindowNormalization {
     LocalNormalizationValues values; ///< spatial: with p0 = pm = 0, ps = 1
-    bool centred = false;       ///< local contrast
+    bool centred = false;            ///< local contrast
 
     /// Throws InvalidArgument when one image needs more scratch memory than the device can bind.
     void checkScratch(const std::string& who, const UnaryPass& pass) const;

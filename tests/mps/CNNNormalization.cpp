@@ -1,5 +1,7 @@
 #include "mps/LocalNormalizationKernels.hpp"
 
+#include "support/Conformance.hpp"
+
 #include <catch2/catch_test_macros.hpp>
 
 #include <array>
@@ -66,6 +68,9 @@ TEST_CASE("normalizations and their gradients equal the reference in every geome
                         CHECK(reference::compare(actual.y, y, {variant.tolerance()}));
                         CHECK(reference::compare(actual.dx, dx, {variant.tolerance()}));
                     }
+                    const std::string name = pairOf(k, false).forward->className();
+                    conforms(name, Aspect::Forward, variant);
+                    conforms(name + "Gradient", Aspect::Gradient, variant);
                 }
 }
 

@@ -1,5 +1,7 @@
 #include "mps/UpsamplingKernels.hpp"
 
+#include "support/Conformance.hpp"
+
 #include <catch2/catch_test_macros.hpp>
 
 #include <array>
@@ -72,6 +74,9 @@ TEST_CASE("upsampling and its gradient equal the reference in every geometry and
                 CHECK(reference::compare(actual.y, y, {variant.tolerance()}));
                 CHECK(reference::compare(actual.dx, dx, {variant.tolerance()}));
             }
+            const std::string name = pairOf(k, false).forward->className();
+            conforms(name, Aspect::Forward, variant);
+            conforms(name + "Gradient", Aspect::Gradient, variant);
         }
 }
 

@@ -1,5 +1,6 @@
 // How upsampling kernels are configured, placed and sized, and what they refuse.
 #include "mps/UpsamplingKernels.hpp"
+#include "support/EveryKernel.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -7,6 +8,20 @@
 
 using namespace mpsvk;
 using namespace mpsvk::test;
+
+namespace {
+
+[[maybe_unused]] const bool each[] = {
+    everyKernel([] { return MPS::CNNUpsamplingNearest(testDevice(), 3, 2); }),
+    everyKernel([] { return MPS::CNNUpsamplingBilinear(testDevice(), .4, 2.25, true); }),
+    everyGradient([] { return MPS::CNNUpsamplingNearestGradient(testDevice(), 3, 2); },
+                  forwardPass([] { return MPS::CNNUpsamplingNearest(testDevice(), 3, 2); })),
+    everyGradient(
+        [] { return MPS::CNNUpsamplingBilinearGradient(testDevice(), .4, 2.25); },
+        forwardPass([] { return MPS::CNNUpsamplingBilinear(testDevice(), .4, 2.25, true); })),
+};
+
+} // namespace
 
 TEST_CASE("upsampling sizes its result, and the state brings geometry and corners back") {
     const Tensor x = reference::random(3, 5, 7, 4, 10);
@@ -167,26 +182,6 @@ TEST_CASE("an array of images is upsampled from and to the images that the kerne
                                    reference::gradient(k, reference::image(incoming, 1 + i), one)));
         }
     }
-}
-
-TEST_CASE("an archived upsampling has every property") {
-    const auto same = [](const auto& kernel, double x, double y) {
-        const auto bytes = MPS::KeyedArchiver::archivedData(kernel);
-        using Kernel = std::decay_t<decltype(kernel)>;
-        const auto made = MPS::KeyedUnarchiver::unarchivedObject<Kernel>(bytes, testDevice());
-        CHECK(MPS::KeyedArchiver::archivedData(made) == bytes);
-        for (const Kernel& each : {Kernel(made), kernel.copy({})}) {
-            CHECK(each.scaleFactorX() == x);
-            CHECK(each.scaleFactorY() == y);
-            if constexpr (requires { each.alignCorners(); })
-                CHECK(each.alignCorners() == kernel.alignCorners());
-        }
-    };
-    const MTL::Device device = testDevice();
-    same(MPS::CNNUpsamplingNearest(device, 3, 2), 3, 2);
-    same(MPS::CNNUpsamplingNearestGradient(device, 3, 2), 3, 2);
-    same(MPS::CNNUpsamplingBilinear(device, .3, 2.25, true), .3, 2.25);
-    same(MPS::CNNUpsamplingBilinearGradient(device, .3, 2.25), .3, 2.25);
 }
 
 TEST_CASE("upsampling refuses what cannot be") {

@@ -152,6 +152,8 @@ Work workOf(const Case& c) {
         if (c.name.starts_with("dropout")) return {0, 2 * source * element + source};
         if (c.name.starts_with("add_gradient_broadcast"))
             return {0, (source + double(c.n * c.ci)) * element};
+        if (c.name.starts_with("upsample"))
+            return {0, 5 * source * element}; // twice as wide and high
         return {0, 3 * source * element};
     case Group::Update: // reads gradient, values, moments; writes values, moments
         return {0, (c.name.starts_with("adam") ? 7 : 5) * double(c.parameters) * 4};

@@ -7,8 +7,10 @@
 #include <mpsvk/MPS/CNNInstanceNormalization.hpp>
 #include <mpsvk/MPS/CNNMath.hpp>
 #include <mpsvk/MPS/CNNNeuron.hpp>
+#include <mpsvk/MPS/CNNNormalization.hpp>
 #include <mpsvk/MPS/CNNPooling.hpp>
 #include <mpsvk/MPS/CNNSoftMax.hpp>
+#include <mpsvk/MPS/CNNUpsampling.hpp>
 #include <mpsvk/MTL/BlitCommandEncoder.hpp>
 
 namespace mpsvk::bench {
@@ -20,14 +22,15 @@ Images imagesOf(const MTL::CommandQueue& queue, const Case& c) {
                                     : MPS::ImageFeatureChannelFormat::Float32};
 }
 
-/// The gradient of `forward`, whose result has `width` x `height` pixels. It gets the forward
-/// source, or the forward result where the class wants that.
+/// The gradient of `forward`, whose result is `scale` times the case's. It gets the forward source,
+/// or the forward result where the class wants that.
 template <class Forward, class Gradient>
 Encode gradientOf(const Images& images, const Case& c, Forward forward, Gradient gradient,
-                  bool readsResult = false) {
+                  bool readsResult = false, uint64_t scale = 1) {
+    const uint64_t width = c.outputWidth() * scale, height = c.outputHeight() * scale;
     const MPS::ImageBatch x = images.random(c.n, c.w, c.h, c.ci, 1);
-    const MPS::ImageBatch y = images.make(c.n, c.outputWidth(), c.outputHeight(), c.ci);
-    const MPS::ImageBatch g = images.random(c.n, c.outputWidth(), c.outputHeight(), c.ci, 2);
+    const MPS::ImageBatch y = images.make(c.n, width, height, c.ci);
+    const MPS::ImageBatch g = images.random(c.n, width, height, c.ci, 2);
     const MPS::ImageBatch second = readsResult ? y : x;
     const MPS::StateBatch states = forward.resultStateBatch(x, {}, y);
     const auto kernel = std::make_shared<Gradient>(gradient);
@@ -152,6 +155,20 @@ Encode makeMemoryBound(const MTL::CommandQueue& queue, const Case& c) {
     if (c.name == "softmax_channels_gradient") {
         return gradientOf(images, c, MPS::CNNSoftMax(device), MPS::CNNSoftMaxGradient(device),
                           true);
+    }
+    if (c.name == "lrn5_gradient") {
+        MPS::CNNCrossChannelNormalization forward(device, 5);
+        forward.setAlpha(1e-4f);
+        forward.setBeta(0.75f);
+        return gradientOf(images, c, forward, MPS::CNNCrossChannelNormalizationGradient(device, 5));
+    }
+    if (c.name == "upsample_bilinear2_gradient") {
+        return gradientOf(images, c, MPS::CNNUpsamplingBilinear(device, 2, 2),
+                          MPS::CNNUpsamplingBilinearGradient(device, 2, 2), false, 2);
+    }
+    if (c.name == "upsample_nearest2_gradient") {
+        return gradientOf(images, c, MPS::CNNUpsamplingNearest(device, 2, 2),
+                          MPS::CNNUpsamplingNearestGradient(device, 2, 2), false, 2);
     }
     throw FormatError("The benchmark case " + c.name + " is not known to this program.");
 }

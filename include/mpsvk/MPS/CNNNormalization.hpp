@@ -39,7 +39,8 @@ public:
 
 protected:
     LocalNormalizationProperties() = default;
-    explicit LocalNormalizationProperties(const LocalNormalizationValues& values) : values_(values) {}
+    explicit LocalNormalizationProperties(const LocalNormalizationValues& values)
+        : values_(values) {}
     void archiveProperties(Archive& archive);
     LocalNormalizationValues values_;
 };
@@ -108,7 +109,7 @@ public:
     CNNSpatialNormalizationGradient(const MTL::Device& device, uint64_t kernelWidth,
                                     uint64_t kernelHeight)
         : LocalNormalizationGradient(device, "CNNSpatialNormalizationGradient",
-                                {kernelWidth, kernelHeight}, {kernelWidth, kernelHeight}) {}
+                                     {kernelWidth, kernelHeight}, {kernelWidth, kernelHeight}) {}
     CNNSpatialNormalizationGradient(KeyedUnarchiver& coder, const MTL::Device& device)
         : CNNSpatialNormalizationGradient(deviceFor(coder, device), 1, 1) {
         unarchive(coder);
@@ -163,7 +164,7 @@ public:
     CNNLocalContrastNormalizationGradient(const MTL::Device& device, uint64_t kernelWidth,
                                           uint64_t kernelHeight)
         : LocalNormalizationGradient(device, "CNNLocalContrastNormalizationGradient",
-                                {kernelWidth, kernelHeight}, {kernelWidth, kernelHeight}) {}
+                                     {kernelWidth, kernelHeight}, {kernelWidth, kernelHeight}) {}
     CNNLocalContrastNormalizationGradient(KeyedUnarchiver& coder, const MTL::Device& device)
         : CNNLocalContrastNormalizationGradient(deviceFor(coder, device), 1, 1) {
         unarchive(coder);

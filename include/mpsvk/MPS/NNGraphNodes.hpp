@@ -5,6 +5,8 @@
 #include <mpsvk/MPS/NNConvolutionNodes.hpp>
 #include <mpsvk/MPS/NNGraphNodeBases.hpp>
 #include <mpsvk/MPS/NNLayerNodes.hpp>
+#include <mpsvk/MPS/NNLocalNormalizationNodes.hpp>
 #include <mpsvk/MPS/NNLossNodes.hpp>
 #include <mpsvk/MPS/NNNeuronNodes.hpp>
 #include <mpsvk/MPS/NNPoolingNodes.hpp>
+#include <mpsvk/MPS/NNUpsamplingNodes.hpp>
