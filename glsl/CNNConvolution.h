@@ -9,6 +9,10 @@
 //
 // "Reduced" channels are those that a kernel reads and sums over, "result" channels those that it
 // writes: forward reduces input channels, the data gradient reduces output channels.
+//
+// A transposed convolution is the data gradient of a convolution whose weights are the same, turned
+// around: its taps in reverse order make it read as above. Its own data gradient is the forward
+// product, its weights gradient the product with the operands exchanged.
 #ifndef MPSVK_GLSL_CNNCONVOLUTION_H
 #define MPSVK_GLSL_CNNCONVOLUTION_H
 
@@ -53,9 +57,11 @@ struct CNNConvolutionParameters {
 // texel of weights, (q * kernelWidth + r) * tileSlices + slice, and a last one for the biases.
 // Partial sums are texels of input channels at
 //     ((split * tiles + tile) * tileChannels + channel) * columns + column.
+// A transposed convolution moves its windows over the gradient: there input and output channels,
+// `gradient` and `source` change places, and the biases are summed by a kernel of their own.
 struct CNNConvolutionWeightsParameters {
-    ImageView gradient;
-    ImageView source;
+    ImageView gradient; // one pixel per window
+    ImageView source;   // read at the taps
     uint images;
     uint kernelWidth;
     uint kernelHeight;
@@ -76,6 +82,20 @@ struct CNNConvolutionWeightsParameters {
     uint splits;         // parts that the pixels are divided into
     uint splitPixels;    // pixels per part
     uint accumulate;     // 1: add to what the gradients hold
+    uint transposed;     // 1: of a transposed convolution
+};
+
+// Bias gradient of a transposed convolution: sums over the pixels of each texel of channels. A
+// workgroup adds up `lanes` texels (a power of two), 256 / lanes pixels at a time; partial sums are
+// at split * texels + texel.
+struct CNNConvolutionBiasParameters {
+    ImageView gradient;
+    uint pixels; // of all images
+    uint texels;
+    uint lanes;
+    uint splits;
+    uint splitPixels;
+    uint accumulate;
 };
 
 // Weights between the layout of data sources, [output][q][r][input of the group], and the kernels'.
@@ -89,6 +109,7 @@ struct CNNConvolutionPackParameters {
     uint tiles;
     uint tileSlices;
     uint transposed;     // 1: result channels are the input channels (data gradient)
+    uint rotated;        // 1: taps in reverse order (transposed convolution)
     uint subPixelBlocks; // 1, or the square of the factor of a sub-pixel convolution
     uint roundToHalf;    // 1: values are rounded to 16-bit floats
     uint hasScale;       // 1: output channel o is multiplied by scale[o] before it is rounded

@@ -1,14 +1,17 @@
 // Depthwise convolution: output channel o reads input channel o / multiplier alone.
-// Weights are packed [q][r][texel of output channels].
+// Weights are packed [q][r][texel of output channels]. With SPREAD the transposed convolution: a
+// pixel visits the windows whose taps fall on it.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNConvolution.h"
 #include "grid.glsl"
 #include "image.glsl"
 #include "neuron.glsl"
+#include "taps.glsl"
 
 layout(local_size_x = 64) in;
 layout(constant_id = 35) const uint NEURON = 0u;
+layout(constant_id = 37) const bool SPREAD = false;
 layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionParameters parameters;
 };
@@ -22,6 +25,16 @@ layout(set = 0, binding = 4, std430) readonly buffer Channels {
     vec4 channels[]; // biases, then for PReLU the slopes
 };
 
+TapRange tapsOf(int pixel, int origin, int stride, int dilation, uint count) {
+    return SPREAD ? tapsOfPhase(origin, stride, dilation, int(count), pixel % stride)
+                  : allTaps(count);
+}
+
+// Where a tap at `begin` in the first window reads for a pixel of the result.
+int positionOf(int pixel, int begin, int stride) {
+    return SPREAD ? floorDivide(pixel - begin, stride) : pixel * stride + begin;
+}
+
 void main() {
     uint i = gridIndex();
     uint pixel = i / parameters.resultSlices;
@@ -34,10 +47,18 @@ void main() {
         return;
     }
     vec4 sum = vec4(0.0);
-    for (uint q = 0u; q < parameters.kernelHeight; ++q) {
-        int v = y * parameters.strideY + parameters.originY + int(q) * parameters.dilationY;
-        for (uint r = 0u; r < parameters.kernelWidth; ++r) {
-            int u = x * parameters.strideX + parameters.originX + int(r) * parameters.dilationX;
+    TapRange rangeX = tapsOf(x, parameters.originX, parameters.strideX, parameters.dilationX,
+                             parameters.kernelWidth);
+    TapRange rangeY = tapsOf(y, parameters.originY, parameters.strideY, parameters.dilationY,
+                             parameters.kernelHeight);
+    for (uint tapY = 0u; tapY < rangeY.count; ++tapY) {
+        uint q = rangeY.first + tapY * rangeY.step;
+        int v = positionOf(y, parameters.originY + int(q) * parameters.dilationY,
+                           parameters.strideY);
+        for (uint tapX = 0u; tapX < rangeX.count; ++tapX) {
+            uint r = rangeX.first + tapX * rangeX.step;
+            int u = positionOf(x, parameters.originX + int(r) * parameters.dilationX,
+                               parameters.strideX);
             vec4 w = weights[(q * parameters.kernelWidth + r) * parameters.resultSlices + slice];
             sum = fma(depthwiseLoad(parameters.source, u, v, slice, image), w, sum);
         }

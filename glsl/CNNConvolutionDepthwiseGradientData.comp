@@ -1,5 +1,6 @@
 // dx[c] = sum over taps and over the output channels of input channel c of W * E, with the weights
-// of CNNConvolutionDepthwise.
+// of CNNConvolutionDepthwise. With SPREAD the same of a transposed convolution: there each tap of a
+// pixel reads one pixel of the gradient.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNConvolution.h"
@@ -7,6 +8,7 @@
 #include "image.glsl"
 
 layout(local_size_x = 64) in;
+layout(constant_id = 37) const bool SPREAD = false;
 layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionParameters parameters;
 };
@@ -15,6 +17,20 @@ IMAGE_DESTINATION(2, destination)
 layout(set = 0, binding = 3, std430) readonly buffer Weights {
     vec4 weights[];
 };
+
+// First and last pixel of an axis of the gradient that a tap, at `begin` in the first window, takes
+// to `pixel`; none when the last is before the first.
+ivec2 windowsOfTap(int pixel, int size, int windows, int origin, int stride, int extent,
+                   int begin) {
+    if (SPREAD) {
+        int position = pixel * stride + begin;
+        return position >= 0 && position < windows ? ivec2(position) : ivec2(0, -1);
+    }
+    int clampEdges = int(parameters.clampEdges);
+    int reach = windowReach(origin, stride, extent, windows);
+    return ivec2(firstWindowOfTap(pixel, clampEdges, origin, stride, begin),
+                 lastWindowOfTap(pixel, size, clampEdges, reach, stride, begin, windows));
+}
 
 // Sum of the texels of a rectangle of windows.
 vec4 windowsLoad(ivec2 first, ivec2 last, uint slice, uint image) {
@@ -38,31 +54,25 @@ void main() {
     if (image >= parameters.images) {
         return;
     }
-    int clampEdges = int(parameters.clampEdges);
-    ivec2 windows = ivec2(parameters.source.width, parameters.source.height);
+    int width = int(parameters.source.width);
+    int height = int(parameters.source.height);
     int extentX = dilatedExtent(int(parameters.kernelWidth), parameters.dilationX);
     int extentY = dilatedExtent(int(parameters.kernelHeight), parameters.dilationY);
-    ivec2 reach = ivec2(
-        windowReach(parameters.originX, parameters.strideX, extentX, windows.x),
-        windowReach(parameters.originY, parameters.strideY, extentY, windows.y));
     uint outputSlices = (parameters.source.channels + 3u) / 4u;
     vec4 sum = vec4(0.0);
-    ivec2 first;
-    ivec2 last;
     for (uint q = 0u; q < parameters.kernelHeight; ++q) {
-        int begin = parameters.originY + int(q) * parameters.dilationY;
-        first.y = firstWindowOfTap(y, clampEdges, parameters.originY, parameters.strideY, begin);
-        last.y = lastWindowOfTap(y, int(parameters.destination.height), clampEdges, reach.y,
-                                 parameters.strideY, begin, windows.y);
+        ivec2 rows = windowsOfTap(y, int(parameters.destination.height), height,
+                                  parameters.originY, parameters.strideY, extentY,
+                                  parameters.originY + int(q) * parameters.dilationY);
         for (uint r = 0u; r < parameters.kernelWidth; ++r) {
-            begin = parameters.originX + int(r) * parameters.dilationX;
-            first.x = firstWindowOfTap(x, clampEdges, parameters.originX, parameters.strideX,
-                                       begin);
-            last.x = lastWindowOfTap(x, int(parameters.destination.width), clampEdges, reach.x,
-                                     parameters.strideX, begin, windows.x);
-            if (first.x > last.x || first.y > last.y) {
+            ivec2 columns = windowsOfTap(x, int(parameters.destination.width), width,
+                                         parameters.originX, parameters.strideX, extentX,
+                                         parameters.originX + int(r) * parameters.dilationX);
+            if (columns[0] > columns[1] || rows[0] > rows[1]) {
                 continue;
             }
+            ivec2 first = ivec2(columns[0], rows[0]);
+            ivec2 last = ivec2(columns[1], rows[1]);
             uint row = (q * parameters.kernelWidth + r) * outputSlices;
             if (parameters.multiplier == 1u) {
                 sum = fma(windowsLoad(first, last, slice, image), weights[row + slice], sum);

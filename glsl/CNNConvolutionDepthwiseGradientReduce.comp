@@ -38,9 +38,12 @@ void main() {
             return;
         }
         if (tap == taps) {
+            if (parameters.transposed != 0u) {
+                return;
+            }
             biasGradient[o] = accumulate ? biasGradient[o] + sum[lane] : sum[lane];
         } else {
-            uint at = o * taps + tap;
+            uint at = o * taps + (parameters.transposed != 0u ? taps - 1u - tap : tap);
             weightsGradient[at] = accumulate ? weightsGradient[at] + sum[lane] : sum[lane];
         }
     }

@@ -1,12 +1,14 @@
 // Partial sums over parts of the pixels of dW[o][q][r] = sum of E[o] * x[o / multiplier at the tap]
 // and of db[o] = sum of E[o], as texels of output channels at (part * (taps + 1) + tap) * texels +
-// texel; the last tap is the bias. The grid is (linear over tap and texel, 1, parts).
+// texel; the last tap is the bias. The grid is (linear over tap and texel, 1, parts). With SPREAD
+// the same of a transposed convolution: its windows are the pixels of x, its taps read E.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNConvolution.h"
 #include "image.glsl"
 
 layout(local_size_x = 64) in;
+layout(constant_id = 37) const bool SPREAD = false;
 layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionWeightsParameters parameters;
 };
@@ -30,8 +32,8 @@ void main() {
     int u = parameters.originX + int(tap - q * parameters.kernelWidth) * parameters.dilationX;
     int v = parameters.originY + int(q) * parameters.dilationY;
 
-    uint width = parameters.gradient.width;
-    uint height = parameters.gradient.height;
+    uint width = SPREAD ? parameters.source.width : parameters.gradient.width;
+    uint height = SPREAD ? parameters.source.height : parameters.gradient.height;
     uint first = gl_WorkGroupID.z * parameters.splitPixels;
     uint end = min(first + parameters.splitPixels, parameters.images * height * width);
     uint image = first / (width * height);
@@ -39,11 +41,19 @@ void main() {
     int x = int(first % width);
     vec4 sum = vec4(0.0);
     for (uint pixel = first; pixel < end; ++pixel) {
-        vec4 e = gradient_load(parameters.gradient, x, y, slice, image);
+        int tapX = u + x * parameters.strideX;
+        int tapY = v + y * parameters.strideY;
+        vec4 e = vec4(0.0);
         vec4 value = vec4(1.0);
-        if (tap < taps) {
-            value = depthwiseLoad(parameters.source, u + x * parameters.strideX,
-                                  v + y * parameters.strideY, slice, image);
+        if (!SPREAD) {
+            e = gradient_load(parameters.gradient, x, y, slice, image);
+            if (tap < taps) {
+                value = depthwiseLoad(parameters.source, tapX, tapY, slice, image);
+            }
+        } else if (tap < taps && tapX >= 0 && tapX < int(parameters.gradient.width) &&
+                   tapY >= 0 && tapY < int(parameters.gradient.height)) {
+            e = gradient_load(parameters.gradient, tapX, tapY, slice, image);
+            value = depthwiseLoad(parameters.source, x, y, slice, image);
         }
         sum = fma(e, value, sum);
         ++x;

@@ -1,5 +1,6 @@
 // y[m] = f(bias + sum over taps and input channels of W * x). Pixels are windows, counted from the
 // origin of the clip rectangle; a sub-pixel convolution has one for every scale x scale pixels.
+// This is the data gradient of a transposed convolution, too.
 #include "gemm.glsl"
 
 uint windowsX() {
@@ -21,11 +22,11 @@ Pixel pixelAt(uint row) {
 }
 
 TapRange tapsX() {
-    return TapRange(0u, 1u, parameters.kernelWidth);
+    return allTaps(parameters.kernelWidth);
 }
 
 TapRange tapsY() {
-    return TapRange(0u, 1u, parameters.kernelHeight);
+    return allTaps(parameters.kernelHeight);
 }
 
 Tap tapAt(Pixel pixel, int r, int q) {

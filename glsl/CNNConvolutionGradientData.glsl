@@ -2,23 +2,10 @@
 // Pixels of dx whose coordinates agree modulo the stride need the same taps, so each such phase is
 // a product of its own without wasted taps. The adjoint of clamped edges adds to the first and the
 // last pixel what was read beyond them; there phases do not help, all pixels run as one.
-// With a bias and a neuron this is a transposed convolution.
+// A transposed convolution is such an adjoint, too, with a bias and a neuron.
 #include "gemm.glsl"
 
 layout(constant_id = 37) const bool CLAMP_EDGES = false;
-
-// The smallest tap that reads pixels t with t % stride == phase, and the distance to the next one.
-TapRange tapsOfPhase(int origin, int stride, int dilation, int count, int phase) {
-    int first = 0;
-    while (first < count && floorModulo(phase - origin - dilation * first, stride) != 0) {
-        ++first;
-    }
-    int step = 1;
-    while (dilation * step % stride != 0) {
-        ++step;
-    }
-    return TapRange(uint(first), uint(step), uint((count - first + step - 1) / step));
-}
 
 int phaseX() {
     return CLAMP_EDGES ? 0 : int(phase()) % parameters.strideX;
@@ -57,7 +44,7 @@ Pixel pixelAt(uint row) {
 
 TapRange tapsX() {
     if (CLAMP_EDGES) {
-        return TapRange(0u, 1u, parameters.kernelWidth);
+        return allTaps(parameters.kernelWidth);
     }
     return tapsOfPhase(parameters.originX, parameters.strideX, parameters.dilationX,
                        int(parameters.kernelWidth), phaseX());
@@ -65,7 +52,7 @@ TapRange tapsX() {
 
 TapRange tapsY() {
     if (CLAMP_EDGES) {
-        return TapRange(0u, 1u, parameters.kernelHeight);
+        return allTaps(parameters.kernelHeight);
     }
     return tapsOfPhase(parameters.originY, parameters.strideY, parameters.dilationY,
                        int(parameters.kernelHeight), phaseY());

@@ -34,7 +34,11 @@ void main() {
     uint o = i / columns;
     uint column = i - o * columns;
     bool accumulate = parameters.accumulate != 0u;
+    bool transposed = parameters.transposed != 0u;
     if (column == columns - 1u) {
+        if (transposed) {
+            return;
+        }
         biasGradient[o] = accumulate ? biasGradient[o] + sum.x : sum.x;
         return;
     }
@@ -43,12 +47,20 @@ void main() {
     slice += tileFirstSlice(o / parameters.tileChannels, parameters.tileChannels,
                             parameters.resultPerGroup, parameters.reducedPerGroup);
     uint groupStart = o / parameters.resultPerGroup * parameters.reducedPerGroup;
-    uint row = (o * taps + tap) * parameters.reducedPerGroup;
+    // Of a transposed convolution `o` is an input channel and the texel holds output channels.
+    uint at = (o * taps + tap) * parameters.reducedPerGroup;
+    uint step = 1u;
+    if (transposed) {
+        at = (groupStart * taps + taps - 1u - tap) * parameters.resultPerGroup +
+             o % parameters.resultPerGroup;
+        step = taps * parameters.resultPerGroup;
+    }
     for (uint lane = 0u; lane < 4u; ++lane) {
         uint c = slice * 4u + lane - groupStart; // huge for channels before the group
         if (c < parameters.reducedPerGroup) {
-            uint at = row + c;
-            weightsGradient[at] = accumulate ? weightsGradient[at] + sum[lane] : sum[lane];
+            uint place = at + c * step;
+            weightsGradient[place] =
+                accumulate ? weightsGradient[place] + sum[lane] : sum[lane];
         }
     }
 }

@@ -34,11 +34,16 @@ uint unpaddedChannel(uint channel) {
     return within < block ? channel / padded * block + within : 0xffffffffu;
 }
 
+uint sourceTap(uint tap) {
+    uint last = parameters.kernelWidth * parameters.kernelHeight - 1u;
+    return parameters.rotated != 0u ? last - tap : tap;
+}
+
 PackedWeight packedWeight(uint i) {
     uint taps = parameters.kernelWidth * parameters.kernelHeight;
     if (parameters.tileTexels == 0u) {
         uint channel = i % (4u * depthwiseTexels());
-        uint tap = i / (4u * depthwiseTexels());
+        uint tap = sourceTap(i / (4u * depthwiseTexels()));
         return PackedWeight(channel < parameters.outputChannels, channel * taps + tap, channel);
     }
     uint tileChannels = 4u * parameters.tileTexels;
@@ -48,7 +53,7 @@ PackedWeight packedWeight(uint i) {
     i /= tileChannels;
     uint reduced = i % (4u * parameters.tileSlices);
     i /= 4u * parameters.tileSlices;
-    uint tap = i % taps;
+    uint tap = sourceTap(i % taps);
     uint tile = i / taps;
 
     uint result = tile * tileChannels + n;

@@ -13,6 +13,7 @@
 #include "CNNConvolution.h"
 #include "image.glsl"
 #include "neuron.glsl"
+#include "taps.glsl"
 
 layout(local_size_x_id = 32) in;
 layout(constant_id = 33) const uint TILE_TEXELS = 4u;
@@ -50,20 +51,13 @@ struct Tap {
     bool valid;
 };
 
-// The taps of one axis that this workgroup needs.
-struct TapRange {
-    uint first;
-    uint step;
-    uint count;
-};
-
 uint phase() {
     return gl_WorkGroupID.z / parameters.tiles;
 }
 
 uint pixelCount();
 Pixel pixelAt(uint row); // row < pixelCount()
-TapRange tapsX();
+TapRange tapsX(); // that this workgroup needs
 TapRange tapsY();
 Tap tapAt(Pixel pixel, int r, int q);
 vec4 tapLoad(Tap tap, uint slice); // tap.valid holds

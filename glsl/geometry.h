@@ -87,6 +87,12 @@ MPSVK_FUNCTION int transposeStart(int offset, int stride, int kernelOffset, int 
     return windowStart(offset * stride + kernelOffset, extent);
 }
 
+// The start of window 0 of the convolution whose adjoint a transposed convolution is, its taps being
+// taken in reverse order.
+MPSVK_FUNCTION int transposeOrigin(int offset, int stride, int kernelOffset, int extent) {
+    return -transposeStart(offset, stride, kernelOffset, extent) - (extent - 1);
+}
+
 // The source pixel that a position of the spread source holds, or -1 for a zero.
 MPSVK_FUNCTION int spreadSource(int position, int stride, int size) {
     if (position < 0 || position > (size - 1) * stride) {

@@ -6,6 +6,7 @@
 #include <mpsvk/MPS/CNNConvolution.hpp>
 #include <mpsvk/MPS/CNNConvolutionDescriptor.hpp>
 #include <mpsvk/MPS/CNNConvolutionState.hpp>
+#include <mpsvk/MPS/CNNConvolutionTranspose.hpp>
 #include <mpsvk/MPS/CNNDropout.hpp>
 #include <mpsvk/MPS/CNNGroupNormalization.hpp>
 #include <mpsvk/MPS/CNNGroupwiseNormalization.hpp>

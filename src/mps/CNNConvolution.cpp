@@ -1,16 +1,13 @@
+#include "mps/ConvolutionGradientPass.hpp"
 #include "mps/ConvolutionPass.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
-#include <mpsvk/MPS/CNNConvolution.hpp>
+#include <mpsvk/MPS/CNNConvolutionTranspose.hpp>
+
+#include <algorithm>
 
 namespace mpsvk::MPS {
-
-namespace {
-uint32_t neuronConstant(const CNNConvolutionDescriptor& d) {
-    return uint32_t(d.fusedNeuronDescriptor().neuronType());
-}
-} // namespace
 
 CNNConvolution::CNNConvolution(const MTL::Device& device, mps::ConvolutionSource source)
     : CNNConvolution(device, source, mps::descriptorOf("CNNConvolution", source),
@@ -41,10 +38,14 @@ CNNConvolution& CNNConvolution::operator=(const CNNConvolution& other) {
 }
 
 CNNConvolution CNNConvolution::copy(const MTL::Device& device) const {
-    CNNConvolution made(device ? device : this->device(), mps::sourceFor(dataSource(), device));
-    static_cast<CNNKernel&>(made) = *this;
-    made.setDevice(device);
+    CNNConvolution made = *this;
+    made.moveTo(device);
     return made;
+}
+
+void CNNConvolution::moveTo(const MTL::Device& device) {
+    setDevice(device);
+    weights_->moveTo(this->device());
 }
 
 mps::ConvolutionSource CNNConvolution::dataSource() const { return weights_->source(); }
@@ -58,27 +59,27 @@ void CNNConvolution::reloadWeightsAndBiases(const MTL::CommandBuffer& commandBuf
 CNNConvolutionWeightsAndBiasesState
 CNNConvolution::exportWeightsAndBiases(const MTL::CommandBuffer& commandBuffer,
                                        bool canBeTemporary) const {
-    using State = CNNConvolutionWeightsAndBiasesState;
-    const State state =
-        canBeTemporary
-            ? State::temporaryCNNConvolutionWeightsAndBiasesState(commandBuffer, descriptor_)
-            : State(device(), descriptor_);
-    mps::Encoder encoder(commandBuffer, subject());
-    weights_->unpack(encoder, state.impl().weightsSlice(), state.impl().biasesSlice());
-    return state;
+    return mps::exportWeights(subject(), descriptor_, *weights_, commandBuffer, canBeTemporary);
 }
 
 CNNConvolutionWeightsAndBiasesState
 CNNConvolution::exportOnDemand(const MTL::CommandBuffer& commandBuffer) const {
-    const auto state =
-        CNNConvolutionWeightsAndBiasesState::temporaryCNNConvolutionWeightsAndBiasesState(
-            commandBuffer, descriptor_);
-    state.impl().fillBeforeUse = [who = subject(), weights = weights_, commandBuffer,
-                                  impl = &state.impl()] {
-        mps::Encoder encoder(commandBuffer, who);
-        weights->unpack(encoder, impl->weightsSlice(), impl->biasesSlice());
-    };
-    return state;
+    return mps::exportWeightsOnDemand(subject(), descriptor_, weights_, commandBuffer);
+}
+
+CNNConvolutionGradientState CNNConvolution::resultState(const Image& source,
+                                                        const StateBatch& sourceStates,
+                                                        const Image& destination) const {
+    return CNNKernel::resultState(source, sourceStates, destination)
+        .as<CNNConvolutionGradientState>();
+}
+
+CNNConvolutionGradientState
+CNNConvolution::temporaryResultState(const MTL::CommandBuffer& commandBuffer, const Image& source,
+                                     const StateBatch& sourceStates,
+                                     const Image& destination) const {
+    return CNNKernel::temporaryResultState(commandBuffer, source, sourceStates, destination)
+        .as<CNNConvolutionGradientState>();
 }
 
 uint64_t CNNConvolution::outputChannels(uint64_t) const {
@@ -96,13 +97,23 @@ StateBatch CNNConvolution::makeResultStates(const mps::StateRequest& request) co
             subject() +
             "A gradient state was asked of a sub-pixel convolution, which has no gradient.");
     auto record = request.record;
-    if (className() == "CNNFullyConnected") // its window is the source, whatever the offset says
-        record.offset = {int64_t(kernelWidth() / 2), int64_t(kernelHeight() / 2), 0};
+    if (isFullyConnected()) { // its window is the source, whatever the offset says
+        record.offset = {int64_t(kernelWidth() / 2), int64_t(kernelHeight() / 2), record.offset.z};
+        record.clip.width = std::min<uint64_t>(record.clip.width, 1);
+        record.clip.height = std::min<uint64_t>(record.clip.height, 1);
+    }
     // The state refers to the kernel as it is now; the weights stay shared.
-    auto forward = std::shared_ptr<CNNConvolution>(new CNNConvolution(device(), *this));
     const CNNConvolutionGradientState state(std::make_shared<CNNConvolutionGradientState::Impl>(
-        request.device, std::move(record), descriptor_, std::move(forward)));
+        request.device, std::move(record), descriptor_, sharing()));
     return StateBatch(request.count(), state);
+}
+
+std::shared_ptr<const CNNConvolution> CNNConvolution::sharing() const {
+    return std::shared_ptr<const CNNConvolution>(new CNNConvolution(device(), *this));
+}
+
+std::shared_ptr<const CNNConvolution> CNNFullyConnected::sharing() const {
+    return std::shared_ptr<const CNNConvolution>(new CNNFullyConnected(device(), *this));
 }
 
 CNNConvolution::CNNConvolution(const MTL::Device&, const CNNConvolution& other)
@@ -111,21 +122,21 @@ CNNConvolution::CNNConvolution(const MTL::Device&, const CNNConvolution& other)
 
 void CNNConvolution::validate(const mps::UnaryPass& pass) const {
     mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
-    if (pass.sourceChannels < inputFeatureChannels())
-        throw InvalidArgument(
-            subject() + "sourceImage offers " + std::to_string(pass.sourceChannels) +
-            " feature channels from channel " + std::to_string(sourceFeatureChannelOffset()) +
-            " on but the convolution reads " + std::to_string(inputFeatureChannels()) + ".");
-    for (const State& state : pass.states)
-        if (!state.as<CNNConvolutionGradientState>())
+    mps::checkInputs(subject(), pass, sourceFeatureChannelOffset(), inputFeatureChannels());
+    mps::checkPrecision(subject(), precision_, *weights_);
+    for (const State& state : pass.states) {
+        const auto gradient = state.as<CNNConvolutionGradientState>();
+        if (!gradient || state.as<CNNConvolutionTransposeGradientState>())
             throw InvalidArgument(subject() +
                                   "destinationState is no gradient state of a convolution.");
+        mps::checkState(subject(), "destinationState", gradient, descriptor_);
+    }
 }
 
 void CNNConvolution::dispatch(const mps::UnaryPass& pass) const {
-    const bool fullyConnected = className() == "CNNFullyConnected";
-    const bool flat = fullyConnected && mps::canBeFlat(pass.source, sourceFeatureChannelOffset(),
-                                                       inputFeatureChannels());
+    const bool flat =
+        isFullyConnected() &&
+        mps::canBeFlat(pass.source, sourceFeatureChannelOffset(), inputFeatureChannels());
     const auto& layout = weights_->layout(*pass.encoder, flat);
     auto p = mps::commonParameters(layout, window());
     p.source = layout.shape.flat
@@ -133,11 +144,9 @@ void CNNConvolution::dispatch(const mps::UnaryPass& pass) const {
                    : pass.source.view(sourceFeatureChannelOffset(), inputFeatureChannels());
     p.destination = pass.destinationView;
     p.images = uint32_t(pass.imageCount);
-    p.clipX = uint32_t(pass.clip.x);
-    p.clipY = uint32_t(pass.clip.y);
-    p.clipWidth = fullyConnected ? 1 : uint32_t(pass.clip.width);
-    p.clipHeight = fullyConnected ? 1 : uint32_t(pass.clip.height);
-    if (!fullyConnected) {
+    mps::setClip(p, pass.clip);
+    if (isFullyConnected()) p.clipWidth = p.clipHeight = 1;
+    if (!isFullyConnected()) {
         p.originX = glsl::windowStart(
             int(pass.offset.x), glsl::dilatedExtent(int(kernelWidth()), int(dilationRateX())));
         p.originY = glsl::windowStart(
@@ -145,26 +154,8 @@ void CNNConvolution::dispatch(const mps::UnaryPass& pass) const {
     }
     p.clampEdges = pass.edgeMode == ImageEdgeMode::Clamp;
     p.subPixelScale = layout.shape.subPixelScale;
-    p.hasBias = weights_->hasBias();
-    p.neuronA = fusedNeuronDescriptor().a();
-    p.neuronB = fusedNeuronDescriptor().b();
-    p.neuronC = fusedNeuronDescriptor().c();
-    const uint32_t neuron = neuronConstant(descriptor_);
-    if (layout.shape.depthwise) {
-        pass.encoder->dispatch(
-            "CNNConvolutionDepthwise", p,
-            mps::Grid::of(pass.clip.width * pass.clip.height * layout.resultSlices *
-                          pass.imageCount),
-            {{1, pass.source}, {2, pass.destination}, {3, layout.packed}, {4, layout.channels}},
-            {mps::constant(35, neuron)});
-        return;
-    }
-    const auto windows = [&](uint64_t size) {
-        return (size + p.subPixelScale - 1) / p.subPixelScale;
-    };
-    mps::dispatchProduct(*pass.encoder, "CNNConvolution", layout, p,
-                         windows(p.clipWidth) * windows(p.clipHeight) * pass.imageCount, 1,
-                         pass.source, pass.destination, neuron, false);
+    const uint32_t neuron = mps::setFused(p, descriptor_, *weights_);
+    mps::dispatchGather(*pass.encoder, layout, p, pass.source, pass.destination, neuron);
 }
 
 CNNFullyConnected::CNNFullyConnected(const MTL::Device& device, mps::ConvolutionSource source)
@@ -174,9 +165,8 @@ CNNFullyConnected::CNNFullyConnected(const MTL::Device& device, mps::Convolution
 }
 
 CNNFullyConnected CNNFullyConnected::copy(const MTL::Device& device) const {
-    CNNFullyConnected made(device ? device : this->device(), mps::sourceFor(dataSource(), device));
-    static_cast<CNNKernel&>(made) = *this;
-    made.setDevice(device);
+    CNNFullyConnected made = *this;
+    made.moveTo(device);
     return made;
 }
 

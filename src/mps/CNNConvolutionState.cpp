@@ -14,6 +14,26 @@ CNNConvolutionGradientState::Impl::Impl(MTL::Device device, mps::ForwardRecord r
     addBuffer(descriptor.outputFeatureChannels() * sizeof(float));
 }
 
+ImageDescriptor CNNConvolutionGradientState::Impl::adjust(const ImageBatch&, const StateBatch&,
+                                                          Kernel& kernel,
+                                                          const ImageDescriptor& suggested) const {
+    auto* const undoing = dynamic_cast<CNNConvolutionTranspose*>(&kernel);
+    if (!undoing) return suggested;
+    const auto kernelOffset = [](int64_t offset, uint64_t taps, uint64_t dilation) {
+        return glsl::gradientKernelOffset(int(offset),
+                                          glsl::dilatedExtent(int(taps), int(dilation)));
+    };
+    undoing->setOffset({0, 0, undoing->offset().z});
+    undoing->setKernelOffsetX(
+        kernelOffset(record.offset.x, record.window.width, record.window.dilationX));
+    undoing->setKernelOffsetY(
+        kernelOffset(record.offset.y, record.window.height, record.window.dilationY));
+    ImageDescriptor d = suggested;
+    d.setWidth(record.sourceWidth);
+    d.setHeight(record.sourceHeight);
+    return d;
+}
+
 CNNConvolutionGradientState::CNNConvolutionGradientState(std::shared_ptr<Impl> impl)
     : NNGradientState(std::move(impl)) {}
 
@@ -36,6 +56,30 @@ std::shared_ptr<const CNNConvolution> CNNConvolutionGradientState::convolution()
 }
 uint64_t CNNConvolutionGradientState::sourceWidth() const { return impl().record.sourceWidth; }
 uint64_t CNNConvolutionGradientState::sourceHeight() const { return impl().record.sourceHeight; }
+
+CNNConvolutionTransposeGradientState::Impl::Impl(
+    MTL::Device device, mps::ForwardRecord record, const CNNConvolutionDescriptor& descriptor,
+    std::shared_ptr<const CNNConvolutionTranspose> made, CNNConvolutionGradientState given)
+    : CNNConvolutionGradientState::Impl(std::move(device), std::move(record), descriptor,
+                                        given ? given.convolution() : nullptr),
+      transpose(std::move(made)), coupled(std::move(given)) {}
+
+CNNConvolutionTransposeGradientState::CNNConvolutionTransposeGradientState(
+    std::shared_ptr<Impl> impl)
+    : CNNConvolutionGradientState(std::move(impl)) {}
+
+CNNConvolutionTransposeGradientState::Impl& CNNConvolutionTransposeGradientState::impl() const {
+    return static_cast<Impl&>(State::impl());
+}
+
+bool CNNConvolutionTransposeGradientState::isKindOf(const detail::ObjectImpl& object) {
+    return dynamic_cast<const Impl*>(&object) != nullptr;
+}
+
+std::shared_ptr<const CNNConvolutionTranspose>
+CNNConvolutionTransposeGradientState::convolutionTranspose() const {
+    return impl().transpose;
+}
 
 void CNNConvolutionWeightsAndBiasesState::Impl::fill() {
     if (const auto call = std::exchange(fillBeforeUse, nullptr)) call();

@@ -3,7 +3,7 @@
 
 #include "mps/Pass.hpp"
 
-#include <mpsvk/MPS/CNNConvolutionState.hpp>
+#include <mpsvk/MPS/CNNConvolutionTranspose.hpp>
 
 namespace mpsvk::MPS {
 
@@ -15,6 +15,19 @@ struct CNNConvolutionGradientState::Impl : NNGradientState::Impl {
     std::shared_ptr<const CNNConvolution> convolution;
     /// False until a gradient encode has written the buffers; the next ones add to them.
     bool accumulated = false;
+
+    /// A transposed convolution that is given this state undoes the convolution.
+    ImageDescriptor adjust(const ImageBatch&, const StateBatch&, Kernel& kernel,
+                           const ImageDescriptor& suggested) const override;
+};
+
+struct CNNConvolutionTransposeGradientState::Impl : CNNConvolutionGradientState::Impl {
+    Impl(MTL::Device device, mps::ForwardRecord record, const CNNConvolutionDescriptor& descriptor,
+         std::shared_ptr<const CNNConvolutionTranspose> transpose,
+         CNNConvolutionGradientState coupled);
+
+    std::shared_ptr<const CNNConvolutionTranspose> transpose;
+    CNNConvolutionGradientState coupled; ///< of the convolution that is undone, or empty
 };
 
 struct CNNConvolutionWeightsAndBiasesState::Impl : State::Impl {

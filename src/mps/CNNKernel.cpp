@@ -50,6 +50,7 @@ void CNNKernel::setDestinationImageAllocator(std::shared_ptr<ImageAllocator> all
 void CNNKernel::customizeDestination(const ImageBatch&, ImageDescriptor&) {}
 StateBatch CNNKernel::makeResultStates(const mps::StateRequest&) const { return {}; }
 void CNNKernel::validate(const mps::UnaryPass&) const {}
+StateBatch CNNKernel::statesRead(const StateBatch&) const { return {}; }
 uint64_t CNNKernel::encodingStorageSize(const Image&, const StateBatch&, const Image&) const {
     return 0;
 }
@@ -95,15 +96,21 @@ ImageDescriptor CNNKernel::destinationImageDescriptor(const ImageBatch& sources,
 }
 
 StateBatch CNNKernel::states(const MTL::CommandBuffer* temporary, const ImageBatch& sources,
+                             const std::vector<StateBatch>& sourceStates,
                              const ImageBatch& destinations) const {
     if (sources.size() != destinations.size() || sources.empty())
         throw InvalidArgument(subject() + "A result state was asked for " +
                               std::to_string(sources.size()) + " source and " +
                               std::to_string(destinations.size()) + " destination images.");
+    if (!sourceStates.empty() && sourceStates.size() != sources.size())
+        throw InvalidArgument(subject() + "A result state was asked for " +
+                              std::to_string(sources.size()) + " source images and " +
+                              std::to_string(sourceStates.size()) + " batches of source states.");
     mps::StateRequest request;
     request.temporary = temporary;
     request.device = temporary ? temporary->device() : sources[0].device();
     request.sources = sources;
+    request.sourceStates = sourceStates;
     request.destinations = destinations;
     auto& r = request.record;
     r.className = className();
@@ -130,9 +137,10 @@ State CNNKernel::resultState(const Image& source, const StateBatch& sourceStates
     return made.empty() ? State() : made[0];
 }
 
-StateBatch CNNKernel::resultStateBatch(const ImageBatch& sources, const std::vector<StateBatch>&,
+StateBatch CNNKernel::resultStateBatch(const ImageBatch& sources,
+                                       const std::vector<StateBatch>& sourceStates,
                                        const ImageBatch& destinations) const {
-    return states(nullptr, sources, destinations);
+    return states(nullptr, sources, sourceStates, destinations);
 }
 
 State CNNKernel::temporaryResultState(const MTL::CommandBuffer& commandBuffer, const Image& source,
@@ -145,9 +153,9 @@ State CNNKernel::temporaryResultState(const MTL::CommandBuffer& commandBuffer, c
 
 StateBatch CNNKernel::temporaryResultStateBatch(const MTL::CommandBuffer& commandBuffer,
                                                 const ImageBatch& sources,
-                                                const std::vector<StateBatch>&,
+                                                const std::vector<StateBatch>& sourceStates,
                                                 const ImageBatch& destinations) const {
-    return states(&commandBuffer, sources, destinations);
+    return states(&commandBuffer, sources, sourceStates, destinations);
 }
 
 void CNNKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& source,
@@ -166,16 +174,11 @@ Image CNNKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& so
 
 Image CNNKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& source, State* state,
                         bool isTemporary) {
-    mps::checkSources(subject(), "sourceImage", {source}, commandBuffer, false);
-    const ImageDescriptor d = destinationImageDescriptor({source});
-    const Image destination = allocator_->image(commandBuffer, d, *this);
     StateBatch made;
-    if (state) {
-        made = states(isTemporary ? &commandBuffer : nullptr, {source}, {destination});
-        *state = made.empty() ? State() : made[0];
-    }
-    run(commandBuffer, {source}, made, {destination}, false, true);
-    return destination;
+    const ImageBatch destinations =
+        encodeReturning(commandBuffer, {source}, {}, state ? &made : nullptr, isTemporary, false);
+    if (state) *state = made.empty() ? State() : made[0];
+    return destinations[0];
 }
 
 void CNNKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
@@ -196,15 +199,28 @@ ImageBatch CNNKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer,
 ImageBatch CNNKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer,
                                   const ImageBatch& sources, StateBatch* outStates,
                                   bool isTemporary) {
-    mps::checkSources(subject(), "sourceImages", sources, commandBuffer, true);
-    const ImageDescriptor d = destinationImageDescriptor({sources[0]});
-    const ImageBatch destinations = allocator_->imageBatch(commandBuffer, d, *this, sources.size());
-    StateBatch made;
-    if (outStates) {
-        made = states(isTemporary ? &commandBuffer : nullptr, sources, destinations);
-        *outStates = made;
-    }
-    run(commandBuffer, sources, made, destinations, true, true);
+    return encodeReturning(commandBuffer, sources, {}, outStates, isTemporary, true);
+}
+
+ImageBatch CNNKernel::encodeReturning(const MTL::CommandBuffer& commandBuffer,
+                                      const ImageBatch& sources, const StateBatch& sourceStates,
+                                      StateBatch* outStates, bool isTemporary, bool isBatch) {
+    mps::checkSources(subject(), isBatch ? "sourceImages" : "sourceImage", sources, commandBuffer,
+                      isBatch);
+    std::vector<StateBatch> perImage;
+    if (!sourceStates.empty())
+        mps::checkStates(subject(), "sourceStates", sourceStates, sources.size(), commandBuffer);
+    for (const State& state : sourceStates) perImage.push_back({state});
+    const ImageDescriptor d =
+        destinationImageDescriptor({sources[0]}, perImage.empty() ? StateBatch{} : perImage[0]);
+    const ImageBatch destinations =
+        isBatch ? allocator_->imageBatch(commandBuffer, d, *this, sources.size())
+                : ImageBatch{allocator_->image(commandBuffer, d, *this)};
+    StateBatch used = sourceStates;
+    if (outStates)
+        *outStates = used =
+            states(isTemporary ? &commandBuffer : nullptr, sources, perImage, destinations);
+    run(commandBuffer, sources, used, destinations, isBatch, true);
     return destinations;
 }
 
@@ -249,7 +265,10 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     pass.states = states;
     pass.imageCount = images;
     validate(pass);
-    mps::checkOwnStates(who, "destinationStates", states, className());
+    const StateBatch read = statesRead(states);
+    for (const State& state : read)
+        state.impl().checkUsable(who, "The source state", commandBuffer);
+    mps::checkOwnStates(who, "destinationStates", states, read, className());
 
     mps::Encoder encoder(commandBuffer, who);
     pass.encoder = &encoder;
@@ -280,6 +299,7 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
                 dispatch(pass);
             });
     markRead(sources);
+    markRead(read);
 }
 
 } // namespace mpsvk::MPS

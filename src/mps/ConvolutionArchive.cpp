@@ -1,8 +1,6 @@
 #include "mps/ConvolutionArchive.hpp"
 
-#include <mpsvk/MPS/CNNConvolution.hpp>
-
-#include <cstring>
+#include <mpsvk/MPS/CNNConvolutionTranspose.hpp>
 
 namespace mpsvk::mps {
 
@@ -30,16 +28,9 @@ void archiveWeights(Archive& archive, const ConvolutionWeights& weights,
     ConvolutionSource source = weights.source();
     if (!std::dynamic_pointer_cast<MPS::SecureCoding>(source)) {
         auto values = std::make_shared<ConstantWeights>(descriptor);
-        const MPS::CNNConvolutionWeightsAndBiasesState state(weights.device(), descriptor);
-        runNow(weights.device(), [&](Encoder& encoder) {
-            weights.unpack(encoder, state.impl().weightsSlice(), state.impl().biasesSlice());
-        });
-        const auto take = [](std::vector<float>& to, const MTL::Buffer& from) {
-            to.resize(from.length() / sizeof(float));
-            std::memcpy(to.data(), from.contents().data(), to.size() * sizeof(float));
-        };
-        take(values->weights_, state.weights());
-        if (weights.hasBias()) take(values->biases_, state.biases());
+        auto inUse = weights.values();
+        values->weights_ = std::move(inUse.weights);
+        values->biases_ = std::move(inUse.biases);
         values->label_ = source->label();
         values->kernelType_ = source->kernelWeightsDataType();
         // The weights in use have it folded in already.
@@ -130,6 +121,7 @@ CNNConvolutionGradient::CNNConvolutionGradient(KeyedUnarchiver& coder, const MTL
 void CNNConvolutionGradient::archive(mps::Archive& archive) {
     CNNGradientKernel::archive(archive);
     archive("gradientOption", gradientOption_);
+    archive("serializeWeightsAndBiases", serializeWeightsAndBiases_);
     mps::archiveWeights(archive, *weights_, descriptor_);
 }
 
@@ -137,6 +129,31 @@ CNNFullyConnectedGradient::CNNFullyConnectedGradient(KeyedUnarchiver& coder,
                                                      const MTL::Device& device)
     : CNNFullyConnectedGradient(deviceFor(coder, device), mps::unarchivedSource(coder)) {
     unarchive(coder);
+}
+
+CNNConvolutionTranspose::CNNConvolutionTranspose(KeyedUnarchiver& coder, const MTL::Device& device)
+    : CNNConvolutionTranspose(deviceFor(coder, device), mps::unarchivedSource(coder)) {
+    unarchive(coder);
+}
+
+void CNNConvolutionTranspose::archive(mps::Archive& archive) {
+    CNNKernel::archive(archive);
+    archive("kernelOffsetX", kernelOffsetX_);
+    archive("kernelOffsetY", kernelOffsetY_);
+    archive("accumulatorPrecisionOption", precision_);
+    mps::archiveWeights(archive, *weights_, descriptor_);
+}
+
+CNNConvolutionTransposeGradient::CNNConvolutionTransposeGradient(KeyedUnarchiver& coder,
+                                                                 const MTL::Device& device)
+    : CNNConvolutionTransposeGradient(deviceFor(coder, device), mps::unarchivedSource(coder)) {
+    unarchive(coder);
+}
+
+void CNNConvolutionTransposeGradient::archive(mps::Archive& archive) {
+    CNNGradientKernel::archive(archive);
+    archive("gradientOption", gradientOption_);
+    mps::archiveWeights(archive, *weights_, descriptor_);
 }
 
 } // namespace mpsvk::MPS

@@ -51,12 +51,39 @@ const CNNConvolutionDescriptor& checkedDescriptor(const std::string& who,
     return d;
 }
 
+void checkTrainable(const std::string& who, const CNNConvolutionDescriptor& d) {
+    if (d.fusedNeuronDescriptor().neuronType() != MPS::CNNNeuronType::None ||
+        d.batchNormalizationForInference())
+        throw InvalidArgument(
+            who + "The descriptor fuses a neuron or a batch normalization, which a convolution's "
+                  "gradient does not differentiate; use kernels of their own for training.");
+    if (d.subPixelScaleFactor() != 1)
+        throw InvalidArgument(who + "The descriptor's subPixelScaleFactor is " +
+                              std::to_string(d.subPixelScaleFactor()) +
+                              " but gradients exist only for 1.");
+}
+
 KernelWindow windowOf(const CNNConvolutionDescriptor& d) {
     return {d.kernelWidth(),     d.kernelHeight(),  d.strideInPixelsX(),
             d.strideInPixelsY(), d.dilationRateX(), d.dilationRateY()};
 }
 
 bool hasWholeTexels(const CNNConvolutionDescriptor& d) { return d.inputFeatureChannels() % 4 == 0; }
+
+void checkInputs(const std::string& who, const UnaryPass& pass, uint64_t channelOffset,
+                 uint64_t inputs) {
+    if (pass.sourceChannels < inputs)
+        throw InvalidArgument(who + "sourceImage offers " + std::to_string(pass.sourceChannels) +
+                              " feature channels from channel " + std::to_string(channelOffset) +
+                              " on but the convolution reads " + std::to_string(inputs) + ".");
+}
+
+void checkPrecision(const std::string& who, MPS::NNConvolutionAccumulatorPrecisionOption precision,
+                    const ConvolutionWeights& weights) {
+    if (precision == MPS::NNConvolutionAccumulatorPrecisionOption::Half && weights.keepsFloat32())
+        throw InvalidArgument(who + "accumulatorPrecisionOption is Half but the data source's "
+                                    "kernelWeightsDataType is Float32, which needs Float.");
+}
 
 namespace {
 
@@ -86,9 +113,32 @@ void reloadWeights(const std::string& who, const CNNConvolutionDescriptor& d,
     state.impl().wasRead();
 }
 
-ConvolutionSource sourceFor(const ConvolutionSource& source, const MTL::Device& device) {
-    auto copy = source->copy(device);
-    return copy ? copy : source;
+CNNConvolutionWeightsAndBiasesState exportWeights(const std::string& who,
+                                                  const CNNConvolutionDescriptor& d,
+                                                  const ConvolutionWeights& weights,
+                                                  const MTL::CommandBuffer& commands,
+                                                  bool temporary) {
+    using State = CNNConvolutionWeightsAndBiasesState;
+    const State state = temporary ? State::temporaryCNNConvolutionWeightsAndBiasesState(commands, d)
+                                  : State(weights.device(), d);
+    Encoder encoder(commands, who);
+    weights.unpack(encoder, state.impl().weightsSlice(), state.impl().biasesSlice());
+    return state;
+}
+
+CNNConvolutionWeightsAndBiasesState
+exportWeightsOnDemand(const std::string& who, const CNNConvolutionDescriptor& d,
+                      std::shared_ptr<const ConvolutionWeights> weights,
+                      const MTL::CommandBuffer& commands) {
+    const auto state =
+        CNNConvolutionWeightsAndBiasesState::temporaryCNNConvolutionWeightsAndBiasesState(commands,
+                                                                                          d);
+    state.impl().fillBeforeUse = [who, weights = std::move(weights), commands,
+                                  impl = &state.impl()] {
+        Encoder encoder(commands, who);
+        weights->unpack(encoder, impl->weightsSlice(), impl->biasesSlice());
+    };
+    return state;
 }
 
 glsl::CNNConvolutionParameters commonParameters(const ConvolutionWeights::Layout& layout,
@@ -122,11 +172,35 @@ bool canBeFlat(const ImageRun& run, uint64_t channelOffset, uint64_t channels) {
            run.isDense();
 }
 
+void setClip(glsl::CNNConvolutionParameters& p, const Clip& clip) {
+    p.clipX = uint32_t(clip.x);
+    p.clipY = uint32_t(clip.y);
+    p.clipWidth = uint32_t(clip.width);
+    p.clipHeight = uint32_t(clip.height);
+}
+
+uint32_t setFused(glsl::CNNConvolutionParameters& p, const CNNConvolutionDescriptor& d,
+                  const ConvolutionWeights& weights) {
+    const auto& neuron = d.fusedNeuronDescriptor();
+    p.hasBias = weights.hasBias();
+    p.neuronA = neuron.a();
+    p.neuronB = neuron.b();
+    p.neuronC = neuron.c();
+    return uint32_t(neuron.neuronType());
+}
+
+int transposeOrigin(int64_t offset, uint64_t stride, int64_t kernelOffset, uint64_t taps,
+                    uint64_t dilation) {
+    return glsl::transposeOrigin(int(offset), int(stride), int(kernelOffset),
+                                 glsl::dilatedExtent(int(taps), int(dilation)));
+}
+
+namespace {
+
 void dispatchProduct(Encoder& encoder, const std::string& shader,
                      const ConvolutionWeights::Layout& layout,
                      const glsl::CNNConvolutionParameters& p, uint64_t rows, uint32_t phases,
-                     const ImageRun& source, const ImageRun& destination, uint32_t neuron,
-                     bool clampEdges) {
+                     const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
     const auto& tile = layout.tile;
     const uint64_t blocks = (rows + tile.block(rows) - 1) / tile.block(rows);
     const uint64_t most = encoder.limits().workGroupCount, y = (blocks + most - 1) / most;
@@ -135,7 +209,54 @@ void dispatchProduct(Encoder& encoder, const std::string& shader,
                      {{1, source}, {2, destination}, {3, layout.packed}, {4, layout.channels}},
                      {constant(32, tile.lanes), constant(33, tile.texels),
                       constant(34, tile.pixels(rows)), constant(35, neuron),
-                      constant(36, uint32_t(tile.tiled)), constant(37, uint32_t(clampEdges))});
+                      constant(36, uint32_t(tile.tiled)), constant(37, p.clampEdges)});
+}
+
+// One invocation per texel of the result. A depthwise kernel is packed per output channel: what
+// reads input channels and what reads output channels are two shaders, and either can do either
+// geometry.
+void dispatchDepthwise(Encoder& encoder, const ConvolutionWeights::Layout& layout,
+                       const glsl::CNNConvolutionParameters& p, const ImageRun& source,
+                       const ImageRun& destination, uint32_t neuron, bool spread) {
+    const Grid grid =
+        Grid::of(uint64_t(p.clipWidth) * p.clipHeight * layout.resultSlices * p.images);
+    if (layout.parameters.transposed)
+        encoder.dispatch("CNNConvolutionDepthwiseGradientData", p, grid,
+                         {{1, source}, {2, destination}, {3, layout.packed}},
+                         {constant(37, uint32_t(!spread))});
+    else
+        encoder.dispatch("CNNConvolutionDepthwise", p, grid,
+                         {{1, source}, {2, destination}, {3, layout.packed}, {4, layout.channels}},
+                         {constant(35, neuron), constant(37, uint32_t(spread))});
+}
+
+} // namespace
+
+void dispatchGather(Encoder& encoder, const ConvolutionWeights::Layout& layout,
+                    const glsl::CNNConvolutionParameters& p, const ImageRun& source,
+                    const ImageRun& destination, uint32_t neuron) {
+    if (layout.shape.depthwise)
+        return dispatchDepthwise(encoder, layout, p, source, destination, neuron, false);
+    const auto windows = [&](uint64_t size) {
+        return (size + p.subPixelScale - 1) / p.subPixelScale;
+    };
+    dispatchProduct(encoder, "CNNConvolution", layout, p,
+                    windows(p.clipWidth) * windows(p.clipHeight) * p.images, 1, source, destination,
+                    neuron);
+}
+
+void dispatchSpread(Encoder& encoder, const ConvolutionWeights::Layout& layout,
+                    const glsl::CNNConvolutionParameters& p, const ImageRun& source,
+                    const ImageRun& destination, uint32_t neuron) {
+    if (layout.shape.depthwise)
+        return dispatchDepthwise(encoder, layout, p, source, destination, neuron, true);
+    const auto phase = [&](uint64_t size, int stride) {
+        return p.clampEdges ? size : (size + uint64_t(stride) - 1) / uint64_t(stride);
+    };
+    dispatchProduct(encoder, "CNNConvolutionGradientData", layout, p,
+                    phase(p.clipWidth, p.strideX) * phase(p.clipHeight, p.strideY) * p.images,
+                    p.clampEdges ? 1 : uint32_t(p.strideX * p.strideY), source, destination,
+                    neuron);
 }
 
 } // namespace mpsvk::mps

@@ -2,6 +2,7 @@
 
 #include "mps/GraphPlan.hpp"
 #include "mps/Half.hpp"
+#include "mps/Matrix.hpp"
 #include "vk/Instance.hpp"
 #include "vk/Submission.hpp"
 
@@ -93,12 +94,16 @@ uint32_t tileSlices(uint32_t tiles, uint32_t tileChannels, uint32_t results,
     return most;
 }
 
-ConvolutionWeights::ConvolutionWeights(const MTL::Device& device,
-                                       std::shared_ptr<MPS::CNNConvolutionDataSource> source,
+ConvolutionWeights::ConvolutionWeights(const MTL::Device& device, ConvolutionSource source,
                                        const MPS::CNNConvolutionDescriptor& descriptor, Use use,
                                        bool flat, const std::string& who)
     : device_(device), source_(std::move(source)), descriptor_(descriptor), use_(use), flat_(flat) {
-    layouts_.push_back(makeLayout(flat_));
+    makeConstants();
+    loadFromSource(who);
+}
+
+void ConvolutionWeights::makeConstants() {
+    layouts_ = {makeLayout(flat_)};
     slopes_ = uploaded(device_, descriptor_.fusedNeuronDescriptor().data());
     if (const auto& bn = descriptor_.batchNormalizationForInference()) {
         std::vector<float> scale, shift;
@@ -109,7 +114,6 @@ ConvolutionWeights::ConvolutionWeights(const MTL::Device& device,
         scale_ = uploaded(device_, scale);
         shift_ = uploaded(device_, shift);
     }
-    loadFromSource(who);
 }
 
 ConvolutionWeights::ConvolutionWeights(const ConvolutionWeights& other)
@@ -128,10 +132,39 @@ ConvolutionWeights::ConvolutionWeights(const ConvolutionWeights& other)
     });
 }
 
+void ConvolutionWeights::moveTo(const MTL::Device& device) {
+    if (auto copy = source_->copy(device)) source_ = std::move(copy);
+    if (device == device_) return;
+    const Values kept = values();
+    device_ = device;
+    makeConstants();
+    const auto weights = uploaded(device_, kept.weights), biases = uploaded(device_, kept.biases);
+    runNow(device_, [&](Encoder& encoder) {
+        for (const Layout& layout : layouts_) pack(encoder, layout, weights, biases, false);
+    });
+}
+
+ConvolutionWeights::Values ConvolutionWeights::values() const {
+    const MPS::CNNConvolutionWeightsAndBiasesState state(device_, descriptor_);
+    runNow(device_, [&](Encoder& encoder) {
+        unpack(encoder, state.impl().weightsSlice(),
+               isDataGradient() ? vk::BufferSlice() : state.impl().biasesSlice());
+    });
+    const auto floats = [](const MTL::Buffer& buffer) {
+        const auto bytes = buffer.contents();
+        std::vector<float> values(bytes.size() / sizeof(float));
+        std::memcpy(values.data(), bytes.data(), bytes.size());
+        return values;
+    };
+    Values made{floats(state.weights()), {}};
+    if (hasBias_ && !isDataGradient()) made.biases = floats(state.biases());
+    return made;
+}
+
 ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
     Layout made{ConvolutionShape(descriptor_, flat), {}};
     const ConvolutionShape& s = made.shape;
-    const bool transposed = use_ == Use::DataGradient;
+    const bool transposed = isDataGradient();
     const uint32_t blocks = s.subPixelScale * s.subPixelScale;
     const uint32_t blockSlices = ceilDivide(s.outputs / blocks, 4);
     made.resultSlices = transposed ? ceilDivide(s.inputs, 4) : blocks * blockSlices;
@@ -166,6 +199,7 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
         .tiles = made.tiles,
         .tileSlices = made.tileSlices,
         .transposed = transposed,
+        .rotated = isTranspose(),
         .subPixelBlocks = blocks,
     };
     return made;
@@ -175,17 +209,22 @@ void ConvolutionWeights::pack(Encoder& encoder, const Layout& layout,
                               const vk::BufferSlice& weights, const vk::BufferSlice& biases,
                               bool raw) const {
     auto parameters = layout.parameters;
+    const AlignedSlice from(weights, encoder.limits());
+    parameters.sourceOffset = uint32_t(from.skipped / sizeof(float));
     parameters.roundToHalf = roundToHalf_ && raw;
     parameters.hasScale = bool(scale_) && raw;
     encoder.dispatch("CNNConvolutionPack", parameters, Grid::of(layout.packed.size / sizeof(float)),
-                     {{1, weights}, {2, layout.packed}, {3, scale_}});
-    if (!raw) return;
+                     {{1, from.slice}, {2, layout.packed}, {3, scale_}});
+    if (isDataGradient()) return;
     parameters.hasBias = bool(biases);
-    parameters.hasShift = bool(shift_);
+    AlignedSlice bias{};
+    if (biases) bias = AlignedSlice(biases, encoder.limits());
+    parameters.sourceOffset = uint32_t(bias.skipped / sizeof(float));
+    parameters.hasShift = bool(shift_) && raw;
     parameters.hasSlopes = bool(slopes_);
     encoder.dispatch("CNNConvolutionPackBias", parameters,
                      Grid::of(layout.channels.size / sizeof(float) / 2),
-                     {{1, biases}, {2, layout.channels}, {3, scale_}, {4, shift_}, {5, slopes_}});
+                     {{1, bias.slice}, {2, layout.channels}, {3, scale_}, {4, shift_}, {5, slopes_}});
 }
 
 void ConvolutionWeights::load(Encoder& encoder, const vk::BufferSlice& weights,
@@ -241,6 +280,10 @@ std::vector<float> ConvolutionWeights::decodedWeights(const std::string& who) co
                               " bytes of weights but its "
                               "descriptor asks for " +
                               std::to_string(count * MPS::bytesPerElement(type)) + ".");
+    if (isTranspose() && type == MPS::DataType::UInt8)
+        throw InvalidArgument(
+            who + "The data source's dataType is UInt8 but a transposed convolution takes Float32 "
+                  "or Float16.");
     std::vector<float> values(count);
     if (type == MPS::DataType::Float32) {
         std::memcpy(values.data(), bytes.data(), bytes.size());

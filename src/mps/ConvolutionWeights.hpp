@@ -7,6 +7,8 @@
 
 namespace mpsvk::mps {
 
+using ConvolutionSource = std::shared_ptr<MPS::CNNConvolutionDataSource>;
+
 /// Which of a shader's bodies runs, and the size of its tile (glsl/gemm.glsl).
 struct ConvolutionTile {
     bool tiled = false, subgroup = false;
@@ -34,15 +36,17 @@ struct ConvolutionShape {
 
 class ConvolutionWeights {
 public:
-    enum class Use { Forward, DataGradient };
+    enum class Use { Forward, DataGradient, TransposeForward, TransposeDataGradient };
 
     /// Loads the source; throws InvalidArgument, beginning with `who`.
-    ConvolutionWeights(const MTL::Device& device,
-                       std::shared_ptr<MPS::CNNConvolutionDataSource> source,
+    ConvolutionWeights(const MTL::Device& device, ConvolutionSource source,
                        const MPS::CNNConvolutionDescriptor& descriptor, Use use, bool flat,
                        const std::string& who);
     /// The same weights in buffers of their own.
     ConvolutionWeights(const ConvolutionWeights& other);
+
+    /// To buffers of another device, and to the source's copy for it where it makes one.
+    void moveTo(const MTL::Device& device);
 
     void loadFromSource(const std::string& who);
     void load(Encoder& encoder, const vk::BufferSlice& weights, const vk::BufferSlice& biases);
@@ -50,7 +54,7 @@ public:
     void unpack(Encoder& encoder, const vk::BufferSlice& weights,
                 const vk::BufferSlice& biases) const;
 
-    const std::shared_ptr<MPS::CNNConvolutionDataSource>& source() const { return source_; }
+    const ConvolutionSource& source() const { return source_; }
     const MTL::Device& device() const { return device_; }
 
     /// One way in which the weights are packed.
@@ -67,15 +71,29 @@ public:
     /// is then made from the other, in the order of `encoder`).
     const Layout& layout(Encoder& encoder, bool flat);
     bool hasBias() const { return hasBias_; }
+    bool keepsFloat32() const { return !roundToHalf_; }
+
+    struct Values {
+        std::vector<float> weights, biases; ///< no biases: empty
+    };
+    /// The weights in use, in the data source's layout. Waits for the GPU.
+    Values values() const;
 
 private:
+    bool isTranspose() const {
+        return use_ == Use::TransposeForward || use_ == Use::TransposeDataGradient;
+    }
+    bool isDataGradient() const {
+        return use_ == Use::DataGradient || use_ == Use::TransposeDataGradient;
+    }
     Layout makeLayout(bool flat) const;
+    void makeConstants();
     void pack(Encoder& encoder, const Layout& layout, const vk::BufferSlice& weights,
               const vk::BufferSlice& biases, bool raw) const;
     std::vector<float> decodedWeights(const std::string& who) const;
 
-    const MTL::Device device_;
-    std::shared_ptr<MPS::CNNConvolutionDataSource> source_;
+    MTL::Device device_;
+    ConvolutionSource source_;
     MPS::CNNConvolutionDescriptor descriptor_;
     Use use_;
     bool flat_, hasBias_ = false, roundToHalf_ = true;

@@ -24,6 +24,7 @@ struct ArrayView {
 /// `slice` for a binding: begun earlier, where the device's alignment asks for it; `skipped` bytes
 /// lie before its first element.
 struct AlignedSlice {
+    AlignedSlice() = default;
     AlignedSlice(const vk::BufferSlice& slice, const vk::Limits& limits);
     vk::BufferSlice slice;
     uint64_t skipped = 0;

@@ -24,6 +24,7 @@ struct ForwardRecord {
     MPS::ImageEdgeMode edgeMode = MPS::ImageEdgeMode::Zero;
     uint64_t sourceChannelOffset = 0, sourceChannels = 0; ///< channels read
     uint64_t destinationChannelOffset = 0;
+    int64_t kernelOffsetX = 0, kernelOffsetY = 0; ///< of a transposed convolution
     uint64_t sourceWidth = 0, sourceHeight = 0, sourceFeatureChannels = 0;
     uint64_t destinationWidth = 0, destinationHeight = 0, destinationFeatureChannels = 0;
 };
@@ -71,7 +72,7 @@ struct StateRequest {
     const MTL::CommandBuffer* temporary = nullptr; ///< null: a state of the device's
     MTL::Device device;
     MPS::ImageBatch sources, secondaries, destinations;
-    MPS::StateBatch sourceStates;
+    std::vector<MPS::StateBatch> sourceStates; ///< of each image, or none at all
     ForwardRecord record;          ///< of the first image (of a unary kernel; of the primary)
     ForwardRecord secondaryRecord; ///< of a binary kernel's secondary source
     size_t count() const { return sources.size(); }

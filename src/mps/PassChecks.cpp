@@ -60,8 +60,9 @@ void checkStates(const std::string& who, const char* role, const StateBatch& sta
 }
 
 void checkOwnStates(const std::string& who, const char* role, const StateBatch& states,
-                    const std::string& className) {
+                    const StateBatch& read, const std::string& className) {
     for (const MPS::State& state : states) {
+        if (std::ranges::find(read, state) != read.end()) continue;
         const auto* own = dynamic_cast<const MPS::NNGradientState::Impl*>(state.shared().get());
         if (own && own->record.className == className) continue;
         throw InvalidArgument(who + role + " has a state " +

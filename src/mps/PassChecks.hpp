@@ -15,9 +15,9 @@ void checkSources(const std::string& who, const char* role, const MPS::ImageBatc
                   const MTL::CommandBuffer& commandBuffer, bool isBatch);
 void checkStates(const std::string& who, const char* role, const MPS::StateBatch& states,
                  size_t images, const MTL::CommandBuffer& commandBuffer);
-/// Gradient states that a kernel of this class has made.
+/// Gradient states that a kernel of this class has made, but for those that it reads.
 void checkOwnStates(const std::string& who, const char* role, const MPS::StateBatch& states,
-                    const std::string& className);
+                    const MPS::StateBatch& read, const std::string& className);
 void checkBatchLengths(const std::string& who, const char* a, size_t lengthA, const char* b,
                        size_t lengthB);
 void checkSameShapes(const std::string& who, const char* role, const MPS::ImageBatch& images);

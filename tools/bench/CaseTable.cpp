@@ -18,6 +18,7 @@ using Json = nlohmann::json;
 const std::map<std::string, Group> groupsByName = {
     {"copy", Group::Copy},
     {"convolution", Group::Convolution},
+    {"convolution_transpose", Group::ConvolutionTranspose},
     {"memory_bound", Group::MemoryBound},
     {"update", Group::Update},
     {"fully_connected", Group::FullyConnected},
@@ -45,9 +46,13 @@ void check(const Case& made) {
         if (size == 0) refuse("a size is 0.");
     }
     if (made.group == Group::Update && made.parameters == 0) refuse("it has no parameters.");
-    const uint64_t window = (made.k - 1) * made.dilation + 1;
-    if (std::min(made.h, made.w) + 2 * made.pad < window)
+    const uint64_t window = (made.k - 1) * made.dilation + 1, smallest = std::min(made.h, made.w);
+    if (made.group == Group::ConvolutionTranspose) {
+        if ((smallest - 1) * made.stride + window <= 2 * made.pad)
+            refuse("the padding leaves nothing of the result.");
+    } else if (smallest + 2 * made.pad < window) {
         refuse("the window is larger than the padded source.");
+    }
     if (made.ci % made.groups != 0 || made.co % made.groups != 0)
         refuse("the groups do not divide the channels.");
 }
@@ -138,12 +143,15 @@ Work workOf(const Case& c) {
     switch (c.group) {
     case Group::Copy: return {0, 2 * source * element};
     case Group::Convolution:
+    case Group::ConvolutionTranspose:
     case Group::FullyConnected: {
         const double weights = double(c.co * (c.ci / c.groups) * c.k * c.k);
         // Gradients of weights are fp32 in every mode.
         const double weightBytes = weights * (c.pass == "weights_gradient" ? 4 : element);
-        return {2 * result * double(c.ci / c.groups * c.k * c.k),
-                (source + result) * element + weightBytes};
+        const double windows = c.group == Group::ConvolutionTranspose
+                                   ? source * double(c.co / c.groups)
+                                   : result * double(c.ci / c.groups);
+        return {2 * windows * double(c.k * c.k), (source + result) * element + weightBytes};
     }
     case Group::MemoryBound:
         // The maximum's place and the dropout's mask take a byte per element.

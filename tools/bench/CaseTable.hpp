@@ -9,7 +9,15 @@
 
 namespace mpsvk::bench {
 
-enum class Group { Copy, Convolution, MemoryBound, Update, FullyConnected, TrainingStep };
+enum class Group {
+    Copy,
+    Convolution,
+    ConvolutionTranspose,
+    MemoryBound,
+    Update,
+    FullyConnected,
+    TrainingStep
+};
 
 /// One line of the report: a case of the table in one pass and one mode.
 struct Case {
@@ -30,6 +38,8 @@ struct Case {
 
 private:
     uint64_t outputSize(uint64_t size) const {
+        if (group == Group::ConvolutionTranspose)
+            return (size - 1) * stride + (k - 1) * dilation + 1 - 2 * pad;
         return (size + 2 * pad - (k - 1) * dilation - 1) / stride + 1;
     }
 };

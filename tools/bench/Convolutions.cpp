@@ -1,7 +1,7 @@
 #include "Operands.hpp"
 #include "Workloads.hpp"
 
-#include <mpsvk/MPS/CNNConvolution.hpp>
+#include <mpsvk/MPS/CNNConvolutionTranspose.hpp>
 
 namespace mpsvk::bench {
 
@@ -22,13 +22,26 @@ MPS::CNNConvolutionDescriptor shapeOf(const Case& c) {
     return filled(shape);
 }
 
+// The window covers `pad` pixels before the first one.
+void setPadding(MPS::CNNConvolution& kernel, const Case& c) {
+    const auto lead = int64_t(((c.k - 1) * c.dilation + 1) / 2) - int64_t(c.pad);
+    kernel.setOffset({lead, lead, 0});
+}
+
+// `pad` pixels are cut off the whole result.
+void setPadding(MPS::CNNConvolutionTranspose& kernel, const Case& c) {
+    const auto extent = int64_t((c.k - 1) * c.dilation + 1);
+    const int64_t lead = extent / 2 - extent + 1 + int64_t(c.pad);
+    kernel.setKernelOffsetX(lead);
+    kernel.setKernelOffsetY(lead);
+}
+
 template <class Forward, class Gradient> Encode make(const Images& images, const Case& c) {
     const MTL::Device device = images.queue.device();
     const auto type = c.mode == "fp16" ? MPS::DataType::Float16 : MPS::DataType::Float32;
     const auto weights = std::make_shared<RandomWeights>(shapeOf(c), type, 1);
     Forward forward(device, weights);
-    const auto lead = int64_t(((c.k - 1) * c.dilation + 1) / 2 - c.pad);
-    forward.setOffset({lead, lead, 0});
+    setPadding(forward, c);
     const MPS::ImageBatch x = images.random(c.n, c.w, c.h, c.ci, 2);
     if (c.pass == "forward") {
         const MPS::ImageBatch y = images.make(c.n, c.outputWidth(), c.outputHeight(), c.co);
@@ -59,6 +72,8 @@ Encode makeConvolution(const MTL::CommandQueue& queue, const Case& c) {
                                                 : MPS::ImageFeatureChannelFormat::Float32};
     if (c.group == Group::FullyConnected)
         return make<MPS::CNNFullyConnected, MPS::CNNFullyConnectedGradient>(images, c);
+    if (c.group == Group::ConvolutionTranspose)
+        return make<MPS::CNNConvolutionTranspose, MPS::CNNConvolutionTransposeGradient>(images, c);
     return make<MPS::CNNConvolution, MPS::CNNConvolutionGradient>(images, c);
 }
 

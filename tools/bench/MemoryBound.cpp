@@ -203,6 +203,7 @@ Encode makeWorkload(const MTL::CommandQueue& queue, const Case& c) {
     switch (c.group) {
     case Group::Copy: return makeCopy(queue, c);
     case Group::Convolution:
+    case Group::ConvolutionTranspose:
     case Group::FullyConnected: return makeConvolution(queue, c);
     case Group::MemoryBound: return makeMemoryBound(queue, c);
     case Group::Update: return makeUpdate(queue, c);

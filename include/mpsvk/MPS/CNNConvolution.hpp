@@ -36,7 +36,7 @@ public:
     CNNConvolution& operator=(const CNNConvolution&);
     CNNConvolution(CNNConvolution&&) noexcept;
     CNNConvolution& operator=(CNNConvolution&&) noexcept;
-    /// For another device, with a copy of the data source where it makes one.
+    /// For another device: the weights in use, and a copy of the data source where it makes one.
     CNNConvolution copy(const MTL::Device& device) const;
 
     uint64_t inputFeatureChannels() const { return descriptor_.inputFeatureChannels(); }
@@ -52,7 +52,8 @@ public:
     NNConvolutionAccumulatorPrecisionOption accumulatorPrecisionOption() const {
         return precision_;
     }
-    /// Kept for ported code: sums are always formed in fp32.
+    /// Kept for ported code: sums are always formed in fp32. Half is refused by the encodes when
+    /// the weights are kept as fp32.
     void setAccumulatorPrecisionOption(NNConvolutionAccumulatorPrecisionOption v) {
         precision_ = v;
     }
@@ -72,6 +73,14 @@ public:
     CNNConvolutionWeightsAndBiasesState
     exportOnDemand(const MTL::CommandBuffer& commandBuffer) const;
 
+    CNNConvolutionGradientState resultState(const Image& sourceImage,
+                                            const StateBatch& sourceStates,
+                                            const Image& destinationImage) const;
+    CNNConvolutionGradientState temporaryResultState(const MTL::CommandBuffer& commandBuffer,
+                                                     const Image& sourceImage,
+                                                     const StateBatch& sourceStates,
+                                                     const Image& destinationImage) const;
+
     std::string className() const override { return "CNNConvolution"; }
     bool isResultStateReusedAcrossBatch() const override { return true; }
 
@@ -84,11 +93,14 @@ protected:
     void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
     void archive(mps::Archive& archive) override;
-
-private:
+    void moveTo(const MTL::Device& device);
+    /// The window is the source, whatever the offset says.
+    virtual bool isFullyConnected() const { return false; }
     /// A kernel that shares the weights of `other`.
     CNNConvolution(const MTL::Device& device, const CNNConvolution& other);
+    virtual std::shared_ptr<const CNNConvolution> sharing() const;
 
+private:
     CNNConvolutionDescriptor descriptor_;
     std::shared_ptr<mps::ConvolutionWeights> weights_;
     NNConvolutionAccumulatorPrecisionOption precision_ =
@@ -104,6 +116,10 @@ public:
     std::string className() const override { return "CNNFullyConnected"; }
 
 private:
+    CNNFullyConnected(const MTL::Device& device, const CNNFullyConnected& other)
+        : CNNConvolution(device, other) {}
+    std::shared_ptr<const CNNConvolution> sharing() const override;
+    bool isFullyConnected() const override { return true; }
     void validate(const mps::UnaryPass& pass) const override;
 };
 
@@ -137,6 +153,10 @@ public:
     CNNConvolutionGradientOption gradientOption() const { return gradientOption_; }
     /// Data only leaves the state alone; weights only leaves the destination image alone.
     void setGradientOption(CNNConvolutionGradientOption v) { gradientOption_ = v; }
+    /// Kept for ported code, where it does nothing, too: an archive always has what the kernel
+    /// needs.
+    bool serializeWeightsAndBiases() const { return serializeWeightsAndBiases_; }
+    void setSerializeWeightsAndBiases(bool v) { serializeWeightsAndBiases_ = v; }
 
     void reloadWeightsAndBiasesFromDataSource();
     void reloadWeightsAndBiases(const MTL::CommandBuffer& commandBuffer,
@@ -159,11 +179,14 @@ protected:
     void dispatchSums(const mps::BinaryPass& pass) const override;
     void dispatch(const mps::BinaryPass& pass) const override;
     void archive(mps::Archive& archive) override;
+    void moveTo(const MTL::Device& device);
+    virtual bool isFullyConnected() const { return false; }
 
 private:
     CNNConvolutionDescriptor descriptor_;
     std::shared_ptr<mps::ConvolutionWeights> weights_;
     CNNConvolutionGradientOption gradientOption_ = CNNConvolutionGradientOption::All;
+    bool serializeWeightsAndBiases_ = false;
 };
 
 class CNNFullyConnectedGradient : public CNNConvolutionGradient {
@@ -175,6 +198,8 @@ public:
     std::string className() const override { return "CNNFullyConnectedGradient"; }
 
 private:
+    bool isFullyConnected() const override { return true; }
+    void validate(const mps::BinaryPass& pass) const override;
     std::string forwardClassName() const override { return "CNNFullyConnected"; }
 };
 

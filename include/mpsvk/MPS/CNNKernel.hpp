@@ -118,12 +118,21 @@ protected:
     virtual void validate(const mps::UnaryPass& pass) const;
     /// Records the work for one run of images (see mps/Pass.hpp).
     virtual void dispatch(const mps::UnaryPass& pass) const = 0;
+    /// The states that an encode given `states` reads: their read counts go down.
+    virtual StateBatch statesRead(const StateBatch& states) const;
+
+    /// An encode that returns its images. `sourceStates`, none or one per image, have their word on
+    /// the result's size and are there when the result states are made.
+    ImageBatch encodeReturning(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
+                               const StateBatch& sourceStates, StateBatch* destinationStates,
+                               bool destinationStateIsTemporary, bool isBatch);
 
 private:
     void run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
              const StateBatch& states, const ImageBatch& destinations, bool isBatch,
              bool fresh = false);
     StateBatch states(const MTL::CommandBuffer* temporary, const ImageBatch& sources,
+                      const std::vector<StateBatch>& sourceStates,
                       const ImageBatch& destinations) const;
 
     Offset offset_;

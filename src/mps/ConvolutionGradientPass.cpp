@@ -1,0 +1,194 @@
+#include "mps/ConvolutionGradientPass.hpp"
+
+#include <mpsvk/Error.hpp>
+
+#include <algorithm>
+#include <bit>
+
+namespace mpsvk::mps {
+
+using MPS::CNNConvolutionGradientState;
+using Buffers = CNNConvolutionGradientState::Impl;
+
+void checkState(const std::string& who, const char* role, const CNNConvolutionGradientState& state,
+                const MPS::CNNConvolutionDescriptor& d) {
+    const uint64_t weights = state.bufferSize(Buffers::Weights) / sizeof(float),
+                   biases = state.bufferSize(Buffers::Biases) / sizeof(float);
+    if (weights != d.weightCount() || biases != d.outputFeatureChannels())
+        throw InvalidArgument(who + role + " is of a convolution with " + std::to_string(weights) +
+                              " weights and " + std::to_string(biases) +
+                              " output feature channels but this one has " +
+                              std::to_string(d.weightCount()) + " and " +
+                              std::to_string(d.outputFeatureChannels()) + ".");
+}
+
+void checkGradient(const std::string& who, const BinaryPass& pass,
+                   const MPS::CNNConvolutionDescriptor& d, bool ofWeights) {
+    const auto checkChannels = [&](const char* role, uint64_t offered, uint64_t needed) {
+        if (offered < needed)
+            throw InvalidArgument(who + role + " offers " + std::to_string(offered) +
+                                  " feature channels but the gradient reads " +
+                                  std::to_string(needed) + ".");
+    };
+    checkChannels("sourceGradient", pass.primaryChannels, d.outputFeatureChannels());
+    if (ofWeights) checkChannels("sourceImage", pass.secondaryChannels, d.inputFeatureChannels());
+    if (ofWeights && pass.sourceStates.empty())
+        throw InvalidArgument(
+            who + "The gradient of weights and biases needs a gradient state to go to.");
+    for (const MPS::State& state : pass.sourceStates) {
+        const auto gradient = state.as<CNNConvolutionGradientState>();
+        if (!gradient)
+            throw InvalidArgument(who + "gradientState is no gradient state of a convolution.");
+        const Clip& clip = gradient.impl().record.clip;
+        const MPS::Image& e = pass.primaries[0];
+        if (e.width() != clip.width || e.height() != clip.height)
+            throw InvalidArgument(who + "sourceGradient is " + sizeText(e.width(), e.height()) +
+                                  " but the forward pass wrote " +
+                                  sizeText(clip.width, clip.height) + ".");
+        checkState(who, "gradientState", gradient, d);
+    }
+}
+
+namespace {
+
+uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+
+/// The tiles of a gradient are other than the forward kernel's: see
+/// glsl/CNNConvolutionGradientWeights.glsl.
+ConvolutionTile gradientTile(const vk::Device& device, uint32_t groups, uint32_t perGroup,
+                             uint32_t results) {
+    ConvolutionTile tile = chooseTile(device, groups, perGroup, results, false);
+    if (!tile.tiled) return tile;
+    tile.tiled = groups == 1 || perGroup % 8 == 0;
+    tile.texels = !tile.tiled ? 1 : groups == 1 || perGroup % 64 == 0 ? 16 : 2;
+    if (tile.texels == 16 && results <= 32) tile.texels = 8;
+    tile.lanes = tile.texels <= 2 ? 32 : 128;
+    return tile;
+}
+
+/// Parts of the pixels: enough workgroups for the device, each with enough to do.
+struct Split {
+    uint32_t parts, pixels;
+    Split(uint64_t all, uint64_t wanted, uint64_t least, uint64_t multiple) {
+        const uint64_t most = std::min(wanted, ceilDivide(all, least));
+        pixels =
+            uint32_t(ceilDivide(ceilDivide(all, std::max<uint64_t>(1, most)), multiple) * multiple);
+        parts = uint32_t(ceilDivide(all, pixels));
+    }
+};
+
+bool isCpu(const vk::Device& device) {
+    return device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+}
+
+/// dW, and db unless `p.transposed`. `windows` has one pixel per window, `taps` is read at them.
+void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
+                     glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
+                     const ImageRun& taps, CNNConvolutionGradientState::Impl& state) {
+    const bool cpu = isCpu(encoder.device());
+    const uint64_t pixels = uint64_t(p.gradient.width) * p.gradient.height * p.images;
+    const uint64_t tapCount = uint64_t(shape.kernelWidth) * shape.kernelHeight;
+    const uint32_t rows = p.transposed ? shape.inputs : shape.outputs;
+    p.kernelWidth = shape.kernelWidth;
+    p.kernelHeight = shape.kernelHeight;
+    p.outputChannels = rows;
+    p.resultPerGroup = p.transposed ? shape.inputsPerGroup() : shape.outputsPerGroup();
+    p.reducedPerGroup = p.transposed ? shape.outputsPerGroup() : shape.inputsPerGroup();
+    p.accumulate = state.accumulated;
+    const ConvolutionTile tile =
+        gradientTile(encoder.device(), shape.groups, p.resultPerGroup, rows);
+    p.tileChannels = 4 * tile.texels;
+    p.tiles = uint32_t(ceilDivide(rows, p.tileChannels));
+    p.tileSlices = tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);
+    const uint64_t columns = tapCount * p.tileSlices + 1;
+    const uint64_t across =
+        ceilDivide(columns, tile.tiled ? 4 * tile.lanes / tile.texels : tile.lanes);
+    uint64_t parts = (cpu ? 16 : 396) / (across * p.tiles);
+    if (cpu) parts = std::max(parts, ceilDivide(pixels, 8192));
+    const Split split(pixels, parts, 64, tile.tiled ? 16 : 4);
+    p.splits = split.parts;
+    p.splitPixels = split.pixels;
+    const auto partials = encoder.scratch(columns * p.tiles * p.tileChannels * p.splits * 16);
+    encoder.dispatch(
+        tile.subgroup ? "CNNConvolutionGradientWeightsSubgroup" : "CNNConvolutionGradientWeights",
+        p, {across * tile.lanes, 1, uint64_t(p.tiles) * p.splits},
+        {{1, windows}, {2, taps}, {3, *partials}},
+        {constant(32, tile.lanes), constant(33, tile.texels), constant(36, uint32_t(tile.tiled))});
+    encoder.dispatch(
+        "CNNConvolutionGradientReduce", p, Grid::of(columns * rows),
+        {{1, *partials}, {2, state.buffer(Buffers::Weights)}, {3, state.buffer(Buffers::Biases)}});
+}
+
+/// dW, and db unless `p.transposed`.
+void dispatchDepthwise(Encoder& encoder, const ConvolutionShape& shape,
+                       glsl::CNNConvolutionWeightsParameters p, const ImageRun& gradient,
+                       const ImageRun& source, CNNConvolutionGradientState::Impl& state) {
+    const auto& windows = p.transposed ? p.source : p.gradient;
+    const uint64_t pixels = uint64_t(windows.width) * windows.height * p.images;
+    p.kernelWidth = shape.kernelWidth;
+    p.kernelHeight = shape.kernelHeight;
+    p.outputChannels = shape.outputs;
+    p.multiplier = shape.outputs / shape.inputs;
+    p.accumulate = state.accumulated;
+    const uint64_t columns =
+        (uint64_t(shape.kernelWidth) * shape.kernelHeight + 1) * ceilDivide(shape.outputs, 4);
+    const Split split(pixels, (isCpu(encoder.device()) ? 8 : 2112) / ceilDivide(columns, 64), 16,
+                      1);
+    p.splits = split.parts;
+    p.splitPixels = split.pixels;
+    const auto partials = encoder.scratch(columns * p.splits * 16);
+    encoder.dispatch("CNNConvolutionDepthwiseGradientWeights", p, {columns, 1, p.splits},
+                     {{1, gradient}, {2, source}, {3, *partials}}, {constant(37, p.transposed)});
+    encoder.dispatch(
+        "CNNConvolutionDepthwiseGradientReduce", p, Grid::of(columns),
+        {{1, *partials}, {2, state.buffer(Buffers::Weights)}, {3, state.buffer(Buffers::Biases)}});
+}
+
+void dispatchBias(Encoder& encoder, const glsl::ImageView& view, uint32_t images,
+                  const ImageRun& gradient, CNNConvolutionGradientState::Impl& state) {
+    glsl::CNNConvolutionBiasParameters p{};
+    p.gradient = view;
+    p.pixels = view.width * view.height * images;
+    p.texels = (view.channels + 3) / 4;
+    p.lanes = std::min(256u, std::bit_ceil(p.texels));
+    p.accumulate = state.accumulated;
+    const uint64_t across = ceilDivide(p.texels, p.lanes), rows = 256 / p.lanes;
+    const Split split(p.pixels, ceilDivide(isCpu(encoder.device()) ? 16 : 1056, across), 4 * rows,
+                      rows);
+    p.splits = split.parts;
+    p.splitPixels = split.pixels;
+    const auto partials = encoder.scratch(uint64_t(p.texels) * p.splits * 16);
+    encoder.dispatch("CNNConvolutionBiasGradient", p, {across * 256, 1, p.splits},
+                     {{1, gradient}, {2, *partials}});
+    encoder.dispatch("CNNConvolutionBiasGradientReduce", p, {across * 256, 1, 1},
+                     {{1, *partials}, {2, state.buffer(Buffers::Biases)}});
+}
+
+} // namespace
+
+void dispatchWeightsGradient(Encoder& encoder, const ConvolutionShape& shape,
+                             glsl::CNNConvolutionWeightsParameters p, const ImageRun& gradient,
+                             const ImageRun& source, CNNConvolutionGradientState::Impl& state) {
+    if (shape.depthwise)
+        dispatchDepthwise(encoder, shape, p, gradient, source, state);
+    else
+        dispatchWeights(encoder, shape, p, gradient, source, state);
+    state.accumulated = true;
+}
+
+void dispatchTransposeWeightsGradient(Encoder& encoder, const ConvolutionShape& shape,
+                                      glsl::CNNConvolutionWeightsParameters p,
+                                      const ImageRun& gradient, const ImageRun& source,
+                                      CNNConvolutionGradientState::Impl& state) {
+    p.transposed = 1;
+    dispatchBias(encoder, p.gradient, p.images, gradient, state);
+    if (shape.depthwise) {
+        dispatchDepthwise(encoder, shape, p, gradient, source, state);
+    } else {
+        std::swap(p.gradient, p.source);
+        dispatchWeights(encoder, shape, p, source, gradient, state);
+    }
+    state.accumulated = true;
+}
+
+} // namespace mpsvk::mps

@@ -1,0 +1,324 @@
+#include "mps/ConvolutionKernels.hpp"
+
+#include <cmath>
+
+using namespace mpsvk;
+using namespace mpsvk::test;
+
+namespace {
+
+reference::Convolution shape(size_t ci, size_t co, size_t taps, size_t stride = 1,
+                             size_t groups = 1) {
+    reference::Convolution r;
+    r.inputChannels = ci;
+    r.outputChannels = co;
+    r.kernelWidth = r.kernelHeight = taps;
+    r.strideX = r.strideY = stride;
+    r.groups = groups;
+    fill(r, 40);
+    return r;
+}
+
+/// Weights of any element type, as their data source has them.
+class EncodedWeights : public FixedWeights {
+public:
+    EncodedWeights(const reference::Convolution& r, MPS::DataType type,
+                   std::vector<std::byte> bytes)
+        : FixedWeights(descriptorOf(r), {}, r.bias, MPS::DataType::Float16), type_(type),
+          bytes_(std::move(bytes)) {}
+    MPS::DataType dataType() const override { return type_; }
+    std::span<const std::byte> weights() const override { return bytes_; }
+    std::span<const float> rangesForUInt8Kernel() const override { return ranges; }
+    std::span<const float> lookupTableForUInt8Kernel() const override { return table; }
+    std::vector<float> ranges, table;
+
+private:
+    MPS::DataType type_;
+    std::vector<std::byte> bytes_;
+};
+
+MPS::CNNConvolutionWeightsAndBiasesState exported(const MPS::CNNConvolution& conv) {
+    MPS::CNNConvolutionWeightsAndBiasesState state;
+    run([&](const MTL::CommandBuffer& commands) {
+        state = conv.exportWeightsAndBiases(commands, false);
+    });
+    return state;
+}
+
+std::vector<double> half(std::vector<double> values) {
+    return reference::rounded(std::move(values), reference::Storage::Float16);
+}
+
+} // namespace
+
+TEST_CASE("fused neuron, batch normalization and sub-pixel rearrangement") {
+    const auto k = shape(5, 12, 3);
+    const Tensor x =
+        reference::rounded(reference::random(2, 5, 6, 5, 4), reference::Storage::Float32);
+    const auto forward = [&](const MPS::CNNConvolutionDescriptor& d, reference::Convolution r) {
+        const auto source = std::make_shared<FixedWeights>(d, r.weights, r.bias);
+        MPS::CNNConvolution conv(testDevice(), source);
+        conv.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+        MPS::ImageBatch y;
+        run([&](const MTL::CommandBuffer& commands) { y = conv.encodeBatch(commands, upload(x)); });
+        r.outputWidth = y[0].width();
+        r.outputHeight = y[0].height();
+        r.offsetX = conv.offset().x;
+        r.offsetY = conv.offset().y;
+        CHECK(reference::compare(download(y), reference::forward(r, x), {1e-5}));
+    };
+    SECTION("neuron") {
+        auto d = descriptorOf(k);
+        auto r = k;
+        d.setNeuronType(MPS::CNNNeuronType::Sigmoid, 0, 0);
+        r.neuron.type = reference::NeuronType::Sigmoid;
+        forward(d, r);
+    }
+    SECTION("slopes per channel") {
+        auto d = descriptorOf(k);
+        auto r = k;
+        std::vector<float> slopes;
+        for (int i = 0; i < 12; ++i) slopes.push_back(0.05f * float(i));
+        d.setNeuronToPReLU(slopes);
+        r.neuron.type = reference::NeuronType::PReLU;
+        r.neuron.slopes.assign(slopes.begin(), slopes.end());
+        forward(d, r);
+    }
+    SECTION("batch normalization") {
+        auto d = descriptorOf(k);
+        auto r = k;
+        const std::vector<float> mean(12, 0.25f), variance(12, 2), gamma(12, 1.5f), beta(12, -0.5f);
+        d.setBatchNormalizationParametersForInference(mean, variance, gamma, beta, 1e-3f);
+        r.normalization = reference::FusedBatchNormalization{{mean.begin(), mean.end()},
+                                                             {variance.begin(), variance.end()},
+                                                             {gamma.begin(), gamma.end()},
+                                                             {beta.begin(), beta.end()},
+                                                             1e-3f};
+        forward(d, r);
+    }
+    SECTION("sub-pixel") {
+        for (const size_t groups : {1, 2}) {
+            auto r = shape(6, groups == 1 ? 12 : 16, 3, 2, groups);
+            MPS::CNNSubPixelConvolutionDescriptor d(3, 3, 6, r.outputChannels);
+            d.setStrideInPixelsX(2);
+            d.setStrideInPixelsY(2);
+            d.setGroups(groups);
+            d.setSubPixelScaleFactor(2);
+            r.subPixelScale = 2;
+            const Tensor six =
+                reference::rounded(reference::random(2, 5, 6, 6, 4), reference::Storage::Float32);
+            MPS::CNNConvolution conv(testDevice(),
+                                     std::make_shared<FixedWeights>(d, r.weights, r.bias));
+            CHECK(conv.subPixelScaleFactor() == 2);
+            conv.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+            // Part of the last block of pixels is cut off.
+            Guarded cut(2, 6, 7, 4);
+            conv.setClipRect(MTL::RegionMake2D(1, 1, 5, 3));
+            conv.setOffset({1, 0, 0});
+            run([&](const MTL::CommandBuffer& commands) {
+                conv.encodeBatch(commands, upload(six), cut.images());
+            });
+            r.offsetX = 1;
+            r.outputWidth = 5;
+            r.outputHeight = 3;
+            Tensor expected(2, 6, 7, 4, Guarded::poison);
+            Tensor y = reference::forward(r, six);
+            if (y.c < 4)
+                y = [&] { // channels beyond the result are not written, lanes are zeroed
+                    Tensor padded(y.n, y.h, y.w, 4);
+                    reference::paste(padded, {}, 0, y);
+                    return padded;
+                }();
+            reference::paste(expected, {1, 1, 5, 3}, 0, y);
+            CHECK(reference::compare(cut.read(), expected, {1e-5 / Guarded::poison * 12}));
+            MPS::CNNConvolution whole(testDevice(),
+                                      std::make_shared<FixedWeights>(d, r.weights, r.bias));
+            const auto descriptor = whole.destinationImageDescriptor(upload(Tensor(1, 5, 6, 6)));
+            CHECK(descriptor.width() == 6);
+            CHECK(descriptor.height() == 6);
+            CHECK(descriptor.featureChannels() == r.outputChannels / 4);
+            CHECK(refusal([&] {
+                      whole.resultState(upload(Tensor(1, 5, 6, 6))[0], {},
+                                        upload(Tensor(1, 6, 6, 4))[0]);
+                  }).find("sub-pixel convolution, which has no gradient") != std::string::npos);
+            CHECK(refusal([&] {
+                      MPS::CNNConvolutionGradient gradient(
+                          testDevice(), std::make_shared<FixedWeights>(d, r.weights, r.bias));
+                  }).find("subPixelScaleFactor is 2") != std::string::npos);
+        }
+    }
+}
+
+TEST_CASE("a folded batch normalization is rounded with the weights") {
+    auto r = shape(5, 6, 2);
+    auto d = descriptorOf(r);
+    const std::vector<float> variance{1, 2, 3, 4, 5, 6}, gamma{2, -1, 1, 3, .5f, 1};
+    d.setBatchNormalizationParametersForInference({}, variance, gamma, {}, 0);
+    const MPS::CNNConvolution conv(
+        testDevice(), std::make_shared<FixedWeights>(d, r.weights, r.bias, MPS::DataType::Float16));
+    std::vector<double> expected = r.weights;
+    const size_t perOutput = expected.size() / 6;
+    for (size_t i = 0; i < expected.size(); ++i) {
+        const size_t o = i / perOutput;
+        expected[i] = float(float(expected[i]) * (gamma[o] / std::sqrt(variance[o])));
+    }
+    CHECK(contents(exported(conv).weights()) == half(expected));
+}
+
+TEST_CASE("weights are rounded to 16 bits unless the data source keeps 32") {
+    for (const size_t groups : {1, 2, 4}) { // 4: depthwise
+        const auto r = shape(4, groups == 4 ? 4 : 6, 3, 1, groups);
+        const MPS::CNNConvolution rounded(testDevice(), sourceOf(r, MPS::DataType::Float16));
+        CHECK(contents(exported(rounded).weights()) == half(r.weights));
+        CHECK(contents(exported(rounded).biases()) == r.bias);
+        const MPS::CNNConvolution kept(testDevice(), sourceOf(r));
+        CHECK(contents(exported(kept).weights()) == r.weights);
+    }
+}
+
+TEST_CASE("16-bit and quantized weights are decoded") {
+    auto r = shape(3, 5, 2);
+    const size_t count = r.weights.size(), perOutput = count / 5;
+    SECTION("Float16") {
+        // Bits of 1 + i / 1024 and their negatives, in turn.
+        std::vector<std::byte> bytes;
+        std::vector<double> expected;
+        for (size_t i = 0; i < count; ++i) {
+            const auto bits = uint16_t(0x3c00 + i + (i % 2 ? 0x8000 : 0));
+            bytes.push_back(std::byte(bits & 255));
+            bytes.push_back(std::byte(bits >> 8));
+            expected.push_back((1 + double(i) / 1024) * (i % 2 ? -1 : 1));
+        }
+        const MPS::CNNConvolution conv(
+            testDevice(), std::make_shared<EncodedWeights>(r, MPS::DataType::Float16, bytes));
+        CHECK(contents(exported(conv).weights()) == expected);
+        conforms("CNNConvolutionDataSource", Aspect::State);
+    }
+    std::vector<std::byte> bytes;
+    for (size_t i = 0; i < count; ++i) bytes.push_back(std::byte((37 * i + 11) % 256));
+    const auto source = std::make_shared<EncodedWeights>(r, MPS::DataType::UInt8, bytes);
+    std::vector<double> expected;
+    SECTION("UInt8 with a range per output channel") {
+        for (size_t o = 0; o < 5; ++o) {
+            source->ranges.push_back(-1 - float(o));
+            source->ranges.push_back(2 + float(o));
+        }
+        for (size_t i = 0; i < count; ++i) {
+            const size_t o = i / perOutput;
+            expected.push_back(float(bytes[i]) / 255 * (3 + 2 * double(o)) - 1 - double(o));
+        }
+        CHECK(source->weightsQuantizationType() == MPS::CNNWeightsQuantizationType::Linear);
+        const MPS::CNNConvolution conv(testDevice(), source);
+        CHECK(reference::compare(contents(exported(conv).weights()), expected, {5e-4}));
+    }
+    SECTION("UInt8 with a table") {
+        for (size_t i = 0; i < 256; ++i) source->table.push_back(float(i * i) / 256 - 3);
+        for (size_t i = 0; i < count; ++i) expected.push_back(source->table[size_t(bytes[i])]);
+        CHECK(source->weightsQuantizationType() == MPS::CNNWeightsQuantizationType::LookupTable);
+        const MPS::CNNConvolution conv(testDevice(), source);
+        CHECK(contents(exported(conv).weights()) == half(expected));
+    }
+    SECTION("UInt8 with neither, or kept as 32 bits") {
+        CHECK(refusal([&] { MPS::CNNConvolution conv(testDevice(), source); })
+                  .find("need a lookup table of 256 entries (there are 0) or ranges with 10 (there "
+                        "are 0)") != std::string::npos);
+        source->kernelType = MPS::DataType::Float32;
+        CHECK(refusal([&] {
+                  MPS::CNNConvolution conv(testDevice(), source);
+              }).find("kernelWeightsDataType is Float32 but its weights are not") !=
+              std::string::npos);
+    }
+}
+
+TEST_CASE("weights are reloaded in the order of the command buffer") {
+    auto r = shape(8, 16, 3), r2 = r;
+    fill(r2, 50);
+    const auto source = sourceOf(r);
+    const Tensor x =
+        reference::rounded(reference::random(2, 7, 9, 8, 5), reference::Storage::Float32);
+    MPS::CNNConvolution conv(testDevice(), source);
+    conv.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    const MPS::CNNConvolution copied = conv;
+    const MPS::CNNConvolutionWeightsAndBiasesState state(testDevice(), descriptorOf(r));
+    write(state.weights(), r2.weights);
+    write(state.biases(), r2.bias);
+    MPS::ImageBatch before, after, ofCopy;
+    const auto images = upload(x);
+    run([&](const MTL::CommandBuffer& commands) {
+        before = conv.encodeBatch(commands, images);
+        conv.reloadWeightsAndBiases(commands, state);
+        after = conv.encodeBatch(commands, images);
+        MPS::CNNConvolution mutableCopy = copied;
+        ofCopy = mutableCopy.encodeBatch(commands, images);
+    });
+    for (auto* reference : {&r, &r2}) reference->outputWidth = 9, reference->outputHeight = 7;
+    CHECK(reference::compare(download(before), reference::forward(r, x), {1e-5}));
+    CHECK(reference::compare(download(after), reference::forward(r2, x), {1e-5}));
+    CHECK(download(ofCopy).v == download(before).v);
+    conv.reloadWeightsAndBiasesFromDataSource();
+    run([&](const MTL::CommandBuffer& commands) { after = conv.encodeBatch(commands, images); });
+    CHECK(download(after).v == download(before).v);
+    CHECK(source->loads == source->purges);
+    // A copy has what the kernel has, not what the source has.
+    run([&](const MTL::CommandBuffer& commands) { conv.reloadWeightsAndBiases(commands, state); });
+    MPS::CNNConvolution moved = conv.copy(testDevice());
+    run([&](const MTL::CommandBuffer& commands) { after = moved.encodeBatch(commands, images); });
+    CHECK(reference::compare(download(after), reference::forward(r2, x), {1e-5}));
+}
+
+TEST_CASE("weights and biases in parts of buffers, and without biases") {
+    const auto r = shape(3, 4, 2), other = [] {
+        auto made = shape(3, 4, 2);
+        fill(made, 70);
+        return made;
+    }();
+    const auto device = testDevice();
+    const auto d = descriptorOf(r);
+    const uint64_t bytes = r.weights.size() * sizeof(float);
+    MPS::CNNConvolution conv(device, sourceOf(r));
+    MPS::CNNConvolutionGradient gradient(device, sourceOf(r));
+    // Both in one buffer, with something before, between and after.
+    const auto shared = device.newBuffer(8 + bytes + 12 + 16 + 4);
+    write(shared, std::vector<double>(shared.length() / 4, 99));
+    write(shared, other.weights, 8);
+    write(shared, other.bias, 8 + bytes + 12);
+    const MPS::CNNConvolutionWeightsAndBiasesState parts(shared, 8, shared, 8 + bytes + 12, d);
+    CHECK(parts.weightsOffset() == 8);
+    CHECK(parts.biasesOffset() == 8 + bytes + 12);
+    run([&](const MTL::CommandBuffer& commands) {
+        conv.reloadWeightsAndBiases(commands, parts);
+        gradient.reloadWeightsAndBiases(commands, parts);
+    });
+    CHECK(contents(exported(conv).weights()) == other.weights);
+    CHECK(contents(exported(conv).biases()) == other.bias);
+    auto placed = other;
+    placed.outputWidth = 4;
+    placed.outputHeight = 3;
+    const Tensor x =
+        reference::rounded(reference::random(1, 3, 4, 3, 5), reference::Storage::Float32);
+    checkPasses(runPasses(conv, gradient, x), placed, x);
+    conforms("CNNConvolutionWeightsAndBiasesState", Aspect::State);
+    // No biases: they are 0 from then on.
+    const auto weights = device.newBuffer(bytes);
+    write(weights, r.weights);
+    const MPS::CNNConvolutionWeightsAndBiasesState bare(weights, MTL::Buffer());
+    CHECK(!bare.biases());
+    run([&](const MTL::CommandBuffer& commands) { conv.reloadWeightsAndBiases(commands, bare); });
+    CHECK(contents(exported(conv).weights()) == r.weights);
+    CHECK(contents(exported(conv).biases()) == std::vector<double>(4));
+    const auto text = [&](uint64_t weightsOffset, uint64_t biasesOffset) {
+        return refusal([&] {
+            MPS::CNNConvolutionWeightsAndBiasesState(shared, weightsOffset, shared, biasesOffset,
+                                                     d);
+        });
+    };
+    CHECK(text(6, 8).find("weightsOffset is 6 but must be a multiple of 4") != std::string::npos);
+    CHECK(text(8, shared.length() - 8).find("biases needs 16 bytes from offset") !=
+          std::string::npos);
+    MTL::CommandBuffer commands = testQueue().commandBuffer();
+    const MPS::CNNConvolutionWeightsAndBiasesState small(device.newBuffer(bytes - 4),
+                                                         MTL::Buffer());
+    CHECK(refusal([&] {
+              conv.reloadWeightsAndBiases(commands, small);
+          }).find("holds " + std::to_string(bytes - 4) + " bytes of weights") != std::string::npos);
+}
