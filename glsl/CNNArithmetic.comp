@@ -4,7 +4,7 @@
 #include "CNNMath.h"
 #include "pixel.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { CNNArithmeticParameters p; };
 IMAGE_SOURCE(1, primary)
 IMAGE_EDGE_READ(primary)

@@ -4,7 +4,7 @@
 #include "CNNMath.h"
 #include "pixel.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { CNNArithmeticGradientSumParameters p; };
 layout(set = 0, binding = 1, std430) readonly buffer Partials { vec4 partials[]; };
 IMAGE_DESTINATION(2, destination)

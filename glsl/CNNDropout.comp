@@ -5,7 +5,7 @@
 #include "philox.glsl"
 #include "pixel.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { CNNDropoutParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_EDGE_READ(source)

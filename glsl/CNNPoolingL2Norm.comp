@@ -3,7 +3,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "pooling.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { CNNPoolingParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_DESTINATION(2, destination)

@@ -5,7 +5,7 @@
 #include "grid.glsl"
 #include "image.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { ImageFillParameters p; };
 IMAGE_DESTINATION(1, destination)
 

@@ -4,7 +4,7 @@
 #include "CNNLoss.h"
 #include "pixel.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { NNInitialGradientParameters p; };
 IMAGE_DESTINATION(1, destination)
 

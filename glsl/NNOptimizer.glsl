@@ -5,11 +5,11 @@
 
 #include "NNOptimizer.h"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { NNOptimizerParameters p; };
 
-// Four elements that lie a workgroup's width apart: a workgroup touches 256 consecutive ones, each
-// of its loads 64, wherever the range begins.
+// Four elements that lie a workgroup's width apart: each load of a workgroup touches consecutive
+// ones, wherever the range begins.
 struct Place {
     bool second; // which range; the same for a whole workgroup
     uvec4 row, column;
@@ -23,7 +23,8 @@ Place placeInRange() {
     if (at.second) group -= p.first.groups;
     uint rows = at.second ? p.second.rows : p.first.rows;
     uint columns = at.second ? p.second.columns : p.first.columns;
-    uvec4 element = uvec4(0u, 64u, 128u, 192u) + (group * 256u + gl_LocalInvocationIndex);
+    uvec4 element = uvec4(0u, 1u, 2u, 3u) * gl_WorkGroupSize.x +
+                    (group * optimizerElementsPerGroup + gl_LocalInvocationIndex);
     at.valid = lessThan(element, uvec4(rows * columns));
     at.row = uvec4(0u);
     at.column = element;

@@ -48,8 +48,9 @@ struct NNOptimizerParameters {
     uint padding2;
 };
 
+const uint optimizerElementsPerGroup = 1024; // four for each invocation
+
 #ifdef __cplusplus
-constexpr uint optimizerElementsPerGroup = 256;
 constexpr uint optimizerModePlain = 0, optimizerModeMomentum = 1, optimizerModeNesterov = 2;
 constexpr uint optimizerModeMaximum = 1; // AMSGrad
 #else

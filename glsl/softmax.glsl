@@ -1,14 +1,15 @@
 // Sums and maxima over the channels of a pixel, by one invocation or, with GROUP_PER_PIXEL, by a
-// workgroup: every invocation starts at slice channelFirst() and goes on by channelStep.
+// workgroup: every invocation starts at slice channelFirst() and goes on by channelStep. What it
+// reads of the first keptSlices of these stays in registers; it reads the others again.
 #ifndef MPSVK_SOFTMAX_GLSL
 #define MPSVK_SOFTMAX_GLSL
 
 #include "CNNSoftMax.h"
 #include "pixel.glsl"
 
-layout(local_size_x = 64) in;
-
 #ifdef GROUP_PER_PIXEL
+
+layout(local_size_x = 64) in;
 
 const uint channelStep = 64u;
 shared float parts[64];
@@ -36,6 +37,8 @@ GROUP_REDUCE(overChannelsMax, max)
 
 #else
 
+layout(local_size_x = 256) in;
+
 const uint channelStep = 1u;
 
 uint pixelIndex() { return gridIndex(); }
@@ -44,6 +47,9 @@ float overChannelsSum(float own) { return own; }
 float overChannelsMax(float own) { return own; }
 
 #endif
+
+const uint keptSlices = 4u;
+uint keptSlice(uint k) { return channelFirst() + k * channelStep; }
 
 bvec4 isChannel(uint slice, uint channels) {
     return lessThan(slice * 4u + uvec4(0u, 1u, 2u, 3u), uvec4(channels));

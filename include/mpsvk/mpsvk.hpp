@@ -14,12 +14,14 @@
 #include <mpsvk/MPS/CNNKernel.hpp>
 #include <mpsvk/MPS/CNNLoss.hpp>
 #include <mpsvk/MPS/CNNMath.hpp>
+#include <mpsvk/MPS/CNNMultiaryKernel.hpp>
 #include <mpsvk/MPS/CNNNeuron.hpp>
 #include <mpsvk/MPS/CNNNormalization.hpp>
 #include <mpsvk/MPS/CNNNormalizationWeights.hpp>
 #include <mpsvk/MPS/CNNPooling.hpp>
 #include <mpsvk/MPS/CNNSoftMax.hpp>
 #include <mpsvk/MPS/CNNUpsampling.hpp>
+#include <mpsvk/MPS/CNNYOLOLoss.hpp>
 #include <mpsvk/MPS/CommandBuffer.hpp>
 #include <mpsvk/MPS/CoreTypes.hpp>
 #include <mpsvk/MPS/Image.hpp>

@@ -256,19 +256,10 @@ void CNNDropoutGradient::archive(mps::Archive& archive) {
 
 void CNNDropoutGradient::takeForwardRecord(const mps::ForwardRecord& r) {
     CNNGradientKernel::takeForwardRecord(r);
-    MTL::Region clip = clipRect();
-    Offset mask;
-    const auto axis = [](int64_t offset, uint64_t length, int64_t& from, uint64_t& origin,
-                         uint64_t& size) {
-        from = std::max<int64_t>(0, -offset);
-        origin = uint64_t(offset + from);
-        size = length - std::min<uint64_t>(length, uint64_t(from));
-    };
-    axis(r.offset.x, r.clip.width, mask.x, clip.origin.x, clip.size.width);
-    axis(r.offset.y, r.clip.height, mask.y, clip.origin.y, clip.size.height);
-    setClipRect(clip);
-    setSecondaryOffset(mask);
-    setPrimaryOffset({r.clip.x + mask.x, r.clip.y + mask.y, 0});
+    const mps::PointwiseOrigin origin(r, clipRect());
+    setClipRect(origin.clip);
+    setSecondaryOffset(origin.skipped);
+    setPrimaryOffset({r.clip.x + origin.skipped.x, r.clip.y + origin.skipped.y, 0});
 }
 
 void CNNDropoutGradient::validate(const mps::BinaryPass& pass) const {

@@ -1,41 +1,10 @@
 #include "CNNLoss.h"
-#include "mps/CNNLossLabels.hpp"
 #include "mps/CNNLossPass.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
 
 namespace mpsvk::MPS {
-
-namespace {
-
-/// What an encode of a loss checks of its sources and destinations, and how many channels it reads.
-uint64_t checkPair(const std::string& who, const char* role, const ImageBatch& sources,
-                   uint64_t channelOffset, uint64_t channelMaxCount, const ImageBatch& destinations,
-                   uint64_t destinationOffset, const MTL::CommandBuffer& commandBuffer) {
-    mps::checkSources(who, role, sources, commandBuffer, true);
-    mps::checkSources(who, "destinationImages", destinations, commandBuffer, true);
-    mps::checkBatchLengths(who, role, sources.size(), "destinationImages", destinations.size());
-    mps::checkSameShapes(who, role, sources);
-    mps::checkSameShapes(who, "destinationImages", destinations);
-    mps::checkChannelOffset(who, "sourceFeatureChannelOffset", channelOffset);
-    mps::checkChannelOffset(who, "destinationFeatureChannelOffset", destinationOffset);
-    const uint64_t channels = mps::channelsInUse(sources[0], channelOffset, channelMaxCount);
-    mps::checkChannels(who, role, sources[0], channelOffset, channels);
-    return channels;
-}
-
-void clearIfPartial(mps::Encoder& encoder, const ImageBatch& destinations, uint64_t offset,
-                    uint64_t channels) {
-    if (offset == 0 && destinations[0].featureChannels() <= channels) return;
-    for (const Image& image : destinations) mps::fillWithZeros(encoder, image);
-}
-
-[[noreturn]] void refuseWithoutLabels(const std::string& who) {
-    throw InvalidArgument(who + "No labels were given: a loss is encoded with its labels.");
-}
-
-} // namespace
 
 CNNLoss::CNNLoss(const MTL::Device& device, const CNNLossDescriptor& lossDescriptor)
     : CNNKernel(device, "CNNLoss"), descriptor_(lossDescriptor) {
@@ -48,79 +17,31 @@ CNNLoss CNNLoss::copy(const MTL::Device& device) const {
     return made;
 }
 
-void CNNLoss::validate(const mps::UnaryPass&) const { refuseWithoutLabels(subject()); }
+void CNNLoss::validate(const mps::UnaryPass&) const { mps::refuseWithoutLabels(subject()); }
 void CNNLoss::dispatch(const mps::UnaryPass&) const {} // validate lets nothing come here
 
 void CNNLoss::encode(const MTL::CommandBuffer& commandBuffer, const Image& source,
                      const CNNLossLabels& labels, const Image& destination) {
-    run(commandBuffer, {source}, {labels}, {destination}, false, false);
+    mps::encodeLabelledLosses(subject(), *this, {descriptor_}, commandBuffer, {source}, {labels},
+                              {destination}, false);
 }
 
 Image CNNLoss::encode(const MTL::CommandBuffer& commandBuffer, const Image& source,
                       const CNNLossLabels& labels) {
-    mps::checkSources(subject(), "sourceImages", {source}, commandBuffer, true);
-    const ImageDescriptor d = destinationImageDescriptor({source});
-    const Image destination = destinationImageAllocator()->image(commandBuffer, d, *this);
-    run(commandBuffer, {source}, {labels}, {destination}, false, true);
-    return destination;
+    return mps::encodeLabelledLosses(subject(), *this, {descriptor_}, commandBuffer, {source},
+                                     {labels}, false)[0];
 }
 
 void CNNLoss::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
                           const StateBatch& labels, const ImageBatch& destinations) {
-    run(commandBuffer, sources, labels, destinations, true, false);
+    mps::encodeLabelledLosses(subject(), *this, {descriptor_}, commandBuffer, sources, labels,
+                              destinations, true);
 }
 
 ImageBatch CNNLoss::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
                                 const StateBatch& labels) {
-    mps::checkSources(subject(), "sourceImages", sources, commandBuffer, true);
-    const ImageDescriptor d = destinationImageDescriptor({sources[0]});
-    const ImageBatch destinations =
-        destinationImageAllocator()->imageBatch(commandBuffer, d, *this, sources.size());
-    run(commandBuffer, sources, labels, destinations, true, true);
-    return destinations;
-}
-
-void CNNLoss::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
-                  const StateBatch& labels, const ImageBatch& destinations, bool isBatch,
-                  bool fresh) {
-    const std::string who = subject();
-    mps::LossImages images;
-    images.channelOffset = sourceFeatureChannelOffset();
-    images.channels = checkPair(who, "sourceImages", sources, images.channelOffset,
-                                sourceFeatureChannelMaxCount(), destinations,
-                                destinationFeatureChannelOffset(), commandBuffer);
-    mps::checkChannels(who, "destinationImages[0]", destinations[0],
-                       destinationFeatureChannelOffset(), images.channels);
-    if (destinations[0].width() != sources[0].width() ||
-        destinations[0].height() != sources[0].height())
-        throw InvalidArgument(who + "destinationImages[0] is " +
-                              mps::sizeText(destinations[0].width(), destinations[0].height()) +
-                              " but the gradient has the size of the source, " +
-                              mps::sizeText(sources[0].width(), sources[0].height()) + ".");
-    mps::checkWholeImages(who, "offset", offset(), clipRect(), destinations[0]);
-    mps::checkStates(who, "labels", labels, sources.size(), commandBuffer);
-    images.sources = sources;
-    ImageBatch losses;
-    for (size_t i = 0; i < labels.size(); ++i) {
-        const auto label = labels[i].as<CNNLossLabels>();
-        const std::string name = isBatch ? "labels[" + std::to_string(i) + "]" : "labels";
-        if (!label)
-            throw InvalidArgument(who + name + " is a state of another class than CNNLossLabels.");
-        images.labels.push_back(label.labelsImage());
-        images.weights.push_back(label.weightsImage());
-        losses.push_back(label.lossImage());
-        mps::checkLossSize(who, name + "'s lossImage", descriptor_, images, losses.back(), 0);
-    }
-    mps::checkLossImages(who, descriptor_, images, commandBuffer);
-    mps::checkNotAliased(who, sources, destinations);
-    mps::checkNotAliased(who, images.labels, destinations);
-
-    mps::Encoder encoder(commandBuffer, who);
-    if (fresh)
-        clearIfPartial(encoder, destinations, destinationFeatureChannelOffset(), images.channels);
-    mps::encodeLosses(encoder, descriptor_, images, {losses},
-                      {destinations, destinationFeatureChannelOffset(), images.channels});
-    mps::markLossRead(images);
+    return mps::encodeLabelledLosses(subject(), *this, {descriptor_}, commandBuffer, sources,
+                                     labels, true);
 }
 
 namespace {
@@ -146,7 +67,7 @@ NNForwardLoss NNForwardLoss::copy(const MTL::Device& device) const {
     return made;
 }
 
-void NNForwardLoss::validate(const mps::UnaryPass&) const { refuseWithoutLabels(subject()); }
+void NNForwardLoss::validate(const mps::UnaryPass&) const { mps::refuseWithoutLabels(subject()); }
 void NNForwardLoss::dispatch(const mps::UnaryPass&) const {} // validate lets nothing come here
 
 uint64_t NNForwardLoss::outputChannels(uint64_t sourceChannels) const {
@@ -196,22 +117,22 @@ void NNForwardLoss::run(const MTL::CommandBuffer& commandBuffer, const ImageBatc
                         const StateBatch& states, const ImageBatch& destinations, bool fresh) {
     const std::string who = subject();
     mps::LossImages images{sources, labels, weights, sourceFeatureChannelOffset()};
-    images.channels = checkPair(who, "sourceImages", sources, images.channelOffset,
-                                sourceFeatureChannelMaxCount(), destinations,
-                                destinationFeatureChannelOffset(), commandBuffer);
+    images.channels = mps::checkLossPair(who, "sourceImages", sources, images.channelOffset,
+                                         sourceFeatureChannelMaxCount(), destinations,
+                                         destinationFeatureChannelOffset(), commandBuffer);
     mps::checkLossSize(who, "destinationImages[0]", descriptor_, images, destinations[0],
                        destinationFeatureChannelOffset());
     mps::checkWholeImages(who, "offset", offset(), clipRect(), destinations[0]);
     if (!states.empty())
         mps::checkStates(who, "destinationStates", states, sources.size(), commandBuffer);
     mps::checkLossImages(who, descriptor_, images, commandBuffer);
-    mps::checkNotAliased(who, sources, destinations);
-    mps::checkNotAliased(who, labels, destinations);
+    mps::checkLossNotAliased(who, images, destinations);
 
     mps::Encoder encoder(commandBuffer, who);
     const uint64_t channels = outputChannels(images.channels);
-    if (fresh) clearIfPartial(encoder, destinations, destinationFeatureChannelOffset(), channels);
-    mps::encodeLosses(encoder, descriptor_, images,
+    if (fresh)
+        mps::clearIfPartial(encoder, destinations, destinationFeatureChannelOffset(), channels);
+    mps::encodeLosses(encoder, {descriptor_}, images,
                       {destinations, destinationFeatureChannelOffset(), channels}, {{}});
     mps::markLossRead(images);
 }
@@ -227,7 +148,7 @@ NNLossGradient NNLossGradient::copy(const MTL::Device& device) const {
     return made;
 }
 
-void NNLossGradient::validate(const mps::BinaryPass&) const { refuseWithoutLabels(subject()); }
+void NNLossGradient::validate(const mps::BinaryPass&) const { mps::refuseWithoutLabels(subject()); }
 void NNLossGradient::dispatch(const mps::BinaryPass&) const {} // validate lets nothing come here
 
 void NNLossGradient::customizeDestination(const ImageBatch& sourceImages, const StateBatch&,
@@ -274,9 +195,9 @@ void NNLossGradient::run(const MTL::CommandBuffer& commandBuffer, const mps::Los
     const std::string who = subject();
     mps::LossImages images = given;
     images.channelOffset = secondary().channelOffset;
-    images.channels = checkPair(who, "sourceImages", images.sources, images.channelOffset,
-                                secondary().channelMaxCount, destinations,
-                                destinationFeatureChannelOffset(), commandBuffer);
+    images.channels = mps::checkLossPair(who, "sourceImages", images.sources, images.channelOffset,
+                                         secondary().channelMaxCount, destinations,
+                                         destinationFeatureChannelOffset(), commandBuffer);
     const Image& source = images.sources[0];
     mps::checkSources(who, "sourceGradients", gradients, commandBuffer, true);
     mps::checkBatchLengths(who, "sourceImages", images.sources.size(), "sourceGradients",
@@ -313,12 +234,11 @@ void NNLossGradient::run(const MTL::CommandBuffer& commandBuffer, const mps::Los
                               mps::sizeText(destinations[0].width(), destinations[0].height()) +
                               " but the gradient has the size of the source, " +
                               mps::sizeText(source.width(), source.height()) + ".");
-    for (const ImageBatch* read :
-         std::initializer_list<const ImageBatch*>{&images.sources, &images.labels, &gradients})
-        mps::checkNotAliased(who, *read, destinations);
+    mps::checkLossNotAliased(who, images, destinations);
+    mps::checkNotAliased(who, gradients, destinations);
 
     mps::Encoder encoder(commandBuffer, who);
-    if (fresh) clearIfPartial(encoder, destinations, offset, channels);
+    if (fresh) mps::clearIfPartial(encoder, destinations, offset, channels);
     const uint64_t gradientChannels =
         reductionType() == CNNReductionType::None ? images.channels : 1;
     mps::encodeLossGradients(encoder, d, images,

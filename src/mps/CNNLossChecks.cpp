@@ -4,6 +4,9 @@
 
 #include <mpsvk/Error.hpp>
 
+#include <algorithm>
+#include <iterator>
+
 namespace mpsvk::mps {
 
 using MPS::CNNLossDescriptor;
@@ -42,6 +45,26 @@ void checkBeside(const std::string& who, const char* role, const LossImages& ima
 
 } // namespace
 
+void refuseWithoutLabels(const std::string& who) {
+    throw InvalidArgument(who + "No labels were given: a loss is encoded with its labels.");
+}
+
+uint64_t checkLossPair(const std::string& who, const char* role, const ImageBatch& sources,
+                       uint64_t channelOffset, uint64_t channelMaxCount,
+                       const ImageBatch& destinations, uint64_t destinationOffset,
+                       const MTL::CommandBuffer& commandBuffer) {
+    checkSources(who, role, sources, commandBuffer, true);
+    checkSources(who, "destinationImages", destinations, commandBuffer, true);
+    checkBatchLengths(who, role, sources.size(), "destinationImages", destinations.size());
+    checkSameShapes(who, role, sources);
+    checkSameShapes(who, "destinationImages", destinations);
+    checkChannelOffset(who, "sourceFeatureChannelOffset", channelOffset);
+    checkChannelOffset(who, "destinationFeatureChannelOffset", destinationOffset);
+    const uint64_t channels = channelsInUse(sources[0], channelOffset, channelMaxCount);
+    checkChannels(who, role, sources[0], channelOffset, channels);
+    return channels;
+}
+
 void checkLossDescriptor(const std::string& who, const CNNLossDescriptor& d) {
     if (d.lossType() >= CNNLossType::Count)
         throw InvalidArgument(who + "lossType is " + std::to_string(uint32_t(d.lossType())) +
@@ -56,11 +79,15 @@ void checkLossDescriptor(const std::string& who, const CNNLossDescriptor& d) {
             " but CosineDistance is one value per image, reduced by Sum (1) only.");
 }
 
-void checkLossImages(const std::string& who, const CNNLossDescriptor& d, const LossImages& images,
-                     const MTL::CommandBuffer& commandBuffer) {
+void checkSmoothing(const std::string& who, const CNNLossDescriptor& d) {
     if (d.lossType() == CNNLossType::SoftMaxCrossEntropy && d.labelSmoothing() > 0 &&
         d.numberOfClasses() == 0)
         throw InvalidArgument(who + "numberOfClasses is 0 but labelSmoothing divides by it.");
+}
+
+void checkLossImages(const std::string& who, const CNNLossDescriptor& d, const LossImages& images,
+                     const MTL::CommandBuffer& commandBuffer) {
+    checkSmoothing(who, d);
     for (size_t i = 0; i < images.labels.size(); ++i)
         if (!images.labels[i])
             throw InvalidArgument(who + "labels[" + std::to_string(i) +
@@ -74,6 +101,24 @@ void checkLossImages(const std::string& who, const CNNLossDescriptor& d, const L
                 throw InvalidArgument(
                     who + "A weights image was given but CosineDistance is one value per "
                           "image: only the scalar weight counts.");
+}
+
+void checkLossNotAliased(const std::string& who, const LossImages& images,
+                         const ImageBatch& destinations) {
+    checkNotAliased(who, images.sources, destinations);
+    checkNotAliased(who, images.labels, destinations);
+    ImageBatch weights;
+    std::ranges::copy_if(images.weights, std::back_inserter(weights),
+                         [](const Image& image) { return bool(image); });
+    checkNotAliased(who, weights, destinations);
+}
+
+void checkAnchorChannels(const std::string& who, uint64_t anchors, uint64_t channels) {
+    if (channels % anchors == 0 && channels / anchors >= 5) return;
+    throw InvalidArgument(
+        who + "sourceImages gives " + std::to_string(channels) + " feature channels but " +
+        std::to_string(anchors) + " anchor boxes have 5 and one per class each: a multiple of " +
+        std::to_string(anchors) + " from " + std::to_string(5 * anchors) + " on.");
 }
 
 void checkLossSize(const std::string& who, const std::string& name, const CNNLossDescriptor& d,

@@ -1,7 +1,10 @@
 #include "mps/CNNLossPass.hpp"
 
 #include "CNNLoss.h"
+#include "mps/CNNLossLabels.hpp"
 #include "mps/PassChecks.hpp"
+
+#include <mpsvk/Error.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -55,8 +58,10 @@ RunOperand operandOf(const ImageBatch& images, const Stretch& stretch) {
 /// One encode of a loss kernel.
 class LossEncoder {
 public:
-    LossEncoder(Encoder& encoder, const CNNLossDescriptor& descriptor, const LossImages& images)
-        : encoder_(encoder), d_(descriptor), images_(images), count_(images.sources.size()) {
+    LossEncoder(Encoder& encoder, const CNNLossDescriptor& descriptor, const LossImages& images,
+                const AnchorLosses* anchors = nullptr)
+        : encoder_(encoder), d_(descriptor), images_(images), anchors_(anchors),
+          count_(images.sources.size()), smoothing_(descriptor) {
         const Image& source = images.sources[0];
         pixels_ = source.width() * source.height();
         whole_ = d_.reductionType() == CNNReductionType::None;
@@ -64,15 +69,12 @@ public:
         countsWeights_ =
             d_.reductionType() == CNNReductionType::SumByNonZeroWeights &&
             std::ranges::any_of(images.weights, [](const Image& w) { return bool(w); });
-        share(slicesFor(images.channels));
-        const float s = d_.labelSmoothing();
-        if (s > 0 && d_.lossType() == CNNLossType::SoftMaxCrossEntropy) {
-            labelScale_ = 1 - s;
-            labelShift_ = s / float(d_.numberOfClasses());
-        } else if (s > 0 && d_.lossType() == CNNLossType::SigmoidCrossEntropy) {
-            labelScale_ = 1 - s;
-            labelShift_ = s / 2;
-        }
+        if (anchors)
+            groups_ = std::clamp<uint64_t>((pixels_ + anchors->parameters.pixels - 1) /
+                                               anchors->parameters.pixels,
+                                           1, mostGroups);
+        else
+            share(slicesFor(images.channels));
     }
 
     void losses(const LossChannels& losses, const LossChannels& gradients) {
@@ -136,8 +138,8 @@ public:
                         .labelGradients = labelGradients,
                         .readsFactors = countsWeights_,
                         .factor = d_.weight() * (countsWeights_ ? 1 : factor()),
-                        .labelScale = labelScale_,
-                        .labelShift = labelShift_,
+                        .labelScale = smoothing_.scale,
+                        .labelShift = smoothing_.shift,
                         .epsilon = d_.epsilon(),
                         .delta = d_.delta(),
                     };
@@ -215,21 +217,35 @@ private:
                                .writesGradient = bool(runs[3]),
                                .outputs = outputs,
                                .weight = d_.weight(),
-                               .labelScale = labelScale_,
-                               .labelShift = labelShift_,
+                               .labelScale = smoothing_.scale,
+                               .labelShift = smoothing_.shift,
                                .epsilon = d_.epsilon(),
                                .delta = d_.delta(),
                                .lossShift = shift(),
                                .lossFactor = factor(),
                                .countsWeights = countsWeights_,
                            };
-                           encoder_.dispatch("CNNLoss", p, Grid::of(count * groups_ * threads),
+                           const Grid grid = Grid::of(count * groups_ * threads);
+                           const Operand sums{6, partials_ ? *partials_ : vk::BufferSlice{}};
+                           if (!anchors_)
+                               return encoder_.dispatch("CNNLoss", p, grid,
+                                                        {{1, runs[0]},
+                                                         {2, runs[1]},
+                                                         {3, runs[2]},
+                                                         {4, runs[3]},
+                                                         {5, runs[4]},
+                                                         sums});
+                           glsl::CNNYOLOLossParameters q = anchors_->parameters;
+                           q.loss = p;
+                           q.anchorChannels = uint32_t(images_.channels / q.anchors);
+                           encoder_.dispatch("CNNYOLOLoss", q, grid,
                                              {{1, runs[0]},
                                               {2, runs[1]},
                                               {3, runs[2]},
                                               {4, runs[3]},
                                               {5, runs[4]},
-                                              {6, partials_ ? *partials_ : vk::BufferSlice{}}});
+                                              sums,
+                                              {7, anchors_->anchorBoxes}});
                        });
         }
     }
@@ -237,18 +253,27 @@ private:
     Encoder& encoder_;
     const CNNLossDescriptor& d_;
     const LossImages& images_;
+    const AnchorLosses* const anchors_;
     const size_t count_;
     uint64_t pixels_ = 0, lanes_ = 1, groups_ = 1;
     bool whole_ = false, across_ = false, countsWeights_ = false;
-    float labelScale_ = 1, labelShift_ = 0;
+    const LabelSmoothing smoothing_;
     std::shared_ptr<const vk::BufferSlice> partials_;
 };
 
 } // namespace
 
-void encodeLosses(Encoder& encoder, const CNNLossDescriptor& descriptor, const LossImages& images,
+LabelSmoothing::LabelSmoothing(const CNNLossDescriptor& d) {
+    const float s = d.labelSmoothing();
+    const bool softMax = d.lossType() == CNNLossType::SoftMaxCrossEntropy;
+    if (!(s > 0) || (!softMax && d.lossType() != CNNLossType::SigmoidCrossEntropy)) return;
+    scale = 1 - s;
+    shift = s / (softMax ? float(d.numberOfClasses()) : 2);
+}
+
+void encodeLosses(Encoder& encoder, const LossFunction& function, const LossImages& images,
                   const LossChannels& losses, const LossChannels& gradients) {
-    LossEncoder(encoder, descriptor, images).losses(losses, gradients);
+    LossEncoder(encoder, function.descriptor, images, function.anchors).losses(losses, gradients);
 }
 
 void encodeLossGradients(Encoder& encoder, const CNNLossDescriptor& descriptor,
@@ -262,6 +287,70 @@ void markLossRead(const LossImages& images) {
     all.insert(all.end(), images.labels.begin(), images.labels.end());
     all.insert(all.end(), images.weights.begin(), images.weights.end());
     MPS::markRead(all);
+}
+
+void clearIfPartial(Encoder& encoder, const ImageBatch& destinations, uint64_t offset,
+                    uint64_t channels) {
+    if (offset == 0 && destinations[0].featureChannels() <= channels) return;
+    for (const Image& image : destinations) fillWithZeros(encoder, image);
+}
+
+void encodeLabelledLosses(const std::string& who, const MPS::CNNKernel& kernel,
+                          const LossFunction& function, const MTL::CommandBuffer& commandBuffer,
+                          const ImageBatch& sources, const MPS::StateBatch& labels,
+                          const ImageBatch& destinations, bool isBatch, bool fresh) {
+    LossImages images;
+    images.channelOffset = kernel.sourceFeatureChannelOffset();
+    const uint64_t destinationOffset = kernel.destinationFeatureChannelOffset();
+    images.channels = checkLossPair(who, "sourceImages", sources, images.channelOffset,
+                                    kernel.sourceFeatureChannelMaxCount(), destinations,
+                                    destinationOffset, commandBuffer);
+    if (function.anchors)
+        checkAnchorChannels(who, function.anchors->parameters.anchors, images.channels);
+    checkChannels(who, "destinationImages[0]", destinations[0], destinationOffset, images.channels);
+    if (destinations[0].width() != sources[0].width() ||
+        destinations[0].height() != sources[0].height())
+        throw InvalidArgument(who + "destinationImages[0] is " +
+                              sizeText(destinations[0].width(), destinations[0].height()) +
+                              " but the gradient has the size of the source, " +
+                              sizeText(sources[0].width(), sources[0].height()) + ".");
+    checkWholeImages(who, "offset", kernel.offset(), kernel.clipRect(), destinations[0]);
+    checkStates(who, "labels", labels, sources.size(), commandBuffer);
+    images.sources = sources;
+    ImageBatch losses;
+    for (size_t i = 0; i < labels.size(); ++i) {
+        const auto label = labels[i].as<MPS::CNNLossLabels>();
+        const std::string name = isBatch ? "labels[" + std::to_string(i) + "]" : "labels";
+        if (!label)
+            throw InvalidArgument(who + name + " is a state of another class than CNNLossLabels.");
+        images.labels.push_back(label.labelsImage());
+        images.weights.push_back(label.weightsImage());
+        losses.push_back(label.lossImage());
+        checkLossSize(who, name + "'s lossImage", function.descriptor, images, losses.back(), 0);
+    }
+    checkLossImages(who, function.descriptor, images, commandBuffer);
+    checkLossNotAliased(who, images, destinations);
+
+    Encoder encoder(commandBuffer, who);
+    if (fresh) clearIfPartial(encoder, destinations, destinationOffset, images.channels);
+    encodeLosses(encoder, function, images, {losses},
+                 {destinations, destinationOffset, images.channels});
+    markLossRead(images);
+}
+
+ImageBatch encodeLabelledLosses(const std::string& who, MPS::CNNKernel& kernel,
+                                const LossFunction& function,
+                                const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
+                                const MPS::StateBatch& labels, bool isBatch) {
+    checkSources(who, "sourceImages", sources, commandBuffer, true);
+    const auto d = kernel.destinationImageDescriptor({sources[0]});
+    const auto allocator = kernel.destinationImageAllocator();
+    const ImageBatch destinations =
+        isBatch ? allocator->imageBatch(commandBuffer, d, kernel, sources.size())
+                : ImageBatch{allocator->image(commandBuffer, d, kernel)};
+    encodeLabelledLosses(who, kernel, function, commandBuffer, sources, labels, destinations,
+                         isBatch, true);
+    return destinations;
 }
 
 } // namespace mpsvk::mps

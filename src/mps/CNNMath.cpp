@@ -6,7 +6,17 @@
 
 #include <mpsvk/Error.hpp>
 
+#include <algorithm>
+
 namespace mpsvk::mps {
+
+void checkMaskImages(const std::string& who, const char* role,
+                     const MPS::CNNArithmeticGradientState::Impl& state, uint64_t images) {
+    if (state.hasMask && state.images != images)
+        throw InvalidArgument(who + role + " was made for " + std::to_string(state.images) +
+                              " images but this encode has " + std::to_string(images) +
+                              " for each state.");
+}
 
 void checkUnitStride(const std::string& who, const char* property, uint64_t stride) {
     if (stride > 1)
@@ -90,6 +100,16 @@ StateBatch CNNArithmetic::makeResultStates(const mps::StateRequest& request) con
     const auto& r = request.record;
     const uint64_t channels = resultChannels(
         r.sourceChannels, request.secondaryRecord.sourceChannels, request.destinations[0]);
+    const uint64_t texels = r.clip.width * r.clip.height * mps::slicesFor(channels);
+    const bool hasMask = clamps() && texels > 0;
+    uint64_t images = 1;
+    if (request.count() == 1) {
+        const auto walked = [&](const Offset& offset, const Image& source) {
+            return mps::imagesOf(subject(), clipRect(), offset.z, source, request.destinations[0]);
+        };
+        images = std::min(walked(primaryOffset(), request.sources[0]),
+                          walked(secondaryOffset(), request.secondaries[0]));
+    }
     StateBatch made;
     for (size_t i = 0; i < request.count(); ++i) {
         auto state = std::make_shared<CNNArithmeticGradientState::Impl>(request.device, r,
@@ -97,15 +117,14 @@ StateBatch CNNArithmetic::makeResultStates(const mps::StateRequest& request) con
         state->primaryStrideInFeatureChannels = primaryStrideInFeatureChannels_;
         state->secondaryStrideInFeatureChannels = secondaryStrideInFeatureChannels_;
         state->resultChannels = channels;
-        const uint64_t texels = r.clip.width * r.clip.height * mps::slicesFor(channels);
-        if (clamps() && texels > 0) {
-            // Each image of an array has its share; a share may be bound alone.
-            const uint64_t bytes = vk::Memory::taken(texels * sizeof(uint32_t));
-            state->addBuffer(bytes * request.destinations[i].numberOfImages());
-            state->hasMask = true;
-        }
+        state->hasMask = hasMask;
+        state->images = images;
         made.push_back(CNNArithmeticGradientState(std::move(state)));
     }
+    // Each image of an array has its share; a share may be bound alone.
+    if (hasMask)
+        addBatchBuffer(made, images * vk::Memory::taken(texels * sizeof(uint32_t)),
+                       MTL::ResourceOptions::StorageModePrivate, request.temporary);
     return made;
 }
 
@@ -150,6 +169,13 @@ void CNNArithmetic::validate(const mps::BinaryPass& pass) const {
         if (!impl)
             throw InvalidArgument(who + "destinationState is a state of another class than "
                                         "CNNArithmeticGradientState.");
+        mps::checkMaskImages(who, "destinationState", *impl,
+                             pass.primaries.size() > 1 ? 1 : pass.imageCount);
+        if (impl->hasMask != clamps() && pass.clip.width > 0 && pass.clip.height > 0)
+            throw InvalidArgument(
+                who + "destinationState was made " +
+                (impl->hasMask ? "for clamped results but" : "without bounds but") +
+                " minimumValue and maximumValue have changed since.");
         const auto& r = impl->primary;
         const uint64_t channels =
             resultChannels(pass.primaryChannels, pass.secondaryChannels, pass.destinations[0]);

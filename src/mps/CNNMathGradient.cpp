@@ -145,6 +145,8 @@ void CNNArithmeticGradient::validate(const mps::BinaryPass& pass) const {
                 who + "gradientState was made by " +
                 (state ? "a " + state->primary.className : "no arithmetic kernel") +
                 " but this kernel takes those of a " + forwardClassName() + ".");
+        mps::checkMaskImages(who, "gradientState", *state,
+                             pass.primaries.size() > 1 ? 1 : pass.batchCount);
         const auto& r = state->primary;
         const Image& gradient = pass.primaries[0];
         if (gradient.width() != r.destinationWidth || gradient.height() != r.destinationHeight)

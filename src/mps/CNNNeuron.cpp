@@ -6,8 +6,6 @@
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/CNNNeuron.hpp>
 
-#include <algorithm>
-
 namespace mpsvk::MPS {
 
 NNNeuronDescriptor NNNeuronDescriptor::cnnNeuronPReLUDescriptor(std::span<const float> data, bool) {
@@ -136,28 +134,15 @@ void CNNNeuronGradient::archive(mps::Archive& archive) {
 
 void CNNNeuronGradient::takeForwardRecord(const mps::ForwardRecord& r) {
     CNNGradientKernel::takeForwardRecord(r);
-    // Forward pixel q of the clip rectangle came from the source's pixel offset + q.
-    Offset skipped;
-    MTL::Region clip = clipRect();
-    const auto axis = [](int64_t offset, uint64_t length, int64_t& skip, uint64_t& origin,
-                         uint64_t& size) {
-        skip = std::max<int64_t>(0, -offset);
-        origin = uint64_t(offset + skip);
-        size = length - std::min(length, uint64_t(skip));
-    };
-    axis(r.offset.x, r.clip.width, skipped.x, clip.origin.x, clip.size.width);
-    axis(r.offset.y, r.clip.height, skipped.y, clip.origin.y, clip.size.height);
-    setClipRect(clip);
-    setSecondaryOffset({int64_t(clip.origin.x), int64_t(clip.origin.y), r.offset.z});
-    setPrimaryOffset({r.clip.x + skipped.x, r.clip.y + skipped.y, 0});
+    const mps::PointwiseOrigin origin(r, clipRect());
+    setClipRect(origin.clip);
+    setSecondaryOffset({int64_t(origin.clip.origin.x), int64_t(origin.clip.origin.y), r.offset.z});
+    setPrimaryOffset({r.clip.x + origin.skipped.x, r.clip.y + origin.skipped.y, 0});
 }
 
 void CNNNeuronGradient::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
-    if (pass.primaryChannels < pass.secondaryChannels)
-        throw InvalidArgument(
-            subject() + "sourceGradient offers " + std::to_string(pass.primaryChannels) +
-            " feature channels but sourceImage " + std::to_string(pass.secondaryChannels) + ".");
+    mps::checkGradientChannels(subject(), pass);
     checkSlopes(subject(), descriptor_, pass.secondaryChannels);
 }
 

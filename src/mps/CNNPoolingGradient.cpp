@@ -22,6 +22,11 @@ int64_t firstPixel(int64_t offset, uint64_t taps, uint64_t dilation) {
     return std::max<int64_t>(0, offset - int64_t(extentOf(taps, dilation) / 2));
 }
 
+/// Pairs of pixels along one axis that begin where a window with the stride 2 does.
+uint64_t blocks(int origin, int start, uint64_t length) {
+    return (uint64_t(glsl::floorModulo(origin - start, 2)) + length + 1) / 2;
+}
+
 /// Gradient pixels along one axis: window 0 at `offset`, windows first ... end-1 inside the image.
 struct WindowRange {
     WindowRange(int64_t offset, uint64_t wanted, uint64_t size)
@@ -168,6 +173,15 @@ void CNNPoolingGradient::dispatch(const mps::BinaryPass& pass) const {
         .selectionStride = saved ? uint32_t(pass.stateBuffers[0].strideBytes / 4) : 0,
         .selectionWidth = uint32_t(selectionWidth),
     };
+    const bool inBlocks =
+        saved && w.strideX == 2 && w.strideY == 2 && w.dilationX == 1 && w.dilationY == 1;
+    if (inBlocks)
+        return pass.encoder->dispatch(
+            "CNNPoolingMaxGradientBlocks", parameters,
+            mps::Grid::of(blocks(parameters.originX, parameters.startX, pass.clip.width) *
+                          blocks(parameters.originY, parameters.startY, pass.clip.height) *
+                          mps::slicesFor(pass.destinationChannels) * pass.imageCount),
+            {{1, pass.primary}, {3, pass.destination}, {4, pass.stateBuffers[0].all}});
     pass.encoder->dispatch(shader(), parameters, mps::Grid::of(pass.clipTexels()),
                            {{1, pass.primary},
                             {2, pass.secondary},

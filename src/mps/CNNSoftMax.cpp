@@ -5,8 +5,6 @@
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/CNNSoftMax.hpp>
 
-#include <algorithm>
-
 namespace mpsvk::MPS {
 
 namespace {
@@ -67,18 +65,9 @@ void softMaxGradient(const mps::BinaryPass& pass, const Offset& gradient, const 
 /// Both sources are images of the forward result's size: result pixel clip.origin + q belongs to
 /// pixel offset + q of the forward source, where the gradient's result goes.
 void takeResultRecord(CNNGradientKernel& kernel, const mps::ForwardRecord& r) {
-    MTL::Region clip = kernel.clipRect();
-    Offset result{r.clip.x, r.clip.y, 0};
-    const auto axis = [](int64_t offset, uint64_t length, int64_t& from, uint64_t& origin,
-                         uint64_t& size) {
-        const int64_t outside = std::max<int64_t>(0, -offset);
-        from += outside;
-        origin = uint64_t(offset + outside);
-        size = length - std::min<uint64_t>(length, uint64_t(outside));
-    };
-    axis(r.offset.x, r.clip.width, result.x, clip.origin.x, clip.size.width);
-    axis(r.offset.y, r.clip.height, result.y, clip.origin.y, clip.size.height);
-    kernel.setClipRect(clip);
+    const mps::PointwiseOrigin origin(r, kernel.clipRect());
+    const Offset result{r.clip.x + origin.skipped.x, r.clip.y + origin.skipped.y, 0};
+    kernel.setClipRect(origin.clip);
     kernel.setPrimaryOffset(result);
     kernel.setSecondaryOffset(result);
     kernel.setPrimarySourceFeatureChannelOffset(r.destinationChannelOffset);

@@ -20,9 +20,10 @@ Images withWeights(Images images, const std::optional<NNImageNode>& weights) {
     return images;
 }
 
-class LossStage final : public mps::Stage {
+/// CNNLoss or CNNYOLOLoss.
+template <class Loss> class LossStage final : public mps::Stage {
 public:
-    explicit LossStage(CNNLoss kernel) : kernel_(std::move(kernel)) {}
+    explicit LossStage(Loss kernel) : kernel_(std::move(kernel)) {}
     Kernel& kernel() override { return kernel_; }
     mps::StageOutputs encode(const mps::StageInputs& in) override {
         if (in.padding) kernel_.setPadding(in.padding);
@@ -33,7 +34,7 @@ public:
     }
 
 private:
-    CNNLoss kernel_;
+    Loss kernel_;
 };
 
 class ForwardLossStage final : public mps::Stage {
@@ -70,15 +71,17 @@ private:
     NNLossGradient kernel_;
 };
 
-struct LossNode final : NNFilterNode::Impl {
-    LossNode(const NNImageNode& source, const CNNLossDescriptor& d)
-        : Impl("CNNLossNode", {source}, {labelsNode()}), descriptor(d) {}
+template <class Loss, class Descriptor> struct LabelledLossNode final : NNFilterNode::Impl {
+    LabelledLossNode(const char* name, const NNImageNode& source, const Descriptor& d)
+        : Impl(name, {source}, {labelsNode()}), descriptor(d) {}
     bool resultIsGradient() const override { return true; }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
-        return std::make_unique<LossStage>(CNNLoss(device, descriptor));
+        return std::make_unique<LossStage<Loss>>(Loss(device, descriptor));
     }
-    const CNNLossDescriptor descriptor;
+    const Descriptor descriptor;
 };
+using LossNode = LabelledLossNode<CNNLoss, CNNLossDescriptor>;
+using YOLOLossNode = LabelledLossNode<CNNYOLOLoss, CNNYOLOLossDescriptor>;
 
 struct LossPairNode : NNFilterNode::Impl {
     LossPairNode(const char* name, Images images, std::vector<NNStateNode> states,
@@ -142,8 +145,14 @@ const CNNLossDescriptor& descriptorOf(const NNFilterNode& node) {
 } // namespace
 
 CNNLossNode::CNNLossNode(const NNImageNode& source, const CNNLossDescriptor& descriptor)
-    : NNFilterNode(std::make_shared<LossNode>(source, descriptor)) {}
+    : NNFilterNode(std::make_shared<LossNode>("CNNLossNode", source, descriptor)) {}
 NNLabelsNode CNNLossNode::inputLabels() const {
+    return impl().sourceStates.at(0).as<NNLabelsNode>();
+}
+
+CNNYOLOLossNode::CNNYOLOLossNode(const NNImageNode& source, const CNNYOLOLossDescriptor& descriptor)
+    : NNFilterNode(std::make_shared<YOLOLossNode>("CNNYOLOLossNode", source, descriptor)) {}
+NNLabelsNode CNNYOLOLossNode::inputLabels() const {
     return impl().sourceStates.at(0).as<NNLabelsNode>();
 }
 
@@ -219,6 +228,7 @@ NNInitialGradientNode::NNInitialGradientNode(const NNImageNode& source)
 
 using detail::ObjectImpl;
 bool CNNLossNode::isKindOf(const ObjectImpl& o) { return isAny<LossNode>(o); }
+bool CNNYOLOLossNode::isKindOf(const ObjectImpl& o) { return isAny<YOLOLossNode>(o); }
 bool NNForwardLossNode::isKindOf(const ObjectImpl& o) { return isAny<ForwardLossNode>(o); }
 bool NNLossGradientNode::isKindOf(const ObjectImpl& o) { return isAny<LossGradientNode>(o); }
 bool NNInitialGradientNode::isKindOf(const ObjectImpl& o) { return isAny<InitialGradientNode>(o); }

@@ -12,6 +12,8 @@ namespace {
 
 using glsl::OptimizerRange;
 
+constexpr uint64_t perGroup = glsl::optimizerElementsPerGroup;
+
 constexpr uint32_t OptimizerRange::*offsets[] = {
     &OptimizerRange::gradientOffset, &OptimizerRange::valuesOffset,
     &OptimizerRange::resultOffset,   &OptimizerRange::momentAOffset,
@@ -178,7 +180,6 @@ OptimizerUpdate::Part OptimizerUpdate::partOf(const Range& range) const {
     const bool dense = std::ranges::all_of(
         range, [](const ArrayView& v) { return !v || v.rowBytes == v.columns * sizeof(float); });
     const uint64_t rows = range[Gradient].rows, columns = range[Gradient].columns;
-    constexpr uint64_t perGroup = glsl::optimizerElementsPerGroup;
     Part part;
     part.range.rows = dense ? 1 : uint32_t(rows);
     part.range.columns = uint32_t(dense ? rows * columns : columns);
@@ -203,7 +204,7 @@ void OptimizerUpdate::record(std::string_view shader, glsl::NNOptimizerParameter
         const auto& a = first.slices;
         const auto& b = second.slices;
         const uint64_t groups = uint64_t(first.range.groups) + second.range.groups;
-        encoder_.dispatch(shader, parameters, Grid::of(groups * 64),
+        encoder_.dispatch(shader, parameters, Grid::of(groups * perGroup / 4),
                           {{1, a[0]},
                            {2, a[1]},
                            {3, a[2]},

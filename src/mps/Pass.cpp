@@ -63,4 +63,10 @@ bool NNBinaryGradientState::isKindOf(const detail::ObjectImpl& object) {
     return dynamic_cast<const Impl*>(&object) != nullptr;
 }
 
+NNMultiaryGradientState::NNMultiaryGradientState(std::shared_ptr<Impl> impl)
+    : State(std::move(impl)) {}
+bool NNMultiaryGradientState::isKindOf(const detail::ObjectImpl& object) {
+    return dynamic_cast<const Impl*>(&object) != nullptr;
+}
+
 } // namespace mpsvk::MPS

@@ -5,7 +5,7 @@
 #include "mps/Encoder.hpp"
 #include "mps/State.hpp"
 
-#include <mpsvk/MPS/CNNKernel.hpp>
+#include <mpsvk/MPS/CNNMultiaryKernel.hpp>
 
 namespace mpsvk::mps {
 
@@ -67,6 +67,34 @@ struct BinaryPass {
     }
 };
 
+/// An encode of a kernel with any number of sources.
+struct MultiaryPass {
+    /// One source with its properties.
+    struct Source {
+        ImageRun run;
+        glsl::ImageView view;
+        MPS::Offset offset;
+        MPS::ImageEdgeMode edgeMode = MPS::ImageEdgeMode::Zero;
+        MPS::KernelWindow window;
+        uint64_t channels = 0; ///< in use
+    };
+    Encoder* encoder = nullptr;
+    std::vector<Source> sources;
+    ImageRun destination;
+    glsl::ImageView destinationView;
+    Clip clip;
+    uint64_t destinationChannels = 0;
+    size_t firstImage = 0, imageCount = 0;
+    MPS::StateBatch states; ///< destination states of these images
+    std::span<const BufferRun> stateBuffers;
+
+    std::vector<MPS::ImageBatch> sourceBatches; ///< the whole batch of each source
+    MPS::ImageBatch destinations;
+    uint64_t clipTexels() const {
+        return clip.width * clip.height * ((destinationChannels + 3) / 4) * imageCount;
+    }
+};
+
 /// What a result state is made from: one per image, or one for all.
 struct StateRequest {
     const MTL::CommandBuffer* temporary = nullptr; ///< null: a state of the device's
@@ -101,6 +129,32 @@ struct NNBinaryGradientState::Impl : State::Impl {
         : State::Impl(std::move(device)), primary(std::move(primary)),
           secondary(std::move(secondary)) {}
     mps::ForwardRecord primary, secondary;
+    virtual std::vector<size_t> perImageBuffers() const { return {}; }
+};
+
+} // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+/// What the states of a kernel with any number of sources are made from: batches and records in the
+/// order of the sources.
+struct MultiaryStateRequest {
+    const MTL::CommandBuffer* temporary = nullptr;
+    MTL::Device device;
+    std::vector<MPS::ImageBatch> sources;
+    MPS::ImageBatch destinations;
+    std::vector<ForwardRecord> records;
+    size_t count() const { return destinations.size(); }
+};
+
+} // namespace mpsvk::mps
+
+namespace mpsvk::MPS {
+
+struct NNMultiaryGradientState::Impl : State::Impl {
+    Impl(MTL::Device device, std::vector<mps::ForwardRecord> records)
+        : State::Impl(std::move(device)), records(std::move(records)) {}
+    std::vector<mps::ForwardRecord> records;
     virtual std::vector<size_t> perImageBuffers() const { return {}; }
 };
 

@@ -211,6 +211,18 @@ void recordSizes(ForwardRecord& record, const Image& source, const Image& destin
     record.destinationFeatureChannels = destination.featureChannels();
 }
 
+PointwiseOrigin::PointwiseOrigin(const ForwardRecord& r, const MTL::Region& clipRect)
+    : clip(clipRect) {
+    const auto axis = [](int64_t offset, uint64_t length, int64_t& skip, uint64_t& origin,
+                         uint64_t& size) {
+        skip = std::max<int64_t>(0, -offset);
+        origin = uint64_t(offset + skip);
+        size = length - std::min(length, uint64_t(skip));
+    };
+    axis(r.offset.x, r.clip.width, skipped.x, clip.origin.x, clip.size.width);
+    axis(r.offset.y, r.clip.height, skipped.y, clip.origin.y, clip.size.height);
+}
+
 namespace {
 std::vector<size_t> perImageBuffers(const MPS::State& state) {
     const auto* object = state.shared().get();
@@ -218,6 +230,8 @@ std::vector<size_t> perImageBuffers(const MPS::State& state) {
         return unary->perImageBuffers();
     if (const auto* binary = dynamic_cast<const MPS::NNBinaryGradientState::Impl*>(object))
         return binary->perImageBuffers();
+    if (const auto* multiary = dynamic_cast<const MPS::NNMultiaryGradientState::Impl*>(object))
+        return multiary->perImageBuffers();
     return {};
 }
 } // namespace

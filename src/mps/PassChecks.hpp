@@ -45,6 +45,13 @@ uint64_t channelsInUse(const MPS::Image& image, uint64_t offset, uint64_t most);
 /// True when an encode with this clip rectangle writes every channel of every pixel.
 bool covers(const Clip& clip, uint64_t channelOffset, const MPS::Image& destination);
 void recordSizes(ForwardRecord& record, const MPS::Image& source, const MPS::Image& destination);
+/// Where the pixels of a pointwise kernel's clip rectangle came from: from `clip` of the forward
+/// source, but for the first `skipped` ones, which lay outside.
+struct PointwiseOrigin {
+    PointwiseOrigin(const ForwardRecord& record, const MTL::Region& clipRect);
+    MTL::Region clip;
+    MPS::Offset skipped;
+};
 /// Adds an operand for each buffer that the states keep per image.
 void appendStateBuffers(std::vector<RunOperand>& operands, const MPS::StateBatch& states,
                         uint64_t images, bool isBatch);

@@ -446,6 +446,10 @@ TEST_CASE("what a loss refuses") {
     CHECK(refusal([&] { loss.encode(commands, source, good, good.labelsImage()); }) ==
           "[CNNLoss \"l\"] A destination image is also a source image; the kernel does not work in "
           "place.");
+    const auto weighted = around(image(2, 3, 5), image(2, 3, 5));
+    CHECK(refusal([&] { loss.encode(commands, source, weighted, weighted.weightsImage()); }) ==
+          "[CNNLoss \"l\"] A destination image is also a source image; the kernel does not work in "
+          "place.");
     CHECK(refusal([&] { loss.encode(commands, source, destination); }) ==
           "[CNNLoss \"l\"] No labels were given: a loss is encoded with its labels.");
     CHECK(refusal([&] {

@@ -1,6 +1,5 @@
+#include "mps/ArithmeticKernels.hpp"
 #include "support/GradientCheck.hpp"
-#include "support/Images.hpp"
-#include "support/reference/Arithmetic.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -9,110 +8,7 @@
 
 using namespace mpsvk;
 using namespace mpsvk::test;
-using reference::Arithmetic;
-using reference::ArithmeticOperation;
-using reference::Tensor;
-
-namespace {
-
-struct Strides {
-    size_t x = 1, y = 1, c = 1;
-};
-
-/// All settings at once, in both spellings.
-struct Case {
-    ArithmeticOperation operation = ArithmeticOperation::Add;
-    Strides primary, secondary;
-    size_t h = 4, w = 3, c = 5;
-    bool clamped = false;
-
-    Arithmetic reference() const {
-        Arithmetic a;
-        a.operation = operation;
-        a.primary = {1.25, 0, 0, primary.x, primary.y, primary.c};
-        a.secondary = {-0.5, 0, 0, secondary.x, secondary.y, secondary.c};
-        a.bias = 0.375;
-        if (clamped) {
-            a.minimum = -0.125;
-            a.maximum = 0.75;
-        }
-        a.outputWidth = primary.x || secondary.x ? w : 1;
-        a.outputHeight = primary.y || secondary.y ? h : 1;
-        a.outputChannels = primary.c || secondary.c ? c : 1;
-        return a;
-    }
-    Tensor operand(size_t n, const Strides& s, uint64_t seed) const {
-        Tensor t = reference::random(n, s.y ? h : 1, s.x ? w : 1, s.c ? c : 1, seed, 0.5, 1.5);
-        for (size_t i = 0; i < t.size(); i += 2) t.v[i] = -t.v[i];
-        return reference::rounded(t, reference::Storage::Float32);
-    }
-    std::string name() const {
-        const auto text = [](const Strides& s) {
-            return std::to_string(s.x) + std::to_string(s.y) + std::to_string(s.c);
-        };
-        return "operation " + std::to_string(int(operation)) + " strides " + text(primary) + " " +
-               text(secondary) + (clamped ? " clamped" : "");
-    }
-    void configure(MPS::CNNArithmetic& k) const {
-        k.setPrimaryScale(1.25f);
-        k.setSecondaryScale(-0.5f);
-        k.setBias(0.375f);
-        k.setPrimaryStrideInPixelsX(primary.x);
-        k.setPrimaryStrideInPixelsY(primary.y);
-        k.setPrimaryStrideInFeatureChannels(primary.c);
-        k.setSecondaryStrideInPixelsX(secondary.x);
-        k.setSecondaryStrideInPixelsY(secondary.y);
-        k.setSecondaryStrideInFeatureChannels(secondary.c);
-        if (clamped) {
-            k.setMinimumValue(-0.125f);
-            k.setMaximumValue(0.75f);
-        }
-    }
-    std::unique_ptr<MPS::CNNArithmetic> forward() const {
-        std::unique_ptr<MPS::CNNArithmetic> made;
-        switch (operation) {
-        case ArithmeticOperation::Add: made = std::make_unique<MPS::CNNAdd>(testDevice()); break;
-        case ArithmeticOperation::Subtract:
-            made = std::make_unique<MPS::CNNSubtract>(testDevice());
-            break;
-        case ArithmeticOperation::Multiply:
-            made = std::make_unique<MPS::CNNMultiply>(testDevice());
-            break;
-        case ArithmeticOperation::Divide:
-            made = std::make_unique<MPS::CNNDivide>(testDevice());
-            break;
-        }
-        configure(*made);
-        return made;
-    }
-    std::unique_ptr<MPS::CNNArithmeticGradient> gradient(bool isSecondary) const {
-        std::unique_ptr<MPS::CNNArithmeticGradient> made;
-        switch (operation) {
-        case ArithmeticOperation::Add:
-            made = std::make_unique<MPS::CNNAddGradient>(testDevice(), isSecondary);
-            break;
-        case ArithmeticOperation::Subtract:
-            made = std::make_unique<MPS::CNNSubtractGradient>(testDevice(), isSecondary);
-            break;
-        default:
-            made = std::make_unique<MPS::CNNMultiplyGradient>(testDevice(), isSecondary);
-            break;
-        }
-        made->setPrimaryScale(1.25f);
-        made->setSecondaryScale(-0.5f);
-        if (operation != ArithmeticOperation::Multiply && isSecondary)
-            made->setPrimaryScale(operation == ArithmeticOperation::Add ? -0.5f : 0.5f);
-        if (clamped) {
-            made->setMinimumValue(-0.125f);
-            made->setMaximumValue(0.75f);
-        }
-        return made;
-    }
-};
-
-const Strides broadcasts[] = {{1, 1, 1}, {0, 0, 1}, {1, 1, 0}, {0, 1, 1}, {1, 0, 1}, {0, 0, 0}};
-
-} // namespace
+using Case = ArithmeticCase;
 
 TEST_CASE("arithmetic and its gradients, with every broadcast, equal the reference") {
     for (int operation = 0; operation < 4; ++operation)
@@ -307,39 +203,6 @@ TEST_CASE("long sums take two passes and give the same bits however the batch li
     }
 }
 
-TEST_CASE("one image with many in it, and one state for them") {
-    const Case k{ArithmeticOperation::Add, {1, 1, 1}, {1, 0, 1}, 3, 5, 6, true};
-    const Tensor x = k.operand(3, k.primary, 1), y = k.operand(3, k.secondary, 2);
-    const Arithmetic a = k.reference();
-    const Tensor g = reference::rounded(reference::randomLike(x, 3), reference::Storage::Float32);
-    const auto arrayOf = [](const Tensor& t) {
-        const MPS::Image made(
-            testDevice(),
-            MPS::ImageDescriptor(MPS::ImageFeatureChannelFormat::Float32, t.w, t.h, t.c, t.n));
-        for (size_t i = 0; i < t.n; ++i)
-            made.write(reference::image(t, i).floats(),
-                       MPS::DataLayout::HeightxWidthxFeatureChannels, i);
-        return made;
-    };
-    const auto read = [](const MPS::Image& image) { return download(image.batchRepresentation()); };
-    const auto z = arrayOf(Tensor(3, 3, 5, 6, Guarded::poison)), left = arrayOf(x),
-               right = arrayOf(y), dz = arrayOf(g);
-    const auto forward = k.forward();
-    const auto gradient = k.gradient(true);
-    gradient->setDestinationImageAllocator(MPS::Image::defaultAllocator());
-    MPS::Image dy;
-    run([&](const MTL::CommandBuffer& commands) {
-        const auto state =
-            forward->resultState(left, right, {}, z).as<MPS::CNNArithmeticGradientState>();
-        REQUIRE(state);
-        forward->encode(commands, left, right, state, z);
-        dy = gradient->encode(commands, dz, right, state);
-    });
-    REQUIRE(dy.numberOfImages() == 3);
-    CHECK(reference::compare(read(z), reference::forward(a, x, y)));
-    CHECK(reference::compare(read(dy), reference::gradient(a, g, x, y, true), {1e-5, 1e-7}));
-}
-
 TEST_CASE("gradients without a state sum where the destination has size 1") {
     const Tensor g =
         reference::rounded(reference::random(2, 4, 5, 6, 1), reference::Storage::Float32);
@@ -379,41 +242,6 @@ TEST_CASE("gradients without a state sum where the destination has size 1") {
     });
     CHECK(a.read().v == g.v);
     CHECK(b.read().v == g.v);
-}
-
-TEST_CASE("scalars to a given destination, infinities and NaN") {
-    MPS::CNNAdd add(testDevice());
-    for (auto set : {&MPS::CNNBinaryKernel::setPrimaryStrideInPixelsX,
-                     &MPS::CNNBinaryKernel::setPrimaryStrideInPixelsY,
-                     &MPS::CNNBinaryKernel::setSecondaryStrideInPixelsX,
-                     &MPS::CNNBinaryKernel::setSecondaryStrideInPixelsY})
-        (add.*set)(0);
-    add.setPrimaryStrideInFeatureChannels(0);
-    add.setSecondaryStrideInFeatureChannels(0);
-    Guarded all(2, 3, 2, 7);
-    run([&](const MTL::CommandBuffer& commands) {
-        add.encodeBatch(commands, upload(Tensor(2, 1, 1, 1, {1, 2})),
-                        upload(Tensor(2, 1, 1, 1, {8, 16})), all.images());
-    });
-    for (size_t n = 0; n < 2; ++n)
-        CHECK(reference::image(all.read(), n).v == Tensor(1, 3, 2, 7, n ? 18 : 9).v);
-
-    const double infinity = std::numeric_limits<double>::infinity();
-    const Tensor x(1, 1, 1, 5, {1, -1, 0, 3, 4}), y(1, 1, 1, 5, {0, 0, 0, 2, -2});
-    MPS::CNNDivide divide(testDevice());
-    Guarded free(1, 1, 1, 5), bounded(1, 1, 1, 5);
-    run([&](const MTL::CommandBuffer& commands) {
-        divide.encodeBatch(commands, upload(x), upload(y), free.images());
-        divide.setMaximumValue(1);
-        divide.encodeBatch(commands, upload(x), upload(y), bounded.images());
-    });
-    CHECK(free.read().v[0] == infinity);
-    CHECK(free.read().v[1] == -infinity);
-    CHECK(std::isnan(free.read().v[2]));
-    CHECK(bounded.read().v[0] == 1);
-    CHECK(std::isnan(bounded.read().v[2]));
-    CHECK(bounded.read().v[3] == 1);
-    CHECK(bounded.read().v[4] == -2);
 }
 
 TEST_CASE("comparisons equal the reference") {
@@ -481,61 +309,4 @@ TEST_CASE("broadcast products between neurons, against finite differences") {
     step(y, &d);
     CHECK(reference::checkGradient([&](const Tensor& t) { return step(t, nullptr); }, y, d.read(),
                                    {.step = 1e-2, .tolerance = 2e-3}));
-}
-
-TEST_CASE("what arithmetic refuses") {
-    const auto image = [](size_t h, size_t w, size_t c) {
-        return upload(reference::random(1, h, w, c, 1));
-    };
-    MTL::CommandBuffer commands = testQueue().commandBuffer();
-    const auto a = image(2, 3, 5), b = image(2, 3, 4), wide = image(2, 4, 5), z = image(2, 3, 5);
-    MPS::CNNAdd add(testDevice());
-    CHECK(refusal([&] { add.encodeBatch(commands, a, b, z); }) ==
-          "[CNNAdd] The primary image has 5 feature channels in use, the secondary one 4: they "
-          "must be equal, or one "
-          "operand's stride 0 to repeat it.");
-    CHECK(refusal([&] { add.encodeBatch(commands, a, wide); }) ==
-          "[CNNAdd] The width of the primary image is 3, of the secondary one 4: they must be "
-          "equal, or one operand's "
-          "stride 0 to repeat it.");
-    CHECK(
-        refusal([&] { add.encodeBatch(commands, a, z, z); }) ==
-        "[CNNAdd] A destination image is also a source image; the kernel does not work in place.");
-    MPS::StateBatch states;
-    add.encodeBatch(commands, a, z, &states, false);
-    CHECK(refusal([&] {
-              add.encodeBatch(commands, a, a, MPS::StateBatch{MPS::State(testDevice(), 4)}, z);
-          }) ==
-          "[CNNAdd] destinationState is a state of another class than CNNArithmeticGradientState.");
-    MPS::CNNSubtractGradient other(testDevice(), false);
-    CHECK(refusal([&] { other.encodeBatch(commands, a, z, states); }) ==
-          "[CNNSubtractGradient] gradientState was made by a CNNAdd but this kernel takes those of "
-          "a CNNSubtract.");
-    MPS::CNNAddGradient gradient(testDevice(), false);
-    CHECK(refusal([&] { gradient.encodeBatch(commands, wide, a, states); }) ==
-          "[CNNAddGradient] sourceGradient is 4x2 but the forward result was 3x2.");
-    CHECK(refusal([&] { gradient.encodeBatch(commands, b, a, states, z); }) ==
-          "[CNNAddGradient] sourceGradient has 4 feature channels in use but the forward result "
-          "had 5.");
-    CHECK(refusal([&] { gradient.encodeBatch(commands, a, image(2, 3, 5), states, b); }) ==
-          "[CNNAddGradient] destinationGradient has 4 feature channels but channels 0 to 5 are "
-          "needed.");
-    MPS::CNNMultiplyGradient product(testDevice(), false);
-    CHECK(refusal([&] { product.encodeBatch(commands, a, b, z); }) ==
-          "[CNNMultiplyGradient] sourceImage has 4 feature channels in use but sourceGradient 5: "
-          "they must be equal, or "
-          "secondaryStrideInFeatureChannels 0.");
-    add.setSecondaryStrideInPixelsY(2);
-    CHECK(refusal([&] { add.encodeBatch(commands, a, image(2, 3, 5), z); }) ==
-          "[CNNAdd] secondaryStrideInPixelsY is 2 but must be 0, which repeats the operand, or 1.");
-    MPS::CNNSubtract subtract(testDevice());
-    subtract.setLabel("s");
-    subtract.setPrimaryEdgeMode(MPS::ImageEdgeMode::Mirror);
-    CHECK(refusal([&] { subtract.encodeBatch(commands, a, image(2, 3, 5), z); }) ==
-          "[CNNSubtract \"s\"] primaryEdgeMode is Mirror but only Zero and Clamp are known to this "
-          "kernel.");
-    MPS::NNCompare compare(testDevice());
-    compare.setComparisonType(MPS::NNComparisonType(6));
-    CHECK(refusal([&] { compare.encodeBatch(commands, a, image(2, 3, 5), z); }) ==
-          "[NNCompare] comparisonType is 6 but types go from 0 to 5.");
 }

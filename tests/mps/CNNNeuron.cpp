@@ -132,5 +132,5 @@ TEST_CASE("a neuron's gradient goes to where the forward pass read, through the 
     CHECK(refusal([&] {
               gradient.encodeBatch(testQueue().commandBuffer(), upload(Tensor(2, 7, 8, 3)), source,
                                    neuron.resultStateBatch(source, {}, y.images()));
-          }) == "[CNNNeuronGradient] sourceGradient offers 3 feature channels but sourceImage 5.");
+          }) == "[CNNNeuronGradient] sourceGradient gives 3 feature channels but sourceImage 5.");
 }

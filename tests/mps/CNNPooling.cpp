@@ -96,6 +96,52 @@ TEST_CASE("pooling of a batch does not depend on where its images lie") {
     }
 }
 
+TEST_CASE("maxima of windows two pixels apart go back in blocks, wherever these begin") {
+    size_t turn = 0;
+    for (const size_t kw : {1, 2, 3, 5})
+        for (const size_t kh : {2, 3})
+            for (const std::ptrdiff_t offset : {-3, 0, 1, 2, 4})
+                for (const auto edge : {reference::EdgeMode::Zero, reference::EdgeMode::Clamp}) {
+                    INFO(kw << "x" << kh << " offset " << offset << " edge " << int(edge));
+                    Pooling k{PoolingType::Max, kw, kh, 2, 2};
+                    k.offsetX = offset, k.offsetY = 1 - offset, k.edge = edge;
+                    k.outputWidth = 4 + turn % 2, k.outputHeight = 4;
+                    Tensor x = reference::random(2, 6, 7 + turn % 2, 5, 1 + turn, -3, 3);
+                    for (double& v : x.v) v = std::round(v);
+                    const Tensor g =
+                        reference::random(2, k.outputHeight, k.outputWidth, 5, 2 + turn++);
+                    const Result saved = both(k, upload(x), upload(g), x, {}, true);
+                    CHECK(reference::compare(saved.dx, gradient(k, g, x), {1e-6}));
+                }
+}
+
+TEST_CASE("blocks of a max pooling's gradient end at the clip rectangle") {
+    Pooling k{PoolingType::Max, 3, 3, 2, 2};
+    k.outputWidth = 4, k.outputHeight = 3;
+    const Tensor x = reference::distinct(1, 6, 7, 5, 3), g = reference::random(1, 3, 4, 5, 4);
+    for (const size_t left : {0, 1, 2})
+        for (const size_t width : {1, 2, 3, 5}) {
+            INFO("from " << left << ", " << width << " wide");
+            const auto pool = forwardOf(k);
+            const auto back = gradientOf(k);
+            pool->setOffset({0, 0, 0});
+            back->setSecondaryOffset({0, 0, 0});
+            back->setClipRect(MTL::RegionMake2D(left, 1, width, 4));
+            Guarded y(1, 3, 4, 5), dx(1, 6, 9, 5);
+            run([&](const MTL::CommandBuffer& commands) {
+                const auto source = upload(x);
+                const auto states = pool->resultStateBatch(source, {}, y.images());
+                pool->encodeBatch(commands, source, states, y.images());
+                back->encodeBatch(commands, upload(g), source, states, dx.images());
+            });
+            // The rectangle's first pixel stands for the first one that a window reads.
+            Tensor expected(1, 6, 9, 5, Guarded::poison);
+            reference::paste(expected, {std::ptrdiff_t(left), 1}, 0,
+                             reference::crop(gradient(k, g, x), {0, 0, width, 4}));
+            CHECK(reference::compare(dx.read(), expected, {1e-6}));
+        }
+}
+
 TEST_CASE("windows too large for the state to keep a position are searched again") {
     Pooling k{PoolingType::Max, 16, 16, 3, 2};
     k.offsetX = 2, k.offsetY = 3, k.outputWidth = 3, k.outputHeight = 2;

@@ -1,5 +1,6 @@
 // Nodes of softmax and dropout in graphs.
 #include "support/Graphs.hpp"
+#include "support/YOLOCases.hpp"
 #include "support/reference/Loss.hpp"
 #include "support/reference/SoftMax.hpp"
 
@@ -61,6 +62,30 @@ TEST_CASE("softmax nodes differentiate at their result") {
     const MPS::NNFilterNode gradient = MPS::CNNSoftMaxNode(input).gradientFilter(input);
     CHECK(gradient.as<MPS::CNNSoftMaxGradientNode>());
     CHECK_FALSE(gradient.as<MPS::CNNLogSoftMaxGradientNode>());
+}
+
+TEST_CASE("a YOLO loss node is the end of a training graph") {
+    const auto loss = usualYOLOLoss({1, 2, 2.5, 1.5, 3, 3});
+    const YOLOData data(loss, 2, 3, 4, 2);
+    const MPS::CNNNeuronTanHNode neuron(MPS::NNImageNode(), 2, 1);
+    const MPS::CNNYOLOLossNode node(neuron.resultImage(), YOLODescriptorOf(loss));
+    CHECK(MPS::NNFilterNode(node).as<MPS::CNNYOLOLossNode>());
+    CHECK_FALSE(MPS::NNFilterNode(node).as<MPS::CNNLossNode>());
+    node.inputLabels().setHandle(named("boxes"));
+    MPS::NNGraph graph(testDevice(), node.trainingGraph(std::nullopt, {}).at(0).resultImage(),
+                       true);
+    graph.setFormat(MPS::ImageFeatureChannelFormat::Float32);
+    CHECK(graph.sourceStateHandles().at(0)->label() == "boxes");
+    const auto labels = lossLabels(data.t);
+    const Tensor dx = result(graph, {upload(data.y)}, {labels});
+    Tensor y = data.y;
+    for (double& v : y.v) v = 2 * std::tanh(v);
+    const reference::LossInputs inputs{y, data.t};
+    const auto boxes = reference::assign(loss, inputs);
+    Tensor expected = reference::fusedGradient(loss, inputs, boxes);
+    for (size_t i = 0; i < y.size(); ++i) expected.v[i] *= 2 - y.v[i] * y.v[i] / 2;
+    CHECK(reference::compare(dx, expected, {1e-5}));
+    CHECK(reference::compare(lossesOf(labels), reference::forward(loss, inputs, boxes).v, {1e-5}));
 }
 
 TEST_CASE("a dropout node has Apple's properties and our defaults") {

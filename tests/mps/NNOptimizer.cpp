@@ -259,6 +259,14 @@ TEST_CASE("what optimizers of vectors and matrices refuse") {
           std::string::npos);
 
     CHECK(adam.timeStep() == 0);
+    const MPS::NNOptimizerDescriptor third(1, 1, MPS::NNRegularizationType(3), 1);
+    MPS::NNOptimizerAdam unknown(testDevice(), .9, .999, 1e-8f, 0, third);
+    CHECK(refused([&] { unknown.encode(commands, five, w, six, six, w); }).find("6 elements") !=
+          std::string::npos);
+    CHECK(refused([&] {
+              unknown.encode(commands, five, w, vectorOf(Values(5, 0)), vectorOf(Values(5, 0)), w);
+          }) == "[NNOptimizerAdam] regularizationType is 3 but types go from 0 to 2.");
+    CHECK(unknown.timeStep() == 0);
 
     commands.commit();
     commands.waitUntilCompleted();

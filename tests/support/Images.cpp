@@ -86,6 +86,14 @@ MPS::ImageBatch uploadApart(const Tensor& tensor, Variant variant) {
     return images;
 }
 
+MPS::Image uploadArray(const Tensor& tensor, Variant variant) {
+    auto d = descriptorOf(tensor.h, tensor.w, tensor.c, variant);
+    d.setNumberOfImages(tensor.n);
+    const MPS::Image made(testDevice(), d);
+    write(made.batchRepresentation(), tensor);
+    return made;
+}
+
 Tensor download(const MPS::ImageBatch& images) {
     const MPS::Image& first = images.at(0);
     std::vector<float> all, one(first.width() * first.height() * first.featureChannels());

@@ -29,6 +29,8 @@ std::vector<Variant> variants();
 MPS::ImageBatch upload(const reference::Tensor& tensor, Variant variant = {});
 /// The same, each image an allocation of its own (and so more than one dispatch).
 MPS::ImageBatch uploadApart(const reference::Tensor& tensor, Variant variant = {});
+/// One object with all images of the tensor (numberOfImages).
+MPS::Image uploadArray(const reference::Tensor& tensor, Variant variant = {});
 reference::Tensor download(const MPS::ImageBatch& images);
 
 /// A destination whose every element, and one whole image before and after it, hold a value that no

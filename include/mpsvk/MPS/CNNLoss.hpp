@@ -169,8 +169,6 @@ public:
 
 private:
     void archive(mps::Archive& archive) override;
-    void run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
-             const StateBatch& labels, const ImageBatch& destinations, bool isBatch, bool fresh);
     void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
 

@@ -24,4 +24,13 @@ public:
     explicit NNBinaryGradientState(std::shared_ptr<Impl> impl);
 };
 
+/// The same for a kernel with any number of sources.
+class NNMultiaryGradientState : public State {
+public:
+    NNMultiaryGradientState() = default;
+    static bool isKindOf(const detail::ObjectImpl&);
+    struct Impl;
+    explicit NNMultiaryGradientState(std::shared_ptr<Impl> impl);
+};
+
 } // namespace mpsvk::MPS

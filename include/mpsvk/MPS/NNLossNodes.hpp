@@ -1,7 +1,7 @@
 // Nodes of losses, and of the ones that a backward pass may start from.
 #pragma once
 
-#include <mpsvk/MPS/CNNLoss.hpp>
+#include <mpsvk/MPS/CNNYOLOLoss.hpp>
 #include <mpsvk/MPS/NNGraphNodeBases.hpp>
 
 namespace mpsvk::MPS {
@@ -13,6 +13,15 @@ public:
     CNNLossNode() = default;
     CNNLossNode(const NNImageNode& source, const CNNLossDescriptor& lossDescriptor);
     /// A source state of the graph: CNNLossLabels, one per image, are passed for it.
+    NNLabelsNode inputLabels() const;
+    static bool isKindOf(const detail::ObjectImpl&);
+};
+
+/// The same with the losses of a detection grid. MPSCNNYOLOLossNode.
+class CNNYOLOLossNode : public NNFilterNode {
+public:
+    CNNYOLOLossNode() = default;
+    CNNYOLOLossNode(const NNImageNode& source, const CNNYOLOLossDescriptor& lossDescriptor);
     NNLabelsNode inputLabels() const;
     static bool isKindOf(const detail::ObjectImpl&);
 };

@@ -167,7 +167,10 @@ Tensor chained(const Loss& loss, const LossInputs& in, const Tensor& sourceGradi
 } // namespace
 
 Tensor forward(const Loss& loss, const LossInputs& in) {
-    const Tensor elements = weighted(loss, in, elementLoss);
+    return reduced(loss, in, weighted(loss, in, elementLoss));
+}
+
+Tensor reduced(const Loss& loss, const LossInputs& in, const Tensor& elements) {
     if (loss.reduction == Reduction::None) {
         return elements;
     }

@@ -44,6 +44,9 @@ struct LossInputs {
 // batch, the first image has the value and the others 0. CosineDistance reduces by Sum only.
 Tensor forward(const Loss& loss, const LossInputs& inputs);
 
+// What becomes of `elements`, the weighted losses of all elements.
+Tensor reduced(const Loss& loss, const LossInputs& inputs, const Tensor& elements);
+
 // MPSCNNLoss: weight * dl/dy, whatever the reduction.
 Tensor fusedGradient(const Loss& loss, const LossInputs& inputs);
 

@@ -1,0 +1,221 @@
+// Arrays of images, special values and properties of arithmetic kernels, and what they refuse.
+#include "mps/ArithmeticKernels.hpp"
+#include "mtl/CommandBuffer.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <cfloat>
+#include <cmath>
+#include <limits>
+
+using namespace mpsvk;
+using namespace mpsvk::test;
+using Case = ArithmeticCase;
+
+TEST_CASE("one image with many in it, and one state for them") {
+    const Case k{ArithmeticOperation::Add, {1, 1, 1}, {1, 0, 1}, 3, 5, 6, true};
+    const Tensor x = k.operand(3, k.primary, 1), y = k.operand(3, k.secondary, 2);
+    const Arithmetic a = k.reference();
+    const Tensor g = reference::rounded(reference::randomLike(x, 3), reference::Storage::Float32);
+    const auto read = [](const MPS::Image& image) { return download(image.batchRepresentation()); };
+    const auto z = uploadArray(Tensor(3, 3, 5, 6, Guarded::poison)), left = uploadArray(x),
+               right = uploadArray(y), dz = uploadArray(g);
+    const auto forward = k.forward();
+    const auto gradient = k.gradient(true);
+    gradient->setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    MPS::Image dy;
+    run([&](const MTL::CommandBuffer& commands) {
+        const auto state =
+            forward->resultState(left, right, {}, z).as<MPS::CNNArithmeticGradientState>();
+        REQUIRE(state);
+        forward->encode(commands, left, right, state, z);
+        dy = gradient->encode(commands, dz, right, state);
+    });
+    REQUIRE(dy.numberOfImages() == 3);
+    CHECK(reference::compare(read(z), reference::forward(a, x, y)));
+    CHECK(reference::compare(read(dy), reference::gradient(a, g, x, y, true), {1e-5, 1e-7}));
+}
+
+TEST_CASE("some images of an array, clamped, and a batch's masks in one dispatch") {
+    const Case k{ArithmeticOperation::Subtract, {1, 1, 1}, {1, 1, 1}, 3, 5, 6, true};
+    const Tensor x = k.operand(4, k.primary, 1), y = k.operand(4, k.secondary, 2);
+    const Arithmetic a = k.reference();
+    const Tensor g = reference::rounded(reference::randomLike(x, 3), reference::Storage::Float32);
+    const auto left = uploadArray(x), right = uploadArray(y), dz = uploadArray(g),
+               z = uploadArray(Tensor(4, 3, 5, 6, -9)), dx = uploadArray(Tensor(4, 3, 5, 6, -9));
+    const auto forward = k.forward();
+    const auto gradient = k.gradient(false);
+    const MTL::Region three{{0, 0, 0}, {UINT64_MAX, UINT64_MAX, 3}};
+    forward->setClipRect(three);
+    forward->setPrimaryOffset({0, 0, 1});
+    gradient->setClipRect(three);
+    MPS::State state;
+    run([&](const MTL::CommandBuffer& commands) {
+        state = forward->resultState(left, right, {}, z);
+        forward->encode(commands, left, right, state.as<MPS::CNNArithmeticGradientState>(), z);
+        gradient->encode(commands, dz, left, state, dx);
+    });
+    const Tensor result = download(z.batchRepresentation()),
+                 slope = download(dx.batchRepresentation());
+    for (size_t i = 0; i < 3; ++i) {
+        const Tensor p = reference::image(x, 1 + i), q = reference::image(y, i);
+        CHECK(reference::compare(reference::image(result, i), reference::forward(a, p, q)));
+        CHECK(reference::compare(reference::image(slope, i),
+                                 reference::gradient(a, reference::image(g, i), p, q, false)));
+    }
+    CHECK(reference::image(result, 3).v == Tensor(1, 3, 5, 6, -9).v);
+    const MTL::CommandBuffer commands = testQueue().commandBuffer();
+    gradient->setClipRect(MPS::RectNoClip);
+    CHECK(refusal([&] { gradient->encode(commands, dz, left, state, dx); }) ==
+          "[CNNSubtractGradient] gradientState was made for 3 images but this encode has 4 for "
+          "each state.");
+    forward->setClipRect(MPS::RectNoClip);
+    forward->setPrimaryOffset({});
+    const auto encode = [&] {
+        forward->encode(commands, left, right, state.as<MPS::CNNArithmeticGradientState>(), z);
+    };
+    CHECK(refusal(encode) ==
+          "[CNNSubtract] destinationState was made for 3 images but this encode has 4 for each "
+          "state.");
+    forward->setClipRect(three);
+    forward->setMinimumValue(-FLT_MAX);
+    forward->setMaximumValue(FLT_MAX);
+    CHECK(refusal(encode) ==
+          "[CNNSubtract] destinationState was made for clamped results but minimumValue and "
+          "maximumValue have changed since.");
+
+    const auto batched = k.forward();
+    const auto one = upload(x), two = upload(y);
+    Guarded to(4, 3, 5, 6);
+    const auto states = batched->resultStateBatch(one, two, {}, to.images());
+    batched->encodeBatch(commands, one, two, states, to.images());
+    size_t dispatches = 0;
+    for (const auto& segment : commands.impl().segments)
+        dispatches += segment->commands.dispatchCount();
+    CHECK(dispatches == 1);
+}
+
+TEST_CASE("properties of arithmetic kernels at first") {
+    MPS::CNNDivide divide(testDevice());
+    CHECK(divide.primaryScale() == 1);
+    CHECK(divide.secondaryScale() == 1);
+    CHECK(divide.bias() == 0);
+    CHECK(divide.primaryStrideInPixelsX() == 1);
+    CHECK(divide.secondaryStrideInPixelsY() == 1);
+    CHECK(divide.primaryStrideInFeatureChannels() == 1);
+    CHECK(divide.secondaryStrideInFeatureChannels() == 1);
+    CHECK(divide.minimumValue() == -FLT_MAX);
+    CHECK(divide.maximumValue() == FLT_MAX);
+    MPS::NNCompare compare(testDevice());
+    CHECK(compare.comparisonType() == MPS::NNComparisonType::Equal);
+    CHECK(compare.threshold() == 0);
+    MPS::CNNMultiplyGradient gradient(testDevice(), true);
+    CHECK(gradient.isSecondarySourceFilter());
+    CHECK(gradient.primaryScale() == 1);
+    CHECK(gradient.secondaryScale() == 1);
+    CHECK(gradient.secondaryStrideInFeatureChannels() == 1);
+    CHECK(gradient.minimumValue() == -FLT_MAX);
+    // The bias is kept and has no effect.
+    const auto g = upload(reference::random(1, 2, 3, 4, 1)),
+               s = upload(reference::random(1, 2, 3, 4, 2));
+    Guarded plain(1, 2, 3, 4), biased(1, 2, 3, 4);
+    run([&](const MTL::CommandBuffer& commands) {
+        gradient.encodeBatch(commands, g, s, plain.images());
+        gradient.setBias(5);
+        gradient.encodeBatch(commands, g, s, biased.images());
+    });
+    CHECK(gradient.bias() == 5);
+    CHECK(plain.read().v == biased.read().v);
+}
+
+TEST_CASE("scalars to a given destination, infinities and NaN") {
+    MPS::CNNAdd add(testDevice());
+    for (auto set : {&MPS::CNNBinaryKernel::setPrimaryStrideInPixelsX,
+                     &MPS::CNNBinaryKernel::setPrimaryStrideInPixelsY,
+                     &MPS::CNNBinaryKernel::setSecondaryStrideInPixelsX,
+                     &MPS::CNNBinaryKernel::setSecondaryStrideInPixelsY})
+        (add.*set)(0);
+    add.setPrimaryStrideInFeatureChannels(0);
+    add.setSecondaryStrideInFeatureChannels(0);
+    Guarded all(2, 3, 2, 7);
+    run([&](const MTL::CommandBuffer& commands) {
+        add.encodeBatch(commands, upload(Tensor(2, 1, 1, 1, {1, 2})),
+                        upload(Tensor(2, 1, 1, 1, {8, 16})), all.images());
+    });
+    for (size_t n = 0; n < 2; ++n)
+        CHECK(reference::image(all.read(), n).v == Tensor(1, 3, 2, 7, n ? 18 : 9).v);
+
+    const double infinity = std::numeric_limits<double>::infinity();
+    const Tensor x(1, 1, 1, 5, {1, -1, 0, 3, 4}), y(1, 1, 1, 5, {0, 0, 0, 2, -2});
+    MPS::CNNDivide divide(testDevice());
+    Guarded free(1, 1, 1, 5), bounded(1, 1, 1, 5);
+    run([&](const MTL::CommandBuffer& commands) {
+        divide.encodeBatch(commands, upload(x), upload(y), free.images());
+        divide.setMaximumValue(1);
+        divide.encodeBatch(commands, upload(x), upload(y), bounded.images());
+    });
+    CHECK(free.read().v[0] == infinity);
+    CHECK(free.read().v[1] == -infinity);
+    CHECK(std::isnan(free.read().v[2]));
+    CHECK(bounded.read().v[0] == 1);
+    CHECK(std::isnan(bounded.read().v[2]));
+    CHECK(bounded.read().v[3] == 1);
+    CHECK(bounded.read().v[4] == -2);
+}
+
+TEST_CASE("what arithmetic refuses") {
+    const auto image = [](size_t h, size_t w, size_t c) {
+        return upload(reference::random(1, h, w, c, 1));
+    };
+    MTL::CommandBuffer commands = testQueue().commandBuffer();
+    const auto a = image(2, 3, 5), b = image(2, 3, 4), wide = image(2, 4, 5), z = image(2, 3, 5);
+    MPS::CNNAdd add(testDevice());
+    CHECK(refusal([&] { add.encodeBatch(commands, a, b, z); }) ==
+          "[CNNAdd] The primary image has 5 feature channels in use, the secondary one 4: they "
+          "must be equal, or one "
+          "operand's stride 0 to repeat it.");
+    CHECK(refusal([&] { add.encodeBatch(commands, a, wide); }) ==
+          "[CNNAdd] The width of the primary image is 3, of the secondary one 4: they must be "
+          "equal, or one operand's "
+          "stride 0 to repeat it.");
+    CHECK(
+        refusal([&] { add.encodeBatch(commands, a, z, z); }) ==
+        "[CNNAdd] A destination image is also a source image; the kernel does not work in place.");
+    MPS::StateBatch states;
+    add.encodeBatch(commands, a, z, &states, false);
+    CHECK(refusal([&] {
+              add.encodeBatch(commands, a, a, MPS::StateBatch{MPS::State(testDevice(), 4)}, z);
+          }) ==
+          "[CNNAdd] destinationState is a state of another class than CNNArithmeticGradientState.");
+    MPS::CNNSubtractGradient other(testDevice(), false);
+    CHECK(refusal([&] { other.encodeBatch(commands, a, z, states); }) ==
+          "[CNNSubtractGradient] gradientState was made by a CNNAdd but this kernel takes those of "
+          "a CNNSubtract.");
+    MPS::CNNAddGradient gradient(testDevice(), false);
+    CHECK(refusal([&] { gradient.encodeBatch(commands, wide, a, states); }) ==
+          "[CNNAddGradient] sourceGradient is 4x2 but the forward result was 3x2.");
+    CHECK(refusal([&] { gradient.encodeBatch(commands, b, a, states, z); }) ==
+          "[CNNAddGradient] sourceGradient has 4 feature channels in use but the forward result "
+          "had 5.");
+    CHECK(refusal([&] { gradient.encodeBatch(commands, a, image(2, 3, 5), states, b); }) ==
+          "[CNNAddGradient] destinationGradient has 4 feature channels but channels 0 to 5 are "
+          "needed.");
+    MPS::CNNMultiplyGradient product(testDevice(), false);
+    CHECK(refusal([&] { product.encodeBatch(commands, a, b, z); }) ==
+          "[CNNMultiplyGradient] sourceImage has 4 feature channels in use but sourceGradient 5: "
+          "they must be equal, or "
+          "secondaryStrideInFeatureChannels 0.");
+    add.setSecondaryStrideInPixelsY(2);
+    CHECK(refusal([&] { add.encodeBatch(commands, a, image(2, 3, 5), z); }) ==
+          "[CNNAdd] secondaryStrideInPixelsY is 2 but must be 0, which repeats the operand, or 1.");
+    MPS::CNNSubtract subtract(testDevice());
+    subtract.setLabel("s");
+    subtract.setPrimaryEdgeMode(MPS::ImageEdgeMode::Mirror);
+    CHECK(refusal([&] { subtract.encodeBatch(commands, a, image(2, 3, 5), z); }) ==
+          "[CNNSubtract \"s\"] primaryEdgeMode is Mirror but only Zero and Clamp are known to this "
+          "kernel.");
+    MPS::NNCompare compare(testDevice());
+    compare.setComparisonType(MPS::NNComparisonType(6));
+    CHECK(refusal([&] { compare.encodeBatch(commands, a, image(2, 3, 5), z); }) ==
+          "[NNCompare] comparisonType is 6 but types go from 0 to 5.");
+}
