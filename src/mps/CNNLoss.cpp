@@ -120,6 +120,7 @@ void NNForwardLoss::run(const MTL::CommandBuffer& commandBuffer, const ImageBatc
     images.channels = mps::checkLossPair(who, "sourceImages", sources, images.channelOffset,
                                          sourceFeatureChannelMaxCount(), destinations,
                                          destinationFeatureChannelOffset(), commandBuffer);
+    mps::checkDevice(who, device(), commandBuffer);
     mps::checkLossSize(who, "destinationImages[0]", descriptor_, images, destinations[0],
                        destinationFeatureChannelOffset());
     mps::checkWholeImages(who, "offset", offset(), clipRect(), destinations[0]);
@@ -198,6 +199,7 @@ void NNLossGradient::run(const MTL::CommandBuffer& commandBuffer, const mps::Los
     images.channels = mps::checkLossPair(who, "sourceImages", images.sources, images.channelOffset,
                                          secondary().channelMaxCount, destinations,
                                          destinationFeatureChannelOffset(), commandBuffer);
+    mps::checkDevice(who, device(), commandBuffer);
     const Image& source = images.sources[0];
     mps::checkSources(who, "sourceGradients", gradients, commandBuffer, true);
     mps::checkBatchLengths(who, "sourceImages", images.sources.size(), "sourceGradients",

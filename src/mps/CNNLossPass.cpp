@@ -305,6 +305,7 @@ void encodeLabelledLosses(const std::string& who, const MPS::CNNKernel& kernel,
     images.channels = checkLossPair(who, "sourceImages", sources, images.channelOffset,
                                     kernel.sourceFeatureChannelMaxCount(), destinations,
                                     destinationOffset, commandBuffer);
+    checkDevice(who, kernel.device(), commandBuffer);
     if (function.anchors)
         checkAnchorChannels(who, function.anchors->parameters.anchors, images.channels);
     checkChannels(who, "destinationImages[0]", destinations[0], destinationOffset, images.channels);

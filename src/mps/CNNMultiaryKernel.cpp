@@ -1,3 +1,4 @@
+#include "mps/Archive.hpp"
 #include "mps/NNPadding.hpp"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
@@ -47,6 +48,33 @@ CNNMultiaryKernel::CNNMultiaryKernel(const MTL::Device& device, const char* clas
     sources_.resize(sourceCount);
     setPadding(nullptr);
     setDestinationImageAllocator(nullptr);
+}
+
+void CNNMultiaryKernel::Source::archive(mps::Archive& archive) {
+    archive("offset", offset);
+    archive("featureChannelOffset", channelOffset);
+    archive("featureChannelMaxCount", channelMaxCount);
+    archive("edgeMode", edgeMode);
+    archive("window", window);
+}
+
+void CNNMultiaryKernel::archive(mps::Archive& archive) {
+    Kernel::archive(archive);
+    uint64_t count = sources_.size();
+    archive("sourceCount", count);
+    if (count != sources_.size())
+        throw FormatError("[KeyedUnarchiver] The archived " + className() + " has " +
+                          std::to_string(count) + " sources but this one has " +
+                          std::to_string(sources_.size()) + ".");
+    for (size_t i = 0; i < sources_.size(); ++i)
+        archive(("source" + std::to_string(i)).c_str(), sources_[i]);
+    archive("clipRect", clipRect_);
+    archive("destinationFeatureChannelOffset", destinationFeatureChannelOffset_);
+    archive.object("padding", padding_, "The padding policy");
+    archive.object("destinationImageAllocator", allocator_, "The destination image allocator");
+    if (!archive.isReading()) return;
+    setPadding(padding_);
+    setDestinationImageAllocator(allocator_);
 }
 
 const CNNMultiaryKernel::Source& CNNMultiaryKernel::source(uint64_t index) const {
@@ -285,6 +313,7 @@ void CNNMultiaryKernel::run(const MTL::CommandBuffer& commandBuffer,
         mps::checkStates(who, "destinationStates", states, destinations.size(), commandBuffer);
     mps::checkChannelOffset(who, "destinationFeatureChannelOffset",
                             destinationFeatureChannelOffset_);
+    mps::checkDevice(who, device(), commandBuffer);
     const Image& destination = destinations[0];
 
     mps::MultiaryPass pass;

@@ -1,3 +1,4 @@
+#include "mps/Archive.hpp"
 #include "mps/CNNLossPass.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -66,6 +67,13 @@ glsl::CNNYOLOLossPart partOf(const CNNLoss& loss, const CNNLossDescriptor& d, fl
     };
 }
 
+/// What an archive is read over.
+CNNYOLOLossDescriptor oneAnchor() {
+    const float size[] = {1, 1};
+    constexpr auto type = CNNLossType::MeanSquaredError;
+    return {type, type, type, type, CNNReductionType::Sum, std::span<const float>(size), 1};
+}
+
 struct AnchorFunction {
     explicit AnchorFunction(const CNNYOLOLoss& kernel, const CNNYOLOLossDescriptor& d,
                             const MTL::Buffer& anchors)
@@ -114,6 +122,25 @@ CNNYOLOLossDescriptor::CNNYOLOLossDescriptor(CNNLossType XYLossType, CNNLossType
     : CNNYOLOLossDescriptor(XYLossType, WHLossType, confidenceLossType, classesLossType,
                             reductionType, std::as_bytes(anchorBoxes), numberOfAnchorBoxes) {}
 
+void CNNYOLOLossDescriptor::archive(mps::Archive& archive) {
+    archive("XYLossDescriptor", xy_);
+    archive("WHLossDescriptor", wh_);
+    archive("confidenceLossDescriptor", confidence_);
+    archive("classesLossDescriptor", classes_);
+    archive("reductionType", reductionType_);
+    archive("reduceAcrossBatch", reduceAcrossBatch_);
+    archive("rescore", rescore_);
+    archive("scaleXY", scaleXY_);
+    archive("scaleWH", scaleWH_);
+    archive("scaleNoObject", scaleNoObject_);
+    archive("scaleObject", scaleObject_);
+    archive("scaleClass", scaleClass_);
+    archive("minIOUForObjectPresence", minIOUForObjectPresence_);
+    archive("maxIOUForObjectAbsence", maxIOUForObjectAbsence_);
+    archive("numberOfAnchorBoxes", numberOfAnchorBoxes_);
+    archive("anchorBoxes", anchorBoxes_);
+}
+
 void CNNYOLOLossDescriptor::setReductionType(CNNReductionType v) {
     reductionType_ = v;
     for (CNNLossDescriptor* part : {&xy_, &wh_, &confidence_, &classes_}) part->setReductionType(v);
@@ -134,13 +161,33 @@ CNNYOLOLoss::CNNYOLOLoss(const MTL::Device& device, const CNNYOLOLossDescriptor&
       lossClasses_(device, checkedPart("classesLossDescriptor", d.classesLossDescriptor(), d)),
       anchors_(anchorBuffer(device, d)) {}
 
+CNNYOLOLoss::CNNYOLOLoss(KeyedUnarchiver& coder, const MTL::Device& device)
+    : CNNYOLOLoss(deviceFor(coder, device), oneAnchor()) {
+    unarchive(coder);
+}
+
 CNNYOLOLoss CNNYOLOLoss::copy(const MTL::Device& device) const {
     CNNYOLOLoss made(*this);
     made.setDevice(device);
-    for (CNNLoss* loss : {&made.lossXY_, &made.lossWH_, &made.lossConfidence_, &made.lossClasses_})
-        *loss = loss->copy(device);
-    made.anchors_ = anchorBuffer(made.device(), descriptor_);
+    made.setDescriptor(descriptor_);
     return made;
+}
+
+void CNNYOLOLoss::setDescriptor(const CNNYOLOLossDescriptor& descriptor) {
+    const CNNYOLOLoss made(device(), descriptor);
+    descriptor_ = made.descriptor_;
+    lossXY_ = made.lossXY_;
+    lossWH_ = made.lossWH_;
+    lossConfidence_ = made.lossConfidence_;
+    lossClasses_ = made.lossClasses_;
+    anchors_ = made.anchors_;
+}
+
+void CNNYOLOLoss::archive(mps::Archive& archive) {
+    CNNKernel::archive(archive);
+    CNNYOLOLossDescriptor descriptor = descriptor_;
+    archive("descriptor", descriptor);
+    if (archive.isReading()) setDescriptor(descriptor);
 }
 
 void CNNYOLOLoss::validate(const mps::UnaryPass&) const { mps::refuseWithoutLabels(subject()); }

@@ -1,6 +1,7 @@
 #include "mtl/CommandBuffer.hpp"
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 #include "support/GradientCheck.hpp"
-#include "support/Images.hpp"
 #include "support/reference/Dropout.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -16,6 +17,14 @@ using reference::Tensor;
 namespace {
 
 constexpr uint64_t seed = 0x123456789abcdef0;
+
+MPS::CNNDropout half() { return {testDevice(), .5f, seed, {1, 1, 1}}; }
+[[maybe_unused]] const bool named =
+    everyKernel(half) && everyGradient(
+                             [] {
+                                 return MPS::CNNDropoutGradient(testDevice(), .5f, seed, {1, 1, 1});
+                             },
+                             forwardPass(half));
 
 Dropout dropoutOf(float keep, MTL::Size stride, uint64_t ordinal = 0) {
     return {keep, seed, ordinal, stride.width == 1, stride.height == 1, stride.depth == 1};
@@ -83,6 +92,9 @@ TEST_CASE("dropout, its mask and its gradient equal the reference") {
                 CHECK(reference::compare(actual.dx, reference::gradient(d, g, 5, 4),
                                          {variant.tolerance()}));
                 CHECK(actual.mask == maskOf(d, 3, 5, 4, channels).v);
+                conforms("CNNDropout", Aspect::Forward, variant);
+                conforms("CNNDropoutGradient", Aspect::Gradient, variant);
+                conforms("CNNDropoutGradientState", Aspect::State);
             }
 }
 

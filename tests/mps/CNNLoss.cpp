@@ -1,7 +1,8 @@
 // CNNLoss and its labels; NNForwardLoss and NNLossGradient are in NNForwardLoss.cpp.
 #include "mtl/CommandBuffer.hpp"
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 #include "support/GradientCheck.hpp"
-#include "support/Images.hpp"
 #include "support/LossCases.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -13,6 +14,11 @@ using namespace mpsvk::test;
 using reference::Tensor;
 
 namespace {
+
+[[maybe_unused]] const bool named = everyOther([] {
+    const LossCase k{lossOf(reference::LossType::Huber, reference::Reduction::Mean, true)};
+    return MPS::CNNLoss(testDevice(), k.descriptor(3));
+});
 
 MPS::Image imageOf(const Tensor& t, Variant variant = {}) { return upload(t, variant).at(0); }
 
@@ -158,6 +164,8 @@ TEST_CASE("the storage of predictions, labels and weights changes nothing") {
                                          {2e-5}));
                 CHECK(reference::compare(dy.read(), reference::fusedGradient(k.with(5), inputs),
                                          {variant.tolerance()}));
+                conforms("CNNLoss", Aspect::Forward, variant);
+                conforms("CNNLoss", Aspect::Gradient, variant);
             }
 }
 
@@ -322,6 +330,7 @@ TEST_CASE("label data: layouts, rows and planes") {
     CHECK(download({made.weightsImage()}).v == expected);
     CHECK(made.lossImage().featureChannelFormat() == MPS::ImageFeatureChannelFormat::Float32);
     CHECK_FALSE(MPS::CNNLossLabels(testDevice(), dense).weightsImage());
+    conforms("CNNLossLabels", Aspect::State);
 }
 
 TEST_CASE("the gradient is the derivative of the loss, through a neuron") {
@@ -484,4 +493,5 @@ TEST_CASE("what a loss refuses") {
     CHECK(refusal([&] { smoothed.encode(commands, source, good, destination); }) ==
           "[CNNLoss] numberOfClasses is 0 but labelSmoothing divides by it.");
     CHECK(dispatches(commands) == 0);
+    conforms("CNNLoss", Aspect::Misuse);
 }

@@ -1,4 +1,5 @@
 #include "mps/ArithmeticKernels.hpp"
+#include "support/Conformance.hpp"
 #include "support/GradientCheck.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -55,46 +56,49 @@ TEST_CASE("arithmetic and its gradients, with every broadcast, equal the referen
 }
 
 TEST_CASE("results that are returned have the larger operand's size, gradients the operand's") {
+    const auto check = [](Variant variant, ArithmeticOperation operation, size_t c) {
+        const Case k{operation, {0, 1, 1}, {1, 1, c % 2 ? size_t(0) : size_t(1)}, 3, 5, c, true};
+        INFO(variant.name() << " " << c << " channels, " << k.name());
+        const Tensor x = reference::rounded(k.operand(3, k.primary, 1), variant.rounding());
+        const Tensor y = reference::rounded(k.operand(3, k.secondary, 2), variant.rounding());
+        const Arithmetic a = k.reference();
+        const Tensor expected = reference::forward(a, x, y);
+        const Tensor g = reference::rounded(reference::randomLike(expected, 3), variant.rounding());
+        const auto forward = k.forward();
+        const bool divides = operation == ArithmeticOperation::Divide;
+        const bool multiplies = operation == ArithmeticOperation::Multiply;
+        forward->setDestinationImageAllocator(MPS::Image::defaultAllocator());
+        MPS::ImageBatch z, d[2];
+        run([&](const MTL::CommandBuffer& commands) {
+            const auto left = upload(x, variant), right = uploadApart(y, variant),
+                       dz = upload(g, variant);
+            MPS::StateBatch states;
+            z = forward->encodeBatch(commands, left, right, &states, true);
+            REQUIRE(states[0].isTemporary());
+            if (divides) return;
+            MPS::StateBatchIncrementReadCount(states, 1);
+            for (const bool isSecondary : {false, true}) {
+                const auto gradient = k.gradient(isSecondary);
+                gradient->setDestinationImageAllocator(MPS::Image::defaultAllocator());
+                d[isSecondary] = gradient->encodeBatch(
+                    commands, dz, isSecondary == multiplies ? left : right, states);
+            }
+            CHECK(states[0].readCount() == 0);
+        });
+        CHECK(reference::compare(download(z), expected, {variant.tolerance()}));
+        conforms(forward->className(), Aspect::Forward, variant);
+        if (divides) return;
+        for (const bool isSecondary : {false, true})
+            CHECK(reference::compare(download(d[isSecondary]),
+                                     reference::gradient(a, g, x, y, isSecondary),
+                                     {variant.tolerance()}));
+        conforms(forward->className() + "Gradient", Aspect::Gradient, variant);
+        conforms("CNNArithmeticGradientState", Aspect::State);
+        conforms("NNBinaryGradientState", Aspect::State);
+    };
     for (const Variant variant : variants())
-        for (const size_t c : {1, 3, 4, 8, 33}) {
-            const Case k{ArithmeticOperation::Multiply,
-                         {0, 1, 1},
-                         {1, 1, c % 2 ? size_t(0) : size_t(1)},
-                         3,
-                         5,
-                         c,
-                         true};
-            INFO(variant.name() << " " << c << " channels");
-            const Tensor x = reference::rounded(k.operand(3, k.primary, 1), variant.rounding());
-            const Tensor y = reference::rounded(k.operand(3, k.secondary, 2), variant.rounding());
-            const Arithmetic a = k.reference();
-            const Tensor expected = reference::forward(a, x, y);
-            const Tensor g =
-                reference::rounded(reference::randomLike(expected, 3), variant.rounding());
-            const auto forward = k.forward();
-            forward->setDestinationImageAllocator(MPS::Image::defaultAllocator());
-            MPS::ImageBatch z, d[2];
-            run([&](const MTL::CommandBuffer& commands) {
-                const auto left = upload(x, variant), right = uploadApart(y, variant),
-                           dz = upload(g, variant);
-                MPS::StateBatch states;
-                z = forward->encodeBatch(commands, left, right, &states, true);
-                REQUIRE(states[0].isTemporary());
-                MPS::StateBatchIncrementReadCount(states, 1);
-                for (const bool isSecondary : {false, true}) {
-                    const auto gradient = k.gradient(isSecondary);
-                    gradient->setDestinationImageAllocator(MPS::Image::defaultAllocator());
-                    d[isSecondary] =
-                        gradient->encodeBatch(commands, dz, isSecondary ? left : right, states);
-                }
-                CHECK(states[0].readCount() == 0);
-            });
-            CHECK(reference::compare(download(z), expected, {variant.tolerance()}));
-            for (const bool isSecondary : {false, true})
-                CHECK(reference::compare(download(d[isSecondary]),
-                                         reference::gradient(a, g, x, y, isSecondary),
-                                         {variant.tolerance()}));
-        }
+        for (int operation = 0; operation < 4; ++operation)
+            for (const size_t c : {1, 4, 33}) check(variant, ArithmeticOperation(operation), c);
 }
 
 TEST_CASE("offsets, clip rectangle, channel windows and edges, and back") {
@@ -271,6 +275,7 @@ TEST_CASE("comparisons equal the reference") {
                     compare.encodeBatch(commands, upload(x, variant), upload(y, variant), &states,
                                         false);
                 });
+                conforms("NNCompare", Aspect::Forward, variant);
                 CHECK(states.empty());
                 CHECK(z.read().v == reference::compareElements(reference::ComparisonType(type),
                                                                threshold, a, x, y)

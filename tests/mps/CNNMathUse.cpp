@@ -1,6 +1,8 @@
 // Arrays of images, special values and properties of arithmetic kernels, and what they refuse.
 #include "mps/ArithmeticKernels.hpp"
 #include "mtl/CommandBuffer.hpp"
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -11,6 +13,51 @@
 using namespace mpsvk;
 using namespace mpsvk::test;
 using Case = ArithmeticCase;
+
+namespace {
+
+template <class Forward> Forward configured() {
+    Forward made(testDevice());
+    made.setPrimaryScale(2);
+    made.setBias(.25f);
+    made.setSecondaryStrideInFeatureChannels(0);
+    made.setMinimumValue(-1);
+    return made;
+}
+
+/// Of the secondary operand, whose gradient an Add and a Subtract give the size of the operand.
+template <class Forward, class Gradient> bool everyArithmetic() {
+    const bool named = everyOther(configured<Forward>);
+    return named &&
+           everyGradient([] { return Gradient(testDevice(), true); },
+                         [](const MPS::ImageBatch& x) {
+                             Forward forward(testDevice());
+                             forward.setMaximumValue(1);
+                             forward.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+                             GradientInputs made;
+                             const auto other = upload(reference::randomLike(download(x), 5));
+                             MPS::ImageBatch y;
+                             run([&](const MTL::CommandBuffer& commands) {
+                                 y = forward.encodeBatch(commands, other, x, &made.states, false);
+                             });
+                             made.gradient = upload(reference::randomLike(download(y), 6));
+                             made.second = x;
+                             return made;
+                         });
+}
+[[maybe_unused]] const bool named = everyArithmetic<MPS::CNNAdd, MPS::CNNAddGradient>() &&
+                                    everyArithmetic<MPS::CNNSubtract, MPS::CNNSubtractGradient>() &&
+                                    everyArithmetic<MPS::CNNMultiply, MPS::CNNMultiplyGradient>() &&
+                                    everyOther(configured<MPS::CNNDivide>) &&
+                                    everyOther(configured<MPS::NNCompare>);
+
+size_t dispatchesOf(const MTL::CommandBuffer& commands) {
+    size_t sum = 0;
+    for (const auto& segment : commands.impl().segments) sum += segment->commands.dispatchCount();
+    return sum;
+}
+
+} // namespace
 
 TEST_CASE("one image with many in it, and one state for them") {
     const Case k{ArithmeticOperation::Add, {1, 1, 1}, {1, 0, 1}, 3, 5, 6, true};
@@ -89,10 +136,7 @@ TEST_CASE("some images of an array, clamped, and a batch's masks in one dispatch
     Guarded to(4, 3, 5, 6);
     const auto states = batched->resultStateBatch(one, two, {}, to.images());
     batched->encodeBatch(commands, one, two, states, to.images());
-    size_t dispatches = 0;
-    for (const auto& segment : commands.impl().segments)
-        dispatches += segment->commands.dispatchCount();
-    CHECK(dispatches == 1);
+    CHECK(dispatchesOf(commands) == 1);
 }
 
 TEST_CASE("properties of arithmetic kernels at first") {
@@ -161,6 +205,64 @@ TEST_CASE("scalars to a given destination, infinities and NaN") {
     CHECK(std::isnan(bounded.read().v[2]));
     CHECK(bounded.read().v[3] == 1);
     CHECK(bounded.read().v[4] == -2);
+}
+
+TEST_CASE("every arithmetic kernel refuses misuse and records nothing") {
+    const auto image = [](size_t width, size_t channels) {
+        return upload(Tensor(1, 2, width, channels))[0];
+    };
+    const auto a = image(3, 8), b = image(3, 8), z = image(3, 8);
+    const auto check = [&](auto kernel) {
+        kernel.setLabel("k");
+        const std::string who = "[" + kernel.className() + " \"k\"] ";
+        const MTL::CommandBuffer commands = testQueue().commandBuffer();
+        const auto says = [&](const std::string& text, const std::function<void()>& call) {
+            CHECK(refusal(call) == who + text);
+        };
+        says("The command buffer handle is empty.",
+             [&] { kernel.encode(MTL::CommandBuffer(), a, b, z); });
+        says("primaryImage is an empty image handle.",
+             [&] { kernel.encode(commands, MPS::Image(), b, z); });
+        says("secondaryImage is an empty image handle.",
+             [&] { kernel.encode(commands, a, MPS::Image()); });
+        says("destinationImage is an empty image handle.",
+             [&] { kernel.encode(commands, a, b, MPS::Image()); });
+        says("The primary batch has 2 images but the secondary batch has 1.", [&] {
+            kernel.encodeBatch(commands, {a, b}, {b}, {z, image(3, 8)});
+        });
+        says("The primary batch has 1 images but destinationImages has 2.", [&] {
+            kernel.encodeBatch(commands, {a}, {b}, {z, image(3, 8)});
+        });
+        says("primaryImages[1] is 4x2 with 8 feature channels but primaryImages[0] is 3x2 with 8.",
+             [&] {
+                 kernel.encodeBatch(commands, {a, image(4, 8)}, {b, b}, {z, image(3, 8)});
+             });
+        says("A destination image is also a source image; the kernel does not work in place.",
+             [&] { kernel.encode(commands, a, b, b); });
+        says("destinationImage has 4 feature channels but channels 0 to 8 are needed.",
+             [&] { kernel.encode(commands, a, b, image(3, 4)); });
+        const MPS::TemporaryImage spent(
+            commands, MPS::ImageDescriptor(MPS::ImageFeatureChannelFormat::Float32, 3, 2, 8));
+        spent.setReadCount(0);
+        says("secondaryImage is a temporary image whose read count is 0: its memory is given back "
+             "already.",
+             [&] { kernel.encode(commands, a, spent, z); });
+        auto odd = kernel;
+        odd.setSecondarySourceFeatureChannelOffset(2);
+        says("secondarySourceFeatureChannelOffset is 2 but must be a multiple of 4.",
+             [&] { odd.encode(commands, a, b, z); });
+        odd.setSecondarySourceFeatureChannelOffset(0);
+        odd.setPrimaryStrideInFeatureChannels(3);
+        says("primaryStrideInFeatureChannels is 3 but must be 0, which repeats the operand, or 1.",
+             [&] { odd.encode(commands, a, b, z); });
+        CHECK(dispatchesOf(commands) == 0);
+        conforms(kernel.className(), Aspect::Misuse);
+    };
+    check(MPS::CNNAdd(testDevice()));
+    check(MPS::CNNSubtract(testDevice()));
+    check(MPS::CNNMultiply(testDevice()));
+    check(MPS::CNNDivide(testDevice()));
+    check(MPS::NNCompare(testDevice()));
 }
 
 TEST_CASE("what arithmetic refuses") {

@@ -2,9 +2,12 @@
 #include "CNNNeuron.h"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
+#include "support/Conformance.hpp"
 #include "support/Images.hpp"
+#include "support/Sentence.hpp"
 
 #include <mpsvk/MPS/CNNMultiaryKernel.hpp>
+#include <mpsvk/MPS/KeyedArchiver.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -24,6 +27,10 @@ class SideBySide : public MPS::CNNMultiaryKernel {
 public:
     SideBySide(const MTL::Device& device, uint64_t count)
         : CNNMultiaryKernel(device, "SideBySide", count) {}
+    SideBySide(MPS::KeyedUnarchiver& coder, const MTL::Device& device)
+        : SideBySide(deviceFor(coder, device), 3) {
+        unarchive(coder);
+    }
     std::string className() const override { return "SideBySide"; }
 
     mutable size_t dispatches = 0, stateBuffers = 0;
@@ -144,6 +151,8 @@ TEST_CASE("all encodes of a kernel with three sources") {
         CHECK_FALSE(states[0].as<MPS::NNGradientState>());
         CHECK_FALSE(states[0].as<MPS::NNBinaryGradientState>());
         CHECK_FALSE(states[0].isTemporary());
+        conforms("CNNMultiaryKernel", Aspect::Forward);
+        conforms("NNMultiaryGradientState", Aspect::State);
     }
 }
 
@@ -200,6 +209,32 @@ TEST_CASE("properties of each source count for that source") {
     CHECK(records[2].clip.width == 3);
     CHECK(records[2].destinationWidth == 6);
     CHECK(records[2].className == "SideBySide");
+}
+
+TEST_CASE("an archive has the properties of every source") {
+    SideBySide kernel(testDevice(), 3);
+    kernel.setLabel("s");
+    kernel.setOffset({1, 2, 3}, 2);
+    kernel.setEdgeMode(MPS::ImageEdgeMode::Clamp, 1);
+    kernel.setSourceFeatureChannelOffset(4, 0);
+    kernel.setStrideInPixelsX(0, 1);
+    kernel.setClipRect(MTL::RegionMake2D(1, 2, 3, 4));
+    kernel.setPadding(MPS::NNDefaultPadding::padding(MPS::NNPaddingMethod::SizeFull));
+    kernel.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    const auto bytes = MPS::KeyedArchiver::archivedData(kernel);
+    const auto again = MPS::KeyedUnarchiver::unarchivedObject<SideBySide>(bytes, testDevice());
+    CHECK(again.debugDescription() == kernel.debugDescription());
+    CHECK(again.offset(2) == MPS::Offset{1, 2, 3});
+    CHECK(again.edgeMode(1) == MPS::ImageEdgeMode::Clamp);
+    CHECK(again.strideInPixelsX(1) == 0);
+    CHECK(again.clipRect() == kernel.clipRect());
+    CHECK(again.padding()->paddingMethod() == MPS::NNPaddingMethod::SizeFull);
+    CHECK(again.destinationImageAllocator() == MPS::Image::defaultAllocator());
+    CHECK(sentence<FormatError>([] {
+              MPS::KeyedUnarchiver::unarchivedObject<SideBySide>(
+                  MPS::KeyedArchiver::archivedData(SideBySide(testDevice(), 2)), testDevice());
+          }) == "[KeyedUnarchiver] The archived SideBySide has 2 sources but this one has 3.");
+    conforms("CNNMultiaryKernel", Aspect::Archive);
 }
 
 TEST_CASE("windows of each source, and what the padding policy makes of them") {
@@ -338,4 +373,5 @@ TEST_CASE("what kernels with several sources refuse") {
         kernel.encode(commands, {a, b});
     });
     CHECK(kernel.dispatches == 0);
+    conforms("CNNMultiaryKernel", Aspect::Misuse);
 }

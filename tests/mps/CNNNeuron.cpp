@@ -1,3 +1,4 @@
+#include "support/Conformance.hpp"
 #include "support/GradientCheck.hpp"
 #include "support/Images.hpp"
 #include "support/reference/Neuron.hpp"
@@ -86,6 +87,8 @@ TEST_CASE("neurons and their gradients equal the reference") {
                                          {variant.tolerance()}));
                 CHECK(reference::compare(dx.read(), reference::gradient(reference, g, x),
                                          {variant.tolerance()}));
+                conforms("CNNNeuron", Aspect::Forward, variant);
+                conforms("CNNNeuronGradient", Aspect::Gradient, variant);
             }
 }
 
@@ -129,6 +132,7 @@ TEST_CASE("a neuron's gradient goes to where the forward pass read, through the 
                         g.at(n, size_t(q + 1), size_t(p + 1), c) * (1 - t * t);
                 }
     CHECK(reference::compare(download(dx), expected, {1e-5}));
+    conforms("NNGradientState", Aspect::State);
     CHECK(refusal([&] {
               gradient.encodeBatch(testQueue().commandBuffer(), upload(Tensor(2, 7, 8, 3)), source,
                                    neuron.resultStateBatch(source, {}, y.images()));

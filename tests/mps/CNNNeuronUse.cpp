@@ -1,5 +1,5 @@
 // Neurons at single points, how they are placed, and what they refuse.
-#include "support/Images.hpp"
+#include "support/EveryKernel.hpp"
 #include "support/reference/Neuron.hpp"
 
 #include <mpsvk/MPS/CNNNeuron.hpp>
@@ -15,6 +15,15 @@ using reference::Tensor;
 using Type = MPS::CNNNeuronType;
 
 namespace {
+
+MPS::CNNNeuron slopes() {
+    const std::vector<float> each{.5f, .25f, 2, 3, -1, 7, 1, 0};
+    return {testDevice(), MPS::NNNeuronDescriptor::cnnNeuronPReLUDescriptor(each)};
+}
+[[maybe_unused]] const bool named =
+    everyKernel(slopes) &&
+    everyGradient([] { return MPS::CNNNeuronGradient(testDevice(), slopes().descriptor()); },
+                  forwardPass(slopes));
 
 struct Pair {
     Tensor y, slope;

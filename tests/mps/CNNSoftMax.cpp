@@ -1,3 +1,4 @@
+#include "support/Conformance.hpp"
 #include "support/EveryKernel.hpp"
 #include "support/GradientCheck.hpp"
 #include "support/Images.hpp"
@@ -78,6 +79,9 @@ TEST_CASE("softmax and its gradient equal the reference, with few channels and w
                 CHECK(reference::compare(actual.y, forward(logarithm, x), {variant.tolerance()}));
                 CHECK(reference::compare(actual.dx, gradient(logarithm, g, y),
                                          {variant.tolerance()}));
+                const std::string name = forwardOf(logarithm)->className();
+                conforms(name, Aspect::Forward, variant);
+                conforms(name + "Gradient", Aspect::Gradient, variant);
             }
 }
 
@@ -107,6 +111,31 @@ TEST_CASE("softmax of three channels gives the documented numbers") {
     const Result b = both(true, upload(x), upload(g), upload(reference::logSoftMax(x)), x);
     CHECK(reference::compare(b.y, logY, {2e-6}));
     CHECK(reference::compare(b.dx, logDx, {5e-6}));
+}
+
+TEST_CASE("softmax of an array of images, and back") {
+    const Tensor x = reference::random(3, 2, 3, 7, 3), g = reference::randomLike(x, 4);
+    const MPS::Image source = uploadArray(x), y = uploadArray(Tensor(3, 2, 3, 7, -1)),
+                     dx = uploadArray(Tensor(3, 2, 3, 7, -1));
+    MPS::CNNSoftMax kernel(testDevice());
+    MPS::CNNSoftMaxGradient backward(testDevice());
+    kernel.setOffset({0, 0, 1});
+    kernel.setClipRect({{0, 0, 0}, {UINT64_MAX, UINT64_MAX, 2}});
+    backward.setClipRect({{0, 0, 1}, {UINT64_MAX, UINT64_MAX, 2}});
+    run([&](const MTL::CommandBuffer& commands) {
+        kernel.encode(commands, source, y);
+        backward.encode(commands, uploadArray(g), y, dx);
+    });
+    const Tensor result = download(y.batchRepresentation()),
+                 slope = download(dx.batchRepresentation());
+    for (size_t i = 0; i < 2; ++i) {
+        const Tensor one = reference::softMax(reference::image(x, 1 + i));
+        CHECK(reference::compare(reference::image(result, i), one, {1e-6}));
+        CHECK(reference::compare(reference::image(slope, 1 + i),
+                                 reference::softMaxGradient(reference::image(g, i), one), {2e-6}));
+    }
+    CHECK(reference::image(result, 2).v == Tensor(1, 2, 3, 7, -1).v);
+    CHECK(reference::image(slope, 0).v == Tensor(1, 2, 3, 7, -1).v);
 }
 
 TEST_CASE("softmax bears large values and lets NaN through") {

@@ -1,5 +1,6 @@
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 #include "support/GradientCheck.hpp"
-#include "support/Images.hpp"
 #include "support/YOLOCases.hpp"
 
 #include <mpsvk/MPS/CNNNeuron.hpp>
@@ -86,6 +87,12 @@ void checkAgainstReference(const reference::YOLOLoss& loss, const YOLOData& data
 
 const std::vector<double> someAnchors{1, 2, 2.5, 1.5, 1, 2, 3, 3};
 
+[[maybe_unused]] const bool named = everyOther([] {
+    using enum LossType;
+    return MPS::CNNYOLOLoss(testDevice(), YOLODescriptorOf(unusual({1, 2, 3, 1}, 3, Log, Huber,
+                                                                   Hinge, SoftMaxCrossEntropy)));
+});
+
 } // namespace
 
 TEST_CASE("the YOLO loss of one cell, by hand") {
@@ -131,6 +138,8 @@ TEST_CASE("the YOLO loss in every storage") {
             loss.reduction = reduction;
             const YOLOData data(loss, 2, 4, 3, 2);
             checkAgainstReference(loss, data, &data.weights, variant);
+            conforms("CNNYOLOLoss", Aspect::Forward, variant);
+            conforms("CNNYOLOLoss", Aspect::Gradient, variant);
         }
 }
 
@@ -248,6 +257,11 @@ TEST_CASE("properties and copies of the YOLO loss") {
     d.setReduceAcrossBatch(true);
     CHECK(d.classesLossDescriptor().reductionType() == MPS::CNNReductionType::Mean);
     const MPS::CNNYOLOLoss original(testDevice(), d);
+    const auto archived = MPS::KeyedUnarchiver::unarchivedObject<MPS::CNNYOLOLoss>(
+        MPS::KeyedArchiver::archivedData(original), testDevice());
+    CHECK(archived.anchorBoxes() == original.anchorBoxes());
+    CHECK(archived.lossWH().lossType() == Huber);
+    CHECK(archived.lossWH().reduceAcrossBatch());
     const MPS::CNNYOLOLoss loss = original.copy(testDevice());
     CHECK(loss.lossXY().lossType() == MeanSquaredError);
     CHECK(loss.lossWH().lossType() == Huber);
@@ -329,4 +343,5 @@ TEST_CASE("what a YOLO loss refuses") {
     CHECK(refusal([&] { loss.encode(commands, image(14), good, image(14)); }) ==
           "[CNNYOLOLoss \"boxes\"] clipRect leaves a part of the 3x2 destination out but a loss "
           "takes the whole image.");
+    conforms("CNNYOLOLoss", Aspect::Misuse);
 }

@@ -1,6 +1,7 @@
 // NNForwardLoss, NNLossGradient and NNInitialGradient.
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 #include "support/GradientCheck.hpp"
-#include "support/Images.hpp"
 #include "support/LossCases.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -22,6 +23,19 @@ Tensor incomingFor(const reference::Loss& loss, const Tensor& y, Variant variant
 }
 
 } // namespace
+
+[[maybe_unused]] const bool named =
+    everyOther([] {
+        const LossCase k{lossOf(reference::LossType::Log, Reduction::Mean, true)};
+        return MPS::NNForwardLoss(testDevice(), k.descriptor(3));
+    }) &&
+    everyOther([] {
+        const LossCase k{lossOf(reference::LossType::Log, Reduction::Mean, true)};
+        MPS::NNLossGradient made(testDevice(), k.descriptor(3));
+        made.setComputeLabelGradients(true);
+        return made;
+    }) &&
+    everyKernel([] { return MPS::NNInitialGradient(testDevice()); });
 
 TEST_CASE("separate losses and their gradients equal the reference") {
     for (const LossCase& k : lossCases()) {
@@ -89,6 +103,8 @@ TEST_CASE("all storages, images apart, and images that are returned") {
                                      {tolerance}));
             CHECK(reference::compare(download(dy), reference::gradient(k.loss, inputs, g),
                                      {variant.tolerance()}));
+            conforms("NNForwardLoss", Aspect::Forward, variant);
+            conforms("NNLossGradient", Aspect::Gradient, variant);
         }
 }
 
@@ -202,6 +218,7 @@ TEST_CASE("an initial gradient is 1 in the clip rectangle") {
                 for (size_t x = 1; x < 4; ++x)
                     for (size_t c = 4; c < 9; ++c) expected.at(n, y, x, c) = 1;
         CHECK(destination.read().v == expected.v);
+        conforms("NNInitialGradient", Aspect::Forward, variant);
     }
 }
 
@@ -242,4 +259,22 @@ TEST_CASE("what separate losses refuse") {
     CHECK(refusal([&] { gradient.encodeBatch(commands, one, y, t, {}, {}, whole); }) ==
           "[NNLossGradient] secondaryOffset is (0, 1, 0) but a loss takes the whole image: it must "
           "be 0.");
+    gradient.setSecondaryOffset({});
+    forward.setOffset({1, 0, 0});
+    CHECK(refusal([&] { forward.encodeBatch(commands, y, t, {}, MPS::StateBatch{}, one); }) ==
+          "[NNForwardLoss] offset is (1, 0, 0) but a loss takes the whole image: it must be 0.");
+    forward.setOffset({});
+    CHECK(refusal([&] { forward.encodeBatch(commands, y, t, one, MPS::StateBatch{}, one); }) ==
+          "[NNForwardLoss] weights[0] is 1x1 with 1 feature channels but the source is 3x2 and 5 "
+          "feature channels of it are read.");
+    CHECK(refusal([&] {
+              forward.encodeBatch(commands, {y[0], y[0]}, t, {}, MPS::StateBatch{}, one);
+          }) == "[NNForwardLoss] sourceImages has 2 images but destinationImages has 1.");
+    CHECK(refusal([&] { gradient.encodeBatch(commands, one, y, t, {}, {}, t); }) ==
+          "[NNLossGradient] A destination image is also a source image; the kernel does not work "
+          "in place.");
+    CHECK(refusal([&] { gradient.encodeBatch(MTL::CommandBuffer(), one, y, t, {}, {}, whole); }) ==
+          "[NNLossGradient] The command buffer handle is empty.");
+    conforms("NNForwardLoss", Aspect::Misuse);
+    conforms("NNLossGradient", Aspect::Misuse);
 }

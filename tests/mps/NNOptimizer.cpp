@@ -1,3 +1,5 @@
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 #include "support/Optimizers.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -5,10 +7,36 @@
 using namespace mpsvk;
 using namespace mpsvk::test;
 
+namespace {
+
+template <class Make> bool every(Make make) {
+    return everyOther([make] {
+        auto d = descriptorOf(preparations()[3]);
+        return make(d);
+    });
+}
+[[maybe_unused]] const bool named =
+    every([](const auto& d) {
+        return MPS::NNOptimizerStochasticGradientDescent(testDevice(), .5f, true, d);
+    }) &&
+    every([](const auto& d) { return MPS::NNOptimizerRMSProp(testDevice(), .5, .25f, d); }) &&
+    every([](const auto& d) { return MPS::NNOptimizerAdam(testDevice(), .5, .75, .25f, 7, d); });
+
+const char* nameOf(Rule rule) {
+    switch (rule) {
+    case Rule::RMSProp: return "NNOptimizerRMSProp";
+    case Rule::Adam:
+    case Rule::AMSGrad: return "NNOptimizerAdam";
+    default: return "NNOptimizerStochasticGradientDescent";
+    }
+}
+
+} // namespace
+
 TEST_CASE("optimizers of vectors equal the reference, in place and not") {
     for (const Rule rule : rules)
         for (const auto& preparation : preparations())
-            for (const size_t count : {1, 63, 257, 1000}) {
+            for (const size_t count : {1, 63, 1025, 2500}) {
                 INFO("rule " << int(rule) << " count " << count << " regularization "
                              << int(preparation.regularization));
                 OptimizerPair there(rule, preparation), inPlace(rule, preparation);
@@ -47,6 +75,7 @@ TEST_CASE("optimizers of vectors equal the reference, in place and not") {
                     CHECK(reference::compare(moments[k].read(), m[k], tight));
                     CHECK(momentsHere[k].read() == moments[k].read());
                 }
+                conforms(nameOf(rule), Aspect::Forward);
             }
 }
 
@@ -273,4 +302,5 @@ TEST_CASE("what optimizers of vectors and matrices refuse") {
     CHECK(refused([&] { sgd.encode(commands, five, w, empty, w); }) ==
           sgdText + "The command buffer is committed already; nothing more can be encoded.");
     CHECK(read(w) == Values(5, 1));
+    for (const Rule rule : rules) conforms(nameOf(rule), Aspect::Misuse);
 }

@@ -16,6 +16,8 @@ namespace mpsvk::MPS {
 /// array with the batch of each (`sourceImages[index][image of the batch]`) for `encodeBatch`.
 class CNNMultiaryKernel : public Kernel {
 public:
+    using Kernel::encode;
+
     uint64_t sourceCount() const { return sources_.size(); }
 
     Offset offset(uint64_t index) const { return source(index).offset; }
@@ -101,6 +103,8 @@ public:
 protected:
     /// Throws InvalidArgument for a count of 0.
     CNNMultiaryKernel(const MTL::Device& device, const char* className, uint64_t sourceCount);
+    /// An archive with another number of sources than this kernel's is a FormatError.
+    void archive(mps::Archive& archive) override;
 
     /// Channels written for the channels read of each source: by default the most of any.
     virtual uint64_t outputChannels(std::span<const uint64_t> sourceChannels) const;
@@ -117,6 +121,7 @@ private:
         uint64_t channelOffset = 0, channelMaxCount = UINT64_MAX;
         ImageEdgeMode edgeMode = ImageEdgeMode::Zero;
         KernelWindow window;
+        void archive(mps::Archive& archive);
     };
     const Source& source(uint64_t index) const;
     Source& source(uint64_t index);

@@ -56,6 +56,7 @@ public:
     const std::vector<std::byte>& anchorBoxes() const { return anchorBoxes_; }
     void setAnchorBoxes(std::span<const std::byte> v) { anchorBoxes_.assign(v.begin(), v.end()); }
     void setAnchorBoxes(std::span<const float> v) { setAnchorBoxes(std::as_bytes(v)); }
+    void archive(mps::Archive& archive);
 
 private:
     CNNLossDescriptor xy_, wh_, confidence_, classes_;
@@ -100,6 +101,7 @@ public:
     /// differ, no or more than 256 anchors, too few data for them, and an anchor size that is not
     /// above 0.
     CNNYOLOLoss(const MTL::Device& device, const CNNYOLOLossDescriptor& lossDescriptor);
+    CNNYOLOLoss(KeyedUnarchiver& coder, const MTL::Device& device);
 
     const CNNLoss& lossXY() const { return lossXY_; }
     const CNNLoss& lossWH() const { return lossWH_; }
@@ -132,8 +134,10 @@ public:
     CNNYOLOLoss copy(const MTL::Device& device) const;
 
 private:
+    void archive(mps::Archive& archive) override;
     void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
+    void setDescriptor(const CNNYOLOLossDescriptor& descriptor);
 
     CNNYOLOLossDescriptor descriptor_;
     CNNLoss lossXY_, lossWH_, lossConfidence_, lossClasses_;
