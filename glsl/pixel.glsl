@@ -39,4 +39,20 @@ bool inside(ImageView v, int x, int y) {
         return inside(v, x, y) ? N##_load(v, x, y, slice, image) : vec4(0.0);                      \
     }
 
+// Declares `vec4 N_channels(v, x, y, channel, image)`: four channels from any one on, counted from
+// the view's first, which may be any channel of its image. `channel` must be below v.channels.
+#define IMAGE_CHANNELS_READ(N)                                                                     \
+    vec4 N##_channels(ImageView v, int x, int y, uint channel, uint image) {                       \
+        uint first = (v.channelOffset & 3u) + channel;                                             \
+        uint slice = first >> 2, shift = first & 3u;                                               \
+        v.channels += v.channelOffset & 3u;                                                        \
+        vec4 low = N##_load(v, x, y, slice, image);                                                \
+        if (shift == 0u) return low;                                                               \
+        vec4 high = vec4(0.0);                                                                     \
+        if (slice * 4u + 4u < v.channels) high = N##_load(v, x, y, slice + 1u, image);             \
+        return shift == 1u   ? vec4(low.yzw, high.x)                                               \
+               : shift == 2u ? vec4(low.zw, high.xy)                                               \
+                             : vec4(low.w, high.xyz);                                              \
+    }
+
 #endif

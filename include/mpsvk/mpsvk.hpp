@@ -42,6 +42,8 @@
 #include <mpsvk/MPS/NNPadding.hpp>
 #include <mpsvk/MPS/NNPoolingNodes.hpp>
 #include <mpsvk/MPS/NNUpsamplingNodes.hpp>
+#include <mpsvk/MPS/NNReshape.hpp>
+#include <mpsvk/MPS/NNSlice.hpp>
 #include <mpsvk/MPS/State.hpp>
 #include <mpsvk/MTL/BlitCommandEncoder.hpp>
 #include <mpsvk/MTL/Buffer.hpp>

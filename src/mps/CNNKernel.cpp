@@ -78,8 +78,10 @@ ImageDescriptor CNNKernel::destinationImageDescriptor(const ImageBatch& sources,
                       destinationFeatureChannelOffset_ + outputChannels(read),
                       source.numberOfImages());
     d.setStorage(source.storage());
-    offset_.x = x.offset;
-    offset_.y = y.offset;
+    if (!keepsOffset()) {
+        offset_.x = x.offset;
+        offset_.y = y.offset;
+    }
     customizeDestination(sources, d);
     for (const State& state : states)
         if (state) d = state.destinationImageDescriptor(sources, states, *this, d);
@@ -236,7 +238,8 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
                            destinations.size());
     if (!states.empty())
         mps::checkStates(who, "destinationStates", states, sources.size(), commandBuffer);
-    mps::checkChannelOffset(who, "sourceFeatureChannelOffset", sourceFeatureChannelOffset_);
+    if (!takesAnySourceChannelOffset())
+        mps::checkChannelOffset(who, "sourceFeatureChannelOffset", sourceFeatureChannelOffset_);
     mps::checkChannelOffset(who, "destinationFeatureChannelOffset",
                             destinationFeatureChannelOffset_);
     mps::checkDevice(who, device(), commandBuffer);
@@ -253,7 +256,7 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     pass.window = window_;
     pass.sourceChannels =
         mps::channelsInUse(source, sourceFeatureChannelOffset_, sourceFeatureChannelMaxCount_);
-    pass.destinationChannels = outputChannels(pass.sourceChannels);
+    pass.destinationChannels = channelsWritten(pass.sourceChannels, destination);
     mps::checkChannels(who, "sourceImage", source, sourceFeatureChannelOffset_,
                        pass.sourceChannels);
     mps::checkChannels(who, "destinationImage", destination, destinationFeatureChannelOffset_,

@@ -192,6 +192,21 @@ void checkEdgeMode(const std::string& who, const char* property, MPS::ImageEdgeM
                               " but only Zero and Clamp are known to this kernel.");
 }
 
+void checkWholeImages(const std::string& who, const Clip& clip, const Image& destination,
+                      std::initializer_list<std::pair<const char*, MPS::Offset>> offsets) {
+    for (const auto& [property, offset] : offsets)
+        if (offset.x != 0 || offset.y != 0)
+            throw InvalidArgument(who + property + " is (" + std::to_string(offset.x) + ", " +
+                                  std::to_string(offset.y) +
+                                  ") but must be (0, 0): the kernel works on whole images.");
+    if (!covers(clip, 0, destination))
+        throw InvalidArgument(who + "clipRect leaves " + sizeText(clip.width, clip.height) +
+                              " pixels from (" + std::to_string(clip.x) + ", " +
+                              std::to_string(clip.y) + ") of the " +
+                              sizeText(destination.width(), destination.height()) +
+                              " destination but the kernel works on whole images.");
+}
+
 uint64_t channelsInUse(const Image& image, uint64_t offset, uint64_t most) {
     const uint64_t all = image.featureChannels();
     return offset >= all ? 0 : std::min(most, all - offset);

@@ -40,6 +40,10 @@ void checkWindowReach(const std::string& who, const MPS::Offset& offset,
 /// Zero or Clamp: all that a kernel other than padding knows.
 void checkEdgeMode(const std::string& who, const char* property, MPS::ImageEdgeMode mode);
 
+/// For kernels that know neither offset nor clipRect: both as they are by default, in x and y.
+void checkWholeImages(const std::string& who, const Clip& clip, const MPS::Image& destination,
+                      std::initializer_list<std::pair<const char*, MPS::Offset>> offsets);
+
 /// Channels from `offset` on, at most `most`; 0 when the image has none there.
 uint64_t channelsInUse(const MPS::Image& image, uint64_t offset, uint64_t most);
 /// True when an encode with this clip rectangle writes every channel of every pixel.

@@ -110,6 +110,16 @@ protected:
 
     /// Channels written for `sourceChannels` read.
     virtual uint64_t outputChannels(uint64_t sourceChannels) const { return sourceChannels; }
+    /// The same where the destination has a say in it.
+    virtual uint64_t channelsWritten(uint64_t sourceChannels, const Image& destination) const {
+        (void)destination;
+        return outputChannels(sourceChannels);
+    }
+    /// True when sourceFeatureChannelOffset may be any number: the source view then begins within a
+    /// texel (see IMAGE_CHANNELS_READ in glsl/pixel.glsl).
+    virtual bool takesAnySourceChannelOffset() const { return false; }
+    /// True when the padding policy leaves `offset` as the user set it.
+    virtual bool keepsOffset() const { return false; }
     /// The class's own word on the result's size, after the padding policy's sums.
     virtual void customizeDestination(const ImageBatch& sourceImages, ImageDescriptor& descriptor);
     /// The state or states of a forward pass; none by default.

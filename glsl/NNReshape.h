@@ -1,0 +1,28 @@
+// Parameters of reshape, its gradient, and slice.
+#ifndef MPSVK_NNRESHAPE_H
+#define MPSVK_NNRESHAPE_H
+
+#include "types.h"
+
+MPSVK_SHARED_BEGIN
+
+struct NNReshapeParameters {
+    ImageView source;
+    ImageView destination;
+    uint images;
+    uint padding0, padding1, padding2;
+};
+
+struct NNSliceParameters {
+    ImageView source;
+    ImageView destination;
+    int clipX, clipY;
+    uint clipWidth, clipHeight;
+    int offsetX, offsetY;
+    uint clampEdges;
+    uint images;
+};
+
+MPSVK_SHARED_END
+
+#endif

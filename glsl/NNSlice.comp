@@ -1,0 +1,27 @@
+// A copy of a part of the source's pixels and channels.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "NNReshape.h"
+#include "pixel.glsl"
+#include "geometry.h"
+
+layout(local_size_x = 256) in;
+layout(set = 0, binding = 0) uniform Parameters { NNSliceParameters p; };
+IMAGE_SOURCE(1, source)
+IMAGE_CHANNELS_READ(source)
+IMAGE_DESTINATION(2, destination)
+
+void main() {
+    uint slices = (p.destination.channels + 3u) / 4u;
+    uint i = gridIndex();
+    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
+    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    int x = p.offsetX + at.x, y = p.offsetY + at.y;
+    if (p.clampEdges != 0u) {
+        x = clampIndex(x, int(p.source.width));
+        y = clampIndex(y, int(p.source.height));
+    }
+    vec4 value = vec4(0.0);
+    if (inside(p.source, x, y)) value = source_channels(p.source, x, y, at.slice * 4u, at.image);
+    destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, value);
+}
