@@ -31,6 +31,7 @@
 #include <mpsvk/MPS/NNArithmeticNodes.hpp>
 #include <mpsvk/MPS/NNConvolutionNodes.hpp>
 #include <mpsvk/MPS/NNGradientState.hpp>
+#include <mpsvk/MPS/NNGramMatrixCalculation.hpp>
 #include <mpsvk/MPS/NNGraph.hpp>
 #include <mpsvk/MPS/NNGraphNodeBases.hpp>
 #include <mpsvk/MPS/NNGraphNodes.hpp>

@@ -94,6 +94,11 @@ TEST_CASE("flops and bytes") {
     CHECK(depthwise.flops == 2.0 * 64 * 28 * 28 * 144 * 9);
     CHECK(workOf(find("fully_connected_gradient_data", "data_gradient", "fp32")).flops ==
           2.0 * 256 * 4096 * 4096);
+    const Work gram = workOf(find("gram_forward", "forward", "fp16"));
+    CHECK(gram.flops == 2.0 * 64 * 56 * 56 * 256 * 256);
+    CHECK(gram.bytes == 2.0 * 64 * 256 * (56 * 56 + 256));
+    CHECK(workOf(find("gram_gradient", "gradient", "fp32")).bytes ==
+          4.0 * 64 * 256 * (2 * 56 * 56 + 256));
 
     const double elements = 64.0 * 64 * 112 * 112;
     CHECK(workOf(find("gelu_gradient", "gradient", "fp16")).bytes == 3 * 2 * elements);

@@ -22,6 +22,7 @@ const std::map<std::string, Group> groupsByName = {
     {"memory_bound", Group::MemoryBound},
     {"update", Group::Update},
     {"fully_connected", Group::FullyConnected},
+    {"gram_matrix", Group::GramMatrix},
     {"training_step", Group::TrainingStep},
 };
 
@@ -165,6 +166,9 @@ Work workOf(const Case& c) {
         return {0, 3 * source * element};
     case Group::Update: // reads gradient, values, moments; writes values, moments
         return {0, (c.name.starts_with("adam") ? 7 : 5) * double(c.parameters) * 4};
+    case Group::GramMatrix:
+        return {2 * source * double(c.ci),
+                ((c.pass == "forward" ? 1 : 2) * source + double(c.n * c.ci * c.ci)) * element};
     case Group::TrainingStep: break;
     }
     return {};

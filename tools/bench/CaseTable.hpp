@@ -16,6 +16,10 @@ enum class Group {
     MemoryBound,
     Update,
     FullyConnected,
+    MemoryBound,
+    Update,
+    FullyConnected,
+    GramMatrix,
     TrainingStep
 };
 

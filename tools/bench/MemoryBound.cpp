@@ -11,6 +11,7 @@
 #include <mpsvk/MPS/CNNPooling.hpp>
 #include <mpsvk/MPS/CNNSoftMax.hpp>
 #include <mpsvk/MPS/CNNUpsampling.hpp>
+#include <mpsvk/MPS/NNGramMatrixCalculation.hpp>
 #include <mpsvk/MTL/BlitCommandEncoder.hpp>
 
 namespace mpsvk::bench {
@@ -173,6 +174,22 @@ Encode makeMemoryBound(const MTL::CommandQueue& queue, const Case& c) {
     throw FormatError("The benchmark case " + c.name + " is not known to this program.");
 }
 
+Encode makeGramMatrix(const MTL::CommandQueue& queue, const Case& c) {
+    const Images images = imagesOf(queue, c);
+    const float alpha = 1 / float(c.h * c.w);
+    const MPS::ImageBatch x = images.random(c.n, c.w, c.h, c.ci, 1);
+    if (c.pass == "forward") {
+        const MPS::ImageBatch y = images.make(c.n, c.ci, 1, c.ci);
+        const auto kernel = std::make_shared<MPS::NNGramMatrixCalculation>(queue.device(), alpha);
+        return [=](const MTL::CommandBuffer& commands) { kernel->encodeBatch(commands, x, y); };
+    }
+    const MPS::ImageBatch g = images.random(c.n, c.ci, 1, c.ci, 2);
+    const MPS::ImageBatch dx = images.make(c.n, c.w, c.h, c.ci);
+    const auto kernel =
+        std::make_shared<MPS::NNGramMatrixCalculationGradient>(queue.device(), alpha);
+    return [=](const MTL::CommandBuffer& commands) { kernel->encodeBatch(commands, g, x, dx); };
+}
+
 Encode makeUpdate(const MTL::CommandQueue& queue, const Case& c) {
     const MTL::Device device = queue.device();
     const MPS::Vector gradient = randomVector(queue, c.parameters, 1);
@@ -207,6 +224,7 @@ Encode makeWorkload(const MTL::CommandQueue& queue, const Case& c) {
     case Group::FullyConnected: return makeConvolution(queue, c);
     case Group::MemoryBound: return makeMemoryBound(queue, c);
     case Group::Update: return makeUpdate(queue, c);
+    case Group::GramMatrix: return makeGramMatrix(queue, c);
     case Group::TrainingStep: break;
     }
     return makeTrainingStep(queue, c);

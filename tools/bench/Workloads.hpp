@@ -13,6 +13,7 @@ Encode makeWorkload(const MTL::CommandQueue& queue, const Case& given);
 Encode makeCopy(const MTL::CommandQueue& queue, const Case& given);
 Encode makeConvolution(const MTL::CommandQueue& queue, const Case& given);
 Encode makeMemoryBound(const MTL::CommandQueue& queue, const Case& given);
+Encode makeGramMatrix(const MTL::CommandQueue& queue, const Case& given);
 Encode makeUpdate(const MTL::CommandQueue& queue, const Case& given);
 Encode makeTrainingStep(const MTL::CommandQueue& queue, const Case& given);
 

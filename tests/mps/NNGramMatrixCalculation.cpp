@@ -1,0 +1,241 @@
+#include "support/GradientCheck.hpp"
+#include "support/Images.hpp"
+#include "support/reference/Gram.hpp"
+
+#include <mpsvk/MPS/CNNNeuron.hpp>
+#include <mpsvk/MPS/NNGramMatrixCalculation.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+using namespace mpsvk;
+using namespace mpsvk::test;
+using reference::Tensor;
+
+namespace {
+
+struct Result {
+    Tensor y, dx;
+};
+
+Result both(float alpha, const MPS::ImageBatch& x, const MPS::ImageBatch& g, const Tensor& shape,
+            Variant variant = {}) {
+    MPS::NNGramMatrixCalculation kernel(testDevice(), alpha);
+    MPS::NNGramMatrixCalculationGradient gradient(testDevice(), 77); // the state has the real one
+    Guarded y(shape.n, 1, shape.c, shape.c, variant);
+    Guarded dx(shape.n, shape.h, shape.w, shape.c, variant);
+    run([&](const MTL::CommandBuffer& commands) {
+        const auto states = kernel.resultStateBatch(x, {}, y.images());
+        kernel.encodeBatch(commands, x, states, y.images());
+        gradient.encodeBatch(commands, g, x, states, dx.images());
+    });
+    CHECK(gradient.alpha() == 77);
+    return {y.read(), dx.read()};
+}
+
+} // namespace
+
+TEST_CASE("Gram matrices and their gradients equal the reference in every size and storage") {
+    struct Case {
+        size_t n, h, w, c;
+    };
+    // Several tiles of channels; several parts of the pixels; neither full.
+    const Case cases[] = {{2, 1, 1, 1},  {2, 3, 5, 3},    {3, 7, 9, 4},  {1, 2, 3, 33},
+                          {2, 4, 4, 70}, {1, 5, 13, 131}, {2, 23, 31, 6}};
+    for (const Variant variant : variants())
+        for (const Case& k : cases) {
+            INFO(variant.name() << ", " << k.h << "x" << k.w << "x" << k.c);
+            const Tensor x =
+                reference::rounded(reference::random(k.n, k.h, k.w, k.c, 1), variant.rounding());
+            const Tensor g =
+                reference::rounded(reference::random(k.n, 1, k.c, k.c, 2), variant.rounding());
+            const double alpha = 0.375;
+            const Result actual =
+                both(float(alpha), upload(x, variant), upload(g, variant), x, variant);
+            const Tensor mostY = reference::gramMatrix(alpha, reference::absolute(x));
+            const Tensor mostDx = reference::gramMatrixGradient(alpha, reference::absolute(g),
+                                                                reference::absolute(x));
+            CHECK(reference::compare(actual.y, reference::gramMatrix(alpha, x),
+                                     {variant.tolerance(), 0, &mostY}));
+            CHECK(reference::compare(actual.dx, reference::gramMatrixGradient(alpha, g, x),
+                                     {variant.tolerance(), 0, &mostDx}));
+            for (size_t f = 0; f < k.c; ++f) // symmetric to the bit
+                for (size_t c = 0; c < f; ++c)
+                    if (actual.y.at(0, 0, f, c) != actual.y.at(0, 0, c, f)) FAIL_CHECK(f << c);
+        }
+}
+
+TEST_CASE("the Gram matrix has the documented numbers, and the encodes size it") {
+    const Tensor x(1, 1, 2, 3, {1, 2, 3, -1, 0, 4}), g(1, 1, 3, 3, {1, 2, 3, 4, 5, 6, 7, 8, 9});
+    MPS::NNGramMatrixCalculation kernel(testDevice(), 0.5f);
+    MPS::NNGramMatrixCalculationGradient gradient(testDevice());
+    CHECK(MPS::NNGramMatrixCalculation(testDevice()).alpha() == 1);
+    CHECK(gradient.alpha() == 1);
+    kernel.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    const auto source = upload(x), incoming = upload(g);
+    MPS::ImageBatch y, dx, byOwnAlpha;
+    run([&](const MTL::CommandBuffer& commands) {
+        MPS::StateBatch states;
+        byOwnAlpha = gradient.encodeBatch(commands, incoming, source, nullptr, false);
+        y = kernel.encodeBatch(commands, source, &states, true);
+        dx = gradient.encodeBatch(commands, incoming, source, states);
+    });
+    CHECK(y[0].width() == 3);
+    CHECK(y[0].height() == 1);
+    CHECK(y[0].featureChannels() == 3);
+    CHECK(download(y).v == std::vector<double>{1, 1, -0.5, 1, 2, 3, -0.5, 3, 12.5});
+    CHECK(download(dx).v == std::vector<double>{22, 34, 46, 19, 25, 31});
+    CHECK(gradient.alpha() == 0.5f);
+}
+
+TEST_CASE("the Gram gradient without a state goes by its own alpha") {
+    const Tensor x(1, 1, 2, 3, {1, 2, 3, -1, 0, 4}), g(1, 1, 3, 3, {1, 2, 3, 4, 5, 6, 7, 8, 9});
+    MPS::NNGramMatrixCalculationGradient gradient(testDevice(), 2);
+    Guarded dx(1, 1, 2, 3);
+    run([&](const MTL::CommandBuffer& commands) {
+        gradient.encodeBatch(commands, upload(g), upload(x), dx.images());
+    });
+    CHECK(dx.read().v == std::vector<double>{88, 136, 184, 76, 100, 124});
+}
+
+TEST_CASE("Gram matrices of a batch are those of its images, wherever they lie") {
+    const Tensor x = reference::random(4, 20, 30, 70, 3), g = reference::random(4, 1, 70, 70, 4);
+    const Result together = both(0.5f, upload(x), upload(g), x);
+    const Result apart = both(0.5f, uploadApart(x), uploadApart(g), x);
+    CHECK(together.y.v == apart.y.v);
+    CHECK(together.dx.v == apart.dx.v);
+    const Tensor x2 = reference::image(x, 2), g2 = reference::image(g, 2);
+    const Result alone = both(0.5f, upload(x2), upload(g2), x2);
+    CHECK(alone.y.v == reference::image(together.y, 2).v);
+    CHECK(alone.dx.v == reference::image(together.dx, 2).v);
+    CHECK(both(0.5f, upload(x), upload(g), x).y.v == together.y.v);
+}
+
+TEST_CASE("the Gram matrix of a range of channels, and of an array of images") {
+    const Tensor x = reference::random(3, 4, 5, 14, 5);
+    const MPS::Image many(testDevice(), {MPS::ImageFeatureChannelFormat::Float32, 5, 4, 14, 3});
+    const MPS::Image y(testDevice(), {MPS::ImageFeatureChannelFormat::Float32, 6, 1, 10, 2});
+    const MPS::Image dx(testDevice(), {MPS::ImageFeatureChannelFormat::Float32, 5, 4, 6, 3});
+    for (size_t i = 0; i < 3; ++i)
+        many.write(reference::image(x, i).floats(), MPS::DataLayout::HeightxWidthxFeatureChannels,
+                   i);
+    MPS::NNGramMatrixCalculation kernel(testDevice(), 0.25f);
+    kernel.setOffset({0, 0, 1});
+    kernel.setSourceFeatureChannelOffset(4);
+    kernel.setSourceFeatureChannelMaxCount(6);
+    kernel.setDestinationFeatureChannelOffset(4);
+    MPS::NNGramMatrixCalculationGradient gradient(testDevice());
+    gradient.setPrimarySourceFeatureChannelOffset(4);
+    gradient.setSecondarySourceFeatureChannelOffset(4);
+    gradient.setSecondarySourceFeatureChannelMaxCount(6);
+    gradient.setSecondaryOffset({0, 0, 1});
+    gradient.setClipRect({{0, 0, 1}, {UINT64_MAX, UINT64_MAX, 2}});
+    run([&](const MTL::CommandBuffer& commands) {
+        const MPS::State state = kernel.resultState(many, {}, y);
+        kernel.encode(commands, many, state, y);
+        gradient.encode(commands, y, many, state, dx); // y as its own gradient
+    });
+    for (size_t i = 0; i < 2; ++i) {
+        const Tensor part = reference::channels(reference::image(x, 1 + i), 4, 6);
+        const Tensor gram = reference::gramMatrix(0.25, part);
+        std::vector<float> values(60), slope(120);
+        y.read(values, MPS::DataLayout::HeightxWidthxFeatureChannels, i);
+        dx.read(slope, MPS::DataLayout::HeightxWidthxFeatureChannels, 1 + i);
+        const Tensor actual = reference::fromFloats(1, 1, 6, 10, values);
+        CHECK(reference::compare(reference::channels(actual, 4, 6), gram));
+        CHECK(reference::compare(reference::fromFloats(1, 4, 5, 6, slope),
+                                 reference::gramMatrixGradient(0.25, gram, part)));
+    }
+}
+
+TEST_CASE("Gram gradients are the slopes of the Gram matrix between two neurons") {
+    const Tensor x = reference::random(2, 3, 4, 5, 6), cotangent = reference::random(2, 1, 5, 5, 7);
+    const MPS::NNNeuronDescriptor sigmoid(MPS::CNNNeuronType::Sigmoid),
+        tanh(MPS::CNNNeuronType::TanH, 1, 1);
+    MPS::CNNNeuron first(testDevice(), sigmoid), last(testDevice(), tanh);
+    MPS::CNNNeuronGradient firstGradient(testDevice(), sigmoid), lastGradient(testDevice(), tanh);
+    MPS::NNGramMatrixCalculation kernel(testDevice(), 1.f / 12);
+    MPS::NNGramMatrixCalculationGradient gradient(testDevice());
+    const auto allocator = MPS::Image::defaultAllocator();
+    first.setDestinationImageAllocator(allocator);
+    kernel.setDestinationImageAllocator(allocator);
+    last.setDestinationImageAllocator(allocator);
+    firstGradient.setDestinationImageAllocator(allocator);
+    MPS::ImageBatch hidden, gram, y, dx;
+    MPS::StateBatch states;
+    const auto encode = [&](const MTL::CommandBuffer& commands, const Tensor& at) {
+        hidden = first.encodeBatch(commands, upload(at));
+        gram = kernel.encodeBatch(commands, hidden, &states, false);
+        y = last.encodeBatch(commands, gram);
+    };
+    const auto f = [&](const Tensor& at) {
+        run([&](const MTL::CommandBuffer& commands) { encode(commands, at); });
+        return dot(download(y), cotangent);
+    };
+    const auto source = upload(x);
+    run([&](const MTL::CommandBuffer& commands) {
+        encode(commands, x);
+        auto g = lastGradient.encodeBatch(commands, upload(cotangent), gram,
+                                          last.resultStateBatch(gram, {}, y));
+        g = gradient.encodeBatch(commands, g, hidden, states);
+        dx = firstGradient.encodeBatch(commands, g, source,
+                                       first.resultStateBatch(source, {}, hidden));
+    });
+    reference::GradientCheckOptions options;
+    options.step = 4e-3;
+    options.tolerance = 4e-3;
+    options.samples = 20;
+    CHECK(reference::checkGradient(f, x, download(dx), options));
+}
+
+TEST_CASE("the Gram matrix refuses what cannot be, and says what memory it takes") {
+    const auto x = upload(Tensor(2, 4, 5, 6)), y = upload(Tensor(2, 1, 6, 6)),
+               wrong = upload(Tensor(2, 2, 6, 6));
+    const MTL::CommandBuffer commands = testQueue().commandBuffer();
+    MPS::NNGramMatrixCalculation kernel(testDevice(), 2);
+    kernel.setLabel("g");
+    CHECK(kernel.batchEncodingStorageSize(x, {}, y) == 2 * 64 * 64 * 4);
+    CHECK(refusal([&] { kernel.encodeBatch(commands, x, wrong); }) ==
+          "[NNGramMatrixCalculation \"g\"] The destination is 6x2 but the Gram matrix of 6 feature "
+          "channels is 6x1.");
+    kernel.setOffset({0, -1, 0});
+    CHECK(refusal([&] {
+              kernel.encodeBatch(commands, x, y);
+          }).find("offset is (0, -1) but must be (0, 0)") != std::string::npos);
+    kernel.setOffset({});
+    kernel.setClipRect({{1, 0, 0}, {5, 1, 1}});
+    CHECK(refusal([&] {
+              kernel.encodeBatch(commands, x, y);
+          }).find("clipRect leaves 5x1 pixels from (1, 0) of the 6x1") != std::string::npos);
+    kernel.setClipRect(MPS::RectNoClip);
+    MPS::CNNNeuron neuron(testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::ReLU));
+    CHECK(refusal([&] { kernel.encodeBatch(commands, x, neuron.resultStateBatch(x, {}, x), y); }) ==
+          "[NNGramMatrixCalculation \"g\"] The destination state is none of an "
+          "NNGramMatrixCalculation.");
+    const auto states = kernel.resultStateBatch(x, {}, y);
+    kernel.setAlpha(3);
+    CHECK(refusal([&] {
+              kernel.encodeBatch(commands, x, states, y);
+          }).find("made with alpha 2.000000 but this encode has 3.000000") != std::string::npos);
+
+    MPS::NNGramMatrixCalculationGradient gradient(testDevice());
+    CHECK(gradient.batchEncodingStorageSize(y, x, {}, x) == 2 * 8 * 8 * 4);
+    const auto dx = upload(Tensor(2, 4, 5, 6)), small = upload(Tensor(2, 4, 4, 6)),
+               other = upload(Tensor(2, 4, 4, 6));
+    CHECK(
+        refusal([&] { gradient.encodeBatch(commands, wrong, x, states, dx); }) ==
+        "[NNGramMatrixCalculationGradient] sourceGradient is 6x2 but the Gram matrix of 6 feature "
+        "channels is 6x1.");
+    CHECK(refusal([&] { gradient.encodeBatch(commands, y, x, states, small); }) ==
+          "[NNGramMatrixCalculationGradient] The destination is 4x4 but sourceImage is 5x4.");
+    CHECK(refusal([&] { gradient.encodeBatch(commands, y, small, states, other); }) ==
+          "[NNGramMatrixCalculationGradient] The gradient state is of a source of 5x4 but "
+          "sourceImage is 4x4.");
+    const MPS::StateBatch mixed{states[0], kernel.resultState(x[1], {}, y[1])};
+    CHECK(refusal([&] { gradient.encodeBatch(commands, y, x, mixed, dx); }) ==
+          "[NNGramMatrixCalculationGradient] One gradient state has alpha 2.000000 and another "
+          "3.000000.");
+    CHECK(refusal([&] {
+              gradient.encodeBatch(commands, y, x, neuron.resultStateBatch(x, {}, x), dx);
+          }).find("was made by a CNNNeuron") != std::string::npos);
+}
