@@ -72,6 +72,11 @@ void Archive::operator()(const char* key, MPS::Offset& v) {
     (*this)(key, group);
 }
 
+void Archive::operator()(const char* key, MPS::ImageCoordinate& v) {
+    Group group{[&](Archive& a) { a("x", v.x), a("y", v.y), a("channel", v.channel); }};
+    (*this)(key, group);
+}
+
 void Archive::operator()(const char* key, MTL::Size& v) {
     Group group{
         [&](Archive& a) { a("width", v.width), a("height", v.height), a("depth", v.depth); }};

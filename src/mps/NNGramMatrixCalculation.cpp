@@ -1,4 +1,5 @@
 #include "NNGramMatrixCalculation.h"
+#include "mps/Archive.hpp"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
 
@@ -84,6 +85,11 @@ void checkGramSize(const std::string& who, const char* role, const Image& image,
 
 } // namespace
 
+void NNGramMatrixCalculation::archive(mps::Archive& archive) {
+    CNNKernel::archive(archive);
+    archive("alpha", alpha_);
+}
+
 uint64_t NNGramMatrixCalculation::encodingStorageSize(const Image& source, const StateBatch& states,
                                                       const Image& destination) const {
     return batchEncodingStorageSize(ImageBatch(source.numberOfImages(), source), {states},
@@ -121,10 +127,7 @@ void NNGramMatrixCalculation::validate(const mps::UnaryPass& pass) const {
     mps::checkWholeImages(who, pass.clip, pass.destinations[0], {{"offset", pass.offset}});
     for (const State& state : pass.states) {
         const auto* own = gramState(state);
-        if (!own)
-            throw InvalidArgument(who + "The destination state is none of an "
-                                        "NNGramMatrixCalculation.");
-        if (own->alpha != alpha_)
+        if (own && own->alpha != alpha_)
             throw InvalidArgument(who + "The destination state was made with alpha " +
                                   std::to_string(own->alpha) + " but this encode has " +
                                   std::to_string(alpha_) + ".");
@@ -158,6 +161,11 @@ void NNGramMatrixCalculation::dispatch(const mps::UnaryPass& pass) const {
                                mps::Grid::of(plan.tilePairs * images * perTile),
                                {{2, pass.destination}, {3, *partials}});
     }
+}
+
+void NNGramMatrixCalculationGradient::archive(mps::Archive& archive) {
+    CNNGradientKernel::archive(archive);
+    archive("alpha", alpha_);
 }
 
 uint64_t NNGramMatrixCalculationGradient::encodingStorageSize(const Image& gradient,

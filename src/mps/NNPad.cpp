@@ -1,6 +1,7 @@
 #include "mps/NNPad.hpp"
 
 #include "NNPad.h"
+#include "mps/Archive.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -68,6 +69,15 @@ void NNPad::setFillValues(std::vector<float> values) {
                                       : device().newBuffer(std::as_bytes(std::span(fillValues_)));
 }
 
+void NNPad::archive(mps::Archive& archive) {
+    CNNKernel::archive(archive);
+    archive("paddingSizeBefore", before_);
+    archive("paddingSizeAfter", after_);
+    archive("fillValue", fillValue_);
+    archive("fillValues", fillValues_);
+    if (archive.isReading()) setFillValues(std::move(fillValues_));
+}
+
 uint64_t NNPad::outputChannels(uint64_t sourceChannels) const {
     return before_.channel + sourceChannels + after_.channel;
 }
@@ -117,8 +127,7 @@ void NNPad::validate(const mps::UnaryPass& pass) const {
                    pass.sourceChannels, before_.channel, after_.channel, pass.edgeMode);
     for (const State& state : pass.states) {
         const auto* own = padState(state);
-        if (!own) throw InvalidArgument(who + "The destination state is none of an NNPad.");
-        if (own->geometry != geometry)
+        if (own && own->geometry != geometry)
             throw InvalidArgument(who + "The destination state was made for " +
                                   own->geometry.text() + " but this encode pads to " +
                                   geometry.text() + ".");

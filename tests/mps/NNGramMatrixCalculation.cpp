@@ -1,3 +1,5 @@
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 #include "support/GradientCheck.hpp"
 #include "support/Images.hpp"
 #include "support/reference/Gram.hpp"
@@ -12,6 +14,12 @@ using namespace mpsvk::test;
 using reference::Tensor;
 
 namespace {
+
+MPS::NNGramMatrixCalculation quarter() { return MPS::NNGramMatrixCalculation(testDevice(), 0.25f); }
+[[maybe_unused]] const bool named =
+    everyKernel(quarter) &&
+    everyGradient([] { return MPS::NNGramMatrixCalculationGradient(testDevice(), 3); },
+                  forwardPass(quarter));
 
 struct Result {
     Tensor y, dx;
@@ -58,6 +66,8 @@ TEST_CASE("Gram matrices and their gradients equal the reference in every size a
                                      {variant.tolerance(), 0, &mostY}));
             CHECK(reference::compare(actual.dx, reference::gramMatrixGradient(alpha, g, x),
                                      {variant.tolerance(), 0, &mostDx}));
+            conforms("NNGramMatrixCalculation", Aspect::Forward, variant);
+            conforms("NNGramMatrixCalculationGradient", Aspect::Gradient, variant);
             for (size_t f = 0; f < k.c; ++f) // symmetric to the bit
                 for (size_t c = 0; c < f; ++c)
                     if (actual.y.at(0, 0, f, c) != actual.y.at(0, 0, c, f)) FAIL_CHECK(f << c);
@@ -210,8 +220,9 @@ TEST_CASE("the Gram matrix refuses what cannot be, and says what memory it takes
     kernel.setClipRect(MPS::RectNoClip);
     MPS::CNNNeuron neuron(testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::ReLU));
     CHECK(refusal([&] { kernel.encodeBatch(commands, x, neuron.resultStateBatch(x, {}, x), y); }) ==
-          "[NNGramMatrixCalculation \"g\"] The destination state is none of an "
-          "NNGramMatrixCalculation.");
+          "[NNGramMatrixCalculation \"g\"] destinationStates has a state that was made by a "
+          "CNNNeuron but this "
+          "kernel takes its own.");
     const auto states = kernel.resultStateBatch(x, {}, y);
     kernel.setAlpha(3);
     CHECK(refusal([&] {

@@ -1,3 +1,5 @@
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 #include "support/GradientCheck.hpp"
 #include "support/Images.hpp"
 #include "support/reference/Pad.hpp"
@@ -16,6 +18,21 @@ using reference::PadMode;
 using reference::Tensor;
 
 namespace {
+
+MPS::NNPad reflecting() {
+    MPS::NNPad kernel(testDevice(), {1, 2, 3}, {2, 0, 1});
+    kernel.setEdgeMode(MPS::ImageEdgeMode::Mirror);
+    return kernel;
+}
+MPS::NNPad filling() {
+    const std::vector<float> fill{1, 2, 3, 4, 5, 6, 7, 8, 9};
+    MPS::NNPad kernel(testDevice(), {1, 0, 1}, {0, 1, 0}, fill);
+    kernel.setEdgeMode(MPS::ImageEdgeMode::Constant);
+    return kernel;
+}
+[[maybe_unused]] const bool named =
+    everyKernel(reflecting, {6, 5, 8}, true) && everyKernel(filling, {6, 5, 8}, true) &&
+    everyGradient([] { return MPS::NNPadGradient(testDevice()); }, forwardPass(reflecting));
 
 constexpr PadMode modes[] = {PadMode::Zero, PadMode::Clamp, PadMode::Mirror,
                              PadMode::MirrorWithEdge, PadMode::Constant};
@@ -80,6 +97,8 @@ TEST_CASE("padding and its gradient equal the reference in every mode and storag
                 const Tensor most = padGradient(p, reference::absolute(g), x);
                 CHECK(reference::compare(actual.dx, padGradient(p, g, x),
                                          {variant.tolerance(), 1e-30, &most}));
+                conforms("NNPad", Aspect::Forward, variant);
+                conforms("NNPadGradient", Aspect::Gradient, variant);
             }
 }
 
@@ -349,8 +368,10 @@ TEST_CASE("padding refuses what cannot be") {
           "on and edge mode Clamp.");
     MPS::CNNNeuron neuron(device, MPS::NNNeuronDescriptor(MPS::CNNNeuronType::ReLU));
     const auto wrong = neuron.resultStateBatch(x, {}, x);
-    CHECK(refusal([&] { kernel.encodeBatch(commands, x, wrong, y); }) ==
-          "[NNPad \"p\"] The destination state is none of an NNPad.");
+    CHECK(
+        refusal([&] { kernel.encodeBatch(commands, x, wrong, y); }) ==
+        "[NNPad \"p\"] destinationStates has a state that was made by a CNNNeuron but this kernel "
+        "takes its own.");
 
     MPS::NNPadGradient gradient(device);
     CHECK(refusal([&] { gradient.encodeBatch(commands, y, x); }) ==

@@ -1,4 +1,5 @@
-#include "support/Images.hpp"
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 
 #include <mpsvk/MPS/CNNNeuron.hpp>
 #include <mpsvk/MPS/NNReshape.hpp>
@@ -10,6 +11,11 @@ using namespace mpsvk::test;
 using reference::Tensor;
 
 namespace {
+
+MPS::NNReshape reshape() { return MPS::NNReshape(testDevice()); }
+[[maybe_unused]] const bool named =
+    everyKernel(reshape) &&
+    everyGradient([] { return MPS::NNReshapeGradient(testDevice()); }, forwardPass(reshape));
 
 struct Shape {
     size_t h, w, c;
@@ -47,6 +53,8 @@ TEST_CASE("reshape and its gradient keep the order of the elements, in every sto
             });
             CHECK(y.read().v == x.v);
             CHECK(dx.read().v == g.v);
+            conforms("NNReshape", Aspect::Forward, variant);
+            conforms("NNReshapeGradient", Aspect::Gradient, variant);
         }
 }
 
@@ -188,7 +196,8 @@ TEST_CASE("reshape refuses what cannot be") {
     kernel.setClipRect(MPS::RectNoClip);
     MPS::CNNNeuron neuron(testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::ReLU));
     CHECK(refusal([&] { kernel.encodeBatch(commands, x, neuron.resultStateBatch(x, {}, x), y); }) ==
-          "[NNReshape \"r\"] The destination state is none of an NNReshape.");
+          "[NNReshape \"r\"] destinationStates has a state that was made by a CNNNeuron but "
+          "this kernel takes its own.");
     const auto states = kernel.resultStateBatch(x, {}, y);
     CHECK(refusal([&] { kernel.encodeBatch(commands, y, states, x); }) ==
           "[NNReshape \"r\"] The destination state was made for a source of 4x4 with 3 feature "

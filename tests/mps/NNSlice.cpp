@@ -1,4 +1,5 @@
-#include "support/Images.hpp"
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 
 #include <mpsvk/MPS/NNSlice.hpp>
 
@@ -7,6 +8,16 @@
 using namespace mpsvk;
 using namespace mpsvk::test;
 using reference::Tensor;
+
+namespace {
+[[maybe_unused]] const bool named = everyKernel(
+    [] {
+        MPS::NNSlice kernel(testDevice());
+        kernel.setOffset({1, 2, 0});
+        return kernel;
+    },
+    {6, 5, 8}, true);
+} // namespace
 
 TEST_CASE("a slice copies any channels of a part of the image, in every storage") {
     for (const Variant variant : variants())
@@ -34,6 +45,7 @@ TEST_CASE("a slice copies any channels of a part of the image, in every storage"
                 Tensor placed(2, 5, 7, copied + 4, 9.0);
                 reference::paste(placed, {3, 2}, 4, reference::crop(expected, {0, 0, 4, 2}));
                 CHECK(download(part).v == placed.v);
+                conforms("NNSlice", Aspect::Forward, variant);
             }
 }
 

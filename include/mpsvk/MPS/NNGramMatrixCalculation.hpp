@@ -20,6 +20,10 @@ public:
     uint64_t batchEncodingStorageSize(const ImageBatch& sourceImages,
                                       const std::vector<StateBatch>& sourceStates,
                                       const ImageBatch& destinationImages) const override;
+    NNGramMatrixCalculation(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNGramMatrixCalculation(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "NNGramMatrixCalculation"; }
     NNGramMatrixCalculation copy(const MTL::Device& device) const {
         NNGramMatrixCalculation made(*this);
@@ -28,6 +32,7 @@ public:
     }
 
 private:
+    void archive(mps::Archive& archive) override;
     void customizeDestination(const ImageBatch& sourceImages, ImageDescriptor& descriptor) override;
     StateBatch makeResultStates(const mps::StateRequest& request) const override;
     void validate(const mps::UnaryPass& pass) const override;
@@ -52,6 +57,10 @@ public:
                                       const ImageBatch& sourceImages,
                                       const std::vector<StateBatch>& gradientStates,
                                       const ImageBatch& destinationGradients) const override;
+    NNGramMatrixCalculationGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNGramMatrixCalculationGradient(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "NNGramMatrixCalculationGradient"; }
     NNGramMatrixCalculationGradient copy(const MTL::Device& device) const {
         NNGramMatrixCalculationGradient made(*this);
@@ -60,6 +69,7 @@ public:
     }
 
 private:
+    void archive(mps::Archive& archive) override;
     std::string forwardClassName() const override { return "NNGramMatrixCalculation"; }
     void customizeDestination(const ImageBatch& sourceImages, const StateBatch& sourceStates,
                               ImageDescriptor& descriptor) override;

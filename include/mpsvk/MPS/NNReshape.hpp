@@ -32,6 +32,10 @@ public:
                            StateBatch* destinationStates, bool destinationStateIsTemporary,
                            uint64_t reshapedWidth, uint64_t reshapedHeight,
                            uint64_t reshapedFeatureChannels);
+    NNReshape(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReshape(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "NNReshape"; }
     NNReshape copy(const MTL::Device& device) const {
         NNReshape made(*this);
@@ -60,6 +64,10 @@ class NNReshapeGradient : public CNNGradientKernel {
 public:
     explicit NNReshapeGradient(const MTL::Device& device)
         : CNNGradientKernel(device, "NNReshapeGradient") {}
+    NNReshapeGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReshapeGradient(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "NNReshapeGradient"; }
     NNReshapeGradient copy(const MTL::Device& device) const {
         NNReshapeGradient made(*this);
@@ -104,12 +112,16 @@ public:
     /// Has no effect on a kernel made with fill values for each channel.
     float fillValue() const { return fillValue_; }
     void setFillValue(float value) { fillValue_ = value; }
+    NNPad(KeyedUnarchiver& coder, const MTL::Device& device) : NNPad(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "NNPad"; }
     NNPad copy(const MTL::Device& device) const { return NNPad(*this, device); }
 
 private:
     NNPad(const NNPad& other, const MTL::Device& device);
     void setFillValues(std::vector<float> values);
+    void archive(mps::Archive& archive) override;
     uint64_t outputChannels(uint64_t sourceChannels) const override;
     bool takesAnySourceChannelOffset() const override { return true; }
     void customizeDestination(const ImageBatch& sourceImages, ImageDescriptor& descriptor) override;
@@ -137,6 +149,10 @@ class NNPadGradient : public CNNGradientKernel {
 public:
     explicit NNPadGradient(const MTL::Device& device)
         : CNNGradientKernel(device, "NNPadGradient") {}
+    NNPadGradient(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNPadGradient(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "NNPadGradient"; }
     NNPadGradient copy(const MTL::Device& device) const {
         NNPadGradient made(*this);

@@ -15,6 +15,9 @@ namespace mpsvk::MPS {
 class NNSlice : public CNNKernel {
 public:
     explicit NNSlice(const MTL::Device& device) : CNNKernel(device, "NNSlice") {}
+    NNSlice(KeyedUnarchiver& coder, const MTL::Device& device) : NNSlice(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "NNSlice"; }
     NNSlice copy(const MTL::Device& device) const {
         NNSlice made(*this);
