@@ -16,9 +16,6 @@ enum class Group {
     MemoryBound,
     Update,
     FullyConnected,
-    MemoryBound,
-    Update,
-    FullyConnected,
     GramMatrix,
     TrainingStep
 };
