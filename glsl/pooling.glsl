@@ -3,6 +3,7 @@
 #define MPSVK_POOLING_GLSL
 
 #include "CNNPooling.h"
+#include "compare.glsl"
 #include "geometry.h"
 #include "pixel.glsl"
 
@@ -44,13 +45,5 @@ int tapsOn(int pixel, int size, int begin, int taps, uint edges) {
     int last = lastTap(highPosition(pixel, size, begin + taps - 1, clampEdges), begin, 1, taps);
     return max(0, last - first + 1);
 }
-
-// By its bits: compilers may take a float for never being NaN.
-bvec4 isNotNumber(vec4 v) {
-    return greaterThan(floatBitsToUint(v) & 0x7fffffffu, uvec4(0x7f800000u));
-}
-
-bvec4 both(bvec4 a, bvec4 b) { return bvec4(uvec4(a) & uvec4(b)); }
-bvec4 either(bvec4 a, bvec4 b) { return bvec4(uvec4(a) | uvec4(b)); }
 
 #endif

@@ -277,9 +277,8 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
                            destinationFeatureChannelOffset_, pass.destinationChannels);
         pass.clip = mps::clipOf(clipRect_, destinations[0]);
         if (!isBatch) {
-            images =
-                mps::imagesOf(who, clipRect_, primary_.offset.z, primaries[0], destinations[0]);
-            images = std::min(images, mps::imagesOf(who, clipRect_, secondary_.offset.z,
+            images = mps::imagesOf(who, clipRect_, primaryImages(), primaries[0], destinations[0]);
+            images = std::min(images, mps::imagesOf(who, clipRect_, secondaryImages(),
                                                     secondaries[0], destinations[0]));
         }
     } else if (!isBatch) {
@@ -304,9 +303,10 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
                        : mps::RunOperand::Element{batch[0], firstOfArray + i};
     };
     for (uint64_t i = 0; i < images; ++i) {
-        operands[0].elements.push_back(element(primaries, i, uint64_t(primary_.offset.z)));
+        operands[0].elements.push_back(element(primaries, i, uint64_t(primaryImages().first)));
         if (readsSecondary())
-            operands[1].elements.push_back(element(secondaries, i, uint64_t(secondary_.offset.z)));
+            operands[1].elements.push_back(
+                element(secondaries, i, uint64_t(secondaryImages().first)));
         if (writes) operands[2].elements.push_back(element(destinations, i, clipRect_.origin.z));
     }
     const auto sources = [&](size_t first, size_t count, std::span<const mps::ImageRun> runs) {

@@ -166,7 +166,7 @@ StateBatch CNNDropout::makeResultStates(const mps::StateRequest& request) const 
         state->seed = seed_;
         state->maskStride = maskStride_;
         if (request.count() == 1)
-            state->images = mps::imagesOf(subject(), clipRect(), offset().z, request.sources[0],
+            state->images = mps::imagesOf(subject(), clipRect(), sourceImages(), request.sources[0],
                                           request.destinations[0]);
         bytes = state->images * state->maskBytes();
         made.push_back(CNNDropoutGradientState(std::move(state)));

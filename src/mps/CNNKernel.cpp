@@ -232,8 +232,9 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     const std::string who = subject();
     mps::checkSources(who, isBatch ? "sourceImages" : "sourceImage", sources, commandBuffer,
                       isBatch);
+    const uint64_t each = imagesPerSource();
     mps::checkSources(who, isBatch ? "destinationImages" : "destinationImage", destinations,
-                      commandBuffer, isBatch);
+                      commandBuffer, isBatch, each);
     mps::checkBatchLengths(who, "sourceImages", sources.size(), "destinationImages",
                            destinations.size());
     if (!states.empty())
@@ -261,8 +262,9 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
                        pass.sourceChannels);
     mps::checkChannels(who, "destinationImage", destination, destinationFeatureChannelOffset_,
                        pass.destinationChannels);
+    const ImageRange range = sourceImages();
     const uint64_t images =
-        isBatch ? sources.size() : mps::imagesOf(who, clipRect_, offset_.z, source, destination);
+        isBatch ? sources.size() : mps::imagesOf(who, clipRect_, range, source, destination, each);
     pass.sources = sources;
     pass.destinations = destinations;
     pass.states = states;
@@ -281,10 +283,10 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     for (uint64_t i = 0; i < images; ++i) {
         operands[0].elements.push_back(
             isBatch ? mps::RunOperand::Element{sources[i], 0}
-                    : mps::RunOperand::Element{source, uint64_t(offset_.z) + i});
+                    : mps::RunOperand::Element{source, uint64_t(range.first) + i});
         operands[1].elements.push_back(
-            isBatch ? mps::RunOperand::Element{destinations[i], 0}
-                    : mps::RunOperand::Element{destination, clipRect_.origin.z + i});
+            isBatch ? mps::RunOperand::Element{destinations[i], 0, each}
+                    : mps::RunOperand::Element{destination, clipRect_.origin.z + i * each, each});
     }
     mps::appendStateBuffers(operands, states, images, isBatch);
     if (pass.clip.width > 0 && pass.clip.height > 0)

@@ -73,7 +73,7 @@ StateBatch CNNPooling::makeResultStates(const mps::StateRequest& request) const 
         state->padY = e.padY;
         state->saved = savesSelection();
         if (request.count() == 1)
-            state->images = mps::imagesOf(subject(), clipRect(), offset().z, request.sources[0],
+            state->images = mps::imagesOf(subject(), clipRect(), sourceImages(), request.sources[0],
                                           request.destinations[0]);
         made.push_back(NNGradientState(std::move(state)));
     }

@@ -104,8 +104,9 @@ private:
                                     : storage.buffer().begin() + index * storage.imageBytes() +
                                           impl.firstSlice * texel;
         const uint64_t end =
-            texture ? 0 : storage.buffer().begin() + (index + 1) * storage.imageBytes();
-        const uint64_t begin = texture ? 0 : end - storage.imageBytes();
+            texture ? 0 : storage.buffer().begin() + (index + element.count) * storage.imageBytes();
+        const uint64_t begin =
+            texture ? 0 : storage.buffer().begin() + index * storage.imageBytes();
         if (isFirst) {
             run = {};
             run.resource_ = resource;
@@ -118,6 +119,8 @@ private:
             run.lowest_ = begin;
             run.end_ = end;
             run.bytesPerTexel_ = texel;
+            run.elementStride_ =
+                uint32_t(texture ? storage.shape().slices : storage.imageBytes() / texel);
             run.slices_ = storage.shape().slices;
             run.width_ = impl.descriptor.width();
             run.height_ = impl.descriptor.height();

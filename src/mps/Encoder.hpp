@@ -31,6 +31,8 @@ public:
     bool isDense() const { return (channels_ + 3) / 4 == slices_; }
     explicit operator bool() const { return count_ > 0; }
     uint64_t count() const { return count_; }
+    /// Texels (layers of a texture) from one image of an element to the next.
+    uint32_t elementStride() const { return elementStride_; }
     uint64_t width() const { return width_; }
     uint64_t height() const { return height_; }
     uint64_t featureChannels() const { return channels_; }
@@ -49,6 +51,7 @@ private:
     VkDeviceSize offsetAlignment_ = 1;
     uint64_t first_ = 0;            // bytes in the VkBuffer, or the layer
     uint64_t lowest_ = 0, end_ = 0; // bytes that the run spans
+    uint32_t elementStride_ = 0;
     int64_t stride_ = 0;            // bytes or layers from one image to the next
     uint64_t bytesPerTexel_ = 16, slices_ = 1, width_ = 0, height_ = 0, channels_ = 0, count_ = 0;
     MPS::ImageFeatureChannelFormat format_ = MPS::ImageFeatureChannelFormat::Float32;
@@ -69,6 +72,7 @@ struct RunOperand {
     struct Element {
         MPS::Image image;
         uint64_t index = 0; ///< which of the image's images
+        uint64_t count = 1; ///< how many from there on belong to the element
     };
     std::vector<Element> elements;
     std::vector<vk::BufferSlice> slices; ///< instead of images

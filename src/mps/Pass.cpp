@@ -20,24 +20,31 @@ Clip clipOf(const MTL::Region& rect, const MPS::Image& destination) {
             part(rect.origin.y, rect.size.height, destination.height())};
 }
 
-uint64_t imagesOf(const std::string& who, const MTL::Region& rect, int64_t firstSource,
-                  const MPS::Image& source, const MPS::Image& destination) {
+uint64_t imagesOf(const std::string& who, const MTL::Region& rect, MPS::ImageRange range,
+                  const MPS::Image& source, const MPS::Image& destination, uint64_t each) {
     const uint64_t sources = source.numberOfImages(), destinations = destination.numberOfImages();
-    if (firstSource < 0 || uint64_t(firstSource) >= sources)
-        throw InvalidArgument(who + "offset.z is " + std::to_string(firstSource) +
+    if (range.first < 0 || uint64_t(range.first) >= sources)
+        throw InvalidArgument(who + "The first image to be read is " + std::to_string(range.first) +
                               " but the source has " + std::to_string(sources) + " images.");
+    if (range.count == 0) throw InvalidArgument(who + "No image of the source is to be read.");
     if (rect.origin.z >= destinations)
         throw InvalidArgument(who + "clipRect.origin.z is " + std::to_string(rect.origin.z) +
                               " but the destination has " + std::to_string(destinations) +
                               " images.");
-    const uint64_t offered =
-        std::min(sources - uint64_t(firstSource), destinations - rect.origin.z);
+    const uint64_t offered = std::min(
+        {range.count, sources - uint64_t(range.first), (destinations - rect.origin.z) / each});
+    if (offered == 0)
+        throw InvalidArgument(who + "One source image gives " + std::to_string(each) +
+                              " results but the destination has " +
+                              std::to_string(destinations - rect.origin.z) +
+                              " images from clipRect.origin.z on.");
     if (rect.size.depth == UINT64_MAX) return offered;
-    if (rect.size.depth > offered)
+    if (rect.size.depth > offered * each || rect.size.depth % each != 0)
         throw InvalidArgument(who + "clipRect.size.depth is " + std::to_string(rect.size.depth) +
-                              " but source and destination have only " + std::to_string(offered) +
-                              " images from offset.z and clipRect.origin.z on.");
-    return rect.size.depth;
+                              " but source and destination have only " +
+                              std::to_string(offered * each) + " images to offer, in steps of " +
+                              std::to_string(each) + ".");
+    return rect.size.depth / each;
 }
 
 MPS::StateBatch plainGradientStates(const StateRequest& request) {

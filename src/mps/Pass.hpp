@@ -107,10 +107,12 @@ struct StateRequest {
 };
 
 std::string sizeText(uint64_t width, uint64_t height); // "8x8"
-Clip clipOf(const MTL::Region& rect, const MPS::Image& destination);
 /// How many images an encode of arrays walks over, and checks that they are there.
-uint64_t imagesOf(const std::string& who, const MTL::Region& rect, int64_t firstSource,
-                  const MPS::Image& source, const MPS::Image& destination);
+uint64_t imagesOf(const std::string& who, const MTL::Region& rect, MPS::ImageRange range,
+                  const MPS::Image& source, const MPS::Image& destination,
+                  uint64_t destinationsPerSource = 1);
+/// The part of the rectangle that lies in the image.
+Clip clipOf(const MTL::Region& rect, const MPS::Image& image);
 
 } // namespace mpsvk::mps
 

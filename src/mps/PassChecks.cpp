@@ -28,17 +28,17 @@ void checkDevice(const std::string& who, const MTL::Device& kernel,
 }
 
 void checkSources(const std::string& who, const char* role, const ImageBatch& images,
-                  const MTL::CommandBuffer& commandBuffer, bool isBatch) {
+                  const MTL::CommandBuffer& commandBuffer, bool isBatch, uint64_t each) {
     if (!commandBuffer) throw InvalidArgument(who + "The command buffer handle is empty.");
     if (images.empty()) throw InvalidArgument(who + role + " is an empty batch.");
     for (size_t i = 0; i < images.size(); ++i) {
         const std::string name = isBatch ? std::string(role) + "[" + std::to_string(i) + "]" : role;
         if (!images[i]) throw InvalidArgument(who + name + " is an empty image handle.");
         images[i].impl().checkUsable(who, name.c_str(), commandBuffer);
-        if (isBatch && images[i].numberOfImages() != 1)
-            throw InvalidArgument(who + name + " has numberOfImages " +
-                                  std::to_string(images[i].numberOfImages()) +
-                                  " but every image of a batch must have 1.");
+        if (isBatch && images[i].numberOfImages() != each)
+            throw InvalidArgument(
+                who + name + " has numberOfImages " + std::to_string(images[i].numberOfImages()) +
+                " but every image of a batch must have " + std::to_string(each) + ".");
         if (images[i].featureChannelFormat() == MPS::ImageFeatureChannelFormat::Unorm16 &&
             images[i].storage() != MPS::ImageStorage::Texture)
             throw InvalidArgument(who + name +

@@ -10,9 +10,9 @@ void checkWindow(const char* className, const MPS::KernelWindow& window);
 /// The command buffer is of the kernel's device.
 void checkDevice(const std::string& who, const MTL::Device& kernel,
                  const MTL::CommandBuffer& commandBuffer);
-/// Not empty, all on the command buffer's device and alive; one image each, if in a batch.
+/// Not empty, all on the command buffer's device and alive; `each` images each, if in a batch.
 void checkSources(const std::string& who, const char* role, const MPS::ImageBatch& images,
-                  const MTL::CommandBuffer& commandBuffer, bool isBatch);
+                  const MTL::CommandBuffer& commandBuffer, bool isBatch, uint64_t each = 1);
 void checkStates(const std::string& who, const char* role, const MPS::StateBatch& states,
                  size_t images, const MTL::CommandBuffer& commandBuffer);
 /// Gradient states that a kernel of this class has made, but for those that it reads.

@@ -26,6 +26,12 @@ struct KernelWindow {
     uint64_t dilationX = 1, dilationY = 1;
 };
 
+/// Which images of an array an encode reads: at most `count` from `first` on.
+struct ImageRange {
+    int64_t first = 0;
+    uint64_t count = UINT64_MAX;
+};
+
 /// One source, one destination. Destination pixel x (counted from clipRect.origin) has its window's
 /// centre at source pixel offset + stride*x; tap t lies at centre - floor(Kd/2) + dilation*t, where
 /// Kd = (K-1)*dilation + 1.
@@ -120,6 +126,9 @@ protected:
     virtual bool takesAnySourceChannelOffset() const { return false; }
     /// True when the padding policy leaves `offset` as the user set it.
     virtual bool keepsOffset() const { return false; }
+    virtual ImageRange sourceImages() const { return {offset_.z}; }
+    /// Destination images that one source image gives.
+    virtual uint64_t imagesPerSource() const { return 1; }
     /// The class's own word on the result's size, after the padding policy's sums.
     virtual void customizeDestination(const ImageBatch& sourceImages, ImageDescriptor& descriptor);
     /// The state or states of a forward pass; none by default.
@@ -267,6 +276,8 @@ protected:
     virtual uint64_t outputChannels(uint64_t primaryChannels, uint64_t secondaryChannels) const {
         return primaryChannels > secondaryChannels ? primaryChannels : secondaryChannels;
     }
+    virtual ImageRange primaryImages() const { return {primary_.offset.z}; }
+    virtual ImageRange secondaryImages() const { return {secondary_.offset.z}; }
     virtual void customizeDestination(const ImageBatch& sourceImages,
                                       const StateBatch& sourceStates, ImageDescriptor& descriptor);
     virtual StateBatch makeResultStates(const mps::StateRequest& request) const;
