@@ -35,6 +35,7 @@
 #include <mpsvk/MPS/NNGraph.hpp>
 #include <mpsvk/MPS/NNGraphNodeBases.hpp>
 #include <mpsvk/MPS/NNGraphNodes.hpp>
+#include <mpsvk/MPS/NNGridSample.hpp>
 #include <mpsvk/MPS/NNLayerNodes.hpp>
 #include <mpsvk/MPS/NNLocalNormalizationNodes.hpp>
 #include <mpsvk/MPS/NNLossNodes.hpp>
@@ -45,6 +46,8 @@
 #include <mpsvk/MPS/NNUpsamplingNodes.hpp>
 #include <mpsvk/MPS/NNReshape.hpp>
 #include <mpsvk/MPS/NNSlice.hpp>
+#include <mpsvk/MPS/NNReduce.hpp>
+#include <mpsvk/MPS/NNResize.hpp>
 #include <mpsvk/MPS/State.hpp>
 #include <mpsvk/MTL/BlitCommandEncoder.hpp>
 #include <mpsvk/MTL/Buffer.hpp>
