@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/CNNBinaryConvolution.hpp>
 #include <mpsvk/MPS/CNNConvolution.hpp>
 #include <mpsvk/MPS/CNNConvolutionDescriptor.hpp>
 #include <mpsvk/MPS/CNNConvolutionState.hpp>
