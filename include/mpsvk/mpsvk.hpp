@@ -48,6 +48,7 @@
 #include <mpsvk/MPS/NNReshape.hpp>
 #include <mpsvk/MPS/NNSlice.hpp>
 #include <mpsvk/MPS/NNReduce.hpp>
+#include <mpsvk/MPS/NNReductionNodes.hpp>
 #include <mpsvk/MPS/NNResize.hpp>
 #include <mpsvk/MPS/State.hpp>
 #include <mpsvk/MTL/BlitCommandEncoder.hpp>

@@ -37,8 +37,8 @@ withTerms(const MTL::Device& device, const char* className, Source source, Float
         device, className,
         BinaryConvolutionData::Request{
             std::move(source),
-            CNNBinaryConvolutionTerms{vectorOf(outputBias), vectorOf(outputScale),
-                                      vectorOf(inputBias), vectorOf(inputScale)},
+            mps::BinaryConvolutionTerms{vectorOf(outputBias), vectorOf(outputScale),
+                                        vectorOf(inputBias), vectorOf(inputScale)},
             1, type, flags});
 }
 
@@ -66,6 +66,19 @@ CNNBinaryConvolution::CNNBinaryConvolution(const MTL::Device& device, Source sou
                            withTerms(device, "CNNBinaryConvolution", std::move(source), outputBias,
                                      outputScale, inputBias, inputScale, type, flags),
                            "CNNBinaryConvolution") {}
+
+CNNBinaryConvolution::CNNBinaryConvolution(KeyedUnarchiver& coder, const MTL::Device& device)
+    : CNNBinaryConvolution(
+          deviceFor(coder, device),
+          mps::unarchivedBinaryData(deviceFor(coder, device), "CNNBinaryConvolution", coder),
+          "CNNBinaryConvolution") {
+    unarchive(coder);
+}
+
+void CNNBinaryConvolution::archive(mps::Archive& archive) {
+    CNNKernel::archive(archive);
+    if (!archive.isReading()) data_->archivable().archive(archive);
+}
 
 uint64_t CNNBinaryConvolution::inputFeatureChannels() const {
     return data_->descriptor.inputFeatureChannels();
@@ -200,6 +213,13 @@ CNNBinaryFullyConnected::CNNBinaryFullyConnected(const MTL::Device& device, Sour
     : CNNBinaryFullyConnected(device, withTerms(device, "CNNBinaryFullyConnected",
                                                 std::move(source), outputBias, outputScale,
                                                 inputBias, inputScale, type, flags)) {}
+
+CNNBinaryFullyConnected::CNNBinaryFullyConnected(KeyedUnarchiver& coder, const MTL::Device& device)
+    : CNNBinaryFullyConnected(
+          deviceFor(coder, device),
+          mps::unarchivedBinaryData(deviceFor(coder, device), "CNNBinaryFullyConnected", coder)) {
+    unarchive(coder);
+}
 
 CNNBinaryFullyConnected CNNBinaryFullyConnected::copy(const MTL::Device& device) const {
     CNNBinaryFullyConnected made(device ? device : this->device(), dataFor(device));

@@ -79,23 +79,24 @@ BinaryConvolutionData::BinaryConvolutionData(const MTL::Device& device,
                    taps = descriptor.kernelWidth() * descriptor.kernelHeight();
     words = (inputs + 31) / 32;
 
-    MPS::CNNBinaryConvolutionTerms terms;
-    std::vector<uint32_t> given32(outputs * taps * words);
+    BinaryConvolutionTerms terms;
+    bits.resize(outputs * taps * words);
     {
         const Loaded loaded(who, *request.source);
         const auto bytes = request.source->weights();
         if (request.source->dataType() != MPS::DataType::UInt32)
             throw InvalidArgument(who + "The data source's dataType is not UInt32.");
-        if (bytes.size() != given32.size() * sizeof(uint32_t))
+        if (bytes.size() != bits.size() * sizeof(uint32_t))
             throw InvalidArgument(who + "The data source has " + std::to_string(bytes.size()) +
                                   " bytes of weights but its descriptor asks for " +
-                                  std::to_string(given32.size() * sizeof(uint32_t)) + ".");
-        std::memcpy(given32.data(), bytes.data(), bytes.size());
+                                  std::to_string(bits.size() * sizeof(uint32_t)) + ".");
+        std::memcpy(bits.data(), bytes.data(), bytes.size());
         if (request.terms) {
             terms = *request.terms;
         } else {
-            const auto biases = request.source->biasTerms();
-            terms.outputBias.assign(biases.begin(), biases.end());
+            const auto given = request.source->biasTerms();
+            biases.assign(given.begin(), given.end());
+            terms.outputBias = biases;
             terms.outputScale.assign(outputs, request.scaleValue);
         }
     }
@@ -106,9 +107,9 @@ BinaryConvolutionData::BinaryConvolutionData(const MTL::Device& device,
     for (uint64_t o = 0; o < outputs; ++o)
         for (uint64_t tap = 0; tap < taps; ++tap)
             for (uint64_t word = 0; word < words; ++word) {
-                const uint32_t bits = given32[(o * taps + tap) * words + word];
+                const uint32_t word32 = bits[(o * taps + tap) * words + word];
                 packed[((o / 4 * taps + tap) * words + word) * 4 + o % 4] =
-                    word + 1 == words ? bits & lastBits : bits;
+                    word + 1 == words ? word32 & lastBits : word32;
             }
 
     const auto inputBias = filled(who, "input bias terms", terms.inputBias, inputs, 0);
@@ -137,6 +138,58 @@ BinaryConvolutionData::BinaryConvolutionData(const MTL::Device& device,
     this->inputs = bufferOf(device, all);
     channels = bufferOf(device, scale);
     outside = bufferOf(device, outsideBits);
+}
+
+BinaryConvolutionData::Request BinaryConvolutionData::archivable() const {
+    Request made = request;
+    if (!std::dynamic_pointer_cast<MPS::SecureCoding>(made.source))
+        made.source = std::make_shared<ConstantBits>(*this);
+    return made;
+}
+
+void BinaryConvolutionData::Request::archive(Archive& archive) {
+    archive.object("dataSource", source, "The data source");
+    archive("type", type);
+    archive("flags", flags);
+    archive("scaleValue", scaleValue);
+    bool hasTerms = terms.has_value();
+    archive("hasTerms", hasTerms);
+    if (!hasTerms) return;
+    if (archive.isReading()) terms.emplace();
+    archive("terms", *terms);
+}
+
+std::shared_ptr<const BinaryConvolutionData> unarchivedBinaryData(const MTL::Device& device,
+                                                                  const char* className,
+                                                                  MPS::KeyedUnarchiver& coder) {
+    BinaryConvolutionData::Request request;
+    Archive archive(coder);
+    request.archive(archive);
+    return std::make_shared<BinaryConvolutionData>(device, className, std::move(request));
+}
+
+ConstantBits::ConstantBits(MPS::KeyedUnarchiver& coder) : descriptor_(1, 1, 1, 1) {
+    Archive archive(coder);
+    this->archive(archive);
+}
+
+void ConstantBits::encode(MPS::KeyedArchiver& coder) const {
+    Archive archive(coder);
+    const_cast<ConstantBits*>(this)->archive(archive);
+}
+
+void ConstantBits::archive(Archive& archive) {
+    archive("descriptor", descriptor_);
+    archive("weights", bits_);
+    archive("biases", biases_);
+    archive("label", label_);
+}
+
+void BinaryConvolutionTerms::archive(Archive& archive) {
+    archive("outputBias", outputBias);
+    archive("outputScale", outputScale);
+    archive("inputBias", inputBias);
+    archive("inputScale", inputScale);
 }
 
 } // namespace mpsvk::mps

@@ -1,5 +1,6 @@
 #include "mps/KeyedArchiver.hpp"
 
+#include "mps/CNNBinaryConvolution.hpp"
 #include "mps/CNNGroupwiseNormalizationArchive.hpp"
 #include "mps/ConvolutionArchive.hpp"
 
@@ -40,6 +41,9 @@ Registry& registry() {
         };
         all.factories["CNNGroupNormalizationWeights"] = [](KeyedUnarchiver& coder) {
             return std::make_shared<mps::ConstantGroups>(coder);
+        };
+        all.factories["CNNBinaryConvolutionWeights"] = [](KeyedUnarchiver& coder) {
+            return std::make_shared<mps::ConstantBits>(coder);
         };
         const auto shared = [](const std::shared_ptr<ImageAllocator>& allocator) {
             return [allocator](KeyedUnarchiver&) {

@@ -1,3 +1,4 @@
+#include "mps/CNNBinaryConvolution.hpp"
 #include "mps/CNNConvolutionState.hpp"
 #include "mps/NNGraphNodes.hpp"
 
@@ -72,10 +73,10 @@ private:
 
 struct ConvolutionNode : NNFilterNode::Impl {
     ConvolutionNode(const char* name, const NNImageNode& source, Source weights,
-                    bool fullyConnected)
+                    bool fullyConnected, bool hasGradient = true)
         : Impl(name, {source}), weights(std::move(weights)), fullyConnected(fullyConnected) {
         if (!this->weights) throw InvalidArgument("[" + className + "] The data source is null.");
-        addResultState(StateNodeKind::ConvolutionGradient);
+        if (hasGradient) addResultState(StateNodeKind::ConvolutionGradient);
         trainingStyle = NNTrainingStyle::UpdateDeviceGPU;
     }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
@@ -94,6 +95,62 @@ struct ConvolutionNode : NNFilterNode::Impl {
     const bool fullyConnected;
     NNConvolutionAccumulatorPrecisionOption precision =
         NNConvolutionAccumulatorPrecisionOption::Float;
+};
+
+/// The terms, or one scale for all.
+struct BinarySettings {
+    std::optional<mps::BinaryConvolutionTerms> terms;
+    float scaleValue = 1;
+    CNNBinaryConvolutionType type;
+    CNNBinaryConvolutionFlags flags;
+};
+
+BinarySettings settingsWith(std::span<const float> outputBias, std::span<const float> outputScale,
+                            std::span<const float> inputBias, std::span<const float> inputScale,
+                            CNNBinaryConvolutionType type, CNNBinaryConvolutionFlags flags) {
+    const auto copied = [](std::span<const float> v) {
+        return std::vector<float>(v.begin(), v.end());
+    };
+    return {mps::BinaryConvolutionTerms{copied(outputBias), copied(outputScale), copied(inputBias),
+                                        copied(inputScale)},
+            1, type, flags};
+}
+
+template <class Kernel> class BinaryConvolutionStage : public mps::UnaryStage<Kernel> {
+public:
+    BinaryConvolutionStage(const MTL::Device& device, Source source, const BinarySettings& settings)
+        : mps::UnaryStage<Kernel>(made(device, source, settings)), source_(std::move(source)),
+          settings_(settings) {}
+    const void* dataSource() const override { return source_.get(); }
+    void reloadFromDataSource() override {
+        this->kernel_ = made(this->kernel_.device(), source_, settings_);
+    }
+
+private:
+    static Kernel made(const MTL::Device& device, const Source& source, const BinarySettings& s) {
+        if (!s.terms) return Kernel(device, source, s.scaleValue, s.type, s.flags);
+        return Kernel(device, source, s.terms->outputBias, s.terms->outputScale, s.terms->inputBias,
+                      s.terms->inputScale, s.type, s.flags);
+    }
+    Source source_;
+    BinarySettings settings_;
+};
+
+struct BinaryConvolutionNode : ConvolutionNode {
+    BinaryConvolutionNode(const char* name, const NNImageNode& source, Source weights,
+                          BinarySettings settings, bool wholeSource)
+        : ConvolutionNode(name, source, std::move(weights), false, false),
+          settings(std::move(settings)), wholeSource(wholeSource) {}
+    std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
+        if (wholeSource)
+            return std::make_unique<BinaryConvolutionStage<CNNBinaryFullyConnected>>(
+                device, weights, settings);
+        return std::make_unique<BinaryConvolutionStage<CNNBinaryConvolution>>(device, weights,
+                                                                              settings);
+    }
+    std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>&) override { return {}; }
+    const BinarySettings settings;
+    const bool wholeSource;
 };
 
 struct ConvolutionGradientNode : NNFilterNode::Impl {
@@ -148,6 +205,38 @@ CNNFullyConnectedNode::CNNFullyConnectedNode(const NNImageNode& source,
     : CNNConvolutionNode(std::make_shared<ConvolutionNode>("CNNFullyConnectedNode", source,
                                                            std::move(weights), true)) {}
 
+using Floats = std::span<const float>;
+
+CNNBinaryConvolutionNode::CNNBinaryConvolutionNode(const NNImageNode& source, Source weights,
+                                                   float scaleValue, CNNBinaryConvolutionType type,
+                                                   CNNBinaryConvolutionFlags flags)
+    : CNNConvolutionNode(std::make_shared<BinaryConvolutionNode>(
+          "CNNBinaryConvolutionNode", source, std::move(weights),
+          BinarySettings{std::nullopt, scaleValue, type, flags}, false)) {}
+CNNBinaryConvolutionNode::CNNBinaryConvolutionNode(const NNImageNode& source, Source weights,
+                                                   Floats outputBias, Floats outputScale,
+                                                   Floats inputBias, Floats inputScale,
+                                                   CNNBinaryConvolutionType type,
+                                                   CNNBinaryConvolutionFlags flags)
+    : CNNConvolutionNode(std::make_shared<BinaryConvolutionNode>(
+          "CNNBinaryConvolutionNode", source, std::move(weights),
+          settingsWith(outputBias, outputScale, inputBias, inputScale, type, flags), false)) {}
+CNNBinaryFullyConnectedNode::CNNBinaryFullyConnectedNode(const NNImageNode& source, Source weights,
+                                                         float scaleValue,
+                                                         CNNBinaryConvolutionType type,
+                                                         CNNBinaryConvolutionFlags flags)
+    : CNNBinaryConvolutionNode(std::make_shared<BinaryConvolutionNode>(
+          "CNNBinaryFullyConnectedNode", source, std::move(weights),
+          BinarySettings{std::nullopt, scaleValue, type, flags}, true)) {}
+CNNBinaryFullyConnectedNode::CNNBinaryFullyConnectedNode(const NNImageNode& source, Source weights,
+                                                         Floats outputBias, Floats outputScale,
+                                                         Floats inputBias, Floats inputScale,
+                                                         CNNBinaryConvolutionType type,
+                                                         CNNBinaryConvolutionFlags flags)
+    : CNNBinaryConvolutionNode(std::make_shared<BinaryConvolutionNode>(
+          "CNNBinaryFullyConnectedNode", source, std::move(weights),
+          settingsWith(outputBias, outputScale, inputBias, inputScale, type, flags), true)) {}
+
 CNNConvolutionGradientNode::CNNConvolutionGradientNode(
     const NNImageNode& gradient, const NNImageNode& source,
     const CNNConvolutionGradientStateNode& state, std::shared_ptr<CNNConvolutionDataSource> weights)
@@ -166,6 +255,13 @@ bool CNNConvolutionNode::isKindOf(const detail::ObjectImpl& object) {
 bool CNNFullyConnectedNode::isKindOf(const detail::ObjectImpl& object) {
     const auto* node = dynamic_cast<const ConvolutionNode*>(&object);
     return node && node->fullyConnected;
+}
+bool CNNBinaryConvolutionNode::isKindOf(const detail::ObjectImpl& object) {
+    return dynamic_cast<const BinaryConvolutionNode*>(&object) != nullptr;
+}
+bool CNNBinaryFullyConnectedNode::isKindOf(const detail::ObjectImpl& object) {
+    const auto* node = dynamic_cast<const BinaryConvolutionNode*>(&object);
+    return node && node->wholeSource;
 }
 bool CNNConvolutionGradientNode::isKindOf(const detail::ObjectImpl& object) {
     return dynamic_cast<const ConvolutionGradientNode*>(&object) != nullptr;

@@ -349,6 +349,7 @@ Image NNGraph::executeAsync(const std::vector<Image>& sourceImages,
 void NNGraph::reloadFromDataSources() const {
     for (auto& step : impl().steps)
         if (step.stage->dataSource()) step.stage->reloadFromDataSource();
+    impl().plans.clear(); // a kernel may have new buffers
 }
 
 uint64_t NNGraph::readCountForSourceImage(uint64_t index) const {

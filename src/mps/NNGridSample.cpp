@@ -1,4 +1,5 @@
 #include "NNResize.h"
+#include "mps/Archive.hpp"
 #include "mps/NNReduce.hpp"
 #include "mps/PassChecks.hpp"
 
@@ -17,6 +18,11 @@ uint64_t gridPixels(uint64_t size, int64_t offset, uint64_t stride) {
 }
 
 } // namespace
+
+void NNGridSample::archive(mps::Archive& archive) {
+    CNNBinaryKernel::archive(archive);
+    archive("useGridValueAsInputCoordinate", useGridValueAsInputCoordinate_);
+}
 
 void NNGridSample::customizeDestination(const ImageBatch& sources, const StateBatch&,
                                         ImageDescriptor& d) {

@@ -1,5 +1,6 @@
 #include "NNReduce.h"
 
+#include "mps/Archive.hpp"
 #include "mps/NNReduce.hpp"
 #include "mps/PassChecks.hpp"
 
@@ -53,11 +54,21 @@ struct GroupShape {
 
 /// Partial sums of a large image, each by a workgroup of its own.
 uint64_t chunksOf(uint64_t count, uint64_t parts) {
-    const uint64_t most = 64, least = 32 * parts;
+    const uint64_t most = 64, least = 16 * parts;
     return std::clamp<uint64_t>(count / least, 1, most);
 }
 
 } // namespace
+
+void NNReduceUnary::archive(mps::Archive& archive) {
+    CNNKernel::archive(archive);
+    archive("clipRectSource", clipRectSource_);
+}
+
+void NNReduceFeatureChannelsSum::archive(mps::Archive& archive) {
+    NNReduceUnary::archive(archive);
+    archive("weight", weight_);
+}
 
 mps::Clip NNReduceUnary::sourceClip(const Image& source) const {
     return mps::checkedClip(subject(), "clipRectSource", clipRectSource_, source);

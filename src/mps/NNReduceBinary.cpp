@@ -1,5 +1,6 @@
 #include "NNReduce.h"
 
+#include "mps/Archive.hpp"
 #include "mps/NNReduce.hpp"
 #include "mps/PassChecks.hpp"
 
@@ -22,6 +23,12 @@ mps::Clip steps(const mps::Clip& clip, const KernelWindow& w) {
 }
 
 } // namespace
+
+void NNReduceBinary::archive(mps::Archive& archive) {
+    CNNBinaryKernel::archive(archive);
+    archive("primarySourceClipRect", primaryClip_);
+    archive("secondarySourceClipRect", secondaryClip_);
+}
 
 mps::Clip NNReduceBinary::sourceClip(const Image& image, bool isPrimary) const {
     return isPrimary
@@ -96,6 +103,11 @@ void NNReduceBinary::dispatchWeighted(const mps::BinaryPass& pass, float divisor
         {mps::constant(32, uint32_t(overNonZeroWeights))});
 }
 
+void NNReduceFeatureChannelsAndWeightsSum::archive(mps::Archive& archive) {
+    NNReduceBinary::archive(archive);
+    archive("doWeightedSumByNonZeroWeights", byNonZeroWeights_);
+}
+
 void NNReduceFeatureChannelsAndWeightsSum::dispatch(const mps::BinaryPass& pass) const {
     dispatchWeighted(pass, 1, byNonZeroWeights_);
 }
@@ -109,6 +121,15 @@ NNLocalCorrelation::NNLocalCorrelation(const MTL::Device& device, uint64_t windo
     : NNReduceBinary(device, "NNLocalCorrelation"), windowInX_(windowInX), windowInY_(windowInY),
       strideInX_(strideInX), strideInY_(strideInY) {
     checkStrides();
+}
+
+void NNLocalCorrelation::archive(mps::Archive& archive) {
+    NNReduceBinary::archive(archive);
+    archive("windowInX", windowInX_);
+    archive("windowInY", windowInY_);
+    archive("strideInX", strideInX_);
+    archive("strideInY", strideInY_);
+    if (archive.isReading()) checkStrides();
 }
 
 void NNLocalCorrelation::checkStrides() const {

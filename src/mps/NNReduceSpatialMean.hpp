@@ -19,6 +19,10 @@ class NNReduceSpatialMean : public MPS::NNReduceUnary {
 public:
     explicit NNReduceSpatialMean(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceSpatialMean", Axis::Image, Operation::Mean) {}
+    NNReduceSpatialMean(MPS::KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceSpatialMean(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceSpatialMean copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
@@ -31,6 +35,10 @@ class NNReduceSpatialMeanGradient : public MPS::CNNGradientKernel {
 public:
     explicit NNReduceSpatialMeanGradient(const MTL::Device& device)
         : CNNGradientKernel(device, "NNReduceSpatialMeanGradient") {}
+    NNReduceSpatialMeanGradient(MPS::KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceSpatialMeanGradient(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "NNReduceSpatialMeanGradient"; }
     NNReduceSpatialMeanGradient copy(const MTL::Device& device) const {
         NNReduceSpatialMeanGradient made(*this);

@@ -1,5 +1,6 @@
 #include "NNResize.h"
 
+#include "mps/Archive.hpp"
 #include "mps/NNReduce.hpp"
 #include "mps/PassChecks.hpp"
 #include "mtl/Buffer.hpp"
@@ -56,6 +57,22 @@ glsl::FixedPoint fixedPoint(double value) {
     return {int(whole), uint32_t(fraction)};
 }
 
+void checkRegions(const std::string& who, uint64_t width, uint64_t height, uint64_t count,
+                  const std::vector<Region>& regions) {
+    checkSize(who, width, height);
+    if (regions.empty() || regions.size() != count)
+        throw InvalidArgument(who + "numberOfRegions is " + std::to_string(count) +
+                              " but there are " + std::to_string(regions.size()) +
+                              " regions, and at least one is needed.");
+    for (size_t i = 0; i < regions.size(); ++i) {
+        const Region& r = regions[i];
+        if (!std::isfinite(r.origin.x) || !std::isfinite(r.origin.y) ||
+            !std::isfinite(r.size.width) || !std::isfinite(r.size.height))
+            throw InvalidArgument(who + "regions[" + std::to_string(i) +
+                                  "] has a value that is no finite number.");
+    }
+}
+
 } // namespace
 
 NNResizeBilinear::NNResizeBilinear(const MTL::Device& device, uint64_t resizeWidth,
@@ -63,6 +80,14 @@ NNResizeBilinear::NNResizeBilinear(const MTL::Device& device, uint64_t resizeWid
     : CNNKernel(device, "NNResizeBilinear"), resizeWidth_(resizeWidth), resizeHeight_(resizeHeight),
       alignCorners_(alignCorners) {
     checkSize("[NNResizeBilinear] ", resizeWidth, resizeHeight);
+}
+
+void NNResizeBilinear::archive(mps::Archive& archive) {
+    CNNKernel::archive(archive);
+    archive("resizeWidth", resizeWidth_);
+    archive("resizeHeight", resizeHeight_);
+    archive("alignCorners", alignCorners_);
+    checkSize(subject(), resizeWidth_, resizeHeight_);
 }
 
 void NNResizeBilinear::customizeDestination(const ImageBatch&, ImageDescriptor& d) {
@@ -113,19 +138,21 @@ NNCropAndResizeBilinear::NNCropAndResizeBilinear(const MTL::Device& device, uint
                                                  std::span<const Region> regions)
     : CNNKernel(device, "NNCropAndResizeBilinear"), resizeWidth_(resizeWidth),
       resizeHeight_(resizeHeight), regions_(regions.begin(), regions.end()) {
-    const std::string who = "[NNCropAndResizeBilinear] ";
-    checkSize(who, resizeWidth, resizeHeight);
-    if (regions.empty() || regions.size() != numberOfRegions)
-        throw InvalidArgument(who + "numberOfRegions is " + std::to_string(numberOfRegions) +
-                              " but there are " + std::to_string(regions.size()) +
-                              " regions, and at least one is needed.");
-    for (size_t i = 0; i < regions_.size(); ++i) {
-        const Region& r = regions_[i];
-        if (!std::isfinite(r.origin.x) || !std::isfinite(r.origin.y) ||
-            !std::isfinite(r.size.width) || !std::isfinite(r.size.height))
-            throw InvalidArgument(who + "regions[" + std::to_string(i) +
-                                  "] has a value that is no finite number.");
-    }
+    checkRegions("[NNCropAndResizeBilinear] ", resizeWidth, resizeHeight, numberOfRegions,
+                 regions_);
+}
+
+NNCropAndResizeBilinear::NNCropAndResizeBilinear(KeyedUnarchiver& coder, const MTL::Device& device)
+    : NNCropAndResizeBilinear(deviceFor(coder, device), 1, 1, 1, std::vector<Region>(1)) {
+    unarchive(coder);
+}
+
+void NNCropAndResizeBilinear::archive(mps::Archive& archive) {
+    CNNKernel::archive(archive);
+    archive("resizeWidth", resizeWidth_);
+    archive("resizeHeight", resizeHeight_);
+    archive("regions", regions_);
+    checkRegions(subject(), resizeWidth_, resizeHeight_, regions_.size(), regions_);
 }
 
 NNCropAndResizeBilinear NNCropAndResizeBilinear::copy(const MTL::Device& device) const {

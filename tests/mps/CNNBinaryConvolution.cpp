@@ -1,8 +1,7 @@
-#include "support/Images.hpp"
-#include "support/reference/BinaryConvolution.hpp"
+#include "mps/BinaryKernels.hpp"
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 #include "support/reference/Neuron.hpp"
-
-#include <mpsvk/MPS/CNNBinaryConvolution.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -10,75 +9,8 @@
 
 using namespace mpsvk;
 using namespace mpsvk::test;
-using reference::BinaryConvolution;
-using reference::BinaryType;
-using reference::EdgeMode;
-using reference::Tensor;
 
 namespace {
-
-class Bits : public MPS::CNNConvolutionDataSource {
-public:
-    explicit Bits(const BinaryConvolution& k)
-        : words(k.weights), descriptor_(k.kernelWidth, k.kernelHeight, k.inputs, k.outputs) {
-        descriptor_.setStrideInPixelsX(uint64_t(k.strideX));
-        descriptor_.setStrideInPixelsY(uint64_t(k.strideY));
-        descriptor_.setDilationRateX(uint64_t(k.dilationX));
-        descriptor_.setDilationRateY(uint64_t(k.dilationY));
-    }
-    MPS::DataType dataType() const override { return type; }
-    MPS::CNNConvolutionDescriptor descriptor() const override { return descriptor_; }
-    std::span<const std::byte> weights() const override { return std::as_bytes(std::span(words)); }
-    std::span<const float> biasTerms() const override { return biases; }
-    bool load() override { return ++loads, loadResult; }
-    void purge() override { --loads; }
-    std::string label() const override { return "bits"; }
-    MPS::CNNConvolutionDescriptor& changed() { return descriptor_; }
-
-    std::vector<uint32_t> words;
-    std::vector<float> biases;
-    MPS::DataType type = MPS::DataType::UInt32;
-    bool loadResult = true;
-    int loads = 0;
-
-private:
-    MPS::CNNConvolutionDescriptor descriptor_;
-};
-
-std::vector<float> floats(const std::vector<double>& values) {
-    return {values.begin(), values.end()};
-}
-
-template <class Kernel = MPS::CNNBinaryConvolution>
-Kernel kernelOf(const BinaryConvolution& k, std::shared_ptr<Bits> source = nullptr) {
-    Kernel kernel(testDevice(), source ? source : std::make_shared<Bits>(k), floats(k.outputBias),
-                  floats(k.outputScale), floats(k.inputBias), floats(k.inputScale),
-                  MPS::CNNBinaryConvolutionType(int(k.type)),
-                  k.beta ? MPS::CNNBinaryConvolutionFlags::UseBetaScaling
-                         : MPS::CNNBinaryConvolutionFlags::None);
-    kernel.setOffset({k.offsetX, k.offsetY, 0});
-    if (k.edge == EdgeMode::Clamp) kernel.setEdgeMode(MPS::ImageEdgeMode::Clamp);
-    return kernel;
-}
-
-/// 5x4 windows on 7x6 pixels, with every term.
-BinaryConvolution rich(BinaryType type, size_t inputs, size_t outputs) {
-    BinaryConvolution k;
-    k.type = type;
-    k.kernelWidth = 3, k.kernelHeight = 2, k.inputs = inputs, k.outputs = outputs;
-    k.strideY = 2, k.dilationX = 2, k.offsetX = 1, k.offsetY = 1;
-    k.outputWidth = 7, k.outputHeight = 3;
-    k.weights = reference::randomBits(outputs * 6 * ((inputs + 31) / 32), inputs);
-    k.outputBias =
-        reference::rounded(reference::randomVector(outputs, 1), reference::Storage::Float32);
-    k.outputScale =
-        reference::rounded(reference::randomVector(outputs, 2), reference::Storage::Float32);
-    k.inputBias = reference::rounded(reference::randomVector(inputs, 3, -0.5, 0.5),
-                                     reference::Storage::Float32);
-    k.inputScale =
-        reference::rounded(reference::randomVector(inputs, 4, -2, 2), reference::Storage::Float32);
-    return k;
-}
 
 Tensor result(MPS::CNNKernel& kernel, const MPS::ImageBatch& x, const BinaryConvolution& k,
               Variant variant = {}) {
@@ -86,6 +18,21 @@ Tensor result(MPS::CNNKernel& kernel, const MPS::ImageBatch& x, const BinaryConv
     run([&](const MTL::CommandBuffer& commands) { kernel.encodeBatch(commands, x, y.images()); });
     return y.read();
 }
+
+template <class Kernel> Kernel scaledKernel(size_t width, size_t height) {
+    BinaryConvolution k = rich(BinaryType::Xnor, 8, 5);
+    k.kernelWidth = width, k.kernelHeight = height, k.strideY = k.dilationX = 1;
+    k.weights = reference::randomBits(width * height * 5, 3);
+    auto source = std::make_shared<Bits>(k);
+    source->biases = {1, 2, 3, 4, 5};
+    return Kernel(testDevice(), source, 0.5f, MPS::CNNBinaryConvolutionType::XNOR,
+                  MPS::CNNBinaryConvolutionFlags::UseBetaScaling);
+}
+[[maybe_unused]] const bool named[] = {
+    everyKernel([] { return kernelOf(rich(BinaryType::Weights, 8, 6)); }),
+    everyKernel([] { return scaledKernel<MPS::CNNBinaryConvolution>(3, 2); }),
+    everyKernel([] { return scaledKernel<MPS::CNNBinaryFullyConnected>(6, 5); }),
+};
 
 constexpr BinaryType types[] = {BinaryType::Weights, BinaryType::Xnor, BinaryType::And};
 
@@ -95,21 +42,39 @@ TEST_CASE("binary convolutions equal the reference in every storage") {
     for (const Variant variant : variants())
         for (const BinaryType type : types)
             for (const auto& [inputs, outputs] :
-                 {std::array<size_t, 2>{1, 1}, {32, 4}, {45, 6}, {70, 3}})
-                for (const bool beta : {false, true}) {
-                    INFO(variant.name() << " type " << int(type) << ", " << inputs << " to "
-                                        << outputs << (beta ? " with beta" : ""));
-                    BinaryConvolution k = rich(type, inputs, outputs);
-                    k.beta = beta;
-                    if (beta) k.edge = EdgeMode::Clamp;
-                    const Tensor x = reference::rounded(reference::random(2, 6, 7, inputs, 5),
-                                                        variant.rounding());
-                    auto kernel = kernelOf(k);
-                    const Tensor magnitude = reference::magnitude(k, x);
-                    CHECK(reference::compare(result(kernel, upload(x, variant), k, variant),
-                                             reference::forward(k, x),
-                                             {variant.tolerance(), 0, &magnitude}));
-                }
+                 {std::array<size_t, 2>{1, 1}, {32, 4}, {45, 6}, {70, 3}}) {
+                INFO(variant.name()
+                     << " type " << int(type) << ", " << inputs << " to " << outputs);
+                BinaryConvolution k = rich(type, inputs, outputs);
+                k.beta = inputs % 2 == 1;
+                if (k.beta) k.edge = EdgeMode::Clamp;
+                const Tensor x =
+                    reference::rounded(reference::random(2, 6, 7, inputs, 5), variant.rounding());
+                auto kernel = kernelOf(k);
+                const Tensor magnitude = reference::magnitude(k, x);
+                CHECK(reference::compare(result(kernel, upload(x, variant), k, variant),
+                                         reference::forward(k, x),
+                                         {variant.tolerance(), 0, &magnitude}));
+                conforms("CNNBinaryConvolution", Aspect::Forward, variant);
+            }
+}
+
+TEST_CASE("binary fully connected layers equal the reference in every storage") {
+    for (const Variant variant : variants())
+        for (const BinaryType type : types) {
+            INFO(variant.name() << " type " << int(type));
+            BinaryConvolution k = rich(type, 35, 6);
+            k.beta = true;
+            k.strideY = k.dilationX = 1, k.outputWidth = k.outputHeight = 1;
+            const Tensor x =
+                reference::rounded(reference::random(3, 2, 3, 35, 12), variant.rounding());
+            auto kernel = kernelOf<MPS::CNNBinaryFullyConnected>(k);
+            const Tensor magnitude = reference::magnitude(k, x);
+            CHECK(reference::compare(result(kernel, upload(x, variant), k, variant),
+                                     reference::forward(k, x),
+                                     {variant.tolerance(), 0, &magnitude}));
+            conforms("CNNBinaryFullyConnected", Aspect::Forward, variant);
+        }
 }
 
 TEST_CASE("zeros around the source have the input terms too, and beta counts them") {

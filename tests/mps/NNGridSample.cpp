@@ -1,4 +1,5 @@
-#include "support/Images.hpp"
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 #include "support/reference/Resize.hpp"
 
 #include <mpsvk/MPS/NNGridSample.hpp>
@@ -14,6 +15,12 @@ using reference::EdgeMode;
 using reference::Tensor;
 
 namespace {
+
+[[maybe_unused]] const bool named = everyOther([] {
+    MPS::NNGridSample kernel(testDevice());
+    kernel.setUseGridValueAsInputCoordinate(false);
+    return kernel;
+});
 
 Tensor result(MPS::NNGridSample& kernel, const MPS::ImageBatch& x, const MPS::ImageBatch& grid) {
     kernel.setDestinationImageAllocator(MPS::Image::defaultAllocator());
@@ -36,6 +43,7 @@ TEST_CASE("sampling at a grid equals the reference in every storage") {
                                                      variant.rounding());
                     grid.at(0, 0, 0, 0) = 3; // on a pixel
                     grid.at(0, 0, 0, 1) = 2;
+                    conforms("NNGridSample", Aspect::Forward, variant);
                     const double step = absolute ? 0 : 1;
                     MPS::NNGridSample kernel(testDevice());
                     CHECK(kernel.useGridValueAsInputCoordinate());
@@ -126,6 +134,7 @@ TEST_CASE("sampling at a grid refuses what cannot be") {
                y = upload(Tensor(1, 3, 3, 3));
     const auto commands = testQueue().commandBuffer();
     MPS::NNGridSample kernel(testDevice());
+    conforms("NNGridSample", Aspect::Misuse);
     CHECK(refusal([&] { kernel.encodeBatch(commands, x, x); }) ==
           "[NNGridSample] The grid, secondaryImage, offers 3 feature channels but must offer 2, x "
           "and y.");

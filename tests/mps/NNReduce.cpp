@@ -1,4 +1,5 @@
-#include "support/Images.hpp"
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 #include "support/reference/Reduce.hpp"
 
 #include <mpsvk/MPS/NNReduce.hpp>
@@ -17,6 +18,23 @@ using reference::ReduceOperation;
 using reference::Tensor;
 
 namespace {
+
+template <class Kernel> Kernel clipped() {
+    Kernel kernel(testDevice());
+    kernel.setClipRectSource({{1, 2, 0}, {4, 3, 1}});
+    if constexpr (requires { kernel.setWeight(1); }) kernel.setWeight(0.5f);
+    return kernel;
+}
+template <class... Kernels> bool everyReduction() {
+    return (... && everyKernel([] { return clipped<Kernels>(); }));
+}
+[[maybe_unused]] const bool named =
+    everyReduction<MPS::NNReduceRowMin, MPS::NNReduceRowMax, MPS::NNReduceRowMean,
+                   MPS::NNReduceRowSum, MPS::NNReduceColumnMin, MPS::NNReduceColumnMax,
+                   MPS::NNReduceColumnMean, MPS::NNReduceColumnSum, MPS::NNReduceFeatureChannelsMin,
+                   MPS::NNReduceFeatureChannelsMax, MPS::NNReduceFeatureChannelsMean,
+                   MPS::NNReduceFeatureChannelsSum, MPS::NNReduceFeatureChannelsArgumentMin,
+                   MPS::NNReduceFeatureChannelsArgumentMax>();
 
 struct Reduction {
     const char* name;
@@ -82,6 +100,7 @@ TEST_CASE("reductions equal the reference in every storage") {
                     reference::rounded(reference::distinct(2, h, w, c, 1), variant.rounding());
                 const auto kernel = reduction.make();
                 CHECK(kernel->className() == reduction.name);
+                conforms(reduction.name, Aspect::Forward, variant);
                 const Tensor expected = reduction.expected(x), magnitude = reduction.magnitude(x);
                 Guarded y(2, expected.h, expected.w, expected.c, variant);
                 run([&](const MTL::CommandBuffer& commands) {

@@ -1,4 +1,5 @@
-#include "support/Images.hpp"
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 #include "support/reference/Reduce.hpp"
 
 #include <mpsvk/MPS/NNReduce.hpp>
@@ -14,6 +15,18 @@ using reference::Tensor;
 using reference::Weighting;
 
 namespace {
+
+template <class Kernel> Kernel clipped(Kernel kernel) {
+    kernel.setPrimarySourceClipRect({{1, 2, 0}, {4, 3, 1}});
+    kernel.setSecondarySourceClipRect({{0, 1, 0}, {4, 3, 1}});
+    return kernel;
+}
+[[maybe_unused]] const bool named[] = {
+    everyOther(
+        [] { return clipped(MPS::NNReduceFeatureChannelsAndWeightsSum(testDevice(), true)); }),
+    everyOther([] { return clipped(MPS::NNReduceFeatureChannelsAndWeightsMean(testDevice())); }),
+    everyOther([] { return clipped(MPS::NNLocalCorrelation(testDevice(), 1, 2, 3, 4)); }),
+};
 
 std::unique_ptr<MPS::NNReduceBinary> weighted(Weighting weighting) {
     if (weighting == Weighting::Mean)
@@ -70,6 +83,7 @@ TEST_CASE("weighted sums over channels equal the reference in every storage") {
                                         y.images());
                 });
                 CHECK(reference::compare(y.read(), expected, {variant.tolerance(), 0, &magnitude}));
+                conforms(kernel->className(), Aspect::Forward, variant);
             }
 }
 
@@ -86,6 +100,7 @@ TEST_CASE("correlations equal the reference in every storage") {
                 const Tensor magnitude =
                     reference::correlate(k, reference::absolute(a), reference::absolute(b));
                 auto kernel = kernelOf(k);
+                conforms(kernel.className(), Aspect::Forward, variant);
                 Guarded y(2, 5, 4, expected.c, variant);
                 run([&](const MTL::CommandBuffer& commands) {
                     kernel.encodeBatch(commands, upload(a, variant), upload(b, variant),
@@ -206,6 +221,12 @@ TEST_CASE("reductions of two images refuse what cannot be") {
           "holds no pixel of the 6x3 source.");
     CHECK(refusal([&] { MPS::NNLocalCorrelation(testDevice(), 1, 1, 0, 1); }) ==
           "[NNLocalCorrelation] The stride is 0x1 but each must be at least 1.");
+    for (const char* name : {"NNReduceFeatureChannelsAndWeightsSum",
+                             "NNReduceFeatureChannelsAndWeightsMean", "NNLocalCorrelation"})
+        conforms(name, Aspect::Misuse);
+    CHECK(refusal([&] {
+              weighted(Weighting::Mean)->encodeBatch(commands, a, b);
+          }).starts_with("[NNReduceFeatureChannelsAndWeightsMean] secondaryImage offers 4"));
     MPS::NNLocalCorrelation far(testDevice(), 1, 0, 1 << 30, 1);
     CHECK(refusal([&] { far.encodeBatch(commands, a, a); }).find("2^30") != std::string::npos);
 }

@@ -1,4 +1,5 @@
-#include "support/Images.hpp"
+#include "support/Conformance.hpp"
+#include "support/EveryKernel.hpp"
 #include "support/reference/Resize.hpp"
 
 #include <mpsvk/MPS/NNResize.hpp>
@@ -36,6 +37,14 @@ std::vector<MPS::Region> regionsOf(const std::vector<reference::CropRegion>& cro
     return all;
 }
 
+[[maybe_unused]] const bool named[] = {
+    everyKernel([] { return MPS::NNResizeBilinear(testDevice(), 9, 4, true); }),
+    everyKernel([] {
+        return MPS::NNCropAndResizeBilinear(testDevice(), 4, 3, 1,
+                                            regionsOf({{0.25, -0.5, 0.5, 1}}));
+    }),
+};
+
 MPS::NNCropAndResizeBilinear cropping(uint64_t width, uint64_t height) {
     return {testDevice(), width, height, crops.size(), regionsOf(crops)};
 }
@@ -60,6 +69,7 @@ TEST_CASE("resizing equals the reference in every storage") {
                 CHECK(reference::compare(y.read(), expected, {variant.tolerance()}));
                 CHECK(reference::compare(result(kernel, upload(x, variant)), expected,
                                          {variant.tolerance()}));
+                conforms("NNResizeBilinear", Aspect::Forward, variant);
             }
 }
 
@@ -108,6 +118,7 @@ TEST_CASE("regions equal the reference in every storage") {
                 CHECK(reference::compare(result(kernel, upload(x, variant)),
                                          reference::cropAndResize(x, width, height, crops, edge),
                                          {variant.tolerance()}));
+                conforms("NNCropAndResizeBilinear", Aspect::Forward, variant);
             }
 }
 

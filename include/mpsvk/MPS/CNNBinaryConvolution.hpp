@@ -26,12 +26,6 @@ enum class CNNBinaryConvolutionType : uint64_t {
     AND = 2,           ///< both stand for 0 and 1
 };
 
-/// The terms of a binary convolution; each span has a value per channel or is empty, for biases of
-/// 0 and scales of 1.
-struct CNNBinaryConvolutionTerms {
-    std::vector<float> outputBias, outputScale, inputBias, inputScale;
-};
-
 /// With x the source, read through the edge mode, and u = (x + inputBias[c]) * inputScale[c],
 ///
 ///     y[i,j,o] = f(outputScale[o] * beta[i,j] * (sum over taps and c of u * B[o]) + outputBias[o])
@@ -51,7 +45,8 @@ public:
                          std::shared_ptr<CNNConvolutionDataSource> convolutionData,
                          float scaleValue, CNNBinaryConvolutionType type,
                          CNNBinaryConvolutionFlags flags);
-    /// The terms are copied; the data source's biasTerms are not asked for.
+    /// Each span has a value per channel, or is empty for biases of 0 and scales of 1; they are
+    /// copied. The data source's biasTerms are not asked for.
     CNNBinaryConvolution(const MTL::Device& device,
                          std::shared_ptr<CNNConvolutionDataSource> convolutionData,
                          std::span<const float> outputBiasTerms,
@@ -61,6 +56,9 @@ public:
                          CNNBinaryConvolutionFlags flags);
     uint64_t inputFeatureChannels() const;
     uint64_t outputFeatureChannels() const;
+    /// A data source that is SecureCoding was archived itself; another one's weights were, as the
+    /// kernel has them.
+    CNNBinaryConvolution(KeyedUnarchiver& coder, const MTL::Device& device);
     std::string className() const override { return "CNNBinaryConvolution"; }
     CNNBinaryConvolution copy(const MTL::Device& device) const;
 
@@ -71,6 +69,7 @@ protected:
     std::shared_ptr<const mps::BinaryConvolutionData> dataFor(const MTL::Device& device) const;
     virtual bool isFullyConnected() const { return false; }
     void validate(const mps::UnaryPass& pass) const override;
+    void archive(mps::Archive& archive) override;
 
 private:
     uint64_t outputChannels(uint64_t) const override { return outputFeatureChannels(); }
@@ -94,6 +93,7 @@ public:
                             std::span<const float> inputBiasTerms,
                             std::span<const float> inputScaleTerms, CNNBinaryConvolutionType type,
                             CNNBinaryConvolutionFlags flags);
+    CNNBinaryFullyConnected(KeyedUnarchiver& coder, const MTL::Device& device);
     std::string className() const override { return "CNNBinaryFullyConnected"; }
     CNNBinaryFullyConnected copy(const MTL::Device& device) const;
 

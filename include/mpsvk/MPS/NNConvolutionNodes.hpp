@@ -2,7 +2,7 @@
 // for an update.
 #pragma once
 
-#include <mpsvk/MPS/CNNConvolutionDescriptor.hpp>
+#include <mpsvk/MPS/CNNBinaryConvolution.hpp>
 #include <mpsvk/MPS/NNGraphNodeBases.hpp>
 
 namespace mpsvk::MPS {
@@ -29,6 +29,46 @@ public:
     CNNFullyConnectedNode() = default;
     CNNFullyConnectedNode(const NNImageNode& source,
                           std::shared_ptr<CNNConvolutionDataSource> weights);
+    static bool isKindOf(const detail::ObjectImpl&);
+};
+
+/// See CNNBinaryConvolution for the arguments. Inference only: there is no gradient node and no
+/// gradient state. MPSCNNBinaryConvolutionNode.
+class CNNBinaryConvolutionNode : public CNNConvolutionNode {
+public:
+    CNNBinaryConvolutionNode() = default;
+    CNNBinaryConvolutionNode(const NNImageNode& source,
+                             std::shared_ptr<CNNConvolutionDataSource> weights, float scaleValue,
+                             CNNBinaryConvolutionType type, CNNBinaryConvolutionFlags flags);
+    CNNBinaryConvolutionNode(const NNImageNode& source,
+                             std::shared_ptr<CNNConvolutionDataSource> weights,
+                             std::span<const float> outputBiasTerms,
+                             std::span<const float> outputScaleTerms,
+                             std::span<const float> inputBiasTerms,
+                             std::span<const float> inputScaleTerms, CNNBinaryConvolutionType type,
+                             CNNBinaryConvolutionFlags flags);
+    CNNConvolutionGradientStateNode convolutionGradientState() const = delete;
+    static bool isKindOf(const detail::ObjectImpl&);
+
+protected:
+    using CNNConvolutionNode::CNNConvolutionNode;
+};
+
+/// The kernel covers the whole source; valid-only padding by default.
+/// MPSCNNBinaryFullyConnectedNode.
+class CNNBinaryFullyConnectedNode : public CNNBinaryConvolutionNode {
+public:
+    CNNBinaryFullyConnectedNode() = default;
+    CNNBinaryFullyConnectedNode(const NNImageNode& source,
+                                std::shared_ptr<CNNConvolutionDataSource> weights, float scaleValue,
+                                CNNBinaryConvolutionType type, CNNBinaryConvolutionFlags flags);
+    CNNBinaryFullyConnectedNode(const NNImageNode& source,
+                                std::shared_ptr<CNNConvolutionDataSource> weights,
+                                std::span<const float> outputBiasTerms,
+                                std::span<const float> outputScaleTerms,
+                                std::span<const float> inputBiasTerms,
+                                std::span<const float> inputScaleTerms,
+                                CNNBinaryConvolutionType type, CNNBinaryConvolutionFlags flags);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 

@@ -10,3 +10,4 @@
 #include <mpsvk/MPS/NNNeuronNodes.hpp>
 #include <mpsvk/MPS/NNPoolingNodes.hpp>
 #include <mpsvk/MPS/NNUpsamplingNodes.hpp>
+#include <mpsvk/MPS/NNReductionNodes.hpp>

@@ -17,6 +17,10 @@ namespace mpsvk::MPS {
 class NNGridSample : public CNNBinaryKernel {
 public:
     explicit NNGridSample(const MTL::Device& device) : CNNBinaryKernel(device, "NNGridSample") {}
+    NNGridSample(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNGridSample(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     bool useGridValueAsInputCoordinate() const { return useGridValueAsInputCoordinate_; }
     void setUseGridValueAsInputCoordinate(bool v) { useGridValueAsInputCoordinate_ = v; }
     std::string className() const override { return "NNGridSample"; }
@@ -27,6 +31,7 @@ public:
     }
 
 private:
+    void archive(mps::Archive& archive) override;
     uint64_t outputChannels(uint64_t primaryChannels, uint64_t) const override {
         return primaryChannels;
     }

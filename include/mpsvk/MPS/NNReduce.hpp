@@ -43,6 +43,7 @@ protected:
     /// What is read of the source. Throws InvalidArgument when that is nothing.
     mps::Clip sourceClip(const Image& source) const;
     virtual float factor() const { return 1; }
+    void archive(mps::Archive& archive) override;
 
 private:
     uint64_t outputChannels(uint64_t sourceChannels) const override {
@@ -67,6 +68,10 @@ class NNReduceRowMin : public NNReduceUnary {
 public:
     explicit NNReduceRowMin(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceRowMin", Axis::Row, Operation::Minimum) {}
+    NNReduceRowMin(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceRowMin(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceRowMin copy(const MTL::Device& device) const { return copied(*this, device); }
 };
 
@@ -75,6 +80,10 @@ class NNReduceRowMax : public NNReduceUnary {
 public:
     explicit NNReduceRowMax(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceRowMax", Axis::Row, Operation::Maximum) {}
+    NNReduceRowMax(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceRowMax(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceRowMax copy(const MTL::Device& device) const { return copied(*this, device); }
 };
 
@@ -83,6 +92,10 @@ class NNReduceRowMean : public NNReduceUnary {
 public:
     explicit NNReduceRowMean(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceRowMean", Axis::Row, Operation::Mean) {}
+    NNReduceRowMean(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceRowMean(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceRowMean copy(const MTL::Device& device) const { return copied(*this, device); }
 };
 
@@ -91,6 +104,10 @@ class NNReduceRowSum : public NNReduceUnary {
 public:
     explicit NNReduceRowSum(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceRowSum", Axis::Row, Operation::Sum) {}
+    NNReduceRowSum(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceRowSum(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceRowSum copy(const MTL::Device& device) const { return copied(*this, device); }
 };
 
@@ -99,6 +116,10 @@ class NNReduceColumnMin : public NNReduceUnary {
 public:
     explicit NNReduceColumnMin(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceColumnMin", Axis::Column, Operation::Minimum) {}
+    NNReduceColumnMin(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceColumnMin(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceColumnMin copy(const MTL::Device& device) const { return copied(*this, device); }
 };
 
@@ -107,6 +128,10 @@ class NNReduceColumnMax : public NNReduceUnary {
 public:
     explicit NNReduceColumnMax(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceColumnMax", Axis::Column, Operation::Maximum) {}
+    NNReduceColumnMax(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceColumnMax(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceColumnMax copy(const MTL::Device& device) const { return copied(*this, device); }
 };
 
@@ -115,6 +140,10 @@ class NNReduceColumnMean : public NNReduceUnary {
 public:
     explicit NNReduceColumnMean(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceColumnMean", Axis::Column, Operation::Mean) {}
+    NNReduceColumnMean(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceColumnMean(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceColumnMean copy(const MTL::Device& device) const { return copied(*this, device); }
 };
 
@@ -123,6 +152,10 @@ class NNReduceColumnSum : public NNReduceUnary {
 public:
     explicit NNReduceColumnSum(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceColumnSum", Axis::Column, Operation::Sum) {}
+    NNReduceColumnSum(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceColumnSum(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceColumnSum copy(const MTL::Device& device) const { return copied(*this, device); }
 };
 
@@ -132,6 +165,10 @@ public:
     explicit NNReduceFeatureChannelsMin(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceFeatureChannelsMin", Axis::FeatureChannels,
                         Operation::Minimum) {}
+    NNReduceFeatureChannelsMin(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceFeatureChannelsMin(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceFeatureChannelsMin copy(const MTL::Device& device) const {
         return copied(*this, device);
     }
@@ -143,6 +180,10 @@ public:
     explicit NNReduceFeatureChannelsMax(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceFeatureChannelsMax", Axis::FeatureChannels,
                         Operation::Maximum) {}
+    NNReduceFeatureChannelsMax(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceFeatureChannelsMax(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceFeatureChannelsMax copy(const MTL::Device& device) const {
         return copied(*this, device);
     }
@@ -154,6 +195,10 @@ public:
     explicit NNReduceFeatureChannelsMean(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceFeatureChannelsMean", Axis::FeatureChannels,
                         Operation::Mean) {}
+    NNReduceFeatureChannelsMean(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceFeatureChannelsMean(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceFeatureChannelsMean copy(const MTL::Device& device) const {
         return copied(*this, device);
     }
@@ -165,6 +210,10 @@ public:
     explicit NNReduceFeatureChannelsSum(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceFeatureChannelsSum", Axis::FeatureChannels,
                         Operation::Sum) {}
+    NNReduceFeatureChannelsSum(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceFeatureChannelsSum(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     float weight() const { return weight_; }
     void setWeight(float v) { weight_ = v; }
     NNReduceFeatureChannelsSum copy(const MTL::Device& device) const {
@@ -173,6 +222,7 @@ public:
 
 private:
     float factor() const override { return weight_; }
+    void archive(mps::Archive& archive) override;
     float weight_ = 1;
 };
 
@@ -183,6 +233,10 @@ public:
     explicit NNReduceFeatureChannelsArgumentMin(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceFeatureChannelsArgumentMin", Axis::FeatureChannels,
                         Operation::ArgumentMinimum) {}
+    NNReduceFeatureChannelsArgumentMin(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceFeatureChannelsArgumentMin(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceFeatureChannelsArgumentMin copy(const MTL::Device& device) const {
         return copied(*this, device);
     }
@@ -195,6 +249,10 @@ public:
     explicit NNReduceFeatureChannelsArgumentMax(const MTL::Device& device)
         : NNReduceUnary(device, "NNReduceFeatureChannelsArgumentMax", Axis::FeatureChannels,
                         Operation::ArgumentMaximum) {}
+    NNReduceFeatureChannelsArgumentMax(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceFeatureChannelsArgumentMax(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     NNReduceFeatureChannelsArgumentMax copy(const MTL::Device& device) const {
         return copied(*this, device);
     }
@@ -216,6 +274,7 @@ public:
 protected:
     using CNNBinaryKernel::CNNBinaryKernel;
     mps::Clip sourceClip(const Image& image, bool isPrimary) const;
+    void archive(mps::Archive& archive) override;
     /// True when the secondary image is read beyond its rectangle.
     virtual bool readsAround() const { return false; }
     uint64_t outputChannels(uint64_t, uint64_t) const override { return 1; }
@@ -242,6 +301,10 @@ public:
                                                   bool doWeightedSumByNonZeroWeights = false)
         : NNReduceBinary(device, "NNReduceFeatureChannelsAndWeightsSum"),
           byNonZeroWeights_(doWeightedSumByNonZeroWeights) {}
+    NNReduceFeatureChannelsAndWeightsSum(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceFeatureChannelsAndWeightsSum(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     bool doWeightedSumByNonZeroWeights() const { return byNonZeroWeights_; }
     std::string className() const override { return "NNReduceFeatureChannelsAndWeightsSum"; }
     NNReduceFeatureChannelsAndWeightsSum copy(const MTL::Device& device) const {
@@ -251,6 +314,7 @@ public:
     }
 
 private:
+    void archive(mps::Archive& archive) override;
     void dispatch(const mps::BinaryPass& pass) const override;
     bool byNonZeroWeights_;
 };
@@ -261,6 +325,10 @@ class NNReduceFeatureChannelsAndWeightsMean : public NNReduceBinary {
 public:
     explicit NNReduceFeatureChannelsAndWeightsMean(const MTL::Device& device)
         : NNReduceBinary(device, "NNReduceFeatureChannelsAndWeightsMean") {}
+    NNReduceFeatureChannelsAndWeightsMean(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNReduceFeatureChannelsAndWeightsMean(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     std::string className() const override { return "NNReduceFeatureChannelsAndWeightsMean"; }
     NNReduceFeatureChannelsAndWeightsMean copy(const MTL::Device& device) const {
         NNReduceFeatureChannelsAndWeightsMean made(*this);
@@ -282,6 +350,10 @@ public:
     explicit NNLocalCorrelation(const MTL::Device& device, uint64_t windowInX = 0,
                                 uint64_t windowInY = 0, uint64_t strideInX = 1,
                                 uint64_t strideInY = 1);
+    NNLocalCorrelation(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNLocalCorrelation(deviceFor(coder, device)) {
+        unarchive(coder);
+    }
     uint64_t windowInX() const { return windowInX_; }
     void setWindowInX(uint64_t v) { windowInX_ = v; }
     uint64_t windowInY() const { return windowInY_; }
@@ -298,6 +370,7 @@ public:
     }
 
 private:
+    void archive(mps::Archive& archive) override;
     bool readsAround() const override { return true; }
     uint64_t outputChannels(uint64_t, uint64_t) const override;
     void validate(const mps::BinaryPass& pass) const override;

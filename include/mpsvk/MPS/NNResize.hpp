@@ -18,6 +18,10 @@ public:
     /// Throws InvalidArgument for a size of 0.
     NNResizeBilinear(const MTL::Device& device, uint64_t resizeWidth, uint64_t resizeHeight,
                      bool alignCorners = false);
+    NNResizeBilinear(KeyedUnarchiver& coder, const MTL::Device& device)
+        : NNResizeBilinear(deviceFor(coder, device), 1, 1) {
+        unarchive(coder);
+    }
     uint64_t resizeWidth() const { return resizeWidth_; }
     uint64_t resizeHeight() const { return resizeHeight_; }
     bool alignCorners() const { return alignCorners_; }
@@ -29,6 +33,7 @@ public:
     }
 
 private:
+    void archive(mps::Archive& archive) override;
     void customizeDestination(const ImageBatch& sources, ImageDescriptor& descriptor) override;
     void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
@@ -53,6 +58,7 @@ public:
     /// many as numberOfRegions says, or when one has a value that is no finite number.
     NNCropAndResizeBilinear(const MTL::Device& device, uint64_t resizeWidth, uint64_t resizeHeight,
                             uint64_t numberOfRegions, std::span<const Region> regions);
+    NNCropAndResizeBilinear(KeyedUnarchiver& coder, const MTL::Device& device);
     uint64_t resizeWidth() const { return resizeWidth_; }
     uint64_t resizeHeight() const { return resizeHeight_; }
     uint64_t numberOfRegions() const { return regions_.size(); }
@@ -61,6 +67,7 @@ public:
     NNCropAndResizeBilinear copy(const MTL::Device& device) const;
 
 private:
+    void archive(mps::Archive& archive) override;
     uint64_t imagesPerSource() const override { return regions_.size(); }
     void customizeDestination(const ImageBatch& sources, ImageDescriptor& descriptor) override;
     void validate(const mps::UnaryPass& pass) const override;
