@@ -2,7 +2,6 @@
 
 #include "CNNBinaryConvolution.h"
 #include "geometry.h"
-#include "mps/CNNPooling.hpp"
 #include "mps/NNReduce.hpp"
 #include "mps/PassChecks.hpp"
 #include "mtl/Buffer.hpp"
@@ -90,7 +89,7 @@ uint64_t CNNBinaryConvolution::outputFeatureChannels() const {
 std::shared_ptr<const BinaryConvolutionData>
 CNNBinaryConvolution::dataFor(const MTL::Device& device) const {
     auto request = data_->request;
-    request.source = mps::sourceFor(request.source, device);
+    if (auto copy = request.source->copy(device)) request.source = std::move(copy);
     return std::make_shared<BinaryConvolutionData>(device ? device : this->device(), className(),
                                                    std::move(request));
 }
@@ -104,14 +103,10 @@ CNNBinaryConvolution CNNBinaryConvolution::copy(const MTL::Device& device) const
 
 void CNNBinaryConvolution::validate(const mps::UnaryPass& pass) const {
     mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
-    if (pass.sourceChannels < inputFeatureChannels())
-        throw InvalidArgument(
-            subject() + "sourceImage offers " + std::to_string(pass.sourceChannels) +
-            " feature channels from channel " + std::to_string(sourceFeatureChannelOffset()) +
-            " on but the convolution reads " + std::to_string(inputFeatureChannels()) + ".");
+    mps::checkInputs(subject(), pass, sourceFeatureChannelOffset(), inputFeatureChannels());
     if (!isFullyConnected())
-        mps::checkPoolingReach(subject(), pass.offset, pass.window, pass.clip.width,
-                               pass.clip.height);
+        mps::checkWindowReach(subject(), pass.offset, pass.window, pass.clip.width,
+                              pass.clip.height);
 }
 
 void CNNBinaryConvolution::dispatch(const mps::UnaryPass& pass) const {
