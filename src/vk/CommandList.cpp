@@ -180,6 +180,8 @@ void CommandList::append(const CommandList& other, std::span<const std::shared_p
         noteWrite(now ? now : resource);
     }
     retained_.insert(retained_.end(), other.retained_.begin(), other.retained_.end());
+    // A resource that is used through another's binding is kept alive by nothing else.
+    retained_.insert(retained_.end(), to.begin(), to.end());
     dispatches_ += other.dispatches_;
 }
 
