@@ -4,6 +4,8 @@
 
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/CNNBinaryConvolution.hpp>
+#include <mpsvk/MPS/CNNBatchNormalization.hpp>
+#include <mpsvk/MPS/CNNBatchNormalizationState.hpp>
 #include <mpsvk/MPS/CNNConvolution.hpp>
 #include <mpsvk/MPS/CNNConvolutionDescriptor.hpp>
 #include <mpsvk/MPS/CNNConvolutionState.hpp>
@@ -30,6 +32,7 @@
 #include <mpsvk/MPS/KeyedArchiver.hpp>
 #include <mpsvk/MPS/Matrix.hpp>
 #include <mpsvk/MPS/NNArithmeticNodes.hpp>
+#include <mpsvk/MPS/NNBatchNormalizationNodes.hpp>
 #include <mpsvk/MPS/NNConvolutionNodes.hpp>
 #include <mpsvk/MPS/NNGradientState.hpp>
 #include <mpsvk/MPS/NNGramMatrixCalculation.hpp>

@@ -52,6 +52,7 @@ void CNNBinaryKernel::customizeDestination(const ImageBatch&, const StateBatch&,
 }
 StateBatch CNNBinaryKernel::makeResultStates(const mps::StateRequest&) const { return {}; }
 void CNNBinaryKernel::validate(const mps::BinaryPass&) const {}
+void CNNBinaryKernel::dispatch(const mps::BinaryPass&) const {}
 void CNNBinaryKernel::dispatchSums(const mps::BinaryPass&) const {}
 uint64_t CNNBinaryKernel::encodingStorageSize(const Image&, const Image&, const StateBatch&,
                                               const Image&) const {

@@ -32,6 +32,14 @@ void CNNGradientKernel::takeForwardRecord(const mps::ForwardRecord& r) {
     setPrimarySourceFeatureChannelOffset(r.destinationChannelOffset);
 }
 
+void CNNGradientKernel::takePixelwiseRecord(const mps::ForwardRecord& r) {
+    CNNGradientKernel::takeForwardRecord(r);
+    const mps::PointwiseOrigin origin(r, clipRect());
+    setClipRect(origin.clip);
+    setSecondaryOffset({int64_t(origin.clip.origin.x), int64_t(origin.clip.origin.y), r.offset.z});
+    setPrimaryOffset({r.clip.x + origin.skipped.x, r.clip.y + origin.skipped.y, 0});
+}
+
 void CNNGradientKernel::customizeDestination(const ImageBatch& sources, const StateBatch& states,
                                              ImageDescriptor& d) {
     // The result has the forward source's size, whatever the padding policy says.

@@ -230,13 +230,16 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
                     const StateBatch& states, const ImageBatch& destinations, bool isBatch,
                     bool fresh) {
     const std::string who = subject();
+    const bool writes = writesDestination();
     mps::checkSources(who, isBatch ? "sourceImages" : "sourceImage", sources, commandBuffer,
                       isBatch);
     const uint64_t each = imagesPerSource();
-    mps::checkSources(who, isBatch ? "destinationImages" : "destinationImage", destinations,
-                      commandBuffer, isBatch, each);
-    mps::checkBatchLengths(who, "sourceImages", sources.size(), "destinationImages",
-                           destinations.size());
+    if (writes) {
+        mps::checkSources(who, isBatch ? "destinationImages" : "destinationImage", destinations,
+                          commandBuffer, isBatch, each);
+        mps::checkBatchLengths(who, "sourceImages", sources.size(), "destinationImages",
+                               destinations.size());
+    }
     if (!states.empty())
         mps::checkStates(who, "destinationStates", states, sources.size(), commandBuffer);
     if (!takesAnySourceChannelOffset())
@@ -246,9 +249,9 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     mps::checkDevice(who, device(), commandBuffer);
     mps::checkNotAliased(who, sources, destinations);
     mps::checkSameShapes(who, "sourceImages", sources);
-    mps::checkSameShapes(who, "destinationImages", destinations);
+    if (writes) mps::checkSameShapes(who, "destinationImages", destinations);
     const Image& source = sources[0];
-    const Image& destination = destinations[0];
+    const Image& destination = writes ? destinations[0] : source;
 
     mps::UnaryPass pass;
     pass.clip = mps::clipOf(clipRect_, destination);
@@ -260,8 +263,9 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     pass.destinationChannels = channelsWritten(pass.sourceChannels, destination);
     mps::checkChannels(who, "sourceImage", source, sourceFeatureChannelOffset_,
                        pass.sourceChannels);
-    mps::checkChannels(who, "destinationImage", destination, destinationFeatureChannelOffset_,
-                       pass.destinationChannels);
+    if (writes)
+        mps::checkChannels(who, "destinationImage", destination, destinationFeatureChannelOffset_,
+                           pass.destinationChannels);
     const ImageRange range = sourceImages();
     const uint64_t images =
         isBatch ? sources.size() : mps::imagesOf(who, clipRect_, range, source, destination, each);
@@ -273,19 +277,21 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     const StateBatch read = statesRead(states);
     for (const State& state : read)
         state.impl().checkUsable(who, "The source state", commandBuffer);
-    mps::checkOwnStates(who, "destinationStates", states, read, className());
+    if (writes) mps::checkOwnStates(who, "destinationStates", states, read, className());
 
     mps::Encoder encoder(commandBuffer, who);
     pass.encoder = &encoder;
-    if (fresh && !mps::covers(pass.clip, destinationFeatureChannelOffset_, destination))
+    if (fresh && writes && !mps::covers(pass.clip, destinationFeatureChannelOffset_, destination))
         for (const Image& image : destinations) mps::fillWithZeros(encoder, image);
     std::vector<mps::RunOperand> operands(2);
     for (uint64_t i = 0; i < images; ++i) {
         operands[0].elements.push_back(
             isBatch ? mps::RunOperand::Element{sources[i], 0}
                     : mps::RunOperand::Element{source, uint64_t(range.first) + i});
-        operands[1].elements.push_back(
-            isBatch ? mps::RunOperand::Element{destinations[i], 0, each}
+        if (writes)
+            operands[1].elements.push_back(
+                isBatch
+                    ? mps::RunOperand::Element{destinations[i], 0, each}
                     : mps::RunOperand::Element{destination, clipRect_.origin.z + i * each, each});
     }
     mps::appendStateBuffers(operands, states, images, isBatch);
@@ -295,8 +301,9 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
                 pass.source = runs[0];
                 pass.destination = runs[1];
                 pass.sourceView = runs[0].view(sourceFeatureChannelOffset_, pass.sourceChannels);
-                pass.destinationView =
-                    runs[1].view(destinationFeatureChannelOffset_, pass.destinationChannels);
+                if (writes)
+                    pass.destinationView =
+                        runs[1].view(destinationFeatureChannelOffset_, pass.destinationChannels);
                 pass.firstImage = first;
                 pass.imageCount = count;
                 pass.states = mps::part(states, first, count);

@@ -1,10 +1,11 @@
+#include "mps/CNNNeuron.hpp"
+
 #include "CNNNeuron.h"
 #include "mps/Archive.hpp"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
-#include <mpsvk/MPS/CNNNeuron.hpp>
 
 namespace mpsvk::MPS {
 
@@ -33,10 +34,14 @@ void NNNeuronDescriptor::archive(mps::Archive& archive) {
     archive("data", data_);
 }
 
-namespace {
+} // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+using MPS::CNNNeuronType;
 
 MTL::Buffer slopesOf(const std::string& who, const MTL::Device& device,
-                     const NNNeuronDescriptor& d) {
+                     const MPS::NNNeuronDescriptor& d) {
     if (d.neuronType() < CNNNeuronType::None || d.neuronType() >= CNNNeuronType::Count)
         throw InvalidArgument(who + "neuronType is " + std::to_string(int(d.neuronType())) +
                               " but types go from 0 to 15.");
@@ -46,7 +51,7 @@ MTL::Buffer slopesOf(const std::string& who, const MTL::Device& device,
     return device.newBuffer(std::as_bytes(std::span(d.data())));
 }
 
-void checkSlopes(const std::string& who, const NNNeuronDescriptor& d, uint64_t channels) {
+void checkSlopes(const std::string& who, const MPS::NNNeuronDescriptor& d, uint64_t channels) {
     if (d.neuronType() == CNNNeuronType::PReLU && d.data().size() < channels)
         throw InvalidArgument(who + "PReLU has " + std::to_string(d.data().size()) +
                               " slopes but " + std::to_string(channels) +
@@ -57,15 +62,17 @@ vk::BufferSlice sliceOf(const MTL::Buffer& slopes) {
     return slopes ? slopes.impl().slice : vk::BufferSlice{};
 }
 
-} // namespace
+} // namespace mpsvk::mps
+
+namespace mpsvk::MPS {
 
 CNNNeuron::CNNNeuron(const MTL::Device& device, const NNNeuronDescriptor& descriptor)
     : CNNKernel(device, "CNNNeuron"), descriptor_(descriptor),
-      slopes_(slopesOf("[CNNNeuron] ", device, descriptor)) {}
+      slopes_(mps::slopesOf("[CNNNeuron] ", device, descriptor)) {}
 
 CNNNeuron::CNNNeuron(const CNNNeuron& other, const MTL::Device& device) : CNNNeuron(other) {
     setDevice(device);
-    slopes_ = slopesOf(subject(), this->device(), descriptor_);
+    slopes_ = mps::slopesOf(subject(), this->device(), descriptor_);
 }
 
 CNNNeuron::CNNNeuron(KeyedUnarchiver& coder, const MTL::Device& device)
@@ -76,12 +83,12 @@ CNNNeuron::CNNNeuron(KeyedUnarchiver& coder, const MTL::Device& device)
 void CNNNeuron::archive(mps::Archive& archive) {
     CNNKernel::archive(archive);
     archive("descriptor", descriptor_);
-    if (archive.isReading()) slopes_ = slopesOf(subject(), device(), descriptor_);
+    if (archive.isReading()) slopes_ = mps::slopesOf(subject(), device(), descriptor_);
 }
 
 void CNNNeuron::validate(const mps::UnaryPass& pass) const {
     mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
-    checkSlopes(subject(), descriptor_, pass.sourceChannels);
+    mps::checkSlopes(subject(), descriptor_, pass.sourceChannels);
 }
 
 StateBatch CNNNeuron::makeResultStates(const mps::StateRequest& request) const {
@@ -106,19 +113,19 @@ void CNNNeuron::dispatch(const mps::UnaryPass& pass) const {
         .type = uint32_t(neuronType()),
     };
     pass.encoder->dispatch("CNNNeuron", parameters, mps::Grid::of(pass.clipTexels()),
-                           {{1, pass.source}, {2, pass.destination}, {3, sliceOf(slopes_)}},
+                           {{1, pass.source}, {2, pass.destination}, {3, mps::sliceOf(slopes_)}},
                            {mps::constant(32, uint32_t(neuronType()))});
 }
 
 CNNNeuronGradient::CNNNeuronGradient(const MTL::Device& device,
                                      const NNNeuronDescriptor& descriptor)
     : CNNGradientKernel(device, "CNNNeuronGradient"), descriptor_(descriptor),
-      slopes_(slopesOf("[CNNNeuronGradient] ", device, descriptor)) {}
+      slopes_(mps::slopesOf("[CNNNeuronGradient] ", device, descriptor)) {}
 
 CNNNeuronGradient::CNNNeuronGradient(const CNNNeuronGradient& other, const MTL::Device& device)
     : CNNNeuronGradient(other) {
     setDevice(device);
-    slopes_ = slopesOf(subject(), this->device(), descriptor_);
+    slopes_ = mps::slopesOf(subject(), this->device(), descriptor_);
 }
 
 CNNNeuronGradient::CNNNeuronGradient(KeyedUnarchiver& coder, const MTL::Device& device)
@@ -129,21 +136,15 @@ CNNNeuronGradient::CNNNeuronGradient(KeyedUnarchiver& coder, const MTL::Device& 
 void CNNNeuronGradient::archive(mps::Archive& archive) {
     CNNGradientKernel::archive(archive);
     archive("descriptor", descriptor_);
-    if (archive.isReading()) slopes_ = slopesOf(subject(), device(), descriptor_);
+    if (archive.isReading()) slopes_ = mps::slopesOf(subject(), device(), descriptor_);
 }
 
-void CNNNeuronGradient::takeForwardRecord(const mps::ForwardRecord& r) {
-    CNNGradientKernel::takeForwardRecord(r);
-    const mps::PointwiseOrigin origin(r, clipRect());
-    setClipRect(origin.clip);
-    setSecondaryOffset({int64_t(origin.clip.origin.x), int64_t(origin.clip.origin.y), r.offset.z});
-    setPrimaryOffset({r.clip.x + origin.skipped.x, r.clip.y + origin.skipped.y, 0});
-}
+void CNNNeuronGradient::takeForwardRecord(const mps::ForwardRecord& r) { takePixelwiseRecord(r); }
 
 void CNNNeuronGradient::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
     mps::checkGradientChannels(subject(), pass);
-    checkSlopes(subject(), descriptor_, pass.secondaryChannels);
+    mps::checkSlopes(subject(), descriptor_, pass.secondaryChannels);
 }
 
 void CNNNeuronGradient::dispatch(const mps::BinaryPass& pass) const {
@@ -167,7 +168,7 @@ void CNNNeuronGradient::dispatch(const mps::BinaryPass& pass) const {
     };
     pass.encoder->dispatch(
         "CNNNeuronGradient", parameters, mps::Grid::of(pass.clipTexels()),
-        {{1, pass.primary}, {2, pass.secondary}, {3, pass.destination}, {4, sliceOf(slopes_)}},
+        {{1, pass.primary}, {2, pass.secondary}, {3, pass.destination}, {4, mps::sliceOf(slopes_)}},
         {mps::constant(32, uint32_t(neuronType()))});
 }
 

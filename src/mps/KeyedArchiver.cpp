@@ -1,5 +1,6 @@
 #include "mps/KeyedArchiver.hpp"
 
+#include "mps/CNNBatchNormalizationArchive.hpp"
 #include "mps/CNNBinaryConvolution.hpp"
 #include "mps/CNNGroupwiseNormalizationArchive.hpp"
 #include "mps/ConvolutionArchive.hpp"
@@ -44,6 +45,9 @@ Registry& registry() {
         };
         all.factories["CNNBinaryConvolutionWeights"] = [](KeyedUnarchiver& coder) {
             return std::make_shared<mps::ConstantBits>(coder);
+        };
+        all.factories["CNNBatchNormalizationValues"] = [](KeyedUnarchiver& coder) {
+            return std::make_shared<mps::ConstantNormalization>(coder);
         };
         const auto shared = [](const std::shared_ptr<ImageAllocator>& allocator) {
             return [allocator](KeyedUnarchiver&) {

@@ -174,8 +174,27 @@ void SGD::encode(const MTL::CommandBuffer& commandBuffer,
                  const CNNConvolutionWeightsAndBiasesState& source,
                  const std::vector<Vector>& momenta,
                  const CNNConvolutionWeightsAndBiasesState& result) {
+    encodeStates(commandBuffer, momenta, gradient, source, result);
+}
+
+void SGD::encode(const MTL::CommandBuffer& commandBuffer, const CNNBatchNormalizationState& state,
+                 const std::vector<Vector>& momenta,
+                 const CNNNormalizationGammaAndBetaState& result) {
+    encodeStates(commandBuffer, momenta, state, result);
+}
+
+void SGD::encode(const MTL::CommandBuffer& commandBuffer,
+                 const CNNBatchNormalizationState& gradient,
+                 const CNNBatchNormalizationState& source, const std::vector<Vector>& momenta,
+                 const CNNNormalizationGammaAndBetaState& result) {
+    encodeStates(commandBuffer, momenta, gradient, source, result);
+}
+
+template <class... States>
+void SGD::encodeStates(const MTL::CommandBuffer& commandBuffer, const std::vector<Vector>& momenta,
+                       const States&... states) {
     OptimizerUpdate update(subject(), commandBuffer);
-    update.take(gradient, source, result);
+    update.take(states...);
     if (!momenta.empty())
         update.takeMoments(OptimizerUpdate::MomentA, "inputMomentumVectors", momenta);
     record(update, !momenta.empty());
@@ -221,8 +240,29 @@ void NNOptimizerRMSProp::encode(const MTL::CommandBuffer& commandBuffer,
                                 const CNNConvolutionWeightsAndBiasesState& source,
                                 const std::vector<Vector>& squares,
                                 const CNNConvolutionWeightsAndBiasesState& result) {
+    encodeStates(commandBuffer, squares, gradient, source, result);
+}
+
+void NNOptimizerRMSProp::encode(const MTL::CommandBuffer& commandBuffer,
+                                const CNNBatchNormalizationState& state,
+                                const std::vector<Vector>& squares,
+                                const CNNNormalizationGammaAndBetaState& result) {
+    encodeStates(commandBuffer, squares, state, result);
+}
+
+void NNOptimizerRMSProp::encode(const MTL::CommandBuffer& commandBuffer,
+                                const CNNBatchNormalizationState& gradient,
+                                const CNNBatchNormalizationState& source,
+                                const std::vector<Vector>& squares,
+                                const CNNNormalizationGammaAndBetaState& result) {
+    encodeStates(commandBuffer, squares, gradient, source, result);
+}
+
+template <class... States>
+void NNOptimizerRMSProp::encodeStates(const MTL::CommandBuffer& commandBuffer,
+                                      const std::vector<Vector>& squares, const States&... states) {
     OptimizerUpdate update(subject(), commandBuffer);
-    update.take(gradient, source, result);
+    update.take(states...);
     update.takeMoments(OptimizerUpdate::MomentA, "inputSumOfSquaresVectors", squares);
     record(update);
 }
@@ -306,8 +346,52 @@ void NNOptimizerAdam::encode(const MTL::CommandBuffer& commandBuffer,
                              const std::vector<Vector>& velocities,
                              const std::vector<Vector>& maxima,
                              const CNNConvolutionWeightsAndBiasesState& result) {
+    encodeStates(commandBuffer, momenta, velocities, maxima, gradient, source, result);
+}
+
+void NNOptimizerAdam::encode(const MTL::CommandBuffer& commandBuffer,
+                             const CNNBatchNormalizationState& state,
+                             const std::vector<Vector>& momenta,
+                             const std::vector<Vector>& velocities,
+                             const CNNNormalizationGammaAndBetaState& result) {
+    encodeStates(commandBuffer, momenta, velocities, {}, state, result);
+}
+
+void NNOptimizerAdam::encode(const MTL::CommandBuffer& commandBuffer,
+                             const CNNBatchNormalizationState& state,
+                             const std::vector<Vector>& momenta,
+                             const std::vector<Vector>& velocities,
+                             const std::vector<Vector>& maxima,
+                             const CNNNormalizationGammaAndBetaState& result) {
+    encodeStates(commandBuffer, momenta, velocities, maxima, state, result);
+}
+
+void NNOptimizerAdam::encode(const MTL::CommandBuffer& commandBuffer,
+                             const CNNBatchNormalizationState& gradient,
+                             const CNNBatchNormalizationState& source,
+                             const std::vector<Vector>& momenta,
+                             const std::vector<Vector>& velocities,
+                             const CNNNormalizationGammaAndBetaState& result) {
+    encodeStates(commandBuffer, momenta, velocities, {}, gradient, source, result);
+}
+
+void NNOptimizerAdam::encode(const MTL::CommandBuffer& commandBuffer,
+                             const CNNBatchNormalizationState& gradient,
+                             const CNNBatchNormalizationState& source,
+                             const std::vector<Vector>& momenta,
+                             const std::vector<Vector>& velocities,
+                             const std::vector<Vector>& maxima,
+                             const CNNNormalizationGammaAndBetaState& result) {
+    encodeStates(commandBuffer, momenta, velocities, maxima, gradient, source, result);
+}
+
+template <class... States>
+void NNOptimizerAdam::encodeStates(const MTL::CommandBuffer& commandBuffer,
+                                   const std::vector<Vector>& momenta,
+                                   const std::vector<Vector>& velocities,
+                                   const std::vector<Vector>& maxima, const States&... states) {
     OptimizerUpdate update(subject(), commandBuffer);
-    update.take(gradient, source, result);
+    update.take(states...);
     update.takeMoments(OptimizerUpdate::MomentA, "inputMomentumVectors", momenta);
     update.takeMoments(OptimizerUpdate::MomentB, "inputVelocityVectors", velocities);
     if (!maxima.empty())

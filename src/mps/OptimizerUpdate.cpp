@@ -1,5 +1,6 @@
 #include "mps/OptimizerUpdate.hpp"
 
+#include "mps/CNNBatchNormalization.hpp"
 #include "mps/CNNConvolutionState.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -102,38 +103,83 @@ void OptimizerUpdate::take(Slot slot, const char* role, const MPS::Matrix& matri
     if (slot != Result) readArrays_.push_back(storage);
 }
 
+void OptimizerUpdate::checkState(const char* role, const MPS::State& state) const {
+    if (!state) throw InvalidArgument(who_ + role + " is empty.");
+    state.impl().checkUsable(who_, role, encoder_.commandBuffer());
+}
+
+void OptimizerUpdate::placeParameter(size_t index, const vk::BufferSlice& gradient, uint64_t bytes,
+                                     const vk::BufferSlice& values,
+                                     const vk::BufferSlice& results) {
+    const char* const part = index == 0 ? stateRoles_.first : stateRoles_.second;
+    const auto fit = [&](const char* role, const vk::BufferSlice& slice) {
+        if (slice.size < bytes)
+            throw InvalidArgument(who_ + role + " has " +
+                                  std::to_string(slice.size / sizeof(float)) + " " + part +
+                                  " but " + stateRoles_.gradient + " has gradients for " +
+                                  std::to_string(bytes / sizeof(float)) + ".");
+        return rowOf(slice, bytes);
+    };
+    place(index, Gradient, stateRoles_.gradient, rowOf(gradient, bytes));
+    place(index, Values, stateRoles_.source, fit(stateRoles_.source, values));
+    place(index, Result, "resultState", fit("resultState", results));
+}
+
 void OptimizerUpdate::take(const MPS::CNNConvolutionGradientState& gradient,
                            const MPS::CNNConvolutionWeightsAndBiasesState& source,
                            const MPS::CNNConvolutionWeightsAndBiasesState& result) {
     using Buffers = MPS::CNNConvolutionGradientState::Impl::Buffers;
-    const auto check = [&](const char* role, const MPS::State& state) {
-        if (!state) throw InvalidArgument(who_ + role + " is empty.");
-        state.impl().checkUsable(who_, role, encoder_.commandBuffer());
-    };
-    check("convolutionGradientState", gradient);
-    check("convolutionSourceState", source);
-    check("resultState", result);
+    stateRoles_ = {"convolutionGradientState", "convolutionSourceState", "weights", "biases"};
+    checkState(stateRoles_.gradient, gradient);
+    checkState(stateRoles_.source, source);
+    checkState("resultState", result);
     auto& from = source.impl();
     auto& to = result.impl();
-    const auto add = [&](size_t index, const char* part, Buffers buffer,
-                         const vk::BufferSlice& values, const vk::BufferSlice& results) {
-        const uint64_t bytes = gradient.bufferSize(buffer);
-        const auto fit = [&](const char* role, const vk::BufferSlice& slice) {
-            if (slice.size < bytes)
-                throw InvalidArgument(who_ + role + " has " +
-                                      std::to_string(slice.size / sizeof(float)) + " " + part +
-                                      " but convolutionGradientState has gradients for " +
-                                      std::to_string(bytes / sizeof(float)) + ".");
-            return rowOf(slice, bytes);
-        };
-        place(index, Gradient, "convolutionGradientState",
-              rowOf(gradient.impl().buffer(buffer), bytes));
-        place(index, Values, "convolutionSourceState", fit("convolutionSourceState", values));
-        place(index, Result, "resultState", fit("resultState", results));
-    };
-    add(0, "weights", Buffers::Weights, from.weightsSlice(), to.weightsSlice());
+    placeParameter(0, gradient.impl().buffer(Buffers::Weights),
+                   gradient.bufferSize(Buffers::Weights), from.weightsSlice(), to.weightsSlice());
     if (from.hasBiases && to.hasBiases)
-        add(1, "biases", Buffers::Biases, from.biasesSlice(), to.biasesSlice());
+        placeParameter(1, gradient.impl().buffer(Buffers::Biases),
+                       gradient.bufferSize(Buffers::Biases), from.biasesSlice(), to.biasesSlice());
+    readStates_ = {gradient, source};
+}
+
+void OptimizerUpdate::take(const MPS::CNNBatchNormalizationState& state,
+                           const MPS::CNNNormalizationGammaAndBetaState& result) {
+    takeNormalization({"batchNormalizationState", "batchNormalizationState", "gammas", "betas"},
+                      state, state, result);
+}
+
+void OptimizerUpdate::take(const MPS::CNNBatchNormalizationState& gradient,
+                           const MPS::CNNBatchNormalizationState& source,
+                           const MPS::CNNNormalizationGammaAndBetaState& result) {
+    takeNormalization(
+        {"batchNormalizationGradientState", "batchNormalizationSourceState", "gammas", "betas"},
+        gradient, source, result);
+}
+
+void OptimizerUpdate::takeNormalization(const StateRoles& roles,
+                                        const MPS::CNNBatchNormalizationState& gradient,
+                                        const MPS::CNNBatchNormalizationState& source,
+                                        const MPS::CNNNormalizationGammaAndBetaState& result) {
+    using Gradients = MPS::CNNBatchNormalizationState::Impl::Buffers;
+    using Parameters = BatchNormalizationParameters;
+    stateRoles_ = roles;
+    checkState(roles.gradient, gradient);
+    checkState(roles.source, source);
+    checkState("resultState", result);
+    auto& from = gradient.impl();
+    if (from.gradients.pixels == 0)
+        throw InvalidArgument(who_ + roles.gradient +
+                              " has no gradients of gamma and beta: "
+                              "CNNBatchNormalizationStatisticsGradient comes first.");
+    const auto& values = *source.impl().parameters;
+    auto& to = result.impl();
+    placeParameter(0, from.buffer(Gradients::GradientForGamma),
+                   gradient.bufferSize(Gradients::GradientForGamma),
+                   values.slice(Parameters::Gamma), to.buffer(ChannelPair::First));
+    placeParameter(1, from.buffer(Gradients::GradientForBeta),
+                   gradient.bufferSize(Gradients::GradientForBeta), values.slice(Parameters::Beta),
+                   to.buffer(ChannelPair::Second));
     readStates_ = {gradient, source};
 }
 
@@ -141,9 +187,9 @@ void OptimizerUpdate::takeMoments(Slot slot, const char* role,
                                   const std::vector<MPS::Vector>& vectors) {
     const size_t given = vectors.size();
     if (given == 0 || given > 2)
-        throw InvalidArgument(
-            who_ + role + " has " + std::to_string(given) +
-            " vectors but needs one for the weights and may have a second one for the biases.");
+        throw InvalidArgument(who_ + role + " has " + std::to_string(given) +
+                              " vectors but needs one for the " + stateRoles_.first +
+                              " and may have a second one for the " + stateRoles_.second + ".");
     if (!momentsTaken_) {
         if (given > ranges_.size())
             throw InvalidArgument(who_ + role +
@@ -222,6 +268,9 @@ void OptimizerUpdate::record(std::string_view shader, glsl::NNOptimizerParameter
     const auto repeated = std::ranges::unique(readArrays_);
     readArrays_.erase(repeated.begin(), repeated.end());
     for (ArrayStorage* storage : readArrays_) storage->wasRead();
+    if (!readStates_.empty())
+        if (const auto state = readStates_[0].as<MPS::CNNBatchNormalizationState>())
+            state.impl().gradients.closed = true;
     MPS::markRead(readStates_);
 }
 

@@ -6,6 +6,7 @@
 #include "mps/Matrix.hpp"
 #include "mps/State.hpp"
 
+#include <mpsvk/MPS/CNNBatchNormalizationState.hpp>
 #include <mpsvk/MPS/CNNConvolutionState.hpp>
 
 #include <array>
@@ -28,6 +29,12 @@ public:
     void take(const MPS::CNNConvolutionGradientState& gradient,
               const MPS::CNNConvolutionWeightsAndBiasesState& source,
               const MPS::CNNConvolutionWeightsAndBiasesState& result);
+    /// Gamma and beta.
+    void take(const MPS::CNNBatchNormalizationState& state,
+              const MPS::CNNNormalizationGammaAndBetaState& result);
+    void take(const MPS::CNNBatchNormalizationState& gradient,
+              const MPS::CNNBatchNormalizationState& source,
+              const MPS::CNNNormalizationGammaAndBetaState& result);
     /// One vector for each parameter of the states: the first array decides how many are updated.
     void takeMoments(Slot slot, const char* role, const std::vector<MPS::Vector>& vectors);
 
@@ -38,6 +45,18 @@ private:
     using Range = std::array<ArrayView, SlotCount>;
     struct Part;
 
+    /// The states of an encode: what they are called, and what their two parameters are.
+    struct StateRoles {
+        const char *gradient, *source, *first, *second;
+    };
+    void checkState(const char* role, const MPS::State& state) const;
+    /// Parameter `index` of the states: `bytes` of gradients, and values and results that hold as
+    /// many.
+    void placeParameter(size_t index, const vk::BufferSlice& gradient, uint64_t bytes,
+                        const vk::BufferSlice& values, const vk::BufferSlice& results);
+    void takeNormalization(const StateRoles& roles, const MPS::CNNBatchNormalizationState& gradient,
+                           const MPS::CNNBatchNormalizationState& source,
+                           const MPS::CNNNormalizationGammaAndBetaState& result);
     void checkOperand(const char* role, ArrayStorage* storage, MPS::DataType type);
     void place(size_t range, Slot slot, const char* role, const ArrayView& view);
     void checkOverlaps(const Range& range) const;
@@ -47,6 +66,7 @@ private:
     Encoder encoder_;
     std::vector<Range> ranges_;
     std::array<const char*, SlotCount> roles_{};
+    StateRoles stateRoles_{};
     bool momentsTaken_ = false;
     std::vector<ArrayStorage*> readArrays_;
     MPS::StateBatch readStates_;

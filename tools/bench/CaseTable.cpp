@@ -159,6 +159,9 @@ Work workOf(const Case& c) {
         if (c.name.starts_with("pooling_max")) return {0, (source + result) * element + result};
         if (c.name.starts_with("pooling_average")) return {0, (source + result) * element};
         if (c.name.starts_with("dropout")) return {0, 2 * source * element + source};
+        // Source twice and result; source and gradient twice and result.
+        if (c.name.starts_with("batchnorm"))
+            return {0, (c.pass == "forward" ? 3 : 5) * source * element};
         if (c.name.starts_with("add_gradient_broadcast"))
             return {0, (source + double(c.n * c.ci)) * element};
         if (c.name.starts_with("upsample"))

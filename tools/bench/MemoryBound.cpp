@@ -2,6 +2,7 @@
 #include "Workloads.hpp"
 
 #include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/CNNBatchNormalization.hpp>
 #include <mpsvk/MPS/CNNDropout.hpp>
 #include <mpsvk/MPS/CNNGroupNormalization.hpp>
 #include <mpsvk/MPS/CNNInstanceNormalization.hpp>
@@ -78,6 +79,37 @@ struct PlainGroups : PlainNormalization<MPS::CNNGroupNormalizationDataSource> {
     using PlainNormalization::PlainNormalization;
     uint64_t numberOfGroups() const override { return groups; }
 };
+struct PlainBatch : PlainNormalization<MPS::CNNBatchNormalizationDataSource> {
+    using PlainNormalization::PlainNormalization;
+    std::span<const float> mean() const override { return {}; }
+    std::span<const float> variance() const override { return {}; }
+    bool load() override { return true; }
+    void purge() override {}
+};
+
+/// Statistics and normalization, or the gradients of parameters and source.
+Encode batchNormalization(const Images& images, const Case& c) {
+    const MTL::Device device = images.queue.device();
+    const MPS::ImageBatch x = images.random(c.n, c.w, c.h, c.ci, 1);
+    const MPS::ImageBatch y = images.make(c.n, c.w, c.h, c.ci);
+    const auto forward =
+        std::make_shared<MPS::CNNBatchNormalization>(device, std::make_shared<PlainBatch>(c));
+    const auto statistics = std::make_shared<MPS::CNNBatchNormalizationStatistics>(device);
+    const MPS::CNNBatchNormalizationState state = forward->resultState(x[0], {}, y[0]);
+    const auto encodeForward = [=](const MTL::CommandBuffer& commands) {
+        statistics->encodeBatch(commands, x, state);
+        forward->encodeBatch(commands, x, state, y);
+    };
+    if (c.pass == "forward") return encodeForward;
+    const MPS::ImageBatch g = images.random(c.n, c.w, c.h, c.ci, 2);
+    run(images.queue, encodeForward);
+    const auto sums = std::make_shared<MPS::CNNBatchNormalizationStatisticsGradient>(device);
+    const auto gradient = std::make_shared<MPS::CNNBatchNormalizationGradient>(device);
+    return [=](const MTL::CommandBuffer& commands) {
+        sums->encodeBatch(commands, g, x, state);
+        gradient->encodeBatch(commands, g, x, state, y);
+    };
+}
 
 /// x + y with one y per channel; the gradient of y, a sum over all pixels.
 Encode broadcast(const Images& images, const Case& c) {
@@ -152,6 +184,7 @@ Encode makeMemoryBound(const MTL::CommandQueue& queue, const Case& c) {
                           MPS::CNNGroupNormalization(device, std::make_shared<PlainGroups>(c)),
                           MPS::CNNGroupNormalizationGradient(device));
     }
+    if (c.name.starts_with("batchnorm")) return batchNormalization(images, c);
     if (c.name == "add_gradient_broadcast") return broadcast(images, c);
     if (c.name == "softmax_channels_gradient") {
         return gradientOf(images, c, MPS::CNNSoftMax(device), MPS::CNNSoftMaxGradient(device),

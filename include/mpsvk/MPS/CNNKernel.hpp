@@ -137,6 +137,8 @@ protected:
     virtual void validate(const mps::UnaryPass& pass) const;
     /// Records the work for one run of images (see mps/Pass.hpp).
     virtual void dispatch(const mps::UnaryPass& pass) const = 0;
+    /// False when the work leaves nothing but a state: there are no destination images then.
+    virtual bool writesDestination() const { return true; }
     /// The states that an encode given `states` reads: their read counts go down.
     virtual StateBatch statesRead(const StateBatch& states) const;
 
@@ -146,10 +148,11 @@ protected:
                                const StateBatch& sourceStates, StateBatch* destinationStates,
                                bool destinationStateIsTemporary, bool isBatch);
 
-private:
     void run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
              const StateBatch& states, const ImageBatch& destinations, bool isBatch,
              bool fresh = false);
+
+private:
     StateBatch states(const MTL::CommandBuffer* temporary, const ImageBatch& sources,
                       const std::vector<StateBatch>& sourceStates,
                       const ImageBatch& destinations) const;
@@ -282,7 +285,7 @@ protected:
                                       const StateBatch& sourceStates, ImageDescriptor& descriptor);
     virtual StateBatch makeResultStates(const mps::StateRequest& request) const;
     virtual void validate(const mps::BinaryPass& pass) const;
-    virtual void dispatch(const mps::BinaryPass& pass) const = 0;
+    virtual void dispatch(const mps::BinaryPass& pass) const;
     /// Sums over the images of a batch (a gradient of weights) are formed here, before `dispatch`:
     /// these runs do not depend on where the destination images lie, nor do the sums then.
     virtual bool sumsOverBatch() const { return false; }
@@ -346,6 +349,8 @@ protected:
     /// Takes a forward kernel's properties. By default those of a pointwise kernel:
     /// secondaryOffset = its offset, the edge mode, window and channel ranges as they are.
     virtual void takeForwardRecord(const mps::ForwardRecord& record);
+    /// For a kernel that goes pixel by pixel: those of the source that the forward kernel read.
+    void takePixelwiseRecord(const mps::ForwardRecord& record);
     uint64_t outputChannels(uint64_t primaryChannels, uint64_t secondaryChannels) const override {
         (void)primaryChannels;
         return secondaryChannels;

@@ -1,6 +1,7 @@
 // MPSNNOptimizer: what turns gradients into the next step's weights, on the GPU.
 #pragma once
 
+#include <mpsvk/MPS/CNNBatchNormalizationState.hpp>
 #include <mpsvk/MPS/CNNConvolutionState.hpp>
 #include <mpsvk/MPS/Matrix.hpp>
 
@@ -64,9 +65,11 @@ private:
 /// overwritten; the result may be the very memory of the values, or else must not overlap anything.
 /// What an encode takes down (learning rate, time step) is what holds at the encode.
 ///
-/// A convolution's encode updates the weights with the first vector of each moment array, and the
-/// biases with the second one; with arrays of length 1 the biases stay as they are. It reads the
-/// gradient state and the source state (read counts fall by 1), not the result state.
+/// The encode of a convolution's (a batch normalization's) states updates the weights (gamma) with
+/// the first vector of each moment array, and the biases (beta) with the second one; with arrays of
+/// length 1 the biases stay as they are. It reads the gradient state and the source state (read
+/// counts fall by 1), not the result state. The values of a batch normalization are the parameters
+/// that its kernel uses now; without a source state of its own, those of the gradient state.
 ///
 /// Throws InvalidArgument for empty operands that must not be, another device, other types, shapes
 /// that differ, spent temporaries and overlapping memory. MPSNNOptimizer.
@@ -131,6 +134,16 @@ public:
                 const CNNConvolutionWeightsAndBiasesState& convolutionSourceState,
                 const std::vector<Vector>& inputMomentumVectors,
                 const CNNConvolutionWeightsAndBiasesState& resultState);
+    /// Without momentum vectors they update gamma and beta.
+    void encode(const MTL::CommandBuffer& commandBuffer,
+                const CNNBatchNormalizationState& batchNormalizationState,
+                const std::vector<Vector>& inputMomentumVectors,
+                const CNNNormalizationGammaAndBetaState& resultState);
+    void encode(const MTL::CommandBuffer& commandBuffer,
+                const CNNBatchNormalizationState& batchNormalizationGradientState,
+                const CNNBatchNormalizationState& batchNormalizationSourceState,
+                const std::vector<Vector>& inputMomentumVectors,
+                const CNNNormalizationGammaAndBetaState& resultState);
 
     std::string className() const override { return "NNOptimizerStochasticGradientDescent"; }
     NNOptimizerStochasticGradientDescent copy(const MTL::Device& device) const {
@@ -142,6 +155,9 @@ private:
     template <class Operand>
     void encodeArrays(const MTL::CommandBuffer& commandBuffer, const Operand& gradient,
                       const Operand& values, const Operand& momentum, const Operand& result);
+    template <class... States>
+    void encodeStates(const MTL::CommandBuffer& commandBuffer, const std::vector<Vector>& momenta,
+                      const States&... states);
     void record(mps::OptimizerUpdate& update, bool hasMomentum);
 
     float momentumScale_ = 0;
@@ -176,6 +192,15 @@ public:
                 const CNNConvolutionWeightsAndBiasesState& convolutionSourceState,
                 const std::vector<Vector>& inputSumOfSquaresVectors,
                 const CNNConvolutionWeightsAndBiasesState& resultState);
+    void encode(const MTL::CommandBuffer& commandBuffer,
+                const CNNBatchNormalizationState& batchNormalizationState,
+                const std::vector<Vector>& inputSumOfSquaresVectors,
+                const CNNNormalizationGammaAndBetaState& resultState);
+    void encode(const MTL::CommandBuffer& commandBuffer,
+                const CNNBatchNormalizationState& batchNormalizationGradientState,
+                const CNNBatchNormalizationState& batchNormalizationSourceState,
+                const std::vector<Vector>& inputSumOfSquaresVectors,
+                const CNNNormalizationGammaAndBetaState& resultState);
 
     std::string className() const override { return "NNOptimizerRMSProp"; }
     NNOptimizerRMSProp copy(const MTL::Device& device) const { return copied(*this, device); }
@@ -185,6 +210,9 @@ private:
     template <class Operand>
     void encodeArrays(const MTL::CommandBuffer& commandBuffer, const Operand& gradient,
                       const Operand& values, const Operand& squares, const Operand& result);
+    template <class... States>
+    void encodeStates(const MTL::CommandBuffer& commandBuffer, const std::vector<Vector>& squares,
+                      const States&... states);
     void record(mps::OptimizerUpdate& update);
 
     double decay_ = 0.9;
@@ -244,6 +272,30 @@ public:
                 const std::vector<Vector>& inputVelocityVectors,
                 const std::vector<Vector>& maximumVelocityVectors,
                 const CNNConvolutionWeightsAndBiasesState& resultState);
+    void encode(const MTL::CommandBuffer& commandBuffer,
+                const CNNBatchNormalizationState& batchNormalizationState,
+                const std::vector<Vector>& inputMomentumVectors,
+                const std::vector<Vector>& inputVelocityVectors,
+                const CNNNormalizationGammaAndBetaState& resultState);
+    void encode(const MTL::CommandBuffer& commandBuffer,
+                const CNNBatchNormalizationState& batchNormalizationState,
+                const std::vector<Vector>& inputMomentumVectors,
+                const std::vector<Vector>& inputVelocityVectors,
+                const std::vector<Vector>& maximumVelocityVectors,
+                const CNNNormalizationGammaAndBetaState& resultState);
+    void encode(const MTL::CommandBuffer& commandBuffer,
+                const CNNBatchNormalizationState& batchNormalizationGradientState,
+                const CNNBatchNormalizationState& batchNormalizationSourceState,
+                const std::vector<Vector>& inputMomentumVectors,
+                const std::vector<Vector>& inputVelocityVectors,
+                const CNNNormalizationGammaAndBetaState& resultState);
+    void encode(const MTL::CommandBuffer& commandBuffer,
+                const CNNBatchNormalizationState& batchNormalizationGradientState,
+                const CNNBatchNormalizationState& batchNormalizationSourceState,
+                const std::vector<Vector>& inputMomentumVectors,
+                const std::vector<Vector>& inputVelocityVectors,
+                const std::vector<Vector>& maximumVelocityVectors,
+                const CNNNormalizationGammaAndBetaState& resultState);
 
     std::string className() const override { return "NNOptimizerAdam"; }
     NNOptimizerAdam copy(const MTL::Device& device) const { return copied(*this, device); }
@@ -254,6 +306,10 @@ private:
     void encodeArrays(const MTL::CommandBuffer& commandBuffer, const Operand& gradient,
                       const Operand& values, const Operand& momentum, const Operand& velocity,
                       const Operand& maximum, const Operand& result);
+    template <class... States>
+    void encodeStates(const MTL::CommandBuffer& commandBuffer, const std::vector<Vector>& momenta,
+                      const std::vector<Vector>& velocities, const std::vector<Vector>& maxima,
+                      const States&... states);
     void record(mps::OptimizerUpdate& update, bool hasMaximum);
 
     double beta1_ = 0.9, beta2_ = 0.999;

@@ -1,0 +1,32 @@
+// Parameters of the batch normalization kernels.
+#ifndef MPSVK_CNNBATCHNORMALIZATION_H
+#define MPSVK_CNNBATCHNORMALIZATION_H
+
+#include "walk.h"
+
+MPSVK_SHARED_BEGIN
+
+struct CNNBatchNormalizationParameters {
+    ImageView source;
+    ImageView gradient;
+    ImageView destination;
+    WalkParameters walk;
+    int sourceX, sourceY; // of the rectangle's first pixel
+    int gradientX, gradientY;
+    int destinationX, destinationY;
+    uint clampEdges;
+    float epsilon;
+    float inverseCount; // of the pixels that the statistics are of; 0: of other ones
+    float a, b, c;      // of the neuron
+};
+
+struct CNNBatchNormalizationReduceParameters {
+    uint channels;
+    uint chunks, chunkPixels, pixels;
+    float previousPixels; // that the result holds already
+    uint padding0, padding1, padding2;
+};
+
+MPSVK_SHARED_END
+
+#endif

@@ -1,0 +1,41 @@
+// The second pass of the statistics: brings the chunks of a slice together, in order, and what the
+// state holds already.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "CNNBatchNormalization.h"
+#include "moments.glsl"
+
+const uint size = 256u;
+
+layout(local_size_x = 256) in;
+layout(set = 0, binding = 0) uniform Parameters { CNNBatchNormalizationReduceParameters p; };
+layout(set = 0, binding = 1, std430) readonly buffer Partials { vec4 partials[]; };
+layout(set = 0, binding = 2, std430) buffer Mean { float mean[]; };
+layout(set = 0, binding = 3, std430) buffer Variance { float variance[]; };
+
+void main() {
+    uint slice = gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x;
+    if (slice * 4u >= p.channels) return; // all of the workgroup
+    uint thread = gl_LocalInvocationID.x;
+    Moments all = Moments(0.0, vec4(0.0), vec4(0.0));
+    for (uint chunk = thread; chunk < p.chunks; chunk += size) {
+        uint at = 2u * (slice * p.chunks + chunk);
+        uint count = min(p.chunkPixels, p.pixels - chunk * p.chunkPixels);
+        momentsMerge(all, Moments(float(count), partials[at], partials[at + 1u]));
+    }
+    momentsOfGroup(all, 1u);
+    if (thread != 0u) return;
+    if (p.previousPixels > 0.0) {
+        Moments before = Moments(p.previousPixels, vec4(0.0), vec4(0.0));
+        for (uint lane = 0u; lane < 4u && slice * 4u + lane < p.channels; ++lane) {
+            before.mean[lane] = mean[slice * 4u + lane];
+            before.squares[lane] = variance[slice * 4u + lane] * p.previousPixels;
+        }
+        momentsMerge(before, all);
+        all = before;
+    }
+    for (uint lane = 0u; lane < 4u && slice * 4u + lane < p.channels; ++lane) {
+        mean[slice * 4u + lane] = all.mean[lane];
+        variance[slice * 4u + lane] = all.squares[lane] / all.count;
+    }
+}

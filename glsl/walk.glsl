@@ -1,0 +1,55 @@
+// Workgroups of 256 that walk over the pixels of a rectangle, image after image: 2^laneBits
+// invocations side by side take neighbouring slices of a pixel, and the rows of them consecutive
+// pixels. A workgroup has a tile of slices and a chunk of pixels. An invocation keeps its slice,
+// so that what belongs to channels is read once; only its first pixel costs a division.
+#ifndef MPSVK_WALK_GLSL
+#define MPSVK_WALK_GLSL
+
+#include "walk.h"
+
+const uint walkSize = 256u;
+
+struct Walk {
+    uint chunk, slice;
+    uint lane, row, lanes;
+    int x, y;
+    uint image;
+    uint left; // pixels of this invocation
+};
+
+uint walkGroup() { return gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x; }
+
+// Of a workgroup below tiles * chunks.
+Walk walkBegin(WalkParameters p, uint slices) {
+    Walk w;
+    uint group = walkGroup();
+    w.chunk = group / p.tiles;
+    w.lanes = 1u << p.laneBits;
+    w.lane = gl_LocalInvocationID.x & (w.lanes - 1u);
+    w.row = gl_LocalInvocationID.x >> p.laneBits;
+    w.slice = ((group % p.tiles) << p.laneBits) + w.lane;
+    uint rows = walkSize >> p.laneBits;
+    uint first = w.chunk * p.chunkPixels + w.row;
+    uint end = min(p.pixels, (w.chunk + 1u) * p.chunkPixels);
+    w.left = first < end && w.slice < slices ? (end - first + rows - 1u) / rows : 0u;
+    w.x = int(first % p.width);
+    w.y = int(first / p.width % p.height);
+    w.image = first / p.width / p.height;
+    return w;
+}
+
+void walkStep(inout Walk w, WalkParameters p) {
+    w.x += int(p.stepX);
+    w.y += int(p.stepY);
+    w.image += p.stepImages;
+    if (w.x >= int(p.width)) {
+        w.x -= int(p.width);
+        ++w.y;
+    }
+    if (w.y >= int(p.height)) {
+        w.y -= int(p.height);
+        ++w.image;
+    }
+}
+
+#endif

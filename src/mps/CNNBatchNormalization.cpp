@@ -1,0 +1,215 @@
+#include "mps/CNNBatchNormalization.hpp"
+
+#include "mps/CNNNeuron.hpp"
+#include "mps/PassChecks.hpp"
+
+#include <mpsvk/Error.hpp>
+
+#include <algorithm>
+
+namespace mpsvk::MPS {
+
+using mps::BatchNormalizationParameters;
+
+CNNBatchNormalization::CNNBatchNormalization(
+    const MTL::Device& device, std::shared_ptr<CNNBatchNormalizationDataSource> source)
+    : CNNBatchNormalization(device, std::move(source), std::nullopt) {}
+
+CNNBatchNormalization::CNNBatchNormalization(
+    const MTL::Device& device, std::shared_ptr<CNNBatchNormalizationDataSource> source,
+    const std::optional<NNNeuronDescriptor>& neuron)
+    : CNNKernel(device, "CNNBatchNormalization"),
+      neuron_(neuron.value_or(NNNeuronDescriptor(CNNNeuronType::None))) {
+    if (source) setLabel(source->label());
+    parameters_ = std::make_shared<BatchNormalizationParameters>(device, source, subject());
+    epsilon_ = source->epsilon();
+    slopes_ = mps::slopesOf(subject(), device, neuron_);
+    mps::checkSlopes(subject(), neuron_, parameters_->channels);
+}
+
+CNNBatchNormalization::~CNNBatchNormalization() = default;
+CNNBatchNormalization::CNNBatchNormalization(CNNBatchNormalization&&) noexcept = default;
+CNNBatchNormalization& CNNBatchNormalization::operator=(CNNBatchNormalization&&) noexcept = default;
+
+CNNBatchNormalization::CNNBatchNormalization(const CNNBatchNormalization& other)
+    : CNNBatchNormalization(other,
+                            std::make_shared<BatchNormalizationParameters>(*other.parameters_)) {}
+
+CNNBatchNormalization& CNNBatchNormalization::operator=(const CNNBatchNormalization& other) {
+    return *this = CNNBatchNormalization(other);
+}
+
+CNNBatchNormalization::CNNBatchNormalization(const CNNBatchNormalization& other,
+                                             std::shared_ptr<BatchNormalizationParameters> shared)
+    : CNNKernel(other), parameters_(std::move(shared)), epsilon_(other.epsilon_),
+      neuron_(other.neuron_), slopes_(other.slopes_) {}
+
+CNNBatchNormalization CNNBatchNormalization::copy(const MTL::Device& device) const {
+    const auto source = dataSource()->copy(device);
+    CNNBatchNormalization made(device ? device : this->device(), source ? source : dataSource(),
+                               neuron_);
+    static_cast<CNNKernel&>(made) = *this;
+    made.setDevice(device);
+    made.epsilon_ = epsilon_;
+    return made;
+}
+
+uint64_t CNNBatchNormalization::numberOfFeatureChannels() const { return parameters_->channels; }
+std::shared_ptr<CNNBatchNormalizationDataSource> CNNBatchNormalization::dataSource() const {
+    return parameters_->source;
+}
+
+void CNNBatchNormalization::reloadGammaAndBetaFromDataSource() {
+    parameters_->loadFromSource(subject(), BatchNormalizationParameters::Gamma);
+}
+
+void CNNBatchNormalization::reloadMeanAndVarianceFromDataSource() {
+    parameters_->loadFromSource(subject(), BatchNormalizationParameters::Mean);
+}
+
+void CNNBatchNormalization::reloadGammaAndBeta(const MTL::CommandBuffer& commandBuffer,
+                                               const CNNNormalizationGammaAndBetaState& state) {
+    if (!state) throw InvalidArgument(subject() + "gammaAndBetaState is an empty handle.");
+    parameters_->load(subject(), "gammaAndBetaState", commandBuffer, state.impl(),
+                      BatchNormalizationParameters::Gamma);
+}
+
+void CNNBatchNormalization::reloadMeanAndVariance(
+    const MTL::CommandBuffer& commandBuffer, const CNNNormalizationMeanAndVarianceState& state) {
+    if (!state) throw InvalidArgument(subject() + "meanAndVarianceState is an empty handle.");
+    parameters_->load(subject(), "meanAndVarianceState", commandBuffer, state.impl(),
+                      BatchNormalizationParameters::Mean);
+}
+
+StateBatch CNNBatchNormalization::makeResultStates(const mps::StateRequest& request) const {
+    auto forward =
+        std::shared_ptr<CNNBatchNormalization>(new CNNBatchNormalization(*this, parameters_));
+    const CNNBatchNormalizationState state(std::make_shared<CNNBatchNormalizationState::Impl>(
+        request.device, request.record, std::move(forward), parameters_));
+    return StateBatch(request.count(), state);
+}
+
+CNNBatchNormalizationState CNNBatchNormalization::resultState(const Image& source,
+                                                              const StateBatch& sourceStates,
+                                                              const Image& destination) const {
+    return CNNKernel::resultState(source, sourceStates, destination)
+        .as<CNNBatchNormalizationState>();
+}
+
+CNNBatchNormalizationState
+CNNBatchNormalization::temporaryResultState(const MTL::CommandBuffer& commandBuffer,
+                                            const Image& source, const StateBatch& sourceStates,
+                                            const Image& destination) const {
+    return CNNKernel::temporaryResultState(commandBuffer, source, sourceStates, destination)
+        .as<CNNBatchNormalizationState>();
+}
+
+void CNNBatchNormalization::encode(const MTL::CommandBuffer& commandBuffer, const Image& source,
+                                   const CNNBatchNormalizationState& state,
+                                   const Image& destination) {
+    auto& own = mps::usableState(subject(), state, commandBuffer);
+    run(commandBuffer, {source}, {state}, {destination}, false);
+    own.wasRead();
+}
+
+void CNNBatchNormalization::encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                                        const ImageBatch& sources,
+                                        const CNNBatchNormalizationState& state,
+                                        const ImageBatch& destinations) {
+    auto& own = mps::usableState(subject(), state, commandBuffer);
+    run(commandBuffer, sources, StateBatch(sources.size(), state), destinations, true);
+    own.wasRead();
+}
+
+void CNNBatchNormalization::validate(const mps::UnaryPass& pass) const {
+    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
+    mps::checkParameterChannels(subject(), pass.sourceChannels, parameters_->channels);
+    if (pass.states.empty()) return;
+    mps::checkOneState(subject(), pass.states);
+    mps::checkParameterChannels(subject(), pass.sourceChannels,
+                                mps::stateOf(pass.states).parameters->channels);
+}
+
+void CNNBatchNormalization::dispatch(const mps::UnaryPass& pass) const {
+    auto* state = pass.states.empty() ? nullptr : &mps::stateOf(pass.states);
+    if (state) state->statistics.closed = true;
+    const auto& parameters = state ? *state->parameters : *parameters_;
+    const glsl::CNNBatchNormalizationParameters p{
+        .source = pass.sourceView,
+        .destination = pass.destinationView,
+        .walk = mps::walkOver(pass.clip.width, pass.clip.height, pass.imageCount,
+                              pass.sourceChannels, mps::WalkUse::Pixels),
+        .sourceX = int(pass.offset.x),
+        .sourceY = int(pass.offset.y),
+        .destinationX = int(pass.clip.x),
+        .destinationY = int(pass.clip.y),
+        .clampEdges = pass.edgeMode == ImageEdgeMode::Clamp,
+        .epsilon = state ? state->kernel->epsilon() : epsilon_,
+        .a = neuron_.a(),
+        .b = neuron_.b(),
+        .c = neuron_.c(),
+    };
+    using enum BatchNormalizationParameters::Array;
+    pass.encoder->dispatch("CNNBatchNormalization", p, mps::Grid::of(mps::walkInvocations(p.walk)),
+                           {{1, pass.source},
+                            {3, pass.destination},
+                            {4, parameters.slice(Gamma)},
+                            {5, parameters.slice(Beta)},
+                            {6, state ? state->mean() : parameters.slice(Mean)},
+                            {7, state ? state->variance() : parameters.slice(Variance)},
+                            {8, mps::sliceOf(slopes_)}},
+                           {mps::constant(32, uint32_t(neuron_.neuronType()))});
+}
+
+CNNBatchNormalizationStatistics::CNNBatchNormalizationStatistics(const MTL::Device& device)
+    : CNNKernel(device, "CNNBatchNormalizationStatistics") {}
+
+CNNBatchNormalizationStatistics
+CNNBatchNormalizationStatistics::copy(const MTL::Device& device) const {
+    CNNBatchNormalizationStatistics made(*this);
+    made.setDevice(device);
+    return made;
+}
+
+void CNNBatchNormalizationStatistics::encodeBatch(const MTL::CommandBuffer& commandBuffer,
+                                                  const ImageBatch& sources,
+                                                  const CNNBatchNormalizationState& state) {
+    mps::usableState(subject(), state, commandBuffer);
+    run(commandBuffer, sources, StateBatch(sources.size(), state), {}, true);
+}
+
+void CNNBatchNormalizationStatistics::validate(const mps::UnaryPass& pass) const {
+    mps::checkParameterChannels(subject(), pass.sourceChannels,
+                                mps::stateOf(pass.states).parameters->channels);
+}
+
+void CNNBatchNormalizationStatistics::dispatch(const mps::UnaryPass& pass) const {
+    // The part of the rectangle that lies in the image.
+    const auto inside = [](int64_t offset, uint64_t length, uint64_t all) {
+        const int64_t end = std::min(offset + int64_t(length), int64_t(all));
+        return std::pair(std::max<int64_t>(offset, 0), end - std::max<int64_t>(offset, 0));
+    };
+    const auto [x, width] = inside(pass.offset.x, pass.clip.width, pass.source.width());
+    const auto [y, height] = inside(pass.offset.y, pass.clip.height, pass.source.height());
+    if (width <= 0 || height <= 0) return;
+
+    auto& state = mps::stateOf(pass.states);
+    state.statistics.begin();
+    if (state.statistics.pixels == 0) state.gradients = {};
+    glsl::CNNBatchNormalizationParameters p{};
+    p.source = pass.sourceView;
+    p.walk = mps::walkOver(uint64_t(width), uint64_t(height), pass.imageCount, pass.sourceChannels,
+                           mps::WalkUse::Sums);
+    p.sourceX = int(x);
+    p.sourceY = int(y);
+    const auto partials = pass.encoder->scratch(mps::partialBytes(p.walk, pass.sourceChannels));
+    pass.encoder->dispatch("CNNBatchNormalizationStatistics", p,
+                           mps::Grid::of(mps::walkInvocations(p.walk)),
+                           {{1, pass.source}, {2, *partials}});
+    using Buffers = CNNBatchNormalizationState::Impl::Buffers;
+    mps::reduceSums(*pass.encoder, "CNNBatchNormalizationStatisticsReduce", p.walk,
+                    pass.sourceChannels, state.statistics, *partials, state.buffer(Buffers::Mean),
+                    state.buffer(Buffers::Variance));
+}
+
+} // namespace mpsvk::MPS

@@ -1,0 +1,57 @@
+#include "mps/Walk.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace mpsvk::mps {
+
+namespace {
+
+constexpr uint64_t workgroup = 256;
+
+uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+
+/// Slices side by side in a workgroup: as many as leave the fewest invocations idle, and among
+/// those the most, for reads that lie together; up to 512 bytes of fp32.
+uint32_t laneBitsFor(uint64_t slices) {
+    const uint32_t most = uint32_t(std::min(5, int(std::bit_width(slices - 1))));
+    const auto covered = [&](uint32_t bits) { return ceilDivide(slices, 1u << bits) << bits; };
+    uint32_t best = most;
+    for (uint32_t bits = std::min(3u, most); bits <= most; ++bits)
+        if (covered(bits) < covered(best) || (covered(bits) == covered(best) && bits > best))
+            best = bits;
+    return best;
+}
+
+} // namespace
+
+glsl::WalkParameters walkOver(uint64_t width, uint64_t height, uint64_t images, uint64_t channels,
+                              WalkUse use) {
+    const uint64_t slices = ceilDivide(channels, 4), pixels = width * height * images;
+    glsl::WalkParameters w{};
+    w.width = uint32_t(width);
+    w.height = uint32_t(height);
+    w.pixels = uint32_t(pixels);
+    w.laneBits = laneBitsFor(slices);
+    w.tiles = uint32_t(ceilDivide(slices, 1u << w.laneBits));
+    const uint64_t rows = workgroup >> w.laneBits;
+    const uint64_t steps = ceilDivide(pixels, rows);
+    // Enough workgroups to fill a large device; chunks as long as that allows.
+    const uint64_t groups = use == WalkUse::Sums ? 1056 : 4224,
+                   least = use == WalkUse::Sums ? 4 : 1;
+    const uint64_t most = use == WalkUse::Sums ? UINT64_MAX : 8;
+    const uint64_t wanted = std::max<uint64_t>(1, groups / w.tiles);
+    const uint64_t length = std::clamp(ceilDivide(steps, wanted), least, most);
+    w.chunkPixels = uint32_t(length * rows);
+    w.chunks = uint32_t(ceilDivide(pixels, w.chunkPixels));
+    w.stepX = uint32_t(rows % width);
+    w.stepY = uint32_t(rows / width % height);
+    w.stepImages = uint32_t(rows / width / height);
+    return w;
+}
+
+uint64_t walkInvocations(const glsl::WalkParameters& walk) {
+    return uint64_t(walk.tiles) * walk.chunks * workgroup;
+}
+
+} // namespace mpsvk::mps
