@@ -107,19 +107,19 @@ CNNBatchNormalization::temporaryResultState(const MTL::CommandBuffer& commandBuf
 void CNNBatchNormalization::encode(const MTL::CommandBuffer& commandBuffer, const Image& source,
                                    const CNNBatchNormalizationState& state,
                                    const Image& destination) {
-    auto& own = mps::usableState(subject(), state, commandBuffer);
+    mps::checkUsableState(subject(), state, commandBuffer);
     run(commandBuffer, {source}, {state}, {destination}, false);
-    own.wasRead();
 }
 
 void CNNBatchNormalization::encodeBatch(const MTL::CommandBuffer& commandBuffer,
                                         const ImageBatch& sources,
                                         const CNNBatchNormalizationState& state,
                                         const ImageBatch& destinations) {
-    auto& own = mps::usableState(subject(), state, commandBuffer);
+    mps::checkUsableState(subject(), state, commandBuffer);
     run(commandBuffer, sources, StateBatch(sources.size(), state), destinations, true);
-    own.wasRead();
 }
+
+StateBatch CNNBatchNormalization::statesRead(const StateBatch& states) const { return states; }
 
 void CNNBatchNormalization::validate(const mps::UnaryPass& pass) const {
     mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
@@ -174,7 +174,7 @@ CNNBatchNormalizationStatistics::copy(const MTL::Device& device) const {
 void CNNBatchNormalizationStatistics::encodeBatch(const MTL::CommandBuffer& commandBuffer,
                                                   const ImageBatch& sources,
                                                   const CNNBatchNormalizationState& state) {
-    mps::usableState(subject(), state, commandBuffer);
+    mps::checkUsableState(subject(), state, commandBuffer);
     run(commandBuffer, sources, StateBatch(sources.size(), state), {}, true);
 }
 

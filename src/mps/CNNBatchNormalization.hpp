@@ -73,9 +73,8 @@ struct CNNBatchNormalizationState::Impl : NNGradientState::Impl {
 namespace mpsvk::mps {
 
 /// Throws InvalidArgument for a state that is empty, of another device, or spent.
-MPS::CNNBatchNormalizationState::Impl& usableState(const std::string& who,
-                                                   const MPS::CNNBatchNormalizationState& state,
-                                                   const MTL::CommandBuffer& commandBuffer);
+void checkUsableState(const std::string& who, const MPS::CNNBatchNormalizationState& state,
+                      const MTL::CommandBuffer& commandBuffer);
 /// One state of a batch normalization, perhaps several times. Throws InvalidArgument for others.
 void checkOneState(const std::string& who, const MPS::StateBatch& states);
 MPS::CNNBatchNormalizationState::Impl& stateOf(const MPS::StateBatch& states);

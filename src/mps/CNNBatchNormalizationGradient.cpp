@@ -89,7 +89,7 @@ Statistics Statistics::copy(const MTL::Device& device) const {
 
 void Statistics::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& gradients,
                              const ImageBatch& sources, const CNNBatchNormalizationState& state) {
-    mps::usableState(subject(), state, commandBuffer);
+    mps::checkUsableState(subject(), state, commandBuffer);
     run(commandBuffer, gradients, sources, StateBatch(gradients.size(), state), {}, {}, true);
     state.impl().statistics.closed = true;
 }
@@ -177,14 +177,14 @@ Gradient Gradient::copy(const MTL::Device& device) const {
 ImageBatch Gradient::encodeBatch(const MTL::CommandBuffer& commandBuffer,
                                  const ImageBatch& gradients, const ImageBatch& sources,
                                  const CNNBatchNormalizationState& state) {
-    mps::usableState(subject(), state, commandBuffer);
+    mps::checkUsableState(subject(), state, commandBuffer);
     return encodeBatch(commandBuffer, gradients, sources, StateBatch(gradients.size(), state));
 }
 
 void Gradient::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& gradients,
                            const ImageBatch& sources, const CNNBatchNormalizationState& state,
                            const ImageBatch& destinations) {
-    mps::usableState(subject(), state, commandBuffer);
+    mps::checkUsableState(subject(), state, commandBuffer);
     encodeBatch(commandBuffer, gradients, sources, StateBatch(gradients.size(), state),
                 destinations);
 }

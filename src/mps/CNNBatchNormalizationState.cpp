@@ -102,13 +102,11 @@ void Parameters::load(const std::string& who, const char* role, const MTL::Comma
     state.wasRead();
 }
 
-MPS::CNNBatchNormalizationState::Impl& usableState(const std::string& who,
-                                                   const MPS::CNNBatchNormalizationState& state,
-                                                   const MTL::CommandBuffer& commandBuffer) {
+void checkUsableState(const std::string& who, const MPS::CNNBatchNormalizationState& state,
+                      const MTL::CommandBuffer& commandBuffer) {
     if (!commandBuffer) throw InvalidArgument(who + "The command buffer handle is empty.");
     if (!state) throw InvalidArgument(who + "batchNormalizationState is an empty handle.");
     state.impl().checkUsable(who, "batchNormalizationState", commandBuffer);
-    return state.impl();
 }
 
 void checkOneState(const std::string& who, const MPS::StateBatch& states) {

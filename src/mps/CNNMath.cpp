@@ -105,7 +105,8 @@ StateBatch CNNArithmetic::makeResultStates(const mps::StateRequest& request) con
     uint64_t images = 1;
     if (request.count() == 1) {
         const auto walked = [&](const Offset& offset, const Image& source) {
-            return mps::imagesOf(subject(), clipRect(), offset.z, source, request.destinations[0]);
+            return mps::imagesOf(subject(), clipRect(), {offset.z}, source,
+                                 request.destinations[0]);
         };
         images = std::min(walked(primaryOffset(), request.sources[0]),
                           walked(secondaryOffset(), request.secondaries[0]));

@@ -331,7 +331,7 @@ void CNNMultiaryKernel::run(const MTL::CommandBuffer& commandBuffer,
                            channels[i]);
         if (!isBatch) {
             const uint64_t offered =
-                mps::imagesOf(who, clipRect_, s.offset.z, sources[i][0], destination);
+                mps::imagesOf(who, clipRect_, {s.offset.z}, sources[i][0], destination);
             images = i == 0 ? offered : std::min(images, offered);
         }
         pass.sources.push_back({.offset = s.offset,

@@ -51,15 +51,15 @@ public:
                                                             : GradientWithWeightsAndBias);
         return mps::GradientStage<Kernel>::encode(in);
     }
-    State update(const MTL::CommandBuffer& commands, const StateBatch& gradients,
-                 mps::Stage& exporter) override {
+    StateBatch update(const MTL::CommandBuffer& commands, const StateBatch& gradients,
+                      mps::Stage& exporter) override {
         const auto gradient = gradients.at(0).as<CNNConvolutionGradientState>();
         const auto current =
             exporter.exportParameters(commands, true).as<CNNConvolutionWeightsAndBiasesState>();
         const State result = source_->update(commands, gradient, current);
         // An update may leave the parameters unread; their memory is free for what comes.
         if (current.isTemporary() && current.readCount() > 0) current.setReadCount(0);
-        return result;
+        return {result};
     }
     bool updateOnHost(const StateBatch& gradients, mps::Stage&, const State& current) override {
         return source_->update(gradients.at(0).as<CNNConvolutionGradientState>(),

@@ -138,8 +138,8 @@ void NNGraph::Impl::update(const MTL::CommandBuffer& commands, const Outcome& ou
         if (!step.stage->isTrainable() || !step.node->trainingStyle) continue;
         const StateBatch& gradients = outcome.states[step.stateSources.at(0)];
         if (*step.node->trainingStyle == NNTrainingStyle::UpdateDeviceGPU) {
-            const State state = step.stage->update(commands, gradients, exporterFor(i));
-            if (state) loads.emplace_back(step.stage->dataSource(), state);
+            for (const State& state : step.stage->update(commands, gradients, exporterFor(i)))
+                if (state) loads.emplace_back(step.stage->dataSource(), state);
             for (const State& gradient : gradients)
                 if (gradient.impl().temporary && gradient.impl().readCount > 0)
                     gradient.impl().setReadCount(0);
@@ -156,9 +156,15 @@ void NNGraph::Impl::update(const MTL::CommandBuffer& commands, const Outcome& ou
             });
         }
     }
-    for (const auto& [source, state] : loads)
-        for (Step& step : steps)
-            if (step.stage->dataSource() == source) step.stage->reload(commands, state);
+    for (const auto& [source, state] : loads) {
+        for (Step& step : steps) {
+            if (step.stage->dataSource() != source) continue;
+            // A temporary one is read by as many kernels as there are.
+            if (state.isTemporary()) state.setReadCount(state.readCount() + 1);
+            step.stage->reload(commands, state);
+        }
+        if (state.isTemporary() && state.readCount() > 0) state.setReadCount(0);
+    }
 }
 
 bool NNGraph::Impl::canReplay(const Request& request) const {

@@ -37,13 +37,14 @@ public:
     /// none.
     virtual const void* dataSource() const { return nullptr; }
     virtual void reloadFromDataSource() {}
-    /// Loads parameters that an update has produced.
+    /// Loads parameters that an update has produced; the state's class tells which.
     virtual void reload(const MTL::CommandBuffer&, const MPS::State&) {}
 
     /// For the gradient stages of trainable nodes.
     virtual bool isTrainable() const { return false; }
-    /// Asks the data source for an update with the gradients in `states`; empty: no change.
-    virtual MPS::State update(const MTL::CommandBuffer&, const MPS::StateBatch&, Stage&) {
+    /// Asks the data source for updates with the gradients in `states`: what is to be loaded, an
+    /// empty state for no change.
+    virtual MPS::StateBatch update(const MTL::CommandBuffer&, const MPS::StateBatch&, Stage&) {
         return {};
     }
     /// The same on the host; true: reload from the data source.

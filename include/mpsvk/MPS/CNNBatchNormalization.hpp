@@ -100,6 +100,7 @@ private:
                           std::shared_ptr<mps::BatchNormalizationParameters> shared);
     void archive(mps::Archive& archive) override;
     StateBatch makeResultStates(const mps::StateRequest& request) const override;
+    StateBatch statesRead(const StateBatch& states) const override;
     void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
 

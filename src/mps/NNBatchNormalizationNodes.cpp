@@ -1,0 +1,192 @@
+#include "mps/NNGraphNodes.hpp"
+
+#include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/CNNBatchNormalization.hpp>
+#include <mpsvk/MPS/NNBatchNormalizationNodes.hpp>
+
+namespace mpsvk::MPS {
+
+namespace {
+
+using Source = std::shared_ptr<CNNBatchNormalizationDataSource>;
+
+/// One more reader, so that all the kernels of a node together count as one.
+void addReader(const ImageBatch& images) { ImageBatchIncrementReadCount(images, 1); }
+void addReader(const State& state) {
+    if (state.isTemporary()) state.setReadCount(state.readCount() + 1);
+}
+
+/// The images one by one: statistics take batches.
+ImageBatch oneByOne(const ImageBatch& images) {
+    return images[0].numberOfImages() == 1 ? images : images[0].batchRepresentation();
+}
+
+/// Statistics of the batch, where they are wanted, and normalization.
+class NormalizationStage : public mps::Stage {
+public:
+    NormalizationStage(const MTL::Device& device, const Source& source,
+                       CNNBatchNormalizationFlags flags)
+        : kernel_(device, source), statistics_(device), flags_(flags) {}
+    MPS::Kernel& kernel() override { return kernel_; }
+    const void* dataSource() const override { return kernel_.dataSource().get(); }
+    void reloadFromDataSource() override {
+        kernel_.reloadGammaAndBetaFromDataSource();
+        kernel_.reloadMeanAndVarianceFromDataSource();
+    }
+    void reload(const MTL::CommandBuffer& commands, const State& state) override {
+        if (const auto parameters = state.as<CNNNormalizationGammaAndBetaState>())
+            kernel_.reloadGammaAndBeta(commands, parameters);
+        else
+            kernel_.reloadMeanAndVariance(commands,
+                                          state.as<CNNNormalizationMeanAndVarianceState>());
+    }
+
+    mps::StageOutputs encode(const mps::StageInputs& in) override {
+        const bool ofBatch = flags_ == CNNBatchNormalizationFlags::CalculateStatisticsAlways ||
+                             (flags_ == CNNBatchNormalizationFlags::Default && in.wantsStates);
+        if (in.padding) kernel_.setPadding(in.padding);
+        kernel_.setDestinationImageAllocator(in.allocator);
+        const ImageBatch& sources = in.images[0];
+        const auto d = kernel_.destinationImageDescriptor({sources[0]});
+        mps::StageOutputs out;
+        out.images = in.isBatch ? in.allocator->imageBatch(in.commands, d, kernel_, sources.size())
+                                : ImageBatch{in.allocator->image(in.commands, d, kernel_)};
+        const auto state =
+            in.temporaryStates
+                ? kernel_.temporaryResultState(in.commands, sources[0], {}, out.images[0])
+                : kernel_.resultState(sources[0], {}, out.images[0]);
+        if (ofBatch) {
+            addReader(sources);
+            statistics_.setOffset(kernel_.offset());
+            statistics_.setClipRect(MTL::RegionMake2D(0, 0, d.width(), d.height()));
+            statistics_.encodeBatch(in.commands, oneByOne(sources), state);
+        }
+        if (in.wantsStates) addReader(state);
+        if (in.isBatch)
+            kernel_.encodeBatch(in.commands, sources, state, out.images);
+        else
+            kernel_.encode(in.commands, sources[0], state, out.images[0]);
+        if (in.wantsStates) out.states = StateBatch(sources.size(), state);
+        return out;
+    }
+
+private:
+    CNNBatchNormalization kernel_;
+    CNNBatchNormalizationStatistics statistics_;
+    const CNNBatchNormalizationFlags flags_;
+};
+
+class NormalizationGradientStage : public mps::GradientStage<CNNBatchNormalizationGradient> {
+public:
+    NormalizationGradientStage(const MTL::Device& device, Source source, bool trained)
+        : GradientStage(CNNBatchNormalizationGradient(device)), statistics_(device),
+          source_(std::move(source)), trained_(trained) {}
+    const void* dataSource() const override { return source_.get(); }
+    bool isTrainable() const override { return trained_; }
+
+    mps::StageOutputs encode(const mps::StageInputs& in) override {
+        const ImageBatch &gradients = in.images[0], &sources = in.images[1];
+        const auto state = in.states[0].at(0).as<CNNBatchNormalizationState>();
+        if (!state)
+            throw InvalidArgument("[CNNBatchNormalizationGradient] gradientState is no state of a "
+                                  "CNNBatchNormalization.");
+        if (in.resultIsNeeded) {
+            addReader(gradients);
+            addReader(sources);
+            addReader(state);
+        }
+        statistics_.destinationImageDescriptor({gradients[0], sources[0]}, {state});
+        statistics_.encodeBatch(in.commands, oneByOne(gradients), oneByOne(sources), state);
+        mps::StageOutputs out;
+        if (in.resultIsNeeded) out = GradientStage::encode(in);
+        return out;
+    }
+
+    StateBatch update(const MTL::CommandBuffer& commands, const StateBatch& gradients,
+                      mps::Stage&) override {
+        const auto state = gradients.at(0).as<CNNBatchNormalizationState>();
+        addReader(state); // each of the two reads it
+        State parameters = source_->updateGammaAndBeta(commands, state);
+        return {parameters, source_->updateMeanAndVariance(commands, state)};
+    }
+    bool updateOnHost(const StateBatch& gradients, mps::Stage&, const State&) override {
+        const auto state = gradients.at(0).as<CNNBatchNormalizationState>();
+        const bool parameters = source_->updateGammaAndBeta(state);
+        return source_->updateMeanAndVariance(state) || parameters;
+    }
+
+private:
+    CNNBatchNormalizationStatisticsGradient statistics_;
+    Source source_;
+    bool trained_;
+};
+
+struct NormalizationNode : NNFilterNode::Impl {
+    NormalizationNode(const NNImageNode& source, Source given)
+        : Impl("CNNBatchNormalizationNode", {source}), dataSource(std::move(given)) {
+        if (!dataSource) throw InvalidArgument("[" + className + "] The data source is null.");
+        addResultState(StateNodeKind::Gradient);
+        trainingStyle = NNTrainingStyle::UpdateDeviceGPU;
+    }
+    std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
+        return std::make_unique<NormalizationStage>(device, dataSource, flags);
+    }
+    std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
+        return {CNNBatchNormalizationGradientNode(gradients[0], sources[0],
+                                                  state(0).as<NNGradientStateNode>())};
+    }
+    const Source dataSource;
+    CNNBatchNormalizationFlags flags = CNNBatchNormalizationFlags::Default;
+};
+
+struct NormalizationGradientNode : NNFilterNode::Impl {
+    NormalizationGradientNode(const NNImageNode& gradient, const NNImageNode& source,
+                              const NNStateNode& state)
+        : Impl("CNNBatchNormalizationGradientNode", {gradient, source}, {state}) {
+        const auto* forward =
+            state ? dynamic_cast<const NormalizationNode*>(state.impl().producer) : nullptr;
+        if (!forward)
+            throw InvalidArgument("[" + className +
+                                  "] gradientState is not the state of a "
+                                  "CNNBatchNormalizationNode.");
+        dataSource = forward->dataSource;
+        trainingStyle = NNTrainingStyle::UpdateDeviceGPU;
+    }
+    bool isGradient() const override { return true; }
+    std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
+        return std::make_unique<NormalizationGradientStage>(
+            device, dataSource, trainingStyle != NNTrainingStyle::UpdateDeviceNone);
+    }
+    Source dataSource;
+};
+
+NormalizationNode& of(const NNFilterNode& node) {
+    return static_cast<NormalizationNode&>(node.impl());
+}
+
+} // namespace
+
+CNNBatchNormalizationNode::CNNBatchNormalizationNode(const NNImageNode& source, Source dataSource)
+    : NNFilterNode(std::make_shared<NormalizationNode>(source, std::move(dataSource))) {}
+
+CNNBatchNormalizationFlags CNNBatchNormalizationNode::flags() const { return of(*this).flags; }
+
+void CNNBatchNormalizationNode::setFlags(CNNBatchNormalizationFlags flags) const {
+    if (uint64_t(flags) > uint64_t(CNNBatchNormalizationFlags::CalculateStatisticsNever))
+        throw InvalidArgument(impl().subject() + "flags is " + std::to_string(uint64_t(flags)) +
+                              " but must be 0 (automatic), 1 (always) or 2 (never).");
+    of(*this).flags = flags;
+}
+
+CNNBatchNormalizationGradientNode::CNNBatchNormalizationGradientNode(
+    const NNImageNode& gradient, const NNImageNode& source, const NNGradientStateNode& state)
+    : NNGradientFilterNode(std::make_shared<NormalizationGradientNode>(gradient, source, state)) {}
+
+bool CNNBatchNormalizationNode::isKindOf(const detail::ObjectImpl& object) {
+    return isAny<NormalizationNode>(object);
+}
+bool CNNBatchNormalizationGradientNode::isKindOf(const detail::ObjectImpl& object) {
+    return isAny<NormalizationGradientNode>(object);
+}
+
+} // namespace mpsvk::MPS
