@@ -15,9 +15,10 @@ layout(set = 0, binding = 7, std430) readonly buffer Beta { vec4 betas[]; };
 
 void main() {
     uint slices = (p.destination.channels + 3u) / 4u;
-    uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    uint texels = slices * p.clipWidth * p.clipHeight * p.images, i = gridIndex();
+    if (i >= texels) return;
+    // Backwards, since what the sums have read last is still in the caches.
+    Place at = placeOf(texels - 1u - i, slices, p.clipWidth, p.clipHeight);
     vec4 x = source_read(p.source, p.offsetX + at.x, p.offsetY + at.y, at.slice, at.image, p.clampEdges);
     uint own = at.image * p.statisticsStride + at.slice;
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image,

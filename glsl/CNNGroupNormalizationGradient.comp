@@ -16,9 +16,10 @@ layout(set = 0, binding = 7, std430) readonly buffer Terms { vec4 terms[]; };
 
 void main() {
     uint slices = (p.destination.channels + 3u) / 4u;
-    uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    uint texels = slices * p.clipWidth * p.clipHeight * p.images, i = gridIndex();
+    if (i >= texels) return;
+    // Backwards, since what the sums have read last is still in the caches.
+    Place at = placeOf(texels - 1u - i, slices, p.clipWidth, p.clipHeight);
     int gradientX = p.gradientOffsetX + at.x, gradientY = p.gradientOffsetY + at.y;
     int sourceX = p.sourceOffsetX + at.x, sourceY = p.sourceOffsetY + at.y;
     vec4 result = vec4(0.0);

@@ -46,19 +46,12 @@ void main() {
         Walk at = walkFrom(first + b.lane, b.lanes, p.regionWidth);
         int toSourceX = p.regionX - p.gradientOffsetX + p.sourceOffsetX;
         int toSourceY = p.regionY - p.gradientOffsetY + p.sourceOffsetY;
-        for (uint i = b.lane; i < items; i += together * b.lanes) {
-            vec4 dy[together], x[together];
-            [[unroll]] for (uint k = 0u; k < together; ++k) {
-                dy[k] = gradient_load(p.gradient, p.regionX + at.x, p.regionY + at.y, b.slice, b.image);
-                x[k] = source_read(p.source, toSourceX + at.x, toSourceY + at.y, b.slice, b.image,
-                                   p.clampEdges);
-                if (i + (k + 1u) * b.lanes < items) advance(at);
-            }
-            [[unroll]] for (uint k = 0u; k < together; ++k) {
-                if (i + k * b.lanes >= items) break;
-                products += dy[k] * (x[k] - mean);
-                gradients += dy[k];
-            }
+        for (uint i = b.lane; i < items; i += b.lanes) {
+            vec4 dy = gradient_load(p.gradient, p.regionX + at.x, p.regionY + at.y, b.slice, b.image);
+            vec4 x = source_read(p.source, toSourceX + at.x, toSourceY + at.y, b.slice, b.image, p.clampEdges);
+            products += dy * (x - mean);
+            gradients += dy;
+            advance(at);
         }
     }
     for (uint step = b.lanes / 2u; step > 0u; step >>= 1) {
@@ -113,26 +106,18 @@ void main() {
     uint results = itemsOf(b.lane, b.lanes, p.clipWidth * p.clipHeight);
     if (results == 0u) return;
     Walk at = walkFrom(b.lane + (results - 1u) * b.lanes, b.lanes, p.clipWidth);
-    for (uint i = 0u; i < results; i += together) {
-        vec4 dy[together], x[together];
-        bool exists[together];
-        Walk from = at;
-        [[unroll]] for (uint k = 0u; k < together; ++k) {
-            int gradientX = p.gradientOffsetX + from.x, gradientY = p.gradientOffsetY + from.y;
-            int sourceX = p.sourceOffsetX + from.x, sourceY = p.sourceOffsetY + from.y;
-            exists[k] = inside(p.source, sourceX, sourceY);
-            dy[k] = x[k] = vec4(0.0);
-            if (inRegion(p, gradientX, gradientY))
-                dy[k] = gradient_load(p.gradient, gradientX, gradientY, b.slice, b.image);
-            if (exists[k]) x[k] = source_load(p.source, sourceX, sourceY, b.slice, b.image);
-            if (i + k + 1u < results) retreat(from);
+    for (uint i = 0u; i < results; ++i) {
+        int gradientX = p.gradientOffsetX + at.x, gradientY = p.gradientOffsetY + at.y;
+        int sourceX = p.sourceOffsetX + at.x, sourceY = p.sourceOffsetY + at.y;
+        vec4 result = vec4(0.0);
+        if (inside(p.source, sourceX, sourceY)) {
+            vec4 dy = inRegion(p, gradientX, gradientY)
+                          ? gradient_load(p.gradient, gradientX, gradientY, b.slice, b.image)
+                          : vec4(0.0);
+            vec4 x = source_load(p.source, sourceX, sourceY, b.slice, b.image);
+            result = sourceGradient(dy, x, gamma, mean, inverse, meanTerm, slopeTerm);
         }
-        [[unroll]] for (uint k = 0u; k < together; ++k) {
-            if (i + k >= results) break;
-            vec4 result = sourceGradient(dy[k], x[k], gamma, mean, inverse, meanTerm, slopeTerm);
-            destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, b.slice, b.image,
-                              exists[k] ? result : vec4(0.0));
-            retreat(at);
-        }
+        destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, b.slice, b.image, result);
+        retreat(at);
     }
 }

@@ -65,19 +65,13 @@ void main() {
         }
     } else if (b.exists) {
         Walk at = walkFrom(first + b.lane, b.lanes, p.source.width);
-        for (uint i = b.lane; i < items; i += together * b.lanes) {
-            vec4 x[together];
-            [[unroll]] for (uint k = 0u; k < together; ++k) {
-                x[k] = source_load(p.source, at.x, at.y, b.slice, b.image);
-                if (i + (k + 1u) * b.lanes < items) advance(at);
-            }
-            [[unroll]] for (uint k = 0u; k < together; ++k) {
-                if (i + k * b.lanes >= items) break;
-                vec4 distance = x[k] - own.mean;
-                count += 1.0;
-                own.mean += distance * (1.0 / count);
-                own.squares += distance * (x[k] - own.mean);
-            }
+        for (uint i = b.lane; i < items; i += b.lanes) {
+            vec4 x = source_load(p.source, at.x, at.y, b.slice, b.image);
+            vec4 distance = x - own.mean;
+            count += 1.0;
+            own.mean += distance * (1.0 / count);
+            own.squares += distance * (x - own.mean);
+            advance(at);
         }
     }
     for (uint step = b.lanes / 2u; step > 0u; step >>= 1) {
@@ -130,19 +124,10 @@ void main() {
     uint results = itemsOf(b.lane, b.lanes, p.clipWidth * p.clipHeight);
     if (results == 0u) return;
     Walk at = walkFrom(b.lane + (results - 1u) * b.lanes, b.lanes, p.clipWidth);
-    for (uint i = 0u; i < results; i += together) {
-        vec4 x[together];
-        Walk from = at;
-        [[unroll]] for (uint k = 0u; k < together; ++k) {
-            x[k] = source_read(p.source, p.offsetX + from.x, p.offsetY + from.y, b.slice, b.image,
-                               p.clampEdges);
-            if (i + k + 1u < results) retreat(from);
-        }
-        [[unroll]] for (uint k = 0u; k < together; ++k) {
-            if (i + k >= results) break;
-            destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, b.slice, b.image,
-                              (x[k] - mean) * scale + beta);
-            retreat(at);
-        }
+    for (uint i = 0u; i < results; ++i) {
+        vec4 x = source_read(p.source, p.offsetX + at.x, p.offsetY + at.y, b.slice, b.image, p.clampEdges);
+        destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, b.slice, b.image,
+                          (x - mean) * scale + beta);
+        retreat(at);
     }
 }

@@ -4,14 +4,11 @@
 #ifndef MPSVK_GROUPNORMALIZATION_GLSL
 #define MPSVK_GROUPNORMALIZATION_GLSL
 
-#extension GL_EXT_control_flow_attributes : require
-
 #include "CNNGroupNormalization.h"
 #include "pixel.glsl"
 
 layout(local_size_x_id = 32) in;
 layout(constant_id = 33) const uint stage = sumsPart;
-layout(constant_id = 34) const uint together = 1u; // pixels whose loads are under way together
 
 // What the upper half of the lanes hands to the lower one; afterwards, values of the slices.
 shared vec4 sharedFirst[gl_WorkGroupSize.x / 2u], sharedSecond[gl_WorkGroupSize.x / 2u];

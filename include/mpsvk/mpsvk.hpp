@@ -40,6 +40,7 @@
 #include <mpsvk/MPS/NNGraphNodeBases.hpp>
 #include <mpsvk/MPS/NNGraphNodes.hpp>
 #include <mpsvk/MPS/NNGridSample.hpp>
+#include <mpsvk/MPS/NNGroupwiseNormalizationNodes.hpp>
 #include <mpsvk/MPS/NNLayerNodes.hpp>
 #include <mpsvk/MPS/NNLocalNormalizationNodes.hpp>
 #include <mpsvk/MPS/NNLossNodes.hpp>

@@ -63,7 +63,7 @@ NormalizationPlan::NormalizationPlan(const vk::Limits& limits, const MPS::Image&
                                    : format == MPS::ImageFeatureChannelFormat::Unorm8 ? 4
                                                                                       : 8;
     slices = uint32_t(ceil(channels, 4));
-    const uint32_t most = std::min(1024u, std::bit_floor(limits.workGroupInvocations));
+    const uint32_t most = std::min(256u, std::bit_floor(limits.workGroupInvocations));
 
     // Blocks of whole groups, wide enough that neighbours read whole sectors of memory and that
     // there is work for all invocations.
@@ -71,17 +71,15 @@ NormalizationPlan::NormalizationPlan(const vk::Limits& limits, const MPS::Image&
                      : 4 % groupChannels == 0 ? 1
                                               : slices;
     while (2 * block <= slices && (block * bytesPerTexel < 32 || block * pixels < 256)) block *= 2;
-    // As much as stays in the caches until it is read again.
-    whole = block * pixels <= 8192 && 2 * std::bit_ceil(block) <= most;
+    // So little is still in the caches when a workgroup reads it again; more is faster in parts.
+    whole = block * pixels <= 2048 && 2 * std::bit_ceil(block) <= most;
     if (whole) {
         blockLanes = uint32_t(std::bit_ceil(block));
-        lanes = 64;
-        while (lanes < most && (2 * blockLanes > lanes || 8 * lanes <= blockLanes * pixels))
-            lanes *= 4;
-        lanes = std::min(lanes, most);
+        const bool few = 2 * blockLanes <= 64 && blockLanes * pixels < 512;
+        lanes = std::min(few ? 64u : 256u, most);
         partPixels = uint32_t(pixels);
     } else {
-        lanes = std::min(lanes, most);
+        lanes = most;
         block = std::min<uint64_t>(slices, 64);
         blockLanes = uint32_t(std::bit_ceil(block));
         // Enough workgroups for a single image, each with enough to do.

@@ -1,0 +1,130 @@
+#include <mpsvk/MPS/NNGroupwiseNormalizationNodes.hpp>
+
+#include "mps/NNGraphNodes.hpp"
+
+#include <mpsvk/Error.hpp>
+
+namespace mpsvk::MPS {
+
+namespace {
+
+/// The classes of one kind of normalization.
+struct Instance {
+    using Source = std::shared_ptr<CNNInstanceNormalizationDataSource>;
+    using Kernel = CNNInstanceNormalization;
+    using Gradient = CNNInstanceNormalizationGradient;
+    using GradientNode = CNNInstanceNormalizationGradientNode;
+    static constexpr const char *node = "CNNInstanceNormalizationNode",
+                                *gradientNode = "CNNInstanceNormalizationGradientNode";
+};
+struct Group {
+    using Source = std::shared_ptr<CNNGroupNormalizationDataSource>;
+    using Kernel = CNNGroupNormalization;
+    using Gradient = CNNGroupNormalizationGradient;
+    using GradientNode = CNNGroupNormalizationGradientNode;
+    static constexpr const char *node = "CNNGroupNormalizationNode",
+                                *gradientNode = "CNNGroupNormalizationGradientNode";
+};
+
+template <class Kind> class NormalizationStage : public mps::UnaryStage<typename Kind::Kernel> {
+public:
+    using mps::UnaryStage<typename Kind::Kernel>::UnaryStage;
+    const void* dataSource() const override { return this->kernel_.dataSource().get(); }
+    void reloadFromDataSource() override { this->kernel_.reloadGammaAndBetaFromDataSource(); }
+    void reload(const MTL::CommandBuffer& commands, const State& state) override {
+        this->kernel_.reloadGammaAndBeta(commands, state.as<CNNNormalizationGammaAndBetaState>());
+    }
+};
+
+/// Gamma comes with the gradient states: there is nothing to reload.
+template <class Kind>
+class NormalizationGradientStage : public mps::GradientStage<typename Kind::Gradient> {
+public:
+    NormalizationGradientStage(const MTL::Device& device, typename Kind::Source source,
+                               bool trained)
+        : mps::GradientStage<typename Kind::Gradient>(typename Kind::Gradient(device)),
+          source_(std::move(source)), trained_(trained) {}
+    const void* dataSource() const override { return source_.get(); }
+    bool isTrainable() const override { return trained_; }
+    State update(const MTL::CommandBuffer& commands, const StateBatch& gradients,
+                 mps::Stage&) override {
+        return source_->updateGammaAndBeta(commands, gradients);
+    }
+    bool updateOnHost(const StateBatch& gradients, mps::Stage&, const State&) override {
+        return source_->updateGammaAndBeta(gradients);
+    }
+
+private:
+    const typename Kind::Source source_;
+    const bool trained_;
+};
+
+template <class Kind> struct NormalizationNode final : NNFilterNode::Impl {
+    NormalizationNode(const NNImageNode& source, typename Kind::Source given)
+        : Impl(Kind::node, {source}), dataSource(std::move(given)) {
+        if (!dataSource) throw InvalidArgument("[" + className + "] The data source is null.");
+        addResultState(StateNodeKind::Gradient);
+        trainingStyle = NNTrainingStyle::UpdateDeviceGPU;
+    }
+    std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
+        return std::make_unique<NormalizationStage<Kind>>(
+            typename Kind::Kernel(device, dataSource));
+    }
+    std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
+        return {typename Kind::GradientNode(gradients[0], sources[0],
+                                            state(0).as<NNGradientStateNode>())};
+    }
+    const typename Kind::Source dataSource;
+};
+
+template <class Kind> struct NormalizationGradientNode final : NNFilterNode::Impl {
+    NormalizationGradientNode(const NNImageNode& gradient, const NNImageNode& source,
+                              const NNStateNode& state)
+        : Impl(Kind::gradientNode, {gradient, source}, {state}) {
+        const auto* forward =
+            state ? dynamic_cast<const NormalizationNode<Kind>*>(state.impl().producer) : nullptr;
+        if (!forward)
+            throw InvalidArgument("[" + className + "] gradientState is not the state of a " +
+                                  Kind::node + ".");
+        dataSource = forward->dataSource;
+        trainingStyle = NNTrainingStyle::UpdateDeviceGPU;
+    }
+    bool isGradient() const override { return true; }
+    std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
+        return std::make_unique<NormalizationGradientStage<Kind>>(
+            device, dataSource, trainingStyle != NNTrainingStyle::UpdateDeviceNone);
+    }
+    typename Kind::Source dataSource;
+};
+
+} // namespace
+
+CNNInstanceNormalizationNode::CNNInstanceNormalizationNode(
+    const NNImageNode& source, std::shared_ptr<CNNInstanceNormalizationDataSource> dataSource)
+    : NNFilterNode(std::make_shared<NormalizationNode<Instance>>(source, std::move(dataSource))) {}
+CNNInstanceNormalizationGradientNode::CNNInstanceNormalizationGradientNode(
+    const NNImageNode& gradient, const NNImageNode& source, const NNGradientStateNode& state)
+    : NNGradientFilterNode(
+          std::make_shared<NormalizationGradientNode<Instance>>(gradient, source, state)) {}
+CNNGroupNormalizationNode::CNNGroupNormalizationNode(
+    const NNImageNode& source, std::shared_ptr<CNNGroupNormalizationDataSource> dataSource)
+    : NNFilterNode(std::make_shared<NormalizationNode<Group>>(source, std::move(dataSource))) {}
+CNNGroupNormalizationGradientNode::CNNGroupNormalizationGradientNode(
+    const NNImageNode& gradient, const NNImageNode& source, const NNGradientStateNode& state)
+    : NNGradientFilterNode(
+          std::make_shared<NormalizationGradientNode<Group>>(gradient, source, state)) {}
+
+bool CNNInstanceNormalizationNode::isKindOf(const detail::ObjectImpl& object) {
+    return isAny<NormalizationNode<Instance>>(object);
+}
+bool CNNInstanceNormalizationGradientNode::isKindOf(const detail::ObjectImpl& object) {
+    return isAny<NormalizationGradientNode<Instance>>(object);
+}
+bool CNNGroupNormalizationNode::isKindOf(const detail::ObjectImpl& object) {
+    return isAny<NormalizationNode<Group>>(object);
+}
+bool CNNGroupNormalizationGradientNode::isKindOf(const detail::ObjectImpl& object) {
+    return isAny<NormalizationGradientNode<Group>>(object);
+}
+
+} // namespace mpsvk::MPS
