@@ -199,11 +199,23 @@ void CNNGroupwiseNormalization::validate(const mps::UnaryPass& pass) const {
                 std::to_string(state->groups) + " groups but this encode has, for each state, " +
                 std::to_string(images) + " with " + std::to_string(channels_) + " in " +
                 std::to_string(groups_) + ".");
-        if (r.sourceWidth != pass.sources[0].width() || r.sourceHeight != pass.sources[0].height())
-            throw InvalidArgument(
-                who + "The destination state was made for a source of " +
-                mps::sizeText(r.sourceWidth, r.sourceHeight) + " but sourceImage is " +
-                mps::sizeText(pass.sources[0].width(), pass.sources[0].height()) + ".");
+        const Image& source = pass.sources[0];
+        const mps::Clip& clip = pass.clip;
+        if (r.sourceWidth == source.width() && r.sourceHeight == source.height() &&
+            r.clip.x == clip.x && r.clip.y == clip.y && r.clip.width == clip.width &&
+            r.clip.height == clip.height && r.offset.x == pass.offset.x &&
+            r.offset.y == pass.offset.y)
+            continue;
+        const auto text = [](uint64_t width, uint64_t height, const mps::Clip& c, const Offset& o) {
+            return mps::sizeText(width, height) + " and a result of " +
+                   mps::sizeText(c.width, c.height) + " pixels from (" + std::to_string(c.x) +
+                   ", " + std::to_string(c.y) + ") on with the offset (" + std::to_string(o.x) +
+                   ", " + std::to_string(o.y) + ")";
+        };
+        throw InvalidArgument(who + "The destination state was made for a source of " +
+                              text(r.sourceWidth, r.sourceHeight, r.clip, r.offset) +
+                              " but this encode has " +
+                              text(source.width(), source.height(), clip, pass.offset) + ".");
     }
 }
 

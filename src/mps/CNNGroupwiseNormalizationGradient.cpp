@@ -144,6 +144,10 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
     const auto stride = [&](size_t buffer) {
         return isArray ? plan.slices : uint32_t(pass.stateBuffers[buffer].strideBytes / 16);
     };
+    // The forward result may be larger than its source.
+    const uint64_t regionPixels = std::max<uint64_t>(1, r.clip.width * r.clip.height);
+    const uint64_t partPixels = plan.whole ? regionPixels : plan.partPixels;
+    const uint64_t parts = (regionPixels + partPixels - 1) / partPixels;
     const glsl::CNNGroupNormalizationGradientParameters p{
         .gradient = pass.primaryView,
         .source = pass.secondaryView,
@@ -158,16 +162,16 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
         .sourceOffsetY = int(secondaryOffset().y),
         .regionX = int(r.clip.x),
         .regionY = int(r.clip.y),
-        .regionWidth = uint32_t(r.clip.width),
-        .regionHeight = uint32_t(r.clip.height),
+        .regionWidth = uint32_t(std::max<uint64_t>(1, r.clip.width)),
+        .regionHeight = uint32_t(r.clip.width ? r.clip.height : 0),
         .clampEdges = secondaryEdgeMode() == ImageEdgeMode::Clamp,
         .images = uint32_t(pass.imageCount),
         .groupChannels = uint32_t(groupChannels),
         .blockSlices = plan.blockSlices,
         .blockLanes = plan.blockLanes,
         .blocks = plan.blocks,
-        .parts = plan.parts,
-        .partPixels = plan.partPixels,
+        .parts = uint32_t(parts),
+        .partPixels = uint32_t(partPixels),
         .statisticsStride = statistics.stride,
         .gammaStride = stride(StateImpl::GradientForGamma),
         .betaStride = stride(StateImpl::GradientForBeta),
@@ -188,10 +192,10 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
                           {9, beta}},
                          {lanes, mps::constant(33, glsl::sumsResult)});
     } else {
-        const auto partials = encoder.scratch(texels * plan.parts * 32);
+        const auto partials = encoder.scratch(texels * parts * 32);
         const auto terms = encoder.scratch(texels * 32);
         encoder.dispatch(
-            sums, p, plan.grid(workgroups * plan.parts),
+            sums, p, plan.grid(workgroups * parts),
             {{1, pass.primary}, {2, pass.secondary}, {4, statistics.slice}, {7, *partials}},
             {lanes, mps::constant(33, glsl::sumsPart)});
         encoder.dispatch(sums, p, plan.grid(workgroups),

@@ -104,6 +104,38 @@ TEST_CASE("offset, edge mode and clip rectangle place the result, not the statis
     CHECK(reference::compare(clamped.read(), reference::forward(k, reference::channels(x, 0, 6))));
 }
 
+TEST_CASE("a result larger than its source counts as a whole") {
+    // In one workgroup, and in parts.
+    for (const auto& [size, result] : {std::pair<size_t, size_t>{3, 9}, {50, 70}}) {
+        INFO(size << " to " << result);
+        const Tensor x = reference::random(2, size, size, 4, 51, 1, 2);
+        GroupNormalization k = randomNormalization(4, 2, 1e-3, 52);
+        k.offsetX = -2, k.offsetY = -3, k.width = k.height = result;
+        const Tensor g = reference::random(2, result, result, 4, 53);
+        const Normalized actual = both<GroupKind>(k, upload(x), upload(g), x);
+        const auto d = reference::gradient(k, g, x);
+        CHECK(reference::compare(actual.y, reference::forward(k, x)));
+        CHECK(reference::compare(actual.dx, d.source));
+        CHECK(reference::compare(actual.gamma, d.gamma.v));
+        CHECK(reference::compare(actual.beta, d.beta.v));
+    }
+    // Nothing written, nothing to differentiate.
+    auto forward = forwardOf<GroupKind>(randomNormalization(4, 2, 1e-3, 54), 4);
+    forward.setClipRect({{0, 0, 0}, {0, 3, 1}});
+    MPS::CNNGroupNormalizationGradient gradient(testDevice());
+    gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    const auto x = upload(reference::random(2, 3, 3, 4, 55));
+    MPS::ImageBatch dx;
+    MPS::StateBatch states;
+    run([&](const MTL::CommandBuffer& commands) {
+        states = forward.resultStateBatch(x, {}, x);
+        forward.encodeBatch(commands, x, states, upload(Tensor(2, 3, 3, 4)));
+        dx = gradient.encodeBatch(commands, x, x, states);
+    });
+    CHECK(download(dx).v == Tensor(2, 3, 3, 4).v);
+    CHECK(gammaGradients(states) == std::vector<double>(8));
+}
+
 TEST_CASE("an array of images has one state, with the sums over all images") {
     for (const auto& [width, height] : {std::pair<size_t, size_t>{4, 3}, {97, 90}}) {
         INFO(width << "x" << height);
@@ -317,8 +349,10 @@ TEST_CASE("normalizations refuse what cannot be") {
     CHECK(refusal([&] {
               forward.encodeBatch(commands, tall, forward.resultStateBatch(x, {}, y),
                                   upload(Tensor(2, 4, 4, 6)));
-          }) == "[CNNGroupNormalization \"norm\"] The destination state was made for a source of "
-                "4x3 but sourceImage is 4x4.");
+          }) ==
+          "[CNNGroupNormalization \"norm\"] The destination state was made for a source of "
+          "4x3 and a result of 4x3 pixels from (0, 0) on with the offset (0, 0) but this encode "
+          "has 4x4 and a result of 4x4 pixels from (0, 0) on with the offset (0, 0).");
     k.groups = 6;
     auto instance = forwardOf<InstanceKind>(k, 6);
     CHECK(refusal([&] { instance.encodeBatch(commands, x, states, y); }) ==
