@@ -3,7 +3,7 @@
 #include "mps/NNGraphNodes.hpp"
 
 #include <mpsvk/Error.hpp>
-#include <mpsvk/MPS/CNNConvolution.hpp>
+#include <mpsvk/MPS/CNNConvolutionTranspose.hpp>
 #include <mpsvk/MPS/NNConvolutionNodes.hpp>
 
 namespace mpsvk::MPS {
@@ -11,11 +11,15 @@ namespace mpsvk::MPS {
 namespace {
 
 using Source = std::shared_ptr<CNNConvolutionDataSource>;
+using Precision = NNConvolutionAccumulatorPrecisionOption;
+enum class Kind { Convolution, FullyConnected, Transpose, Binary };
 
 template <class Kernel> class ConvolutionStage : public mps::UnaryStage<Kernel> {
 public:
-    ConvolutionStage(const MTL::Device& device, Source source)
-        : mps::UnaryStage<Kernel>(Kernel(device, source)), source_(std::move(source)) {}
+    ConvolutionStage(const MTL::Device& device, Source source, Precision precision)
+        : mps::UnaryStage<Kernel>(Kernel(device, source)), source_(std::move(source)) {
+        this->kernel_.setAccumulatorPrecisionOption(precision);
+    }
     const void* dataSource() const override { return source_.get(); }
     void reloadFromDataSource() override { this->kernel_.reloadWeightsAndBiasesFromDataSource(); }
     void reload(const MTL::CommandBuffer& commands, const State& state) override {
@@ -29,6 +33,30 @@ public:
 
 private:
     Source source_;
+};
+
+/// Reads the state of the convolution that it undoes, if it has one.
+class TransposeStage : public ConvolutionStage<CNNConvolutionTranspose> {
+public:
+    using ConvolutionStage::ConvolutionStage;
+    mps::StageOutputs encode(const mps::StageInputs& in) override {
+        if (in.padding) kernel_.setPadding(in.padding);
+        kernel_.setDestinationImageAllocator(in.allocator);
+        const StateBatch undone = in.states.empty() ? StateBatch() : in.states[0];
+        mps::StageOutputs out;
+        StateBatch* states = in.wantsStates ? &out.states : nullptr;
+        if (in.isBatch) {
+            out.images =
+                kernel_.encodeBatch(in.commands, in.images[0], undone, states, in.temporaryStates);
+        } else {
+            CNNConvolutionTransposeGradientState state;
+            out.images = {kernel_.encode(in.commands, in.images[0][0],
+                                         undone.empty() ? State() : undone[0],
+                                         states ? &state : nullptr, in.temporaryStates)};
+            if (state) out.states = {state};
+        }
+        return out;
+    }
 };
 
 template <class Kernel> class ConvolutionGradientStage : public mps::GradientStage<Kernel> {
@@ -71,30 +99,48 @@ private:
     bool trained_;
 };
 
+std::vector<NNStateNode> given(const NNStateNode& state) {
+    return state ? std::vector<NNStateNode>{state} : std::vector<NNStateNode>();
+}
+
 struct ConvolutionNode : NNFilterNode::Impl {
-    ConvolutionNode(const char* name, const NNImageNode& source, Source weights,
-                    bool fullyConnected, bool hasGradient = true)
-        : Impl(name, {source}), weights(std::move(weights)), fullyConnected(fullyConnected) {
+    ConvolutionNode(const char* name, Kind kind, const NNImageNode& source, Source weights,
+                    const NNStateNode& undone = {})
+        : Impl(name, {source}, given(undone)), weights(std::move(weights)), kind(kind) {
         if (!this->weights) throw InvalidArgument("[" + className + "] The data source is null.");
-        if (hasGradient) addResultState(StateNodeKind::ConvolutionGradient);
+        if (undone.as<CNNConvolutionTransposeGradientStateNode>())
+            throw InvalidArgument("[" + className +
+                                  "] The convolutionGradientState is of a transposed convolution "
+                                  "but must be of a convolution.");
+        if (kind != Kind::Binary) // which has no gradient
+            addResultState(kind == Kind::Transpose ? StateNodeKind::ConvolutionTransposeGradient
+                                                   : StateNodeKind::ConvolutionGradient);
         trainingStyle = NNTrainingStyle::UpdateDeviceGPU;
     }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
-        if (fullyConnected)
-            return std::make_unique<ConvolutionStage<CNNFullyConnected>>(device, weights);
-        return std::make_unique<ConvolutionStage<CNNConvolution>>(device, weights);
+        switch (kind) {
+        case Kind::FullyConnected:
+            return std::make_unique<ConvolutionStage<CNNFullyConnected>>(device, weights,
+                                                                         precision);
+        case Kind::Transpose: return std::make_unique<TransposeStage>(device, weights, precision);
+        default:
+            return std::make_unique<ConvolutionStage<CNNConvolution>>(device, weights, precision);
+        }
     }
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
-        const auto gradientState = state(0).as<CNNConvolutionGradientStateNode>();
-        if (fullyConnected)
-            return {
-                CNNFullyConnectedGradientNode(gradients[0], sources[0], gradientState, weights)};
-        return {CNNConvolutionGradientNode(gradients[0], sources[0], gradientState, weights)};
+        const NNImageNode &e = gradients[0], &x = sources[0];
+        const auto own = state(0).as<CNNConvolutionGradientStateNode>();
+        switch (kind) {
+        case Kind::FullyConnected: return {CNNFullyConnectedGradientNode(e, x, own, weights)};
+        case Kind::Transpose:
+            return {CNNConvolutionTransposeGradientNode(
+                e, x, own.as<CNNConvolutionTransposeGradientStateNode>(), weights)};
+        default: return {CNNConvolutionGradientNode(e, x, own, weights)};
+        }
     }
     const Source weights;
-    const bool fullyConnected;
-    NNConvolutionAccumulatorPrecisionOption precision =
-        NNConvolutionAccumulatorPrecisionOption::Float;
+    const Kind kind;
+    Precision precision = Precision::Float;
 };
 
 /// The terms, or one scale for all.
@@ -139,7 +185,7 @@ private:
 struct BinaryConvolutionNode : ConvolutionNode {
     BinaryConvolutionNode(const char* name, const NNImageNode& source, Source weights,
                           BinarySettings settings, bool wholeSource)
-        : ConvolutionNode(name, source, std::move(weights), false, false),
+        : ConvolutionNode(name, Kind::Binary, source, std::move(weights)),
           settings(std::move(settings)), wholeSource(wholeSource) {}
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         if (wholeSource)
@@ -154,12 +200,15 @@ struct BinaryConvolutionNode : ConvolutionNode {
 };
 
 struct ConvolutionGradientNode : NNFilterNode::Impl {
-    ConvolutionGradientNode(const char* name, const NNImageNode& gradient,
-                            const NNImageNode& source, const NNStateNode& state, Source given,
-                            bool fullyConnected)
-        : Impl(name, {gradient, source}, {state}), weights(std::move(given)),
-          fullyConnected(fullyConnected) {
-        if (!weights && state && state.impl().producer)
+    ConvolutionGradientNode(const char* name, Kind kind, const NNImageNode& gradient,
+                            const NNImageNode& source, const NNStateNode& state, Source given)
+        : Impl(name, {gradient, source}, {state}), weights(std::move(given)), kind(kind) {
+        const bool transposed = bool(state.as<CNNConvolutionTransposeGradientStateNode>());
+        if (transposed != (kind == Kind::Transpose))
+            throw InvalidArgument("[" + className + "] The gradient state is of a " +
+                                  (transposed ? "transposed convolution" : "convolution") +
+                                  " but this node differentiates the other.");
+        if (!weights && state.impl().producer)
             weights = static_cast<const ConvolutionNode&>(*state.impl().producer).weights;
         if (!weights)
             throw InvalidArgument("[" + className +
@@ -170,24 +219,31 @@ struct ConvolutionGradientNode : NNFilterNode::Impl {
     bool isGradient() const override { return true; }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         const bool trained = trainingStyle != NNTrainingStyle::UpdateDeviceNone;
-        if (fullyConnected)
-            return std::make_unique<ConvolutionGradientStage<CNNFullyConnectedGradient>>(
-                device, weights, trained);
-        return std::make_unique<ConvolutionGradientStage<CNNConvolutionGradient>>(device, weights,
-                                                                                  trained);
+        const auto make = [&]<class Kernel>() -> std::unique_ptr<mps::Stage> {
+            return std::make_unique<ConvolutionGradientStage<Kernel>>(device, weights, trained);
+        };
+        switch (kind) {
+        case Kind::FullyConnected: return make.template operator()<CNNFullyConnectedGradient>();
+        case Kind::Transpose: return make.template operator()<CNNConvolutionTransposeGradient>();
+        default: return make.template operator()<CNNConvolutionGradient>();
+        }
     }
     Source weights;
-    const bool fullyConnected;
+    const Kind kind;
 };
+
+template <class Node> bool isNode(const detail::ObjectImpl& object, Kind kind) {
+    const auto* node = dynamic_cast<const Node*>(&object);
+    return node && node->kind == kind;
+}
 
 ConvolutionNode& of(const NNFilterNode& node) { return static_cast<ConvolutionNode&>(node.impl()); }
 
 } // namespace
 
-CNNConvolutionNode::CNNConvolutionNode(const NNImageNode& source,
-                                       std::shared_ptr<CNNConvolutionDataSource> weights)
-    : NNFilterNode(std::make_shared<ConvolutionNode>("CNNConvolutionNode", source,
-                                                     std::move(weights), false)) {}
+CNNConvolutionNode::CNNConvolutionNode(const NNImageNode& source, Source weights)
+    : NNFilterNode(std::make_shared<ConvolutionNode>("CNNConvolutionNode", Kind::Convolution,
+                                                     source, std::move(weights))) {}
 
 NNConvolutionAccumulatorPrecisionOption CNNConvolutionNode::accumulatorPrecision() const {
     return of(*this).precision;
@@ -197,13 +253,17 @@ void CNNConvolutionNode::setAccumulatorPrecision(
     of(*this).precision = option;
 }
 CNNConvolutionGradientStateNode CNNConvolutionNode::convolutionGradientState() const {
-    return impl().state(0).as<CNNConvolutionGradientStateNode>();
+    return resultState().as<CNNConvolutionGradientStateNode>();
 }
 
-CNNFullyConnectedNode::CNNFullyConnectedNode(const NNImageNode& source,
-                                             std::shared_ptr<CNNConvolutionDataSource> weights)
-    : CNNConvolutionNode(std::make_shared<ConvolutionNode>("CNNFullyConnectedNode", source,
-                                                           std::move(weights), true)) {}
+CNNFullyConnectedNode::CNNFullyConnectedNode(const NNImageNode& source, Source weights)
+    : CNNConvolutionNode(std::make_shared<ConvolutionNode>(
+          "CNNFullyConnectedNode", Kind::FullyConnected, source, std::move(weights))) {}
+
+CNNConvolutionTransposeNode::CNNConvolutionTransposeNode(
+    const NNImageNode& source, const CNNConvolutionGradientStateNode& state, Source weights)
+    : CNNConvolutionNode(std::make_shared<ConvolutionNode>(
+          "CNNConvolutionTransposeNode", Kind::Transpose, source, std::move(weights), state)) {}
 
 using Floats = std::span<const float>;
 
@@ -237,24 +297,36 @@ CNNBinaryFullyConnectedNode::CNNBinaryFullyConnectedNode(const NNImageNode& sour
           "CNNBinaryFullyConnectedNode", source, std::move(weights),
           settingsWith(outputBias, outputScale, inputBias, inputScale, type, flags), true)) {}
 
-CNNConvolutionGradientNode::CNNConvolutionGradientNode(
-    const NNImageNode& gradient, const NNImageNode& source,
-    const CNNConvolutionGradientStateNode& state, std::shared_ptr<CNNConvolutionDataSource> weights)
-    : NNGradientFilterNode(std::make_shared<ConvolutionGradientNode>(
-          "CNNConvolutionGradientNode", gradient, source, state, std::move(weights), false)) {}
+CNNConvolutionGradientNode::CNNConvolutionGradientNode(const NNImageNode& gradient,
+                                                       const NNImageNode& source,
+                                                       const CNNConvolutionGradientStateNode& state,
+                                                       Source weights)
+    : NNGradientFilterNode(
+          std::make_shared<ConvolutionGradientNode>("CNNConvolutionGradientNode", Kind::Convolution,
+                                                    gradient, source, state, std::move(weights))) {}
 
 CNNFullyConnectedGradientNode::CNNFullyConnectedGradientNode(
     const NNImageNode& gradient, const NNImageNode& source,
-    const CNNConvolutionGradientStateNode& state, std::shared_ptr<CNNConvolutionDataSource> weights)
+    const CNNConvolutionGradientStateNode& state, Source weights)
     : CNNConvolutionGradientNode(std::make_shared<ConvolutionGradientNode>(
-          "CNNFullyConnectedGradientNode", gradient, source, state, std::move(weights), true)) {}
+          "CNNFullyConnectedGradientNode", Kind::FullyConnected, gradient, source, state,
+          std::move(weights))) {}
+
+CNNConvolutionTransposeGradientNode::CNNConvolutionTransposeGradientNode(
+    const NNImageNode& gradient, const NNImageNode& source,
+    const CNNConvolutionTransposeGradientStateNode& state, Source weights)
+    : CNNConvolutionGradientNode(std::make_shared<ConvolutionGradientNode>(
+          "CNNConvolutionTransposeGradientNode", Kind::Transpose, gradient, source, state,
+          std::move(weights))) {}
 
 bool CNNConvolutionNode::isKindOf(const detail::ObjectImpl& object) {
-    return dynamic_cast<const ConvolutionNode*>(&object) != nullptr;
+    return isAny<ConvolutionNode>(object);
 }
 bool CNNFullyConnectedNode::isKindOf(const detail::ObjectImpl& object) {
-    const auto* node = dynamic_cast<const ConvolutionNode*>(&object);
-    return node && node->fullyConnected;
+    return isNode<ConvolutionNode>(object, Kind::FullyConnected);
+}
+bool CNNConvolutionTransposeNode::isKindOf(const detail::ObjectImpl& object) {
+    return isNode<ConvolutionNode>(object, Kind::Transpose);
 }
 bool CNNBinaryConvolutionNode::isKindOf(const detail::ObjectImpl& object) {
     return dynamic_cast<const BinaryConvolutionNode*>(&object) != nullptr;
@@ -264,11 +336,13 @@ bool CNNBinaryFullyConnectedNode::isKindOf(const detail::ObjectImpl& object) {
     return node && node->wholeSource;
 }
 bool CNNConvolutionGradientNode::isKindOf(const detail::ObjectImpl& object) {
-    return dynamic_cast<const ConvolutionGradientNode*>(&object) != nullptr;
+    return isAny<ConvolutionGradientNode>(object);
 }
 bool CNNFullyConnectedGradientNode::isKindOf(const detail::ObjectImpl& object) {
-    const auto* node = dynamic_cast<const ConvolutionGradientNode*>(&object);
-    return node && node->fullyConnected;
+    return isNode<ConvolutionGradientNode>(object, Kind::FullyConnected);
+}
+bool CNNConvolutionTransposeGradientNode::isKindOf(const detail::ObjectImpl& object) {
+    return isNode<ConvolutionGradientNode>(object, Kind::Transpose);
 }
 
 } // namespace mpsvk::MPS

@@ -77,13 +77,18 @@ bool NNStateNode::isKindOf(const detail::ObjectImpl& object) {
     return dynamic_cast<const Impl*>(&object) != nullptr;
 }
 bool NNGradientStateNode::isKindOf(const detail::ObjectImpl& object) {
-    return stateHasKind(object, {StateNodeKind::Gradient, StateNodeKind::ConvolutionGradient});
+    return stateHasKind(object, {StateNodeKind::Gradient, StateNodeKind::ConvolutionGradient,
+                                 StateNodeKind::ConvolutionTransposeGradient});
 }
 bool NNBinaryGradientStateNode::isKindOf(const detail::ObjectImpl& object) {
     return stateHasKind(object, {StateNodeKind::BinaryGradient});
 }
 bool CNNConvolutionGradientStateNode::isKindOf(const detail::ObjectImpl& object) {
-    return stateHasKind(object, {StateNodeKind::ConvolutionGradient});
+    return stateHasKind(
+        object, {StateNodeKind::ConvolutionGradient, StateNodeKind::ConvolutionTransposeGradient});
+}
+bool CNNConvolutionTransposeGradientStateNode::isKindOf(const detail::ObjectImpl& object) {
+    return stateHasKind(object, {StateNodeKind::ConvolutionTransposeGradient});
 }
 bool NNLabelsNode::isKindOf(const detail::ObjectImpl& object) {
     return stateHasKind(object, {StateNodeKind::Labels});

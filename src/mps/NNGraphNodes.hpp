@@ -16,7 +16,14 @@ struct NNImageNode::Impl : detail::ObjectImpl {
     NNFilterNode::Impl* producer = nullptr; ///< null: an input
 };
 
-enum class StateNodeKind { Plain, Gradient, BinaryGradient, ConvolutionGradient, Labels };
+enum class StateNodeKind {
+    Plain,
+    Gradient,
+    BinaryGradient,
+    ConvolutionGradient,
+    ConvolutionTransposeGradient,
+    Labels
+};
 
 struct NNStateNode::Impl : detail::ObjectImpl {
     StateNodeKind kind = StateNodeKind::Plain;

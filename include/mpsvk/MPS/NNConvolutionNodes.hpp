@@ -16,6 +16,7 @@ public:
     NNConvolutionAccumulatorPrecisionOption accumulatorPrecision() const;
     /// Kept for ported code: sums are always formed in fp32.
     void setAccumulatorPrecision(NNConvolutionAccumulatorPrecisionOption option) const;
+    /// For a transposed convolution that is to give back this node's source size.
     CNNConvolutionGradientStateNode convolutionGradientState() const;
     static bool isKindOf(const detail::ObjectImpl&);
 
@@ -72,6 +73,17 @@ public:
     static bool isKindOf(const detail::ObjectImpl&);
 };
 
+/// MPSCNNConvolutionTransposeNode. With a convolution's gradient state the result has the size of
+/// that convolution's source; without (empty) the padding policy's.
+class CNNConvolutionTransposeNode : public CNNConvolutionNode {
+public:
+    CNNConvolutionTransposeNode() = default;
+    CNNConvolutionTransposeNode(const NNImageNode& source,
+                                const CNNConvolutionGradientStateNode& convolutionGradientState,
+                                std::shared_ptr<CNNConvolutionDataSource> weights);
+    static bool isKindOf(const detail::ObjectImpl&);
+};
+
 /// MPSCNNConvolutionGradientNode. No weights: the forward node's.
 class CNNConvolutionGradientNode : public NNGradientFilterNode {
 public:
@@ -92,6 +104,17 @@ public:
     CNNFullyConnectedGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
                                   const CNNConvolutionGradientStateNode& gradientState,
                                   std::shared_ptr<CNNConvolutionDataSource> weights);
+    static bool isKindOf(const detail::ObjectImpl&);
+};
+
+/// MPSCNNConvolutionTransposeGradientNode.
+class CNNConvolutionTransposeGradientNode : public CNNConvolutionGradientNode {
+public:
+    CNNConvolutionTransposeGradientNode() = default;
+    CNNConvolutionTransposeGradientNode(
+        const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
+        const CNNConvolutionTransposeGradientStateNode& gradientState,
+        std::shared_ptr<CNNConvolutionDataSource> weights);
     static bool isKindOf(const detail::ObjectImpl&);
 };
 

@@ -89,6 +89,11 @@ public:
     using NNGradientStateNode::NNGradientStateNode;
     static bool isKindOf(const detail::ObjectImpl&);
 };
+class CNNConvolutionTransposeGradientStateNode : public CNNConvolutionGradientStateNode {
+public:
+    using CNNConvolutionGradientStateNode::CNNConvolutionGradientStateNode;
+    static bool isKindOf(const detail::ObjectImpl&);
+};
 /// The input place of CNNLossLabels, obtained from a loss node.
 class NNLabelsNode : public NNStateNode {
 public:
