@@ -7,7 +7,7 @@
 MPSVK_SHARED_BEGIN
 
 // Result x is sampled at source position offset + x * step / per: whole numbers, so that forward
-// pass and gradient agree on every position. No product reaches 2^31.
+// pass and gradient agree on every position. No product reaches 2^30.
 struct CNNUpsamplingParameters {
     ImageView source;
     ImageView destination;

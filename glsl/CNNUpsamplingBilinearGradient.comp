@@ -7,22 +7,27 @@ layout(set = 0, binding = 0) uniform Parameters { CNNUpsamplingGradientParameter
 IMAGE_SOURCE(1, gradient)
 IMAGE_DESTINATION(2, destination)
 
+// The results along one axis that were sampled between the pixels on either side of a pixel; an edge
+// pixel has all that lie beyond it. Result x lies x * step - here from the pixel, in parts of a
+// pixel of which there are `per`.
 struct Results {
     int first, end;
+    int here;
+    int lowest, highest; // distances beyond these count as these
 };
 
-// Those between the pixels on either side; an edge pixel has all that lie beyond it.
 Results resultsOf(int pixel, int size, int offset, Scale s, int first, int end, int reach) {
-    int position = pixel - offset;
-    return Results(pixel == 0 ? first : max(first, firstBeyond(s, position - 1, reach)),
-                   pixel == size - 1 ? end : min(end, firstAt(s, position + 1, reach)));
+    // Farther away than any result all is the same, and no product overflows.
+    int position = clamp(pixel - offset, -2, reach + 2);
+    bool isFirst = pixel == 0, isLast = pixel == size - 1;
+    return Results(isFirst ? first : max(first, firstBeyond(s, position - 1, reach)),
+                   isLast ? end : min(end, firstAt(s, position + 1, reach)), position * int(s.per),
+                   isFirst ? 0 : -int(s.per), isLast ? 0 : int(s.per));
 }
 
-float weight(int pixel, int size, int offset, Scale s, int result) {
-    int whole = offset + wholePart(s, uint(result));
-    float part = fraction(s, uint(result));
-    return (clampIndex(whole, size) == pixel ? 1.0 - part : 0.0) +
-           (clampIndex(whole + 1, size) == pixel ? part : 0.0);
+float weight(Results r, Scale s, int result) {
+    int distance = clamp(result * int(s.step) - r.here, r.lowest, r.highest);
+    return float(int(s.per) - abs(distance)) / float(s.per);
 }
 
 void main() {
@@ -39,9 +44,9 @@ void main() {
         for (int row = rows.first; row < rows.end; ++row) {
             vec4 rowSum = vec4(0.0);
             for (int column = columns.first; column < columns.end; ++column)
-                rowSum += weight(x, p.sourceWidth, p.offsetX, sx, column) *
+                rowSum += weight(columns, sx, column) *
                           gradient_load(p.gradient, p.gradientX + column, p.gradientY + row, at.slice, at.image);
-            sum += weight(y, p.sourceHeight, p.offsetY, sy, row) * rowSum;
+            sum += weight(rows, sy, row) * rowSum;
         }
     }
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, sum);

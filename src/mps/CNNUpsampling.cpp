@@ -70,8 +70,8 @@ SampleStep::SampleStep(double scale, bool alignCorners, uint64_t source, uint64_
     const uint64_t all = upsampledSize(source, scale);
     double ratio = scale; // of results to source
     if (alignCorners) ratio = source > 1 && all > 1 ? double(all - 1) / double(source - 1) : 1;
-    // No product with a position or a result may reach 2^31; both are exact as floats.
-    constexpr uint64_t most = (uint64_t(1) << 31) - 1, exact = 1 << 24;
+    // No product with a position or a result may reach 2^30; both are exact as floats.
+    constexpr uint64_t most = (uint64_t(1) << 30) - 1, exact = 1 << 24;
     const Fraction f = nearestFraction(ratio, std::min(exact, most / (source + 3)),
                                        std::min(exact, most / (results + 3)));
     per = uint32_t(f.over);

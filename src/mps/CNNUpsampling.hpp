@@ -20,7 +20,7 @@ uint64_t upsampledSize(uint64_t source, double scale);
 /// Result x is sampled at x * step / per.
 struct SampleStep {
     /// For results 0 ... results - 1 of a source of `source` pixels. The fraction is the factor's
-    /// own where it is one of whole numbers that stay below 2^31 when multiplied with positions,
+    /// own where it is one of whole numbers that stay below 2^30 when multiplied with positions,
     /// else the nearest one.
     SampleStep(double scale, bool alignCorners, uint64_t source, uint64_t results);
     uint32_t step = 1, per = 1;
