@@ -54,6 +54,7 @@
 #include <mpsvk/MPS/NNReduce.hpp>
 #include <mpsvk/MPS/NNReductionNodes.hpp>
 #include <mpsvk/MPS/NNResize.hpp>
+#include <mpsvk/MPS/NNShapeNodes.hpp>
 #include <mpsvk/MPS/State.hpp>
 #include <mpsvk/MTL/BlitCommandEncoder.hpp>
 #include <mpsvk/MTL/Buffer.hpp>

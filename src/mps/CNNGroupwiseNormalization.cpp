@@ -156,7 +156,6 @@ StateBatch CNNGroupwiseNormalization::makeResultStates(const mps::StateRequest& 
         state->groups = groups_;
         state->epsilon = epsilon_;
         if (request.count() == 1)
-            state->images = mps::imagesOf(subject(), clipRect(), {offset().z}, request.sources[0],
             state->images = mps::imagesOf(subject(), clipRect(), sourceImages(), request.sources[0],
                                           request.destinations[0]);
         made.push_back(GradientState(std::move(state)));

@@ -170,6 +170,8 @@ void NNGraph::Impl::update(const MTL::CommandBuffer& commands, const Outcome& ou
 bool NNGraph::Impl::canReplay(const Request& request) const {
     if (missesInARow > 8 || updatesOnHost() || !intermediateImages.empty() || !resultStates.empty())
         return false;
+    for (const Step& step : steps)
+        if (!step.stage->replays()) return false;
     for (const StateBatch& batch : request.states)
         for (const State& state : batch)
             if (state.isTemporary()) return false;

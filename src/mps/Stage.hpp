@@ -51,6 +51,9 @@ public:
     virtual bool updateOnHost(const MPS::StateBatch&, Stage&, const MPS::State&) { return false; }
     /// The parameters in use as a state, for an update.
     virtual MPS::State exportParameters(const MTL::CommandBuffer&, bool) { return {}; }
+    /// False when an encode may differ from the last in more than its images (a user's callback
+    /// decides): then the graph encodes it anew each time.
+    virtual bool replays() const { return true; }
     /// How often the kernel was encoded, for kernels whose result depends on it (dropout).
     virtual void setEncodeCount(uint64_t) {}
 };

@@ -11,3 +11,4 @@
 #include <mpsvk/MPS/NNPoolingNodes.hpp>
 #include <mpsvk/MPS/NNUpsamplingNodes.hpp>
 #include <mpsvk/MPS/NNReductionNodes.hpp>
+#include <mpsvk/MPS/NNShapeNodes.hpp>
