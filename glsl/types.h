@@ -6,7 +6,7 @@
 //   MPSVK_FUNCTION int twice(int a) { return 2 * a; }
 //   MPSVK_SHARED_END
 //
-// A parameter struct holds ImageView members first, then 4-byte scalars only: such a struct has
+// A parameter struct holds ImageView and MatrixView members first, then 4-byte scalars only: such a struct has
 // the same layout in C++ and under std140.
 #ifndef MPSVK_GLSL_TYPES_H
 #define MPSVK_GLSL_TYPES_H
@@ -47,9 +47,19 @@ struct MPSVK_ALIGNED ImageView {
     uint reserved;
 };
 
+struct MPSVK_ALIGNED MatrixView {
+    uint offset;        // of the first element in use, in elements
+    uint rowStride;     // in elements
+    uint matrixStride;  // from one matrix to the next, in elements
+    uint rows, columns; // in use
+    uint isAligned;     // four elements from a multiple of four on lie at a multiple of their size
+    uint reserved0, reserved1;
+};
+
 MPSVK_SHARED_END
 
 #ifdef __cplusplus
+static_assert(sizeof(mpsvk::glsl::MatrixView) == 32 && alignof(mpsvk::glsl::MatrixView) == 16);
 static_assert(sizeof(mpsvk::glsl::ImageView) == 32 && alignof(mpsvk::glsl::ImageView) == 16);
 #endif
 

@@ -31,6 +31,7 @@
 #include <mpsvk/MPS/Kernel.hpp>
 #include <mpsvk/MPS/KeyedArchiver.hpp>
 #include <mpsvk/MPS/Matrix.hpp>
+#include <mpsvk/MPS/MatrixMultiplication.hpp>
 #include <mpsvk/MPS/NNArithmeticNodes.hpp>
 #include <mpsvk/MPS/NNBatchNormalizationNodes.hpp>
 #include <mpsvk/MPS/NNConvolutionNodes.hpp>

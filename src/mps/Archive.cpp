@@ -77,6 +77,11 @@ void Archive::operator()(const char* key, MPS::ImageCoordinate& v) {
     (*this)(key, group);
 }
 
+void Archive::operator()(const char* key, MTL::Origin& v) {
+    Group group{[&](Archive& a) { a("x", v.x), a("y", v.y), a("z", v.z); }};
+    (*this)(key, group);
+}
+
 void Archive::operator()(const char* key, MTL::Size& v) {
     Group group{
         [&](Archive& a) { a("width", v.width), a("height", v.height), a("depth", v.depth); }};
@@ -85,7 +90,7 @@ void Archive::operator()(const char* key, MTL::Size& v) {
 
 void Archive::operator()(const char* key, MTL::Region& v) {
     Group group{[&](Archive& a) {
-        a("x", v.origin.x), a("y", v.origin.y), a("z", v.origin.z);
+        a("origin", v.origin);
         a("size", v.size);
     }};
     (*this)(key, group);

@@ -69,6 +69,7 @@ public:
     }
     void operator()(const char* key, MPS::Offset& value);
     void operator()(const char* key, MPS::ImageCoordinate& value);
+    void operator()(const char* key, MTL::Origin& value);
     void operator()(const char* key, MTL::Size& value);
     void operator()(const char* key, MTL::Region& value);
     void operator()(const char* key, MPS::KernelWindow& value);

@@ -183,6 +183,7 @@ public:
 
 protected:
     using Kernel::Kernel;
+    void archive(mps::Archive& archive) override;
 
 private:
     MTL::Origin sourceMatrixOrigin_, resultMatrixOrigin_;
@@ -205,6 +206,7 @@ public:
 
 protected:
     using Kernel::Kernel;
+    void archive(mps::Archive& archive) override;
 
 private:
     MTL::Origin primarySourceMatrixOrigin_, secondarySourceMatrixOrigin_, resultMatrixOrigin_;

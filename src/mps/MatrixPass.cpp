@@ -1,0 +1,124 @@
+#include "mps/MatrixPass.hpp"
+
+#include "mps/PassChecks.hpp"
+
+#include <mpsvk/Error.hpp>
+
+#include <algorithm>
+
+namespace mpsvk::mps {
+
+MatrixOperand MatrixOperand::cut(uint64_t rows, uint64_t columns) const {
+    MatrixOperand part = *this;
+    part.view.rows = uint32_t(std::min<uint64_t>(view.rows, rows));
+    part.view.columns = uint32_t(std::min<uint64_t>(view.columns, columns));
+    return part;
+}
+
+MatrixOperands::MatrixOperands(std::string who, const MTL::Device& kernel,
+                               const MTL::CommandBuffer& commandBuffer, uint64_t batchStart,
+                               uint64_t batchSize)
+    : who_(std::move(who)), encoder_(commandBuffer, who_), batchStart_(batchStart),
+      batchSize_(batchSize) {
+    checkDevice(who_, kernel, commandBuffer);
+}
+
+MatrixOperand MatrixOperands::placed(const char* role, ArrayStorage& storage,
+                                     const ArrayView& first, uint64_t matrices,
+                                     uint64_t matrixBytes, const MTL::Origin& origin) {
+    if (first.dataType != MPS::DataType::Float32 && first.dataType != MPS::DataType::Float16)
+        throw InvalidArgument(who_ + role + " has the dataType " +
+                              std::to_string(uint32_t(first.dataType)) +
+                              " but must be Float32 or Float16.");
+    if (origin.z != 0 || origin.x >= first.rows || origin.y >= first.columns)
+        throw InvalidArgument(who_ + "The origin in " + role + " is row " +
+                              std::to_string(origin.x) + ", column " + std::to_string(origin.y) +
+                              ", depth " + std::to_string(origin.z) + " but it has " +
+                              std::to_string(first.rows) + " rows, " +
+                              std::to_string(first.columns) + " columns and no depth.");
+    if (batchStart_ >= matrices)
+        throw InvalidArgument(who_ + "batchStart is " + std::to_string(batchStart_) + " but " +
+                              role + " has " + std::to_string(matrices) + " matrices.");
+    const uint64_t element = MPS::bytesPerElement(first.dataType);
+    const uint64_t alignment = std::max<uint64_t>(encoder_.limits().storageAlignment, 16);
+    MatrixOperand made;
+    made.role = role;
+    made.storage = &storage;
+    made.dataType = first.dataType;
+    made.matrices = matrices - batchStart_;
+    // Words are the smallest unit that shaders load: the end is rounded up to one, which no buffer
+    // lacks, since memory is handed out in larger pieces.
+    const vk::BufferSlice& all = first.slice;
+    const uint64_t begin =
+        batchStart_ * matrixBytes + origin.x * first.rowBytes + origin.y * element;
+    const uint64_t skipped = (all.begin() + begin) % alignment;
+    made.slice = {all.buffer, all.offset + begin - skipped,
+                  vk::roundUp(all.size - begin + skipped, 4)};
+    if (made.slice.size > encoder_.limits().storageBufferRange)
+        throw InvalidArgument(who_ + role + " spans " + std::to_string(made.slice.size) +
+                              " bytes but the device binds at most " +
+                              std::to_string(encoder_.limits().storageBufferRange) + ".");
+    made.view.offset = uint32_t(skipped / element);
+    made.view.rowStride = uint32_t(first.rowBytes / element);
+    made.view.matrixStride = uint32_t(matrixBytes / element);
+    made.view.rows = uint32_t(first.rows - origin.x);
+    made.view.columns = uint32_t(first.columns - origin.y);
+    made.view.isAligned = made.view.offset % 4 == 0 && made.view.rowStride % 4 == 0 &&
+                          made.view.matrixStride % 4 == 0 && skipped % element == 0;
+    batch_ = std::min(batch_, made.matrices);
+    return made;
+}
+
+MatrixOperand MatrixOperands::take(const char* role, const MPS::Matrix& matrix,
+                                   const MTL::Origin& origin) {
+    if (!matrix) throw InvalidArgument(who_ + role + " is empty.");
+    auto& impl = matrix.impl();
+    impl.checkUsable(who_, role, encoder_.commandBuffer());
+    ArrayView all = impl.view(0);
+    all.slice = impl.slice();
+    return placed(role, impl, all, matrix.matrices(), matrix.matrixBytes(), origin);
+}
+
+MatrixOperand MatrixOperands::take(const char* role, const MPS::Vector& vector,
+                                   const MTL::Origin& origin) {
+    if (!vector) throw InvalidArgument(who_ + role + " is empty.");
+    auto& impl = vector.impl();
+    impl.checkUsable(who_, role, encoder_.commandBuffer());
+    ArrayView all = impl.view();
+    all.slice = impl.slice();
+    all.rows = 1;
+    return placed(role, impl, all, vector.vectors(), vector.vectorBytes(), {0, origin.x, origin.z});
+}
+
+uint64_t MatrixOperands::batch() const { return std::min(batch_, batchSize_); }
+
+void MatrixOperands::checkHolds(const MatrixOperand& operand, uint64_t rows,
+                                uint64_t columns) const {
+    if (rows <= operand.rows() && columns <= operand.columns()) return;
+    throw InvalidArgument(who_ + operand.role + " has " + std::to_string(operand.rows()) +
+                          " rows and " + std::to_string(operand.columns()) +
+                          " columns from its origin on but " + std::to_string(rows) + " and " +
+                          std::to_string(columns) + " are needed.");
+}
+
+void MatrixOperands::checkApart(const MatrixOperand& result, const MatrixOperand& source) const {
+    const auto &a = result.slice, &b = source.slice;
+    if (a.buffer->handle() != b.buffer->handle()) return;
+    const auto begin = [](const MatrixOperand& o) {
+        return o.slice.begin() + o.view.offset * MPS::bytesPerElement(o.dataType);
+    };
+    const auto end = [](const MatrixOperand& o) { return o.slice.begin() + o.slice.size; };
+    if (begin(result) < end(source) && begin(source) < end(result))
+        throw InvalidArgument(who_ + result.role + " overlaps " + source.role +
+                              " in memory; the kernel does not work in place.");
+}
+
+void MatrixOperands::markRead(std::initializer_list<const MatrixOperand*> sources) {
+    std::vector<ArrayStorage*> all;
+    for (const MatrixOperand* source : sources)
+        if (source->storage && std::ranges::find(all, source->storage) == all.end())
+            all.push_back(source->storage);
+    for (ArrayStorage* storage : all) storage->wasRead();
+}
+
+} // namespace mpsvk::mps

@@ -1,0 +1,60 @@
+// What the kernels on matrices have in common: operands cut to their origins and batch ranges, and
+// the checks of an encode. Each check throws InvalidArgument with a sentence that begins with
+// `who`.
+#pragma once
+
+#include "mps/Encoder.hpp"
+#include "mps/Matrix.hpp"
+
+namespace mpsvk::mps {
+
+/// The part of a matrix or a vector that an encode may touch, as shaders bind it.
+struct MatrixOperand {
+    vk::BufferSlice slice; ///< begins at a multiple of 16 bytes
+    glsl::MatrixView view; ///< rows and columns: all from the origin on
+    MPS::DataType dataType = MPS::DataType::Float32;
+    uint64_t matrices = 0; ///< from batchStart on
+    ArrayStorage* storage = nullptr;
+    const char* role = "";
+
+    uint64_t rows() const { return view.rows; }
+    uint64_t columns() const { return view.columns; }
+    /// The value of the operand's constant in glsl/matrix.glsl.
+    uint32_t typeConstant() const { return dataType == MPS::DataType::Float16 ? 1 : 0; }
+    /// The same, no larger than this.
+    MatrixOperand cut(uint64_t rows, uint64_t columns) const;
+};
+
+/// Takes operands for one encode and checks them against each other.
+class MatrixOperands {
+public:
+    MatrixOperands(std::string who, const MTL::Device& kernel,
+                   const MTL::CommandBuffer& commandBuffer, uint64_t batchStart = 0,
+                   uint64_t batchSize = UINT64_MAX);
+
+    /// Float32 or Float16, on the command buffer's device, alive, with the origin inside.
+    MatrixOperand take(const char* role, const MPS::Matrix& matrix, const MTL::Origin& origin);
+    /// One row per vector, from element origin.x on.
+    MatrixOperand take(const char* role, const MPS::Vector& vector, const MTL::Origin& origin);
+    /// The number of matrices in the batch range that every operand has.
+    uint64_t batch() const;
+    void checkHolds(const MatrixOperand& operand, uint64_t rows, uint64_t columns) const;
+    /// The result's memory is none of a source's, unless the very same elements are written in
+    /// place and that is allowed.
+    void checkApart(const MatrixOperand& result, const MatrixOperand& source) const;
+    const std::string& who() const { return who_; }
+    Encoder& encoder() { return encoder_; }
+    /// Lowers the read counts of the sources.
+    static void markRead(std::initializer_list<const MatrixOperand*> sources);
+
+private:
+    MatrixOperand placed(const char* role, ArrayStorage& storage, const ArrayView& first,
+                         uint64_t matrices, uint64_t matrixBytes, const MTL::Origin& origin);
+
+    const std::string who_;
+    Encoder encoder_;
+    const uint64_t batchStart_, batchSize_;
+    uint64_t batch_ = UINT64_MAX;
+};
+
+} // namespace mpsvk::mps
