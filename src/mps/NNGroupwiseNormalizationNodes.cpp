@@ -46,9 +46,9 @@ public:
           source_(std::move(source)), trained_(trained) {}
     const void* dataSource() const override { return source_.get(); }
     bool isTrainable() const override { return trained_; }
-    State update(const MTL::CommandBuffer& commands, const StateBatch& gradients,
-                 mps::Stage&) override {
-        return source_->updateGammaAndBeta(commands, gradients);
+    StateBatch update(const MTL::CommandBuffer& commands, const StateBatch& gradients,
+                      mps::Stage&) override {
+        return {source_->updateGammaAndBeta(commands, gradients)};
     }
     bool updateOnHost(const StateBatch& gradients, mps::Stage&, const State&) override {
         return source_->updateGammaAndBeta(gradients);

@@ -129,7 +129,7 @@ TEST_CASE("with beta 0 a product does not look at what was there") {
 TEST_CASE("products of a matrix and a vector equal the reference") {
     for (const auto type : {DataType::Float32, half})
         for (const bool transpose : {false, true})
-            for (const auto [rows, columns] :
+            for (const auto& [rows, columns] :
                  {std::pair<size_t, size_t>{5, 3}, {70, 601}, {130, 1}}) {
                 const Values a = randomValues(rows * columns, 5, type),
                              x = randomValues(columns, 6, type), y = randomValues(rows, 7, type);
