@@ -111,21 +111,28 @@ void checkChannels(const std::string& who, const char* role, const Image& image,
 
 void checkNotAliased(const std::string& who, const ImageBatch& sources,
                      const ImageBatch& destinations) {
-    for (const Image& source : sources)
-        for (const Image& destination : destinations) {
-            const auto& s = source.impl();
-            const auto& d = destination.impl();
-            if (s.storage != d.storage) continue;
-            const uint64_t sEnd = s.firstImage + source.numberOfImages(),
-                           dEnd = d.firstImage + destination.numberOfImages();
-            const uint64_t sSlices = s.firstSlice + slicesFor(source.featureChannels());
-            const uint64_t dSlices = d.firstSlice + slicesFor(destination.featureChannels());
-            if (s.firstImage < dEnd && d.firstImage < sEnd && s.firstSlice < dSlices &&
-                d.firstSlice < sSlices)
+    // By storage, so that large batches are not compared image by image.
+    const auto storageOf = [](const Image::Impl* image) { return image->storage.get(); };
+    std::vector<const Image::Impl*> written;
+    written.reserve(destinations.size());
+    for (const Image& destination : destinations) written.push_back(&destination.impl());
+    std::ranges::sort(written, {}, storageOf);
+    for (const Image& source : sources) {
+        const Image::Impl& s = source.impl();
+        for (const Image::Impl* d :
+             std::ranges::equal_range(written, s.storage.get(), {}, storageOf)) {
+            const auto slices = [](const Image::Impl& image) {
+                return slicesFor(image.descriptor.featureChannels());
+            };
+            if (s.firstImage < d->firstImage + d->descriptor.numberOfImages() &&
+                d->firstImage < s.firstImage + s.descriptor.numberOfImages() &&
+                s.firstSlice < d->firstSlice + slices(*d) &&
+                d->firstSlice < s.firstSlice + slices(s))
                 throw InvalidArgument(
                     who + "A destination image is also a source image; the kernel does not "
                           "work in place.");
         }
+    }
 }
 
 void checkGradientChannels(const std::string& who, const BinaryPass& pass) {
