@@ -50,11 +50,11 @@ StageOutputs ConcatenationStage::encode(const StageInputs& in) {
     StageOutputs out;
     out.images = in.isBatch ? in.allocator->imageBatch(in.commands, d, slice_, in.images[0].size())
                             : ImageBatch{in.allocator->image(in.commands, d, slice_)};
+    // The graph counts a source once; here each place reads it.
+    for (auto place = in.images.begin(); place != in.images.end(); ++place)
+        if (std::find(in.images.begin(), place, *place) != place)
+            ImageBatchIncrementReadCount(*place, 1);
     for (size_t k = 0; k < in.images.size(); ++k) {
-        // The graph counts a source once; here each place reads it.
-        const auto before = in.images.begin() + ptrdiff_t(k);
-        if (std::find(in.images.begin(), before, in.images[k]) != before)
-            ImageBatchIncrementReadCount(in.images[k], 1);
         slice_.setDestinationFeatureChannelOffset(offsets[k]);
         if (in.isBatch)
             slice_.encodeBatch(in.commands, in.images[k], out.images);

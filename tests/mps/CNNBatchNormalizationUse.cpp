@@ -326,14 +326,15 @@ TEST_CASE("batch normalization kernels come back from an archive, with the value
 TEST_CASE("what batch normalization refuses") {
     NormalizationLayer layer(normalization(4));
     const auto x = upload(Tensor(2, 3, 3, 4)), wide = upload(Tensor(2, 3, 3, 5)),
-               narrow = upload(Tensor(2, 3, 3, 3)), y = upload(Tensor(2, 3, 3, 4));
+               narrow = upload(Tensor(2, 3, 3, 3)), y = upload(Tensor(2, 3, 3, 4)),
+               wideResult = upload(Tensor(2, 3, 3, 5));
     const State state = layer.state(x);
     const MTL::CommandBuffer commands = testQueue().commandBuffer();
     const std::string forward = "[CNNBatchNormalization \"norm\"] ",
                       statistics = "[CNNBatchNormalizationStatistics] ",
                       statisticsGradient = "[CNNBatchNormalizationStatisticsGradient] ",
                       gradient = "[CNNBatchNormalizationGradient] ";
-    CHECK(refused([&] { layer.forward.encodeBatch(commands, wide, y); }) ==
+    CHECK(refused([&] { layer.forward.encodeBatch(commands, wide, wideResult); }) ==
           forward + "sourceImage gives 5 feature channels but the parameters are for 4.");
     CHECK(refused([&] { layer.statistics.encodeBatch(commands, narrow, state); }) ==
           statistics + "sourceImage gives 3 feature channels but the parameters are for 4.");

@@ -365,7 +365,9 @@ TEST_CASE("what kernels with several sources refuse") {
     });
     kernel.setDilationRateY(1, 1);
     kernel.setOffset({0, 0, 1}, 1);
-    says("offset.z is 1 but the source has 1 images.", [&] { kernel.encode(commands, {a, b}, y); });
+    says("The first image to be read is 1 but the source has 1 images.", [&] {
+        kernel.encode(commands, {a, b}, y);
+    });
     kernel.setOffset({}, 1);
     kernel.setPadding(MPS::NNDefaultPadding::padding(MPS::NNPaddingMethod::SizeValidOnly));
     kernel.setKernelWidth(4, 0);

@@ -176,7 +176,8 @@ TEST_CASE("powers of any beta are exact to single precision") {
     }
 }
 
-TEST_CASE("normalization gradients are the slopes of the normalizations between two neurons") {
+TEST_CASE(
+    "local normalization gradients are the slopes of the normalizations between two neurons") {
     for (const NormalizationType type : types)
         for (const size_t which : {3, 7}) {
             INFO("type " << int(type) << ", " << cases[which].name);

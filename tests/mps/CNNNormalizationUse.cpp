@@ -185,7 +185,7 @@ TEST_CASE("the padding policy sizes a normalization, and the state brings its pa
     CHECK(taken.ps() == 3);
 }
 
-TEST_CASE("normalizations refuse what cannot be") {
+TEST_CASE("local normalizations refuse what cannot be") {
     const MTL::Device device = testDevice();
     CHECK(refusal([&] { MPS::CNNSpatialNormalization(device, 3, 0); }) ==
           "[CNNSpatialNormalization] The window is 3x0, its stride 1x1 and its dilation 1x1, but "
