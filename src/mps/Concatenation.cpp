@@ -78,6 +78,9 @@ StageOutputs ConcatenationGradientStage::encode(const StageInputs& in) {
     const auto* state =
         dynamic_cast<const ConcatenationState*>(in.states.at(0).at(0).shared().get());
     if (!state) throw InvalidArgument(who + "gradientState is none of a concatenation.");
+    if (index_ >= state->channels.size()) // from an archive
+        throw InvalidArgument(who + "Source " + std::to_string(index_) + " was asked for but " +
+                              std::to_string(state->channels.size()) + " were concatenated.");
     const Image& source = in.images[1][0];
     checkSize(who, "sourceGradient", in.images[0][0], "sourceImage", source);
     if (source.featureChannels() != state->channels[index_])
