@@ -83,6 +83,14 @@ TEST_CASE("a scale divides batches and parameters and leaves at least one") {
     CHECK(scaled(find("conv3x3_64_28_b8", "forward", "fp32"), 64).n == 8);
 }
 
+TEST_CASE("a transposed convolution makes its source larger") {
+    const Case up = find("transpose4x4s2_256_128_16", "forward", "fp32");
+    CHECK(up.outputWidth() == 32);
+    CHECK(workOf(up).flops == 2.0 * 64 * 16 * 16 * 256 * 128 * 16);
+    CHECK(workOf(up).bytes == 4.0 * (64 * 16 * 16 * 256 + 64 * 32 * 32 * 128 + 256 * 128 * 16));
+    CHECK(find("transpose2x2s2_128_64_64", "data_gradient", "fp16").outputHeight() == 128);
+}
+
 TEST_CASE("flops and bytes") {
     const Work conv = workOf(find("conv3x3_64_56", "forward", "fp32"));
     CHECK(conv.flops == 2.0 * 64 * 56 * 56 * 64 * 64 * 9);
