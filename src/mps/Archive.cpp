@@ -4,6 +4,13 @@
 
 namespace mpsvk::mps {
 
+std::shared_ptr<MPS::SecureCoding> Archive::dataSourceOf(MPS::Kernel& kernel) {
+    std::shared_ptr<MPS::SecureCoding> source;
+    Archive archive(source);
+    kernel.archive(archive);
+    return source;
+}
+
 void Archive::describe(const char* key, const std::string& value) {
     if (!text_->empty() && text_->back() != '{') *text_ += ", ";
     *text_ += std::string(key) + " " + value;

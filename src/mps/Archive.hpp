@@ -12,11 +12,19 @@
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/CNNKernel.hpp>
 
+#include <concepts>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <type_traits>
 
 namespace mpsvk::mps {
+
+/// What a copied graph uses in the place of its nodes' data sources: one copy for each.
+struct SourceCopies {
+    MTL::Device device;
+    std::map<const void*, std::shared_ptr<void>> made = {};
+};
 
 class Archive {
 public:
@@ -24,9 +32,14 @@ public:
     explicit Archive(MPS::KeyedUnarchiver& coder) : reader_(&coder) {}
     /// Appends `name value` for each property.
     explicit Archive(std::string& description) : text_(&description) {}
+    /// Puts copies of data sources in their place, and leaves everything else.
+    explicit Archive(SourceCopies& copies) : copies_(&copies) {}
+    /// The data source that would be written with a kernel: its own one, or one of the values in
+    /// use; null for a kernel without.
+    static std::shared_ptr<MPS::SecureCoding> dataSourceOf(MPS::Kernel& kernel);
 
     bool isReading() const { return reader_ != nullptr; }
-    bool isWriting() const { return writer_ != nullptr; }
+    bool isWriting() const { return writer_ != nullptr || source_ != nullptr; }
 
     /// Numbers, enumerations, strings, vectors of plain elements, and whatever has a function
     /// `archive(Archive&)`, whose values then form a group.
@@ -74,21 +87,56 @@ public:
     void operator()(const char* key, MTL::Region& value);
     void operator()(const char* key, MPS::KernelWindow& value);
 
-    /// An object behind an interface; it must be SecureCoding to be written.
+    /// An object behind an interface; to be written it must be SecureCoding, or the writer must
+    /// know what stands in for it.
     template <class Interface>
-    void object(const char* key, std::shared_ptr<Interface>& value, const char* what) {
+    void object(const char* key, std::shared_ptr<Interface>& value, const std::string& what) {
+        const auto standIn = [&]() -> std::shared_ptr<MPS::SecureCoding> {
+            if (!writer_) return nullptr;
+            const auto& make = writer_->impl().standInFor;
+            return make ? make(value.get()) : nullptr;
+        };
+        object(key, value, what, standIn);
+    }
+    /// `standIn` makes what is stored for an object that is not SecureCoding, once for each.
+    template <class Interface, class StandIn>
+    void object(const char* key, std::shared_ptr<Interface>& value, const std::string& what,
+                StandIn standIn) {
         if (reader_) {
             value = reader_->decodeObject<Interface>(key);
         } else if (writer_) {
-            const auto coding = std::dynamic_pointer_cast<MPS::SecureCoding>(value);
+            auto coding = std::dynamic_pointer_cast<MPS::SecureCoding>(value);
+            if (value && !coding) {
+                auto& known = writer_->impl().standIns[value.get()];
+                if (!known) known = standIn();
+                coding = known;
+            }
             if (value && !coding)
-                throw InvalidArgument(std::string("[KeyedArchiver] ") + what +
+                throw InvalidArgument("[KeyedArchiver] " + what +
                                       " cannot be archived: its class is not SecureCoding.");
             writer_->encode(coding, key);
+        } else if (source_) {
+            if (std::string_view(key) != "dataSource") return;
+            *source_ = std::dynamic_pointer_cast<MPS::SecureCoding>(value);
+            if (!*source_) *source_ = standIn();
+        } else if (copies_ && value) {
+            if constexpr (requires {
+                              {
+                                  value->copy(copies_->device)
+                                  } -> std::convertible_to<std::shared_ptr<Interface>>;
+                          }) {
+                auto& known = copies_->made[value.get()];
+                if (!known) {
+                    auto copy = value->copy(copies_->device);
+                    known = copy ? copy : value;
+                }
+                value = std::static_pointer_cast<Interface>(known);
+            }
         }
     }
 
 private:
+    explicit Archive(std::shared_ptr<MPS::SecureCoding>& source) : source_(&source) {}
     void integer(const char* key, int64_t& value, int64_t least, int64_t most, bool hasMaximum);
     void real(const char* key, double& value);
     void string(const char* key, std::string& value);
@@ -100,6 +148,8 @@ private:
     MPS::KeyedArchiver* writer_ = nullptr;
     MPS::KeyedUnarchiver* reader_ = nullptr;
     std::string* text_ = nullptr;
+    SourceCopies* copies_ = nullptr;
+    std::shared_ptr<MPS::SecureCoding>* source_ = nullptr;
 };
 
 } // namespace mpsvk::mps

@@ -22,22 +22,26 @@ void ConstantWeights::encode(MPS::KeyedArchiver& coder) const {
     const_cast<ConstantWeights*>(this)->archive(archive);
 }
 
+std::shared_ptr<ConstantWeights>
+ConvolutionAccess::weightsByValue(const ConvolutionWeights& weights,
+                                  const MPS::CNNConvolutionDescriptor& descriptor) {
+    auto values = std::make_shared<ConstantWeights>(descriptor);
+    auto inUse = weights.values();
+    values->weights_ = std::move(inUse.weights);
+    values->biases_ = std::move(inUse.biases);
+    values->label_ = weights.source()->label();
+    values->kernelType_ = weights.source()->kernelWeightsDataType();
+    // The weights in use have it folded in already.
+    values->descriptor_.setBatchNormalizationParametersForInference({}, {}, {}, {}, 0);
+    return values;
+}
+
 void archiveWeights(Archive& archive, const ConvolutionWeights& weights,
                     const MPS::CNNConvolutionDescriptor& descriptor) {
     if (!archive.isWriting()) return;
     ConvolutionSource source = weights.source();
-    if (!std::dynamic_pointer_cast<MPS::SecureCoding>(source)) {
-        auto values = std::make_shared<ConstantWeights>(descriptor);
-        auto inUse = weights.values();
-        values->weights_ = std::move(inUse.weights);
-        values->biases_ = std::move(inUse.biases);
-        values->label_ = source->label();
-        values->kernelType_ = source->kernelWeightsDataType();
-        // The weights in use have it folded in already.
-        values->descriptor_.setBatchNormalizationParametersForInference({}, {}, {}, {}, 0);
-        source = std::move(values);
-    }
-    archive.object("dataSource", source, "The data source");
+    archive.object("dataSource", source, "The data source",
+                   [&] { return ConvolutionAccess::weightsByValue(weights, descriptor); });
 }
 
 ConvolutionSource unarchivedSource(MPS::KeyedUnarchiver& coder) {

@@ -29,19 +29,76 @@ public:
     void purge() override {}
     std::string label() const override { return label_; }
     MPS::DataType kernelWeightsDataType() const override { return kernelType_; }
+    void setNeuron(const MPS::NNNeuronDescriptor& neuron) {
+        descriptor_.setFusedNeuronDescriptor(neuron);
+    }
 
     std::string className() const override { return "CNNConvolutionWeights"; }
     void encode(MPS::KeyedArchiver& coder) const override;
 
 private:
-    friend void archiveWeights(Archive&, const ConvolutionWeights&,
-                               const MPS::CNNConvolutionDescriptor&);
+    friend struct ConvolutionAccess;
     void archive(Archive& archive);
 
     MPS::CNNConvolutionDescriptor descriptor_;
     std::vector<float> weights_, biases_;
     std::string label_;
     MPS::DataType kernelType_ = MPS::DataType::Float32;
+};
+
+/// What graphs ask of a convolution kernel beyond its public side.
+struct ConvolutionAccess {
+    /// Such a source of the weights that the kernel computes with at the moment.
+    template <class Kernel>
+    static std::shared_ptr<ConstantWeights> weightsByValue(const Kernel& kernel) {
+        return weightsByValue(*kernel.weights_, kernel.descriptor_);
+    }
+    static std::shared_ptr<ConstantWeights>
+    weightsByValue(const ConvolutionWeights& weights,
+                   const MPS::CNNConvolutionDescriptor& descriptor);
+    template <class Kernel> static void takeWeights(Kernel& kernel, const Kernel& other) {
+        kernel.weights_->take(*other.weights_);
+    }
+    template <class Kernel> static void encodeWasUndone(Kernel& kernel) {
+        kernel.weights_->forgetDerivedLayouts();
+    }
+};
+
+/// A data source of another's weights, for a kernel with a neuron of its own.
+class SourceWithNeuron : public MPS::CNNConvolutionDataSource {
+public:
+    SourceWithNeuron(ConvolutionSource source, MPS::NNNeuronDescriptor neuron)
+        : source_(std::move(source)), neuron_(std::move(neuron)) {}
+    MPS::DataType dataType() const override { return source_->dataType(); }
+    MPS::CNNConvolutionDescriptor descriptor() const override {
+        auto d = source_->descriptor();
+        d.setFusedNeuronDescriptor(neuron_);
+        return d;
+    }
+    std::span<const std::byte> weights() const override { return source_->weights(); }
+    std::span<const float> biasTerms() const override { return source_->biasTerms(); }
+    bool load() override { return source_->load(); }
+    void purge() override { source_->purge(); }
+    std::string label() const override { return source_->label(); }
+    std::span<const float> rangesForUInt8Kernel() const override {
+        return source_->rangesForUInt8Kernel();
+    }
+    std::span<const float> lookupTableForUInt8Kernel() const override {
+        return source_->lookupTableForUInt8Kernel();
+    }
+    MPS::CNNWeightsQuantizationType weightsQuantizationType() const override {
+        return source_->weightsQuantizationType();
+    }
+    MPS::CNNConvolutionWeightsLayout weightsLayout() const override {
+        return source_->weightsLayout();
+    }
+    MPS::DataType kernelWeightsDataType() const override {
+        return source_->kernelWeightsDataType();
+    }
+
+private:
+    ConvolutionSource source_;
+    MPS::NNNeuronDescriptor neuron_;
 };
 
 } // namespace mpsvk::mps

@@ -138,7 +138,17 @@ void ConvolutionWeights::moveTo(const MTL::Device& device) {
     const Values kept = values();
     device_ = device;
     makeConstants();
-    const auto weights = uploaded(device_, kept.weights), biases = uploaded(device_, kept.biases);
+    packValues(kept);
+}
+
+void ConvolutionWeights::take(const ConvolutionWeights& other) {
+    hasBias_ = other.hasBias_;
+    packValues(other.values());
+}
+
+void ConvolutionWeights::packValues(const Values& values) {
+    const auto weights = uploaded(device_, values.weights),
+               biases = uploaded(device_, values.biases);
     runNow(device_, [&](Encoder& encoder) {
         for (const Layout& layout : layouts_) pack(encoder, layout, weights, biases, false);
     });

@@ -78,6 +78,10 @@ public:
     };
     /// The weights in use, in the data source's layout. Waits for the GPU.
     Values values() const;
+    /// The weights that another kernel of the same descriptor computes with. Waits for the GPU.
+    void take(const ConvolutionWeights& other);
+    /// For encodes whose commands were dropped: layouts made by them are not there.
+    void forgetDerivedLayouts() { layouts_.erase(layouts_.begin() + 1, layouts_.end()); }
 
 private:
     bool isTranspose() const {
@@ -86,6 +90,7 @@ private:
     bool isDataGradient() const {
         return use_ == Use::DataGradient || use_ == Use::TransposeDataGradient;
     }
+    void packValues(const Values& values);
     Layout makeLayout(bool flat) const;
     void makeConstants();
     void pack(Encoder& encoder, const Layout& layout, const vk::BufferSlice& weights,

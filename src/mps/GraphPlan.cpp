@@ -78,6 +78,57 @@ GraphPlan::replacementFor(const std::vector<ExternalBatch>& now) const {
     return replacement;
 }
 
+namespace {
+template <class Batch, class Held> void hold(const Batch& batch, Held& held) {
+    for (const auto& object : batch) {
+        auto& impl = object.impl();
+        const bool known = std::ranges::any_of(held, [&](auto& h) { return h.first == object; });
+        if (!impl.temporary || known) continue;
+        held.emplace_back(object, impl.readCount);
+        ++impl.readCount;
+    }
+}
+} // namespace
+
+Draft::Draft(const MTL::CommandBuffer& commands, const std::string& who,
+             const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states)
+    : buffer_(commands.impl()) {
+    buffer_.list(who);
+    segment_ = buffer_.segments.size() - 1;
+    buffer_.segments.push_back(std::make_unique<MTL::CommandBuffer::Impl::Segment>());
+    buffer_.segments.back()->commands.setTemplate();
+    for (const auto& batch : images) hold(batch, images_);
+    for (const auto& batch : states) hold(batch, states_);
+}
+
+vk::CommandList& Draft::target() { return buffer_.segments[segment_]->commands; }
+
+void Draft::keep() {
+    using Segment = MTL::CommandBuffer::Impl::Segment;
+    buffer_.checkNoEncoder("The encode of a graph"); // an update may have done anything
+    auto& segments = buffer_.segments;
+    const std::unique_ptr<Segment> own = std::move(segments[segment_ + 1]);
+    if (own->waits.empty()) {
+        segments.erase(segments.begin() + ptrdiff_t(segment_) + 1);
+    } else { // an update waits for an event
+        segments[segment_ + 1] = std::make_unique<Segment>();
+        segments[segment_ + 1]->waits = own->waits;
+        ++segment_;
+    }
+    target().append(own->commands);
+    segments[segment_]->signals = own->signals;
+    for (const auto& [image, count] : images_) image.impl().wasRead();
+    for (const auto& [state, count] : states_) state.impl().wasRead();
+    kept_ = true;
+}
+
+Draft::~Draft() {
+    if (kept_) return;
+    buffer_.segments.resize(segment_ + 1);
+    for (const auto& [image, count] : images_) image.impl().readCount = count;
+    for (const auto& [state, count] : states_) state.impl().readCount = count;
+}
+
 MTL::CommandBuffer recordingCommandBuffer(const MTL::Device& device) {
     auto impl = std::make_shared<MTL::CommandBuffer::Impl>(device);
     impl->segments.back()->commands.setTemplate();

@@ -39,6 +39,28 @@ struct GraphPlan {
     std::optional<Replacement> replacementFor(const std::vector<ExternalBatch>& now) const;
 };
 
+/// The commands of an encode, kept apart until all of them are there. Unless they are kept, the
+/// command buffer and the read counts of temporary inputs are as before.
+class Draft {
+public:
+    /// Throws InvalidArgument, beginning with `who`, when nothing can be encoded.
+    Draft(const MTL::CommandBuffer& commands, const std::string& who,
+          const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states);
+    ~Draft();
+    Draft(const Draft&) = delete;
+    /// Where the kept commands go; what is appended here before `keep` comes first.
+    vk::CommandList& target();
+    void keep();
+
+private:
+    MTL::CommandBuffer::Impl& buffer_;
+    size_t segment_ = 0;
+    // One read more than they have, so that they live until the end.
+    std::vector<std::pair<MPS::Image, uint64_t>> images_;
+    std::vector<std::pair<MPS::State, uint64_t>> states_;
+    bool kept_ = false;
+};
+
 /// A command buffer to record a plan into.
 MTL::CommandBuffer recordingCommandBuffer(const MTL::Device& device);
 

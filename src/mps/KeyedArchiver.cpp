@@ -4,6 +4,7 @@
 #include "mps/CNNBinaryConvolution.hpp"
 #include "mps/CNNGroupwiseNormalizationArchive.hpp"
 #include "mps/ConvolutionArchive.hpp"
+#include "mps/NNGraphArchive.hpp"
 
 #include <mpsvk/MPS/NNPadding.hpp>
 
@@ -48,6 +49,9 @@ Registry& registry() {
         };
         all.factories["CNNBatchNormalizationValues"] = [](KeyedUnarchiver& coder) {
             return std::make_shared<mps::ConstantNormalization>(coder);
+        };
+        all.factories["Handle"] = [](KeyedUnarchiver& coder) {
+            return std::make_shared<mps::LabelHandle>(coder.decodeString("label"));
         };
         const auto shared = [](const std::shared_ptr<ImageAllocator>& allocator) {
             return [allocator](KeyedUnarchiver&) {
@@ -115,7 +119,7 @@ void KeyedArchiver::encode(const std::shared_ptr<const SecureCoding>& object,
         place = nullptr;
         return;
     }
-    const auto [at, isNew] = impl_->known.try_emplace(object.get(), impl_->objects.size());
+    const auto [at, isNew] = impl_->known.try_emplace(object, impl_->objects.size());
     place = {{objectKey, at->second}};
     if (!isNew) return;
     json& stored = impl_->objects.emplace_back(json::object());

@@ -6,6 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -21,7 +22,10 @@ struct KeyedArchiver::Impl {
 
     std::unique_ptr<nlohmann::json> root;
     std::deque<nlohmann::json> objects;
-    std::map<const SecureCoding*, size_t> known;
+    std::map<std::shared_ptr<const SecureCoding>, size_t> known;
+    /// What is stored for an object that is not SecureCoding, by its address; made on demand.
+    std::map<const void*, std::shared_ptr<SecureCoding>> standIns;
+    std::function<std::shared_ptr<SecureCoding>(const void* object)> standInFor;
     std::vector<nlohmann::json*> path; ///< the objects and groups being written, innermost last
 };
 

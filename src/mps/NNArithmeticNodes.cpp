@@ -1,5 +1,7 @@
 #include "mps/NNArithmeticNodes.hpp"
 
+#include "mps/NNNodeClasses.hpp"
+
 #include <mpsvk/Error.hpp>
 
 namespace mpsvk::MPS {
@@ -54,6 +56,32 @@ std::unique_ptr<mps::Stage> gradientStage(const MTL::Device& device,
 
 } // namespace
 
+void OperandStrides::archive(mps::Archive& archive) {
+    archive("x", x);
+    archive("y", y);
+    archive("channels", channels);
+}
+
+void ArithmeticSettings::archive(mps::Archive& archive) {
+    archive("primaryScale", primaryScale);
+    archive("secondaryScale", secondaryScale);
+    archive("bias", bias);
+    archive("minimumValue", minimum);
+    archive("maximumValue", maximum);
+    archive("primaryStrides", primary);
+    archive("secondaryStrides", secondary);
+}
+
+void ArithmeticNode::archive(mps::Archive& archive) {
+    archive("settings", settings);
+    archive("comparisonType", comparison);
+}
+
+void ArithmeticGradientNode::archive(mps::Archive& archive) {
+    archive("settings", settings);
+    archive("isSecondarySourceFilter", isSecondary);
+}
+
 ArithmeticNode::ArithmeticNode(ArithmeticOperation op, const NNImageNode& left,
                                const NNImageNode& right)
     : Impl(nameOf(op), {left, right}), operation(op) {
@@ -69,6 +97,11 @@ std::unique_ptr<mps::Stage> ArithmeticNode::makeStage(const MTL::Device& device)
     case Compare: break;
     }
     return stage<NNCompare>(device, *this);
+}
+
+std::string NNBinaryArithmeticNode::gradientClass() const {
+    const auto operation = static_cast<const ArithmeticNode&>(impl()).operation;
+    return operation > Multiply ? "" : gradientNameOf(operation);
 }
 
 std::vector<NNFilterNode> ArithmeticNode::makeGradients(const std::vector<NNImageNode>& gradients) {
@@ -106,6 +139,11 @@ ArithmeticGradientNode::of(ArithmeticNode& forward, const NNImageNode& gradient,
     return made;
 }
 
+bool ArithmeticGradientNode::isCopy() const {
+    const OperandStrides& s = settings.secondary;
+    return operation != Multiply && settings.primaryScale == 1 && s.x && s.y && s.channels;
+}
+
 std::unique_ptr<mps::Stage> ArithmeticGradientNode::makeStage(const MTL::Device& device) const {
     switch (operation) {
     case Add: return gradientStage<CNNAddGradient>(device, *this);
@@ -119,3 +157,21 @@ NNFilterNode makeAdditionNode(const NNImageNode& left, const NNImageNode& right)
 }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+void addArithmeticNodes(NodeClasses& all) {
+    using namespace MPS;
+    for (const auto operation : {Add, Subtract, Multiply, Divide, Compare}) {
+        all.add(nameOf(operation), [operation](const NodeSources& from) {
+            return std::make_shared<ArithmeticNode>(operation, from.image(0), from.image(1));
+        });
+        if (operation > Multiply) continue;
+        all.add(gradientNameOf(operation), [operation](const NodeSources& from) {
+            return std::make_shared<ArithmeticGradientNode>(operation, from.image(0), from.image(1),
+                                                            from.state(0), false);
+        });
+    }
+}
+
+} // namespace mpsvk::mps

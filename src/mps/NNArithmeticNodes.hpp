@@ -14,18 +14,21 @@ enum class ArithmeticOperation { Add, Subtract, Multiply, Divide, Compare };
 /// Of one operand: 0 repeats it along the axis.
 struct OperandStrides {
     uint64_t x = 1, y = 1, channels = 1;
+    void archive(mps::Archive& archive);
 };
 
 struct ArithmeticSettings {
     float primaryScale = 1, secondaryScale = 1, bias = 0;
     float minimum = -FLT_MAX, maximum = FLT_MAX;
     OperandStrides primary, secondary;
+    void archive(mps::Archive& archive);
 };
 
 struct ArithmeticNode final : NNFilterNode::Impl {
     ArithmeticNode(ArithmeticOperation op, const NNImageNode& left, const NNImageNode& right);
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override;
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override;
+    void archive(mps::Archive& archive) override;
 
     const ArithmeticOperation operation;
     ArithmeticSettings settings;
@@ -39,10 +42,12 @@ struct ArithmeticGradientNode final : NNFilterNode::Impl {
     static std::shared_ptr<ArithmeticGradientNode>
     of(ArithmeticNode& forward, const NNImageNode& gradient, bool isSecondary);
     bool isGradient() const override { return true; }
+    bool isCopy() const override;
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override;
+    void archive(mps::Archive& archive) override;
 
     const ArithmeticOperation operation;
-    const bool isSecondary;
+    bool isSecondary;
     ArithmeticSettings settings; ///< without the primary strides
 };
 

@@ -1,4 +1,4 @@
-#include "mps/NNGraphNodes.hpp"
+#include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/CNNBatchNormalization.hpp>
@@ -135,7 +135,11 @@ struct NormalizationNode : NNFilterNode::Impl {
         return {CNNBatchNormalizationGradientNode(gradients[0], sources[0],
                                                   state(0).as<NNGradientStateNode>())};
     }
-    const Source dataSource;
+    void archive(mps::Archive& archive) override {
+        archive.object("dataSource", dataSource, "The data source");
+        archive("flags", flags);
+    }
+    Source dataSource;
     CNNBatchNormalizationFlags flags = CNNBatchNormalizationFlags::Default;
 };
 
@@ -156,6 +160,9 @@ struct NormalizationGradientNode : NNFilterNode::Impl {
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         return std::make_unique<NormalizationGradientStage>(
             device, dataSource, trainingStyle != NNTrainingStyle::UpdateDeviceNone);
+    }
+    void archive(mps::Archive& archive) override {
+        archive.object("dataSource", dataSource, "The data source");
     }
     Source dataSource;
 };
@@ -190,3 +197,19 @@ bool CNNBatchNormalizationGradientNode::isKindOf(const detail::ObjectImpl& objec
 }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+void addBatchNormalizationNodes(NodeClasses& all) {
+    using namespace MPS;
+    all.add("CNNBatchNormalizationNode", [](const NodeSources& from) {
+        return std::make_shared<NormalizationNode>(
+            from.image(0), from.object<CNNBatchNormalizationDataSource>("dataSource"));
+    });
+    all.add("CNNBatchNormalizationGradientNode", [](const NodeSources& from) {
+        return std::make_shared<NormalizationGradientNode>(from.image(0), from.image(1),
+                                                           from.state(0));
+    });
+}
+
+} // namespace mpsvk::mps

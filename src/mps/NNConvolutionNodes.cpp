@@ -1,6 +1,7 @@
 #include "mps/CNNBinaryConvolution.hpp"
 #include "mps/CNNConvolutionState.hpp"
-#include "mps/NNGraphNodes.hpp"
+#include "mps/ConvolutionArchive.hpp"
+#include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/CNNConvolutionTranspose.hpp>
@@ -20,6 +21,24 @@ public:
         : mps::UnaryStage<Kernel>(Kernel(device, source)), source_(std::move(source)) {
         this->kernel_.setAccumulatorPrecisionOption(precision);
     }
+    /// With an activation after it, which the source does not know of.
+    ConvolutionStage(const MTL::Device& device, Source source, Precision precision,
+                     const NNNeuronDescriptor& neuron)
+        : ConvolutionStage(device, std::make_shared<mps::SourceWithNeuron>(source, neuron),
+                           precision) {
+        source_ = std::move(source);
+        hasNeuron_ = true;
+    }
+    std::shared_ptr<SecureCoding> dataSourceByValue() override {
+        auto made = mps::ConvolutionAccess::weightsByValue(this->kernel_);
+        if (hasNeuron_) made->setNeuron(NNNeuronDescriptor(CNNNeuronType::None));
+        return made;
+    }
+    void takeParameters(mps::Stage& other) override {
+        mps::ConvolutionAccess::takeWeights(this->kernel_,
+                                            static_cast<ConvolutionStage&>(other).kernel_);
+    }
+    void encodeWasUndone() override { mps::ConvolutionAccess::encodeWasUndone(this->kernel_); }
     const void* dataSource() const override { return source_.get(); }
     void reloadFromDataSource() override { this->kernel_.reloadWeightsAndBiasesFromDataSource(); }
     void reload(const MTL::CommandBuffer& commands, const State& state) override {
@@ -33,6 +52,7 @@ public:
 
 private:
     Source source_;
+    bool hasNeuron_ = false;
 };
 
 /// Reads the state of the convolution that it undoes, if it has one.
@@ -64,6 +84,11 @@ public:
     ConvolutionGradientStage(const MTL::Device& device, Source source, bool trained)
         : mps::GradientStage<Kernel>(Kernel(device, source)), source_(std::move(source)),
           trained_(trained) {}
+    void takeParameters(mps::Stage& other) override {
+        mps::ConvolutionAccess::takeWeights(this->kernel_,
+                                            static_cast<ConvolutionGradientStage&>(other).kernel_);
+    }
+    void encodeWasUndone() override { mps::ConvolutionAccess::encodeWasUndone(this->kernel_); }
     const void* dataSource() const override { return source_.get(); }
     void reloadFromDataSource() override { this->kernel_.reloadWeightsAndBiasesFromDataSource(); }
     void reload(const MTL::CommandBuffer& commands, const State& state) override {
@@ -127,6 +152,20 @@ struct ConvolutionNode : NNFilterNode::Impl {
             return std::make_unique<ConvolutionStage<CNNConvolution>>(device, weights, precision);
         }
     }
+    bool takesNeuron() const override {
+        return kind == Kind::Convolution || kind == Kind::FullyConnected;
+    }
+    std::unique_ptr<mps::Stage>
+    makeStageWithNeuron(const MTL::Device& device,
+                        const NNNeuronDescriptor& neuron) const override {
+        const auto own = mps::descriptorOf("CNNConvolutionNode", weights).fusedNeuronDescriptor();
+        if (own.neuronType() != CNNNeuronType::None) return nullptr;
+        if (kind == Kind::FullyConnected)
+            return std::make_unique<ConvolutionStage<CNNFullyConnected>>(device, weights, precision,
+                                                                         neuron);
+        return std::make_unique<ConvolutionStage<CNNConvolution>>(device, weights, precision,
+                                                                  neuron);
+    }
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
         const NNImageNode &e = gradients[0], &x = sources[0];
         const auto own = state(0).as<CNNConvolutionGradientStateNode>();
@@ -138,7 +177,11 @@ struct ConvolutionNode : NNFilterNode::Impl {
         default: return {CNNConvolutionGradientNode(e, x, own, weights)};
         }
     }
-    const Source weights;
+    void archive(mps::Archive& archive) override {
+        archive.object("dataSource", weights, "The data source");
+        archive("accumulatorPrecision", precision);
+    }
+    Source weights;
     const Kind kind;
     Precision precision = Precision::Float;
 };
@@ -147,8 +190,18 @@ struct ConvolutionNode : NNFilterNode::Impl {
 struct BinarySettings {
     std::optional<mps::BinaryConvolutionTerms> terms;
     float scaleValue = 1;
-    CNNBinaryConvolutionType type;
-    CNNBinaryConvolutionFlags flags;
+    CNNBinaryConvolutionType type = CNNBinaryConvolutionType::BinaryWeights;
+    CNNBinaryConvolutionFlags flags = CNNBinaryConvolutionFlags::None;
+
+    void archive(mps::Archive& archive) {
+        bool hasTerms = terms.has_value();
+        archive("hasTerms", hasTerms);
+        if (hasTerms && !terms) terms.emplace();
+        if (hasTerms) archive("terms", *terms);
+        archive("scaleValue", scaleValue);
+        archive("type", type);
+        archive("flags", flags);
+    }
 };
 
 BinarySettings settingsWith(std::span<const float> outputBias, std::span<const float> outputScale,
@@ -195,7 +248,11 @@ struct BinaryConvolutionNode : ConvolutionNode {
                                                                               settings);
     }
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>&) override { return {}; }
-    const BinarySettings settings;
+    void archive(mps::Archive& archive) override {
+        ConvolutionNode::archive(archive);
+        archive("settings", settings);
+    }
+    BinarySettings settings;
     const bool wholeSource;
 };
 
@@ -227,6 +284,9 @@ struct ConvolutionGradientNode : NNFilterNode::Impl {
         case Kind::Transpose: return make.template operator()<CNNConvolutionTransposeGradient>();
         default: return make.template operator()<CNNConvolutionGradient>();
         }
+    }
+    void archive(mps::Archive& archive) override {
+        archive.object("dataSource", weights, "The data source");
     }
     Source weights;
     const Kind kind;
@@ -346,3 +406,35 @@ bool CNNConvolutionTransposeGradientNode::isKindOf(const detail::ObjectImpl& obj
 }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+void addConvolutionNodes(NodeClasses& all) {
+    using namespace MPS;
+    const auto source = [](const NodeSources& from) {
+        return from.object<CNNConvolutionDataSource>("dataSource");
+    };
+    const auto add = [&](Kind kind, const char* name, const char* gradient) {
+        all.add(name, [=](const NodeSources& from) {
+            return std::make_shared<ConvolutionNode>(name, kind, from.image(0), source(from),
+                                                     from.states().empty() ? NNStateNode()
+                                                                           : from.state(0));
+        });
+        all.add(gradient, [=](const NodeSources& from) {
+            return std::make_shared<ConvolutionGradientNode>(
+                gradient, kind, from.image(0), from.image(1), from.state(0), source(from));
+        });
+    };
+    add(Kind::Convolution, "CNNConvolutionNode", "CNNConvolutionGradientNode");
+    add(Kind::FullyConnected, "CNNFullyConnectedNode", "CNNFullyConnectedGradientNode");
+    add(Kind::Transpose, "CNNConvolutionTransposeNode", "CNNConvolutionTransposeGradientNode");
+    for (const bool whole : {false, true}) {
+        const char* name = whole ? "CNNBinaryFullyConnectedNode" : "CNNBinaryConvolutionNode";
+        all.add(name, [=](const NodeSources& from) {
+            return std::make_shared<BinaryConvolutionNode>(name, from.image(0), source(from),
+                                                           BinarySettings(), whole);
+        });
+    }
+}
+
+} // namespace mpsvk::mps

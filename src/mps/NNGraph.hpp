@@ -2,7 +2,9 @@
 #pragma once
 
 #include "mps/GraphPlan.hpp"
+#include "mps/NNGraphArchive.hpp"
 #include "mps/NNGraphNodes.hpp"
+#include "mps/PlanArena.hpp"
 
 #include <mpsvk/MPS/NNGraph.hpp>
 
@@ -14,15 +16,21 @@ namespace mpsvk::MPS {
 struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph::Impl> {
     Impl(const MTL::Device& device, const std::vector<NNImageNode>& results,
          const std::vector<bool>& needed);
+    /// Of nodes that are all in use, in this order; with the inputs in theirs.
+    Impl(const MTL::Device& device, const mps::GraphNodes& nodes);
 
-    /// A node of the compiled graph; indices are into `images` and `states`.
-    struct Step {
+    /// A node in use; indices are into `images` and `states`.
+    struct Node {
         std::shared_ptr<NNFilterNode::Impl> node;
-        std::unique_ptr<mps::Stage> stage;
         std::vector<size_t> imageSources, stateSources;
         size_t imageResult = 0;
         std::vector<size_t> stateResults;
         bool wantsStates = false, resultIsNeeded = true;
+    };
+    /// What an encode runs: the stage of a node, or of a node and the activation after it.
+    struct Step : Node {
+        std::unique_ptr<mps::Stage> stage;
+        bool hasActivation = false;
     };
     struct ImageSlot {
         NNImageNode node;
@@ -49,16 +57,32 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     };
 
     std::string subject() const;
+    void archiveSettings(mps::Archive& archive);
     void checkRequest(const Request& request) const;
-    /// Runs every step into `commands`; with `temporaryStates`, states live as long as they are
-    /// read.
+    /// Runs every step into `commands`, or throws with the node's name; with `temporaryStates`,
+    /// states live as long as they are read.
     Outcome encodeSteps(const MTL::CommandBuffer& commands, const Request& request,
                         bool temporaryStates);
     Outcome encode(const Request& request);
-    Outcome replay(const Request& request);
+    struct Plan : mps::GraphPlan {
+        Outcome outcome;
+        bool isBatch = true;
+        std::shared_ptr<mps::PlanArena> arena; ///< that of the queue it was made for
+        uint64_t peakBytes = 0;                ///< the largest sum of live temporaries
+    };
+    /// A plan, and what replaces its images with the request's.
+    struct Replay {
+        std::shared_ptr<Plan> plan;
+        std::optional<Plan::Replacement> replacement;
+        Outcome outcome;
+    };
+    /// Empty when the request cannot be replayed.
+    Replay replay(const Request& request);
     bool canReplay(const Request& request) const;
-    void update(const MTL::CommandBuffer& commands, const Outcome& outcome);
-    void releaseInputs(const Request& request) const;
+    /// Asks for updates and loads them; gives what is to be called on completion.
+    std::vector<MTL::CommandBuffer::Handler> update(const MTL::CommandBuffer& commands,
+                                                    const Outcome& outcome);
+    std::string description() const;
     mps::Stage& exporterFor(size_t step);
     bool updatesOnHost() const;
     std::vector<ImageBatch> intermediates(const Outcome& outcome) const;
@@ -69,28 +93,32 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     ImageFeatureChannelFormat format = ImageFeatureChannelFormat::Float16;
     bool outputStateIsTemporary = false;
     std::shared_ptr<ImageAllocator> allocator = Image::defaultAllocator();
-    std::vector<Step> steps;
+    std::vector<Node> nodes;          ///< in use, as the user described them
+    std::vector<Step> steps;          ///< what became of them
+    std::vector<std::string> remarks; ///< on optimizations, done or not
     std::vector<ImageSlot> images;
     std::vector<StateSlot> states;
     std::vector<size_t> inputImages, inputStates, results, intermediateImages, resultStates;
     std::vector<bool> resultsNeeded;
     uint64_t encodeCount = 0;
 
-    struct Plan : mps::GraphPlan {
-        Outcome outcome;
-        bool isBatch = true;
-    };
     std::list<std::shared_ptr<Plan>> plans; ///< the latest used first
     size_t missesInARow = 0;
     MTL::CommandQueue asyncQueue;
     std::mutex asyncMutex;
 
 private:
-    void compile(const std::vector<NNImageNode>& resultNodes);
+    void compile();
     void visit(NNFilterNode::Impl& filter);
     size_t imageSlot(const NNImageNode& node);
     size_t stateSlot(const NNStateNode& node);
-    void prune();
+    /// Drops what feeds nothing that is needed, and says of the rest what of it is needed.
+    void prune(std::vector<Node>& from) const;
+    void dropCopies(std::vector<Node>& from);
+    void makeSteps(std::vector<Node> from);
+    /// Why an activation stays apart from the node before it; empty: it need not.
+    std::string obstacle(const Step& before, const Node& activation) const;
+    std::string nameOf(const Node& node) const;
 };
 
 } // namespace mpsvk::MPS

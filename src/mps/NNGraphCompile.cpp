@@ -4,6 +4,7 @@
 #include <mpsvk/Error.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 namespace mpsvk::MPS {
@@ -18,7 +19,20 @@ NNGraph::Impl::Impl(const MTL::Device& owner, const std::vector<NNImageNode>& re
         throw InvalidArgument("[NNGraph] There are " + std::to_string(resultNodes.size()) +
                               " result images but " + std::to_string(resultsNeeded.size()) +
                               " values in resultsAreNeeded.");
-    compile(resultNodes);
+    for (const NNImageNode& result : resultNodes) {
+        if (result.impl().producer) visit(*result.impl().producer);
+        results.push_back(imageSlot(result));
+    }
+    compile();
+}
+
+NNGraph::Impl::Impl(const MTL::Device& owner, const mps::GraphNodes& nodes)
+    : device(owner), resultsNeeded(nodes.resultsNeeded) {
+    for (const NNImageNode& input : nodes.inputImages) imageSlot(input);
+    for (const NNStateNode& input : nodes.inputStates) stateSlot(input);
+    for (const auto& filter : nodes.filters) visit(*filter);
+    for (const NNImageNode& result : nodes.results) results.push_back(imageSlot(result));
+    compile();
 }
 
 size_t NNGraph::Impl::imageSlot(const NNImageNode& node) {
@@ -42,84 +56,170 @@ size_t NNGraph::Impl::stateSlot(const NNStateNode& node) {
 }
 
 void NNGraph::Impl::visit(NNFilterNode::Impl& filter) {
-    if (std::ranges::any_of(steps, [&](const Step& step) { return step.node.get() == &filter; }))
+    if (std::ranges::any_of(nodes, [&](const Node& node) { return node.node.get() == &filter; }))
         return;
-    Step step;
-    step.node = filter.shared_from_this();
+    Node node;
+    node.node = filter.shared_from_this();
     for (const NNImageNode& source : filter.sources) {
         if (source.impl().producer) visit(*source.impl().producer);
-        step.imageSources.push_back(imageSlot(source));
+        node.imageSources.push_back(imageSlot(source));
     }
     for (const NNStateNode& state : filter.sourceStates) {
         if (!state) continue;
         if (state.impl().producer && state.impl().kind != StateNodeKind::Labels)
             visit(*state.impl().producer);
-        step.stateSources.push_back(stateSlot(state));
+        node.stateSources.push_back(stateSlot(state));
     }
-    step.imageResult = imageSlot(filter.result());
+    node.imageResult = imageSlot(filter.result());
     for (size_t k = 0; k < filter.resultStates.size(); ++k)
         if (filter.resultStates[k]->kind != StateNodeKind::Labels)
-            step.stateResults.push_back(stateSlot(filter.state(k)));
-    steps.push_back(std::move(step));
+            node.stateResults.push_back(stateSlot(filter.state(k)));
+    nodes.push_back(std::move(node));
 }
 
-void NNGraph::Impl::prune() {
-    const auto trains = [](const Step& step) {
-        return step.node->isGradient() && step.node->trainingStyle &&
-               *step.node->trainingStyle != NNTrainingStyle::UpdateDeviceNone;
+void NNGraph::Impl::prune(std::vector<Node>& from) const {
+    const auto trains = [](const Node& node) {
+        return node.node->isGradient() && node.node->trainingStyle &&
+               *node.node->trainingStyle != NNTrainingStyle::UpdateDeviceNone;
     };
-    std::vector<bool> imageNeeded(images.size()), stateNeeded(states.size()),
-        stepNeeded(steps.size());
+    std::vector<bool> imageNeeded(images.size()), stateNeeded(states.size());
     for (size_t k = 0; k < results.size(); ++k)
         if (resultsNeeded[k]) imageNeeded[results[k]] = true;
-    for (size_t i = steps.size(); i-- > 0;) {
-        Step& step = steps[i];
-        const bool exported = images[step.imageResult].isExported;
-        const bool statesWanted = std::ranges::any_of(
-            step.stateResults, [&](size_t s) { return stateNeeded[s] || states[s].isExported; });
-        step.resultIsNeeded = imageNeeded[step.imageResult] || exported;
-        stepNeeded[i] = step.resultIsNeeded || trains(step) || statesWanted;
-        step.wantsStates = statesWanted;
-        if (!stepNeeded[i]) continue;
-        for (size_t s : step.imageSources) imageNeeded[s] = true;
-        for (size_t s : step.stateSources) stateNeeded[s] = true;
+    std::vector<Node> kept;
+    for (size_t i = from.size(); i-- > 0;) {
+        Node& node = from[i];
+        node.resultIsNeeded = imageNeeded[node.imageResult] || images[node.imageResult].isExported;
+        node.wantsStates = std::ranges::any_of(
+            node.stateResults, [&](size_t s) { return stateNeeded[s] || states[s].isExported; });
+        if (!node.resultIsNeeded && !trains(node) && !node.wantsStates) continue;
+        for (size_t s : node.imageSources) imageNeeded[s] = true;
+        for (size_t s : node.stateSources) stateNeeded[s] = true;
+        kept.push_back(std::move(node));
     }
-    size_t kept = 0;
-    for (size_t i = 0; i < steps.size(); ++i)
-        if (stepNeeded[i]) {
-            if (kept != i) steps[kept] = std::move(steps[i]);
-            ++kept;
-        }
-    steps.resize(kept);
-    std::erase_if(inputImages, [&](size_t s) { return !imageNeeded[s]; });
-    std::erase_if(inputStates, [&](size_t s) { return !stateNeeded[s]; });
+    std::ranges::reverse(kept);
+    from = std::move(kept);
 }
 
-void NNGraph::Impl::compile(const std::vector<NNImageNode>& resultNodes) {
-    for (const NNImageNode& result : resultNodes) {
-        if (result.impl().producer) visit(*result.impl().producer);
-        results.push_back(imageSlot(result));
+std::string NNGraph::Impl::nameOf(const Node& node) const {
+    return node.node->className + (node.node->label.empty() ? "" : " \"" + node.node->label + "\"");
+}
+
+namespace {
+/// Nothing but a reader can tell whether such an image exists.
+bool isPlain(const NNImageNode& node) {
+    return !node.impl().allocator && !node.exportFromGraph() && !node.synchronizeResource();
+}
+bool isCustom(const std::shared_ptr<NNPadding>& padding) {
+    return padding &&
+           (padding->paddingMethod() & NNPaddingMethod::Custom) == NNPaddingMethod::Custom &&
+           (padding->paddingMethod() & NNPaddingMethod::CustomAllowForNodeFusion) ==
+               NNPaddingMethod::SizeValidOnly;
+}
+} // namespace
+
+void NNGraph::Impl::dropCopies(std::vector<Node>& from) {
+    std::vector<size_t> place(images.size());
+    for (size_t s = 0; s < place.size(); ++s) place[s] = s;
+    std::vector<Node> kept;
+    for (Node& node : from) {
+        for (size_t& s : node.imageSources) s = place[s];
+        const NNImageNode& result = images[node.imageResult].node;
+        if (node.node->isCopy() && isPlain(result) && !images[node.imageResult].isResult &&
+            !isCustom(node.node->padding) &&
+            result.format() == images[node.imageSources[0]].node.format()) {
+            place[node.imageResult] = node.imageSources[0];
+            remarks.push_back(nameOf(node) + " only copies and is left out");
+        } else {
+            kept.push_back(std::move(node));
+        }
     }
-    prune();
-    if (steps.empty())
+    from = std::move(kept);
+}
+
+std::string NNGraph::Impl::obstacle(const Step& before, const Node& activation) const {
+    if (before.hasActivation) return "that has an activation already";
+    const ImageSlot& between = images[before.imageResult];
+    if (between.readers > 1)
+        return "its source has " + std::to_string(between.readers) + " readers";
+    if (between.isExported || between.isResult) return "its source leaves the graph";
+    if (!isPlain(between.node)) return "its source has an allocator of its own or is synchronized";
+    if (before.wantsStates || activation.wantsStates) return "a gradient needs its state";
+    if (isCustom(activation.node->padding)) return "it has a custom padding policy";
+    return {};
+}
+
+void NNGraph::Impl::makeSteps(std::vector<Node> from) {
+    // An encode counts an image once, however often it reads it.
+    const auto count = [](auto& slots, const std::vector<size_t>& sources, int change) {
+        for (size_t s : std::set<size_t>(sources.begin(), sources.end()))
+            slots[s].readers += size_t(change);
+    };
+    for (const Node& node : from) {
+        count(images, node.imageSources, 1);
+        count(states, node.stateSources, 1);
+    }
+    for (Node& node : from) {
+        node.node->check();
+        try {
+            const auto* neuron = node.node->neuron();
+            const auto before =
+                std::ranges::find(steps, node.imageSources.at(0), &Step::imageResult);
+            if (neuron && before != steps.end() && before->node->takesNeuron()) {
+                std::string why = obstacle(*before, node);
+                std::unique_ptr<mps::Stage> both;
+                if (why.empty()) {
+                    both = before->node->makeStageWithNeuron(device, *neuron);
+                    if (!both) why = "that has an activation already";
+                }
+                remarks.push_back(nameOf(node) + (both ? " is part of " : " stays apart from ") +
+                                  nameOf(*before) + (both ? "" : ": " + why));
+                if (both) {
+                    count(images, node.imageSources, -1);
+                    Step step = std::move(*before);
+                    steps.erase(before);
+                    step.stage = std::move(both);
+                    step.hasActivation = true;
+                    step.imageResult = node.imageResult;
+                    step.resultIsNeeded = node.resultIsNeeded;
+                    steps.push_back(std::move(step));
+                }
+            }
+            if (steps.empty() || steps.back().imageResult != node.imageResult) {
+                Step step{node, nullptr};
+                step.stage = node.node->makeStage(device);
+                steps.push_back(std::move(step));
+            }
+        } catch (const InvalidArgument& error) {
+            throw InvalidArgument(node.node->subject() + error.what());
+        }
+        const std::string& name = steps.back().node->label;
+        if (!name.empty()) steps.back().stage->kernel().setLabel(name);
+    }
+}
+
+void NNGraph::Impl::compile() {
+    if (std::getenv("MPS_LOG_INFO")) options = KernelOptions::Verbose;
+    prune(nodes);
+    if (nodes.empty())
         throw InvalidArgument("[NNGraph] No node makes a needed result or trains anything: there "
                               "is nothing to encode.");
-    for (size_t k = 0; k < results.size(); ++k)
-        if (resultsNeeded[k]) images[results[k]].isResult = true;
-    for (Step& step : steps) {
-        // An encode counts an image once, however often it reads it.
-        for (size_t s : std::set<size_t>(step.imageSources.begin(), step.imageSources.end()))
-            ++images[s].readers;
-        for (size_t s : std::set<size_t>(step.stateSources.begin(), step.stateSources.end()))
-            ++states[s].readers;
-        step.node->check();
-        try {
-            step.stage = step.node->makeStage(device);
-        } catch (const InvalidArgument& error) {
-            throw InvalidArgument(step.node->subject() + error.what());
-        }
-        if (!step.node->label.empty()) step.stage->kernel().setLabel(step.node->label);
+    std::set<size_t> imagesRead, statesRead;
+    for (const Node& node : nodes) {
+        imagesRead.insert(node.imageSources.begin(), node.imageSources.end());
+        statesRead.insert(node.stateSources.begin(), node.stateSources.end());
     }
+    for (size_t k = 0; k < results.size(); ++k)
+        if (resultsNeeded[k]) {
+            images[results[k]].isResult = true;
+            imagesRead.insert(results[k]);
+        }
+    std::erase_if(inputImages, [&](size_t s) { return !imagesRead.count(s); });
+    std::erase_if(inputStates, [&](size_t s) { return !statesRead.count(s); });
+
+    auto optimized = nodes;
+    dropCopies(optimized);
+    prune(optimized);
+    makeSteps(std::move(optimized));
     for (size_t k = 1; k < results.size(); ++k)
         if (resultsNeeded[k]) intermediateImages.push_back(results[k]);
     for (size_t s = 0; s < images.size(); ++s)

@@ -83,6 +83,9 @@ bool NNGradientStateNode::isKindOf(const detail::ObjectImpl& object) {
 bool NNBinaryGradientStateNode::isKindOf(const detail::ObjectImpl& object) {
     return stateHasKind(object, {StateNodeKind::BinaryGradient});
 }
+bool NNMultiaryGradientStateNode::isKindOf(const detail::ObjectImpl& object) {
+    return stateHasKind(object, {StateNodeKind::MultiaryGradient});
+}
 bool CNNConvolutionGradientStateNode::isKindOf(const detail::ObjectImpl& object) {
     return stateHasKind(
         object, {StateNodeKind::ConvolutionGradient, StateNodeKind::ConvolutionTransposeGradient});
@@ -107,6 +110,17 @@ NNFilterNode::Impl::Impl(std::string name, std::vector<NNImageNode> images,
     if (!sources.empty()) resultImage.format = sources[0].format();
 }
 
+NNFilterNode::Impl::Impl(const Impl& other)
+    : ObjectImpl(), std::enable_shared_from_this<Impl>(), className(other.className),
+      sources(other.sources), sourceStates(other.sourceStates), resultImage(other.resultImage),
+      padding(other.padding), label(other.label), trainingStyle(other.trainingStyle) {
+    resultImage.producer = this;
+    for (const auto& state : other.resultStates) {
+        resultStates.push_back(std::make_unique<NNStateNode::Impl>(*state));
+        resultStates.back()->producer = this;
+    }
+}
+
 void NNFilterNode::Impl::addResultState(StateNodeKind kind) {
     resultStates.push_back(std::make_unique<NNStateNode::Impl>());
     resultStates.back()->kind = kind;
@@ -124,6 +138,10 @@ NNFilterNode::Impl& NNFilterNode::impl() const {
 
 bool NNFilterNode::isKindOf(const detail::ObjectImpl& object) {
     return dynamic_cast<const Impl*>(&object) != nullptr;
+}
+bool NNTrainableNode::isKindOf(const detail::ObjectImpl& object) {
+    const auto* node = dynamic_cast<const Impl*>(&object);
+    return node && node->trainingStyle;
 }
 bool NNGradientFilterNode::isKindOf(const detail::ObjectImpl& object) {
     const auto* node = dynamic_cast<const Impl*>(&object);

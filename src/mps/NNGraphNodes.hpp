@@ -2,8 +2,10 @@
 // keeps the filter alive, so that a chain held by its end stays whole.
 #pragma once
 
+#include "mps/Archive.hpp"
 #include "mps/Stage.hpp"
 
+#include <mpsvk/MPS/CNNNeuron.hpp>
 #include <mpsvk/MPS/NNGraphNodeBases.hpp>
 
 namespace mpsvk::MPS {
@@ -14,6 +16,8 @@ struct NNImageNode::Impl : detail::ObjectImpl {
     std::shared_ptr<ImageAllocator> allocator;
     bool exportFromGraph = false, synchronizeResource = false, stopGradient = false;
     NNFilterNode::Impl* producer = nullptr; ///< null: an input
+
+    void archive(mps::Archive& archive);
 };
 
 enum class StateNodeKind {
@@ -22,7 +26,8 @@ enum class StateNodeKind {
     BinaryGradient,
     ConvolutionGradient,
     ConvolutionTransposeGradient,
-    Labels
+    Labels,
+    MultiaryGradient
 };
 
 struct NNStateNode::Impl : detail::ObjectImpl {
@@ -30,12 +35,16 @@ struct NNStateNode::Impl : detail::ObjectImpl {
     std::shared_ptr<Handle> handle;
     bool exportFromGraph = false, synchronizeResource = false;
     NNFilterNode::Impl* producer = nullptr;
+
+    void archive(mps::Archive& archive);
 };
 
 struct NNFilterNode::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNFilterNode::Impl> {
     /// `className` is the node's, without Apple's prefix: "CNNPoolingMaxNode".
     Impl(std::string className, std::vector<NNImageNode> sources,
          std::vector<NNStateNode> states = {});
+    /// The same description with results of its own.
+    Impl(const Impl& other);
 
     NNImageNode result() {
         return NNImageNode(std::shared_ptr<NNImageNode::Impl>(shared_from_this(), &resultImage));
@@ -53,15 +62,28 @@ struct NNFilterNode::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNF
         (void)gradients;
         return {};
     }
+    /// An activation's function, for a node before it that can apply it to its own result.
+    virtual const NNNeuronDescriptor* neuron() const { return nullptr; }
+    virtual bool takesNeuron() const { return false; }
+    /// The stage of this node and of the activation that follows it in one; null: not possible.
+    virtual std::unique_ptr<mps::Stage> makeStageWithNeuron(const MTL::Device&,
+                                                            const NNNeuronDescriptor&) const {
+        return nullptr;
+    }
+    /// True for a gradient that is the incoming gradient itself, image 0.
+    virtual bool isCopy() const { return false; }
     /// True when the result image already is the gradient of the source (a loss node).
     virtual bool resultIsGradient() const { return false; }
     virtual bool isGradient() const { return false; }
+    /// Lists the properties of the class, for archives and descriptions, and its data source, for
+    /// copies too. See mps/NNNodeClasses.hpp.
+    virtual void archive(mps::Archive& archive) { (void)archive; }
     /// Checked when a graph is built, for a sentence with the node's name. Throws.
     virtual void check() const {}
 
     const std::string className;
-    const std::vector<NNImageNode> sources;
-    const std::vector<NNStateNode> sourceStates;
+    std::vector<NNImageNode> sources;
+    std::vector<NNStateNode> sourceStates;
     NNImageNode::Impl resultImage;
     std::vector<std::unique_ptr<NNStateNode::Impl>> resultStates;
     std::shared_ptr<NNPadding> padding; ///< null: the kernel's own

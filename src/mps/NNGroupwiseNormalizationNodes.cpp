@@ -1,6 +1,6 @@
 #include <mpsvk/MPS/NNGroupwiseNormalizationNodes.hpp>
 
-#include "mps/NNGraphNodes.hpp"
+#include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -10,7 +10,8 @@ namespace {
 
 /// The classes of one kind of normalization.
 struct Instance {
-    using Source = std::shared_ptr<CNNInstanceNormalizationDataSource>;
+    using DataSource = CNNInstanceNormalizationDataSource;
+    using Source = std::shared_ptr<DataSource>;
     using Kernel = CNNInstanceNormalization;
     using Gradient = CNNInstanceNormalizationGradient;
     using GradientNode = CNNInstanceNormalizationGradientNode;
@@ -18,7 +19,8 @@ struct Instance {
                                 *gradientNode = "CNNInstanceNormalizationGradientNode";
 };
 struct Group {
-    using Source = std::shared_ptr<CNNGroupNormalizationDataSource>;
+    using DataSource = CNNGroupNormalizationDataSource;
+    using Source = std::shared_ptr<DataSource>;
     using Kernel = CNNGroupNormalization;
     using Gradient = CNNGroupNormalizationGradient;
     using GradientNode = CNNGroupNormalizationGradientNode;
@@ -74,7 +76,10 @@ template <class Kind> struct NormalizationNode final : NNFilterNode::Impl {
         return {typename Kind::GradientNode(gradients[0], sources[0],
                                             state(0).as<NNGradientStateNode>())};
     }
-    const typename Kind::Source dataSource;
+    void archive(mps::Archive& archive) override {
+        archive.object("dataSource", dataSource, "The data source");
+    }
+    typename Kind::Source dataSource;
 };
 
 template <class Kind> struct NormalizationGradientNode final : NNFilterNode::Impl {
@@ -94,8 +99,22 @@ template <class Kind> struct NormalizationGradientNode final : NNFilterNode::Imp
         return std::make_unique<NormalizationGradientStage<Kind>>(
             device, dataSource, trainingStyle != NNTrainingStyle::UpdateDeviceNone);
     }
+    void archive(mps::Archive& archive) override {
+        archive.object("dataSource", dataSource, "The data source");
+    }
     typename Kind::Source dataSource;
 };
+
+template <class Kind> void addNodes(mps::NodeClasses& all) {
+    all.add(Kind::node, [](const mps::NodeSources& from) {
+        return std::make_shared<NormalizationNode<Kind>>(
+            from.image(0), from.object<typename Kind::DataSource>("dataSource"));
+    });
+    all.add(Kind::gradientNode, [](const mps::NodeSources& from) {
+        return std::make_shared<NormalizationGradientNode<Kind>>(from.image(0), from.image(1),
+                                                                 from.state(0));
+    });
+}
 
 } // namespace
 
@@ -128,3 +147,12 @@ bool CNNGroupNormalizationGradientNode::isKindOf(const detail::ObjectImpl& objec
 }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+void addGroupwiseNormalizationNodes(NodeClasses& all) {
+    MPS::addNodes<MPS::Instance>(all);
+    MPS::addNodes<MPS::Group>(all);
+}
+
+} // namespace mpsvk::mps

@@ -1,4 +1,4 @@
-#include "mps/NNGraphNodes.hpp"
+#include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/MPS/NNLayerNodes.hpp>
 
@@ -49,7 +49,12 @@ struct DropoutBase : NNFilterNode::Impl {
     DropoutBase(const char* name, std::vector<NNImageNode> images, std::vector<NNStateNode> states,
                 const DropoutSettings& settings)
         : Impl(name, std::move(images), std::move(states)), settings(settings) {}
-    const DropoutSettings settings;
+    void archive(mps::Archive& archive) override {
+        archive("keepProbability", settings.keepProbability);
+        archive("seed", settings.seed);
+        archive("maskStrideInPixels", settings.maskStride);
+    }
+    DropoutSettings settings;
 };
 
 struct DropoutNode final : DropoutBase {
@@ -132,3 +137,23 @@ bool CNNDropoutNode::isKindOf(const ObjectImpl& o) { return isAny<DropoutNode>(o
 bool CNNDropoutGradientNode::isKindOf(const ObjectImpl& o) { return isAny<DropoutGradientNode>(o); }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+void addLayerNodes(NodeClasses& all) {
+    using namespace MPS;
+    all.addUnary<SoftMax>("CNNSoftMaxNode");
+    all.addUnary<LogSoftMax>("CNNLogSoftMaxNode");
+    all.addGradient<SoftMaxGradient>("CNNSoftMaxGradientNode");
+    all.addGradient<LogSoftMaxGradient>("CNNLogSoftMaxGradientNode");
+    const DropoutSettings any{0.5f, 0, {1, 1, 1}};
+    all.add("CNNDropoutNode", [any](const NodeSources& from) {
+        return std::make_shared<DropoutNode>(from.image(0), any);
+    });
+    all.add("CNNDropoutGradientNode", [any](const NodeSources& from) {
+        return std::make_shared<DropoutGradientNode>(from.image(0), from.image(1), from.state(0),
+                                                     any);
+    });
+}
+
+} // namespace mpsvk::mps

@@ -1,4 +1,4 @@
-#include "mps/NNGraphNodes.hpp"
+#include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/MPS/NNLocalNormalizationNodes.hpp>
 
@@ -14,6 +14,16 @@ struct NormalizationNode : NNFilterNode::Impl {
     NormalizationNode(const char* name, std::vector<NNImageNode> images,
                       std::vector<NNStateNode> states, const NormalizationSettings& settings)
         : Impl(name, std::move(images), std::move(states)), settings(settings) {}
+    void archive(mps::Archive& archive) override {
+        archive("alpha", settings.alpha);
+        archive("beta", settings.beta);
+        archive("delta", settings.delta);
+        archive("p0", settings.p0);
+        archive("pm", settings.pm);
+        archive("ps", settings.ps);
+        archive("width", settings.width);
+        archive("height", settings.height);
+    }
     NormalizationSettings settings;
 };
 
@@ -234,3 +244,18 @@ bool CNNCrossChannelNormalizationGradientNode::isKindOf(const ObjectImpl& o) {
 }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+void addLocalNormalizationNodes(NodeClasses& all) {
+    using namespace MPS;
+    const NormalizationSettings any;
+    all.addUnary<Spatial>("CNNSpatialNormalizationNode", any);
+    all.addUnary<LocalContrast>("CNNLocalContrastNormalizationNode", any);
+    all.addUnary<CrossChannel>("CNNCrossChannelNormalizationNode", any);
+    all.addGradient<SpatialGradient>("CNNSpatialNormalizationGradientNode", any);
+    all.addGradient<LocalContrastGradient>("CNNLocalContrastNormalizationGradientNode", any);
+    all.addGradient<CrossChannelGradient>("CNNCrossChannelNormalizationGradientNode", any);
+}
+
+} // namespace mpsvk::mps

@@ -1,4 +1,4 @@
-#include "mps/NNGraphNodes.hpp"
+#include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/NNLossNodes.hpp>
@@ -37,12 +37,27 @@ private:
     Loss kernel_;
 };
 
+using Callback = std::shared_ptr<NNLossCallback>;
+
+/// Sets the weight once the destination is there, which comes before everything that uses it.
+template <class Loss>
+std::shared_ptr<ImageAllocator> allocatorOf(const mps::StageInputs& in, Loss& loss,
+                                            const Callback& callback, const Image& source) {
+    if (!callback) return in.allocator;
+    return std::make_shared<mps::AskingAllocator>(in.allocator, [=, &loss](const Image& made) {
+        loss.setWeight(callback->scalarWeight(source, made));
+    });
+}
+
 class ForwardLossStage final : public mps::Stage {
 public:
-    explicit ForwardLossStage(NNForwardLoss kernel) : kernel_(std::move(kernel)) {}
+    ForwardLossStage(NNForwardLoss kernel, Callback callback)
+        : kernel_(std::move(kernel)), callback_(std::move(callback)) {}
     Kernel& kernel() override { return kernel_; }
+    bool replays() const override { return !callback_; }
     mps::StageOutputs encode(const mps::StageInputs& in) override {
-        kernel_.setDestinationImageAllocator(in.allocator);
+        kernel_.setDestinationImageAllocator(
+            allocatorOf(in, kernel_, callback_, in.images[0].at(0)));
         mps::StageOutputs out;
         out.images =
             kernel_.encodeBatch(in.commands, in.images[0], in.images[1],
@@ -53,32 +68,44 @@ public:
 
 private:
     NNForwardLoss kernel_;
+    Callback callback_;
 };
 
 class LossGradientStage final : public mps::Stage {
 public:
-    explicit LossGradientStage(NNLossGradient kernel) : kernel_(std::move(kernel)) {}
+    LossGradientStage(NNLossGradient kernel, Callback callback)
+        : kernel_(std::move(kernel)), callback_(std::move(callback)) {}
     Kernel& kernel() override { return kernel_; }
+    bool replays() const override { return !callback_; }
     mps::StageOutputs encode(const mps::StageInputs& in) override {
-        kernel_.setDestinationImageAllocator(in.allocator);
-        return {kernel_.encodeBatch(in.commands, in.images[0], in.images[1], in.images[2],
-                                    in.images.size() > 3 ? in.images[3] : ImageBatch{},
-                                    in.states.empty() ? StateBatch{} : in.states[0]),
-                {}};
+        kernel_.setDestinationImageAllocator(
+            allocatorOf(in, kernel_, callback_, in.images[1].at(0)));
+        const StateBatch states = in.states.empty() ? StateBatch{} : in.states[0];
+        // A state's weight would count instead of the callback's; the rest is in the descriptor.
+        mps::StageOutputs out{
+            kernel_.encodeBatch(in.commands, in.images[0], in.images[1], in.images[2],
+                                in.images.size() > 3 ? in.images[3] : ImageBatch{},
+                                callback_ ? StateBatch{} : states),
+            {}};
+        if (callback_) markRead(states);
+        return out;
     }
 
 private:
     NNLossGradient kernel_;
+    Callback callback_;
 };
 
 template <class Loss, class Descriptor> struct LabelledLossNode final : NNFilterNode::Impl {
-    LabelledLossNode(const char* name, const NNImageNode& source, const Descriptor& d)
-        : Impl(name, {source}, {labelsNode()}), descriptor(d) {}
+    LabelledLossNode(const char* name, const NNImageNode& source, const Descriptor& d,
+                     const NNStateNode& labels = labelsNode())
+        : Impl(name, {source}, {labels}), descriptor(d) {}
     bool resultIsGradient() const override { return true; }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         return std::make_unique<LossStage<Loss>>(Loss(device, descriptor));
     }
-    const Descriptor descriptor;
+    void archive(mps::Archive& archive) override { archive("descriptor", descriptor); }
+    Descriptor descriptor;
 };
 using LossNode = LabelledLossNode<CNNLoss, CNNLossDescriptor>;
 using YOLOLossNode = LabelledLossNode<CNNYOLOLoss, CNNYOLOLossDescriptor>;
@@ -92,7 +119,12 @@ struct LossPairNode : NNFilterNode::Impl {
                                   " sources were given but there are " + std::to_string(least) +
                                   ", or " + std::to_string(least + 1) + " with weights.");
     }
-    const CNNLossDescriptor descriptor;
+    void archive(mps::Archive& archive) override {
+        archive("descriptor", descriptor);
+        archive.object("propertyCallBack", callback, "The propertyCallBack of a loss node");
+    }
+    CNNLossDescriptor descriptor;
+    Callback callback;
 };
 
 struct ForwardLossNode final : LossPairNode {
@@ -101,7 +133,7 @@ struct ForwardLossNode final : LossPairNode {
         addResultState(StateNodeKind::Gradient);
     }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
-        return std::make_unique<ForwardLossStage>(NNForwardLoss(device, descriptor));
+        return std::make_unique<ForwardLossStage>(NNForwardLoss(device, descriptor), callback);
     }
     std::vector<NNFilterNode> makeGradients(const Images& gradients) override {
         Images images = {gradients[0]};
@@ -124,9 +156,13 @@ struct LossGradientNode final : LossPairNode {
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         NNLossGradient kernel(device, descriptor);
         kernel.setComputeLabelGradients(ofLabels);
-        return std::make_unique<LossGradientStage>(std::move(kernel));
+        return std::make_unique<LossGradientStage>(std::move(kernel), callback);
     }
-    const bool ofLabels;
+    void archive(mps::Archive& archive) override {
+        LossPairNode::archive(archive);
+        archive("isLabelsGradientFilter", ofLabels);
+    }
+    bool ofLabels;
 };
 
 struct InitialGradientNode final : NNFilterNode::Impl {
@@ -137,6 +173,10 @@ struct InitialGradientNode final : NNFilterNode::Impl {
         return std::make_unique<mps::UnaryStage<NNInitialGradient>>(NNInitialGradient(device));
     }
 };
+
+Callback& callbackOf(const NNFilterNode& node) {
+    return static_cast<LossPairNode&>(node.impl()).callback;
+}
 
 const CNNLossDescriptor& descriptorOf(const NNFilterNode& node) {
     return static_cast<const LossPairNode&>(node.impl()).descriptor;
@@ -186,6 +226,10 @@ float NNForwardLossNode::weight() const { return descriptorOf(*this).weight(); }
 float NNForwardLossNode::labelSmoothing() const { return descriptorOf(*this).labelSmoothing(); }
 float NNForwardLossNode::epsilon() const { return descriptorOf(*this).epsilon(); }
 float NNForwardLossNode::delta() const { return descriptorOf(*this).delta(); }
+Callback NNForwardLossNode::propertyCallBack() const { return callbackOf(*this); }
+void NNForwardLossNode::setPropertyCallBack(Callback callback) const {
+    callbackOf(*this) = std::move(callback);
+}
 
 NNLossGradientNode::NNLossGradientNode(const NNImageNode& gradient, const NNImageNode& source,
                                        const NNImageNode& labels,
@@ -222,6 +266,10 @@ float NNLossGradientNode::weight() const { return descriptorOf(*this).weight(); 
 float NNLossGradientNode::labelSmoothing() const { return descriptorOf(*this).labelSmoothing(); }
 float NNLossGradientNode::epsilon() const { return descriptorOf(*this).epsilon(); }
 float NNLossGradientNode::delta() const { return descriptorOf(*this).delta(); }
+Callback NNLossGradientNode::propertyCallBack() const { return callbackOf(*this); }
+void NNLossGradientNode::setPropertyCallBack(Callback callback) const {
+    callbackOf(*this) = std::move(callback);
+}
 
 NNInitialGradientNode::NNInitialGradientNode(const NNImageNode& source)
     : NNFilterNode(std::make_shared<InitialGradientNode>(source)) {}
@@ -234,3 +282,34 @@ bool NNLossGradientNode::isKindOf(const ObjectImpl& o) { return isAny<LossGradie
 bool NNInitialGradientNode::isKindOf(const ObjectImpl& o) { return isAny<InitialGradientNode>(o); }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+void addLossNodes(NodeClasses& all) {
+    using namespace MPS;
+    const CNNLossDescriptor any(CNNLossType::MeanSquaredError, CNNReductionType::None);
+    all.add("CNNLossNode", [any](const NodeSources& from) {
+        return std::make_shared<LossNode>("CNNLossNode", from.image(0), any, from.state(0));
+    });
+    const float anchor[] = {1, 1};
+    constexpr auto type = CNNLossType::MeanSquaredError;
+    const CNNYOLOLossDescriptor anyGrid(type, type, type, type, CNNReductionType::Sum,
+                                        std::span<const float>(anchor), 1);
+    all.add("CNNYOLOLossNode", [anyGrid](const NodeSources& from) {
+        return std::make_shared<YOLOLossNode>("CNNYOLOLossNode", from.image(0), anyGrid,
+                                              from.state(0));
+    });
+    all.add("NNForwardLossNode", [any](const NodeSources& from) {
+        return std::make_shared<ForwardLossNode>(from.images(), any);
+    });
+    all.add("NNLossGradientNode", [any](const NodeSources& from) {
+        std::optional<NNGradientStateNode> state;
+        if (!from.states().empty()) state = from.state(0).as<NNGradientStateNode>();
+        return std::make_shared<LossGradientNode>(from.images(), state, any, false);
+    });
+    all.add("NNInitialGradientNode", [](const NodeSources& from) {
+        return std::make_shared<InitialGradientNode>(from.image(0));
+    });
+}
+
+} // namespace mpsvk::mps

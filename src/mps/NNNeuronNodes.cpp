@@ -1,4 +1,4 @@
-#include "mps/NNGraphNodes.hpp"
+#include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/MPS/NNNeuronNodes.hpp>
 
@@ -14,11 +14,13 @@ struct NeuronNode : NNFilterNode::Impl {
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         return std::make_unique<mps::UnaryStage<CNNNeuron>>(CNNNeuron(device, descriptor));
     }
+    const NNNeuronDescriptor* neuron() const override { return &descriptor; }
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
         return {CNNNeuronGradientNode(gradients[0], sources[0], state(0).as<NNGradientStateNode>(),
                                       descriptor)};
     }
-    const NNNeuronDescriptor descriptor;
+    void archive(mps::Archive& archive) override { archive("descriptor", descriptor); }
+    NNNeuronDescriptor descriptor;
 };
 
 struct NeuronGradientNode : NNFilterNode::Impl {
@@ -30,11 +32,24 @@ struct NeuronGradientNode : NNFilterNode::Impl {
         return std::make_unique<mps::GradientStage<CNNNeuronGradient>>(
             CNNNeuronGradient(device, descriptor));
     }
-    const NNNeuronDescriptor descriptor;
+    void archive(mps::Archive& archive) override { archive("descriptor", descriptor); }
+    NNNeuronDescriptor descriptor;
 };
 
 const NNNeuronDescriptor& descriptorOf(const NNFilterNode& node) {
     return static_cast<const NeuronNode&>(node.impl()).descriptor;
+}
+
+/// The class of nodes for a function.
+const char* classOf(CNNNeuronType type) {
+    constexpr const char* names[] = {
+        "CNNNeuronNode",         "CNNNeuronReLUNode",        "CNNNeuronLinearNode",
+        "CNNNeuronSigmoidNode",  "CNNNeuronHardSigmoidNode", "CNNNeuronTanHNode",
+        "CNNNeuronAbsoluteNode", "CNNNeuronSoftPlusNode",    "CNNNeuronSoftSignNode",
+        "CNNNeuronELUNode",      "CNNNeuronPReLUNode",       "CNNNeuronReLUNNode",
+        "CNNNeuronPowerNode",    "CNNNeuronExponentialNode", "CNNNeuronLogarithmNode",
+        "CNNNeuronGeLUNode"};
+    return size_t(type) < std::size(names) ? names[size_t(type)] : names[0];
 }
 
 bool isNamed(const detail::ObjectImpl& object, const char* className) {
@@ -45,7 +60,7 @@ bool isNamed(const detail::ObjectImpl& object, const char* className) {
 } // namespace
 
 CNNNeuronNode::CNNNeuronNode(const NNImageNode& source, const NNNeuronDescriptor& descriptor)
-    : CNNNeuronNode("CNNNeuronNode", source, descriptor) {}
+    : CNNNeuronNode(classOf(descriptor.neuronType()), source, descriptor) {}
 CNNNeuronNode::CNNNeuronNode(const char* className, const NNImageNode& source,
                              const NNNeuronDescriptor& descriptor)
     : NNFilterNode(std::make_shared<NeuronNode>(className, source, descriptor)) {}
@@ -138,3 +153,18 @@ bool CNNNeuronLogarithmNode::isKindOf(const ObjectImpl& o) {
 bool CNNNeuronGeLUNode::isKindOf(const ObjectImpl& o) { return isNamed(o, "CNNNeuronGeLUNode"); }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+void addNeuronNodes(NodeClasses& all) {
+    using namespace MPS;
+    const NNNeuronDescriptor any(CNNNeuronType::None);
+    for (int type = 0; type < int(CNNNeuronType::Count); ++type)
+        all.addUnary<NeuronNode>(classOf(CNNNeuronType(type)), any);
+    all.add("CNNNeuronGradientNode", [any](const NodeSources& from) {
+        return std::make_shared<NeuronGradientNode>(from.image(0), from.image(1), from.state(0),
+                                                    any);
+    });
+}
+
+} // namespace mpsvk::mps

@@ -1,4 +1,4 @@
-#include "mps/NNGraphNodes.hpp"
+#include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/MPS/NNPoolingNodes.hpp>
 
@@ -17,7 +17,8 @@ struct PoolingNode : NNFilterNode::Impl {
     PoolingNode(const char* name, std::vector<NNImageNode> images, std::vector<NNStateNode> states,
                 const KernelWindow& w)
         : Impl(name, std::move(images), std::move(states)), window(w) {}
-    const KernelWindow window;
+    void archive(mps::Archive& archive) override { archive("window", window); }
+    KernelWindow window;
 };
 
 template <class Kernel, class Gradient> struct ForwardNode final : PoolingNode {
@@ -170,3 +171,21 @@ bool CNNDilatedPoolingMaxGradientNode::isKindOf(const ObjectImpl& o) {
 }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+void addPoolingNodes(NodeClasses& all) {
+    using namespace MPS;
+    const KernelWindow any{1, 1, 1, 1};
+    const std::shared_ptr<NNPadding> none;
+    all.addUnary<MaxNode>("CNNPoolingMaxNode", any);
+    all.addUnary<AverageNode>("CNNPoolingAverageNode", any);
+    all.addUnary<L2NormNode>("CNNPoolingL2NormNode", any);
+    all.addUnary<DilatedMaxNode>("CNNDilatedPoolingMaxNode", any);
+    all.addGradient<MaxGradientNode>("CNNPoolingMaxGradientNode", any, none);
+    all.addGradient<AverageGradientNode>("CNNPoolingAverageGradientNode", any, none);
+    all.addGradient<L2NormGradientNode>("CNNPoolingL2NormGradientNode", any, none);
+    all.addGradient<DilatedMaxGradientNode>("CNNDilatedPoolingMaxGradientNode", any, none);
+}
+
+} // namespace mpsvk::mps

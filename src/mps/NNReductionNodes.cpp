@@ -1,4 +1,4 @@
-#include "mps/NNGraphNodes.hpp"
+#include "mps/NNNodeClasses.hpp"
 #include "mps/NNReduceSpatialMean.hpp"
 
 #include <mpsvk/MPS/NNReductionNodes.hpp>
@@ -9,6 +9,10 @@ namespace {
 
 struct ReductionNode : NNFilterNode::Impl {
     ReductionNode(const char* name, const NNImageNode& source) : Impl(name, {source}) {}
+    void archive(mps::Archive& archive) override {
+        archive("clipRectSource", clipRectSource);
+        archive("weight", weight);
+    }
     MTL::Region clipRectSource = RectNoClip;
     float weight = 1; ///< of a sum over feature channels
 };
@@ -153,3 +157,34 @@ bool NNReductionSpatialMeanGradientNode::isKindOf(const ObjectImpl& o) {
 }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+void addReductionNodes(NodeClasses& all) {
+    using namespace MPS;
+    all.addUnary<ReductionOf<NNReduceRowMin>>("NNReductionRowMinNode");
+    all.addUnary<ReductionOf<NNReduceColumnMin>>("NNReductionColumnMinNode");
+    all.addUnary<ReductionOf<NNReduceFeatureChannelsMin>>("NNReductionFeatureChannelsMinNode");
+    all.addUnary<ReductionOf<NNReduceRowMax>>("NNReductionRowMaxNode");
+    all.addUnary<ReductionOf<NNReduceColumnMax>>("NNReductionColumnMaxNode");
+    all.addUnary<ReductionOf<NNReduceFeatureChannelsMax>>("NNReductionFeatureChannelsMaxNode");
+    all.addUnary<ReductionOf<NNReduceRowMean>>("NNReductionRowMeanNode");
+    all.addUnary<ReductionOf<NNReduceColumnMean>>("NNReductionColumnMeanNode");
+    all.addUnary<ReductionOf<NNReduceFeatureChannelsMean>>("NNReductionFeatureChannelsMeanNode");
+    all.addUnary<ReductionOf<NNReduceRowSum>>("NNReductionRowSumNode");
+    all.addUnary<ReductionOf<NNReduceColumnSum>>("NNReductionColumnSumNode");
+    all.addUnary<ReductionOf<NNReduceFeatureChannelsSum>>("NNReductionFeatureChannelsSumNode");
+    all.addUnary<ReductionOf<NNReduceFeatureChannelsArgumentMin>>(
+        "NNReductionFeatureChannelsArgumentMinNode");
+    all.addUnary<ReductionOf<NNReduceFeatureChannelsArgumentMax>>(
+        "NNReductionFeatureChannelsArgumentMaxNode");
+    all.add("NNReductionSpatialMeanNode", [](const NodeSources& from) {
+        return std::make_shared<SpatialMeanNode>(from.image(0));
+    });
+    all.add("NNReductionSpatialMeanGradientNode", [](const NodeSources& from) {
+        return std::make_shared<SpatialMeanGradientNode>(from.image(0), from.image(1),
+                                                         from.state(0));
+    });
+}
+
+} // namespace mpsvk::mps

@@ -1,5 +1,5 @@
 #include "mps/Concatenation.hpp"
-#include "mps/NNGraphNodes.hpp"
+#include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/NNGramMatrixCalculation.hpp>
@@ -67,6 +67,11 @@ struct ReshapeNode final : ForwardNode<NNReshapeGradientNode> {
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         return std::make_unique<ReshapeStage>(device, shape);
     }
+    void archive(mps::Archive& archive) override {
+        archive("resultWidth", shape.width);
+        archive("resultHeight", shape.height);
+        archive("resultFeatureChannels", shape.channels);
+    }
     Shape shape;
 };
 
@@ -87,6 +92,16 @@ struct PadNode final : ForwardNode<NNPadGradientNode> {
         kernel.setFillValue(fillValue);
         return std::make_unique<mps::UnaryStage<NNPad>>(std::move(kernel));
     }
+    void archive(mps::Archive& archive) override {
+        archive("before.x", before.x);
+        archive("before.y", before.y);
+        archive("before.channel", before.channel);
+        archive("after.x", after.x);
+        archive("after.y", after.y);
+        archive("after.channel", after.channel);
+        archive("edgeMode", mode);
+        archive("fillValue", fillValue);
+    }
     ImageCoordinate before, after;
     ImageEdgeMode mode;
     float fillValue = 0;
@@ -106,7 +121,8 @@ struct ConcatenationGradientNode final : GradientNode {
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         return std::make_unique<mps::ConcatenationGradientStage>(device, index);
     }
-    size_t index;
+    void archive(mps::Archive& archive) override { archive("index", index); }
+    uint64_t index;
 };
 
 struct ConcatenationNode final : NNFilterNode::Impl {
@@ -148,32 +164,6 @@ size_t placeOf(const NNImageNode& source, const NNStateNode& state) {
     return size_t(found - forward->sources.begin());
 }
 
-/// Asks for alpha when the images of an encode are there.
-class AskingAllocator : public ImageAllocator {
-public:
-    AskingAllocator(std::shared_ptr<ImageAllocator> target, const NNGramMatrixCallback& callback,
-                    const Image& source, NNGramMatrixCalculation& kernel)
-        : target_(std::move(target)), callback_(callback), source_(source), kernel_(kernel) {}
-    Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
-                const Kernel& kernel) override {
-        const Image made = target_->image(commands, d, kernel);
-        kernel_.setAlpha(callback_.alpha(source_, made));
-        return made;
-    }
-    ImageBatch imageBatch(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
-                          const Kernel& kernel, uint64_t count) override {
-        const ImageBatch made = target_->imageBatch(commands, d, kernel, count);
-        kernel_.setAlpha(callback_.alpha(source_, made.at(0)));
-        return made;
-    }
-
-private:
-    std::shared_ptr<ImageAllocator> target_;
-    const NNGramMatrixCallback& callback_;
-    const Image source_;
-    NNGramMatrixCalculation& kernel_;
-};
-
 class GramStage : public mps::UnaryStage<NNGramMatrixCalculation> {
 public:
     GramStage(NNGramMatrixCalculation kernel, std::shared_ptr<NNGramMatrixCallback> callback)
@@ -182,8 +172,10 @@ public:
     mps::StageOutputs encode(const mps::StageInputs& in) override {
         if (!callback_) return UnaryStage::encode(in);
         mps::StageInputs asking = in;
-        asking.allocator = std::make_shared<AskingAllocator>(in.allocator, *callback_,
-                                                             in.images[0].at(0), kernel_);
+        asking.allocator =
+            std::make_shared<mps::AskingAllocator>(in.allocator, [&](const Image& made) {
+                kernel_.setAlpha(callback_->alpha(in.images[0].at(0), made));
+            });
         mps::StageOutputs out = UnaryStage::encode(asking);
         kernel_.setDestinationImageAllocator(in.allocator);
         return out;
@@ -205,6 +197,10 @@ struct GramNode final : NNFilterNode::Impl {
         return {NNGramMatrixCalculationGradientNode(gradients[0], sources[0],
                                                     state(0).as<NNGradientStateNode>(), alpha)};
     }
+    void archive(mps::Archive& archive) override {
+        archive("alpha", alpha);
+        archive.object("propertyCallBack", callback, "The propertyCallBack of a Gram matrix node");
+    }
     float alpha;
     std::shared_ptr<NNGramMatrixCallback> callback;
 };
@@ -217,6 +213,7 @@ struct GramGradientNode final : GradientNode {
         return std::make_unique<mps::GradientStage<NNGramMatrixCalculationGradient>>(
             NNGramMatrixCalculationGradient(device, alpha));
     }
+    void archive(mps::Archive& archive) override { archive("alpha", alpha); }
     float alpha;
 };
 
@@ -285,3 +282,23 @@ bool NNGramMatrixCalculationGradientNode::isKindOf(const ObjectImpl& o) {
 }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+void addShapeNodes(NodeClasses& all) {
+    using namespace MPS;
+    const ImageCoordinate none{};
+    const uint64_t first = 0;
+    all.addUnary<ReshapeNode>("NNReshapeNode", Shape{1, 1, 1});
+    all.addUnary<PadNode>("NNPadNode", none, none, ImageEdgeMode::Zero);
+    all.addUnary<GramNode>("NNGramMatrixCalculationNode", 1.0f);
+    all.add("NNConcatenationNode", [](const NodeSources& from) {
+        return std::make_shared<ConcatenationNode>(from.images());
+    });
+    all.addGradient<ReshapeGradientNode>("NNReshapeGradientNode");
+    all.addGradient<PadGradientNode>("NNPadGradientNode");
+    all.addGradient<GramGradientNode>("NNGramMatrixCalculationGradientNode", 1.0f);
+    all.addGradient<ConcatenationGradientNode>("NNConcatenationGradientNode", first);
+}
+
+} // namespace mpsvk::mps

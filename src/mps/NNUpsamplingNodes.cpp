@@ -1,5 +1,5 @@
 #include "mps/CNNUpsampling.hpp"
-#include "mps/NNGraphNodes.hpp"
+#include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/MPS/NNUpsamplingNodes.hpp>
 
@@ -18,7 +18,18 @@ struct UpsamplingNode : NNFilterNode::Impl {
         : Impl(name, std::move(images), std::move(states)), factors(factors) {
         mps::checkScaleFactors(name, factors.x, factors.y);
     }
-    const Factors factors;
+    void archive(mps::Archive& archive) override {
+        archive("scaleFactorX", factors.x);
+        archive("scaleFactorY", factors.y);
+        archive("alignCorners", factors.alignCorners);
+    }
+    /// What the constructors have not seen: values from an archive.
+    void check() const override {
+        mps::checkScaleFactors(className.c_str(), factors.x, factors.y);
+        if (className.find("Nearest") != std::string::npos)
+            mps::checkWholeFactors(className.c_str(), factors.x, factors.y);
+    }
+    Factors factors;
 };
 
 template <class Kernel> Kernel kernelOf(const MTL::Device& device, const Factors& f) {
@@ -111,3 +122,16 @@ bool CNNUpsamplingBilinearGradientNode::isKindOf(const ObjectImpl& o) {
 }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+void addUpsamplingNodes(NodeClasses& all) {
+    using namespace MPS;
+    const Factors any{1, 1};
+    all.addUnary<Nearest>("CNNUpsamplingNearestNode", any);
+    all.addUnary<Bilinear>("CNNUpsamplingBilinearNode", any);
+    all.addGradient<NearestGradient>("CNNUpsamplingNearestGradientNode", any);
+    all.addGradient<BilinearGradient>("CNNUpsamplingBilinearGradientNode", any);
+}
+
+} // namespace mpsvk::mps

@@ -1,11 +1,13 @@
 // A filter node brought to life on a device: what a graph runs, in order.
 #pragma once
 
+#include "mps/Archive.hpp"
 #include "mps/State.hpp"
 
 #include <mpsvk/MPS/CNNKernel.hpp>
 #include <mpsvk/MPS/NNGraphNodeBases.hpp>
 
+#include <functional>
 #include <memory>
 
 namespace mpsvk::mps {
@@ -27,6 +29,30 @@ struct StageOutputs {
     MPS::StateBatch states;
 };
 
+/// Lets a callback see the images of an encode as soon as they are there, before they are written.
+class AskingAllocator : public MPS::ImageAllocator {
+public:
+    using Ask = std::function<void(const MPS::Image& first)>;
+    AskingAllocator(std::shared_ptr<MPS::ImageAllocator> target, Ask ask)
+        : target_(std::move(target)), ask_(std::move(ask)) {}
+    MPS::Image image(const MTL::CommandBuffer& commands, const MPS::ImageDescriptor& d,
+                     const MPS::Kernel& kernel) override {
+        const MPS::Image made = target_->image(commands, d, kernel);
+        ask_(made);
+        return made;
+    }
+    MPS::ImageBatch imageBatch(const MTL::CommandBuffer& commands, const MPS::ImageDescriptor& d,
+                               const MPS::Kernel& kernel, uint64_t count) override {
+        const MPS::ImageBatch made = target_->imageBatch(commands, d, kernel, count);
+        ask_(made.at(0));
+        return made;
+    }
+
+private:
+    std::shared_ptr<MPS::ImageAllocator> target_;
+    Ask ask_;
+};
+
 class Stage {
 public:
     virtual ~Stage() = default;
@@ -37,6 +63,13 @@ public:
     /// none.
     virtual const void* dataSource() const { return nullptr; }
     virtual void reloadFromDataSource() {}
+    /// The parameters in use as a data source for an archive, for sources that are not
+    /// SecureCoding.
+    virtual std::shared_ptr<MPS::SecureCoding> dataSourceByValue() {
+        return Archive::dataSourceOf(kernel());
+    }
+    /// Those that another stage of the same node's class has in use.
+    virtual void takeParameters(Stage& other) { (void)other; }
     /// Loads parameters that an update has produced; the state's class tells which.
     virtual void reload(const MTL::CommandBuffer&, const MPS::State&) {}
 
@@ -54,6 +87,8 @@ public:
     /// False when an encode may differ from the last in more than its images (a user's callback
     /// decides): then the graph encodes it anew each time.
     virtual bool replays() const { return true; }
+    /// The commands of the latest encode are gone: what it made on the device is not there.
+    virtual void encodeWasUndone() {}
     /// How often the kernel was encoded, for kernels whose result depends on it (dropout).
     virtual void setEncodeCount(uint64_t) {}
 };

@@ -1,4 +1,4 @@
-#include "mps/TemporaryHeap.hpp"
+#include "mps/PlanArena.hpp"
 
 #include "vk/Device.hpp"
 
@@ -10,19 +10,27 @@ namespace {
 
 constexpr VkDeviceSize smallestChunk = VkDeviceSize(8) << 20;
 
-/// Heaps that no command buffer uses at the moment.
+/// Heaps that no command buffer uses at the moment, and the arenas of queues.
 struct HeapCache : detail::ObjectImpl {
     std::mutex mutex;
     std::vector<std::shared_ptr<TemporaryHeap>> free;
+    std::vector<std::pair<std::weak_ptr<detail::ObjectImpl>, std::shared_ptr<PlanArena>>> arenas;
 };
 
 std::mutex cacheMutex;
 
-/// What a command buffer holds: its heap, which returns to the cache with this.
+std::shared_ptr<HeapCache> cacheOf(MTL::Device::Impl& device) {
+    std::lock_guard lock(cacheMutex);
+    if (!device.heapCache) device.heapCache = std::make_shared<HeapCache>();
+    return std::static_pointer_cast<HeapCache>(device.heapCache);
+}
+
+/// What a command buffer holds: its heap, which returns to the cache, if it has one, with this.
 struct HeapLease : detail::ObjectImpl {
     std::shared_ptr<HeapCache> cache;
     std::shared_ptr<TemporaryHeap> heap;
     ~HeapLease() override {
+        if (!cache) return;
         heap->reset();
         std::lock_guard lock(cache->mutex);
         cache->free.push_back(std::move(heap));
@@ -84,7 +92,7 @@ void TemporaryHeap::reset() {
     std::lock_guard lock(mutex_);
     ++generation_;
     for (Chunk& chunk : chunks_) vmaClearVirtualBlock(chunk.ranges);
-    used_ = 0;
+    used_ = peak_ = 0;
 }
 
 uint64_t TemporaryHeap::peakBytes() const {
@@ -103,12 +111,7 @@ std::shared_ptr<TemporaryHeap> temporaryHeap(const MTL::CommandBuffer& commandBu
     auto& buffer = commandBuffer.impl();
     if (buffer.temporaries) return std::static_pointer_cast<HeapLease>(buffer.temporaries)->heap;
     auto& device = buffer.device.impl();
-    std::shared_ptr<HeapCache> cache;
-    {
-        std::lock_guard lock(cacheMutex);
-        if (!device.heapCache) device.heapCache = std::make_shared<HeapCache>();
-        cache = std::static_pointer_cast<HeapCache>(device.heapCache);
-    }
+    const auto cache = cacheOf(device);
     auto lease = std::make_shared<HeapLease>();
     lease->cache = cache;
     {
@@ -121,6 +124,26 @@ std::shared_ptr<TemporaryHeap> temporaryHeap(const MTL::CommandBuffer& commandBu
     if (!lease->heap) lease->heap = std::make_shared<TemporaryHeap>(device.vk);
     buffer.temporaries = lease;
     return lease->heap;
+}
+
+std::shared_ptr<PlanArena> planArena(const MTL::CommandBuffer& commandBuffer) {
+    auto& device = commandBuffer.device().impl();
+    const std::shared_ptr<detail::ObjectImpl> queue = commandBuffer.commandQueue().shared();
+    const auto cache = cacheOf(device);
+    std::lock_guard lock(cache->mutex);
+    std::erase_if(cache->arenas, [](const auto& entry) { return entry.first.expired(); });
+    for (const auto& [owner, arena] : cache->arenas)
+        if (owner.lock() == queue) return arena;
+    auto arena = std::make_shared<PlanArena>();
+    arena->heap = std::make_shared<TemporaryHeap>(device.vk);
+    cache->arenas.emplace_back(queue, arena);
+    return arena;
+}
+
+void useArena(const MTL::CommandBuffer& recording, const PlanArena& arena) {
+    auto lease = std::make_shared<HeapLease>();
+    lease->heap = arena.heap;
+    recording.impl().temporaries = std::move(lease);
 }
 
 } // namespace mpsvk::mps

@@ -4,6 +4,7 @@
 #include "support/Images.hpp"
 
 #include <mpsvk/MPS/CNNLoss.hpp>
+#include <mpsvk/MPS/KeyedArchiver.hpp>
 #include <mpsvk/MPS/NNGraph.hpp>
 
 namespace mpsvk::test {
@@ -47,6 +48,12 @@ public:
     }
     int calls = 0;
 };
+
+/// The graph as an archive gives it back.
+inline MPS::NNGraph again(const MPS::NNGraph& graph) {
+    return MPS::KeyedUnarchiver::unarchivedObject<MPS::NNGraph>(
+        MPS::KeyedArchiver::archivedData(graph), testDevice());
+}
 
 /// One encode of a graph, waited for.
 inline reference::Tensor result(const MPS::NNGraph& graph,

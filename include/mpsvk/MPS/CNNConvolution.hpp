@@ -5,7 +5,8 @@
 
 namespace mpsvk::mps {
 class ConvolutionWeights;
-}
+struct ConvolutionAccess;
+} // namespace mpsvk::mps
 
 namespace mpsvk::MPS {
 
@@ -101,6 +102,8 @@ protected:
     virtual std::shared_ptr<const CNNConvolution> sharing() const;
 
 private:
+    friend struct mps::ConvolutionAccess;
+
     CNNConvolutionDescriptor descriptor_;
     std::shared_ptr<mps::ConvolutionWeights> weights_;
     NNConvolutionAccumulatorPrecisionOption precision_ =
@@ -183,6 +186,8 @@ protected:
     virtual bool isFullyConnected() const { return false; }
 
 private:
+    friend struct mps::ConvolutionAccess;
+
     CNNConvolutionDescriptor descriptor_;
     std::shared_ptr<mps::ConvolutionWeights> weights_;
     CNNConvolutionGradientOption gradientOption_ = CNNConvolutionGradientOption::All;

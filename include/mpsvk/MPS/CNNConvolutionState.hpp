@@ -31,6 +31,18 @@ public:
     explicit CNNConvolutionGradientState(std::shared_ptr<Impl> impl);
 };
 
+/// A state that knows an image's size: `state.as<ImageSizeEncodingState>()` of a convolution's
+/// gradient state. MPSImageSizeEncodingState.
+class ImageSizeEncodingState : public State {
+public:
+    ImageSizeEncodingState() = default;
+    uint64_t sourceWidth() const { return as<CNNConvolutionGradientState>().sourceWidth(); }
+    uint64_t sourceHeight() const { return as<CNNConvolutionGradientState>().sourceHeight(); }
+    static bool isKindOf(const detail::ObjectImpl& object) {
+        return CNNConvolutionGradientState::isKindOf(object);
+    }
+};
+
 /// fp32 weights and biases in buffers that kernels load from and optimizers write to.
 /// MPSCNNConvolutionWeightsAndBiasesState.
 class CNNConvolutionWeightsAndBiasesState : public State {

@@ -126,6 +126,7 @@ private:
     void dispatch(const mps::UnaryPass& pass) const override;
     void archive(mps::Archive& archive) override;
 
+    friend struct mps::ConvolutionAccess;
     CNNConvolutionDescriptor descriptor_;
     std::shared_ptr<mps::ConvolutionWeights> weights_;
     int64_t kernelOffsetX_ = 0, kernelOffsetY_ = 0;
@@ -188,6 +189,7 @@ private:
     void dispatch(const mps::BinaryPass& pass) const override;
     void archive(mps::Archive& archive) override;
 
+    friend struct mps::ConvolutionAccess;
     CNNConvolutionDescriptor descriptor_;
     std::shared_ptr<mps::ConvolutionWeights> weights_;
     CNNConvolutionGradientOption gradientOption_ = CNNConvolutionGradientOption::All;

@@ -57,6 +57,8 @@ protected:
     static MTL::Device deviceFor(const KeyedUnarchiver& coder, const MTL::Device& device);
 
 private:
+    friend class mps::Archive;
+
     MTL::Device device_;
     KernelOptions options_ = KernelOptions::None;
     std::string label_;

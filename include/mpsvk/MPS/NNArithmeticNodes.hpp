@@ -22,6 +22,8 @@ public:
     NNBinaryArithmeticNode() = default;
     NNFilterNode gradientFilter(const NNImageNode&) const = delete;
     NNFilterNode gradientFilter(const std::vector<NNImageNode>&) const = delete;
+    /// The name of the class that gradientFilters makes nodes of ("NNAdditionGradientNode"), or "".
+    std::string gradientClass() const;
 
     float primaryScale() const;
     void setPrimaryScale(float value) const;

@@ -25,6 +25,24 @@ public:
     /// images. `resultsAreNeeded` is as long as `resultImages`, or empty for all of them.
     NNGraph(const MTL::Device& device, const std::vector<NNImageNode>& resultImages,
             const std::vector<bool>& resultsAreNeeded = {});
+    /// What `encode(coder)` wrote, on `device` or, if that is empty, the coder's:
+    ///
+    ///     auto bytes = MPS::KeyedArchiver::archivedData(graph);
+    ///     auto graph = MPS::KeyedUnarchiver::unarchivedObject<MPS::NNGraph>(bytes, device);
+    NNGraph(KeyedUnarchiver& coder, const MTL::Device& device);
+
+    /// The same graph for `device` (an empty one: the same), with kernels of its own as their
+    /// `copy(device)` makes them: convolutions have the weights in use now, normalizations load
+    /// theirs. Each data source is copied once, or shared where its `copy` returns null. Handles,
+    /// policies and allocators are shared. No work of the graph may be in flight.
+    NNGraph copy(const MTL::Device& device = {}) const;
+    std::string className() const { return "NNGraph"; }
+    /// Writes the compiled graph: nodes in use with their properties, settings, inputs in their
+    /// order, encodeCount. A data source that is SecureCoding is archived itself; for another one
+    /// stand the parameters that the kernels have now, which no update changes. A handle that is
+    /// not SecureCoding comes back as one with its label. Throws InvalidArgument when a padding
+    /// policy or an allocator is not SecureCoding. No work of the graph may be in flight.
+    void encode(KeyedArchiver& coder) const;
 
     /// The inputs, in the order in which encodes take them; one without a handle is null.
     std::vector<std::shared_ptr<Handle>> sourceImageHandles() const;

@@ -14,7 +14,8 @@ namespace mpsvk::MPS {
 
 class NNFilterNode;
 
-/// The user's name for an input or an exported result; implemented by the user. MPSHandle.
+/// The user's name for an input or an exported result; implemented by the user, beside SecureCoding
+/// if it is to be archived itself. MPSHandle.
 class Handle {
 public:
     virtual ~Handle() = default;
@@ -84,6 +85,11 @@ public:
     using NNStateNode::NNStateNode;
     static bool isKindOf(const detail::ObjectImpl&);
 };
+class NNMultiaryGradientStateNode : public NNStateNode {
+public:
+    using NNStateNode::NNStateNode;
+    static bool isKindOf(const detail::ObjectImpl&);
+};
 class CNNConvolutionGradientStateNode : public NNGradientStateNode {
 public:
     using NNGradientStateNode::NNGradientStateNode;
@@ -143,6 +149,13 @@ public:
     struct Impl;
     Impl& impl() const;
     explicit NNFilterNode(std::shared_ptr<Impl> impl);
+};
+
+/// A node that has something to train: `node.as<NNTrainableNode>()` asks. MPSNNTrainableNode.
+class NNTrainableNode : public NNFilterNode {
+public:
+    using NNFilterNode::NNFilterNode;
+    static bool isKindOf(const detail::ObjectImpl&);
 };
 
 class NNGradientFilterNode : public NNFilterNode {

@@ -26,6 +26,16 @@ public:
     static bool isKindOf(const detail::ObjectImpl&);
 };
 
+/// Implemented by the user, beside SecureCoding if graphs with it are to be archived.
+/// MPSNNLossCallback.
+class NNLossCallback {
+public:
+    virtual ~NNLossCallback() = default;
+    /// The weight that a loss, or its gradient, has in this encode: called just before it is
+    /// encoded, of a batch with the first image.
+    virtual float scalarWeight(const Image& sourceImage, const Image& destinationImage) = 0;
+};
+
 /// The result image is the loss; labels and weights are images. Several losses may be added up, and
 /// differentiated from an NNInitialGradientNode on. MPSNNForwardLossNode.
 class NNForwardLossNode : public NNFilterNode {
@@ -48,6 +58,9 @@ public:
     float labelSmoothing() const;
     float epsilon() const;
     float delta() const;
+    /// Asked for the weight in every encode; null at first. The gradients take that weight too.
+    std::shared_ptr<NNLossCallback> propertyCallBack() const;
+    void setPropertyCallBack(std::shared_ptr<NNLossCallback> callback) const;
 
     /// With respect to the predictions; gradientFilters has the one for the labels too.
     NNFilterNode gradientFilter(const NNImageNode& source) const;
@@ -81,6 +94,9 @@ public:
     float labelSmoothing() const;
     float epsilon() const;
     float delta() const;
+    /// Asked for the weight in every encode, instead of the forward node's; null at first.
+    std::shared_ptr<NNLossCallback> propertyCallBack() const;
+    void setPropertyCallBack(std::shared_ptr<NNLossCallback> callback) const;
     static bool isKindOf(const detail::ObjectImpl&);
 };
 

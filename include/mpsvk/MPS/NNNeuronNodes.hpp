@@ -6,7 +6,7 @@
 
 namespace mpsvk::MPS {
 
-/// MPSCNNNeuronNode.
+/// MPSCNNNeuronNode. Made from a descriptor it is a node of the class for its function.
 class CNNNeuronNode : public NNFilterNode {
 public:
     CNNNeuronNode() = default;

@@ -1,0 +1,101 @@
+// Copies of graphs: kernels and weights of their own, one copy of each data source.
+#include "mps/NNGraphNetwork.hpp"
+#include "mps/NNGraphRig.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+using namespace mpsvk;
+using namespace mpsvk::test;
+using network::Network;
+using network::Source;
+
+namespace {
+
+/// Makes a copy for others to train.
+struct CopiedSource : Source {
+    using Source::Source;
+    std::shared_ptr<MPS::CNNConvolutionDataSource> copy(const MTL::Device& device) const override {
+        CHECK(device == testDevice());
+        auto made = std::make_shared<CopiedSource>(
+            shape.kernelWidth(), shape.inputFeatureChannels(), shape.outputFeatureChannels(), 0);
+        made->w = std::vector<float>(w.size(), 1); // the kernels keep what they have
+        copies.push_back(made);
+        return made;
+    }
+    mutable std::vector<std::shared_ptr<CopiedSource>> copies;
+};
+
+MPS::NNGraph training(const std::shared_ptr<Source>& source) {
+    const MPS::NNImageNode input(named("input"));
+    const MPS::CNNConvolutionNode first(input, source), second(first.resultImage(), source);
+    const MPS::CNNLossNode loss(second.resultImage(), squares());
+    return graphOf(loss.trainingGraph(std::nullopt, {}).at(0).resultImage());
+}
+
+Tensor encoded(const MPS::NNGraph& graph, uint64_t seed) {
+    return result(graph, {upload(reference::random(2, 4, 4, 4, seed))},
+                  {lossLabels(reference::random(2, 4, 4, 4, seed + 1))});
+}
+
+} // namespace
+
+TEST_CASE("a copied graph trains by itself, on one copy of each data source") {
+    const auto source = std::make_shared<CopiedSource>(3, 4, 4, 1);
+    const auto graph = training(source);
+    graph.setLabel("net");
+    for (int i = 0; i < 2; ++i) encoded(graph, 10 + i);
+    const auto copy = graph.copy(testDevice());
+    REQUIRE(source->copies.size() == 1); // for two forward and two gradient nodes
+    CHECK(copy != graph);
+    CHECK(copy.label() == "net");
+    CHECK(copy.device() == testDevice());
+    CHECK(copy.encodeCount() == 2);
+    CHECK(copy.format() == MPS::ImageFeatureChannelFormat::Float32);
+    CHECK(copy.sourceImageHandles() == graph.sourceImageHandles());
+
+    const auto before = source->trained();
+    const int asked = source->updates;
+    const auto other = encoded(copy, 20);
+    CHECK(source->updates == asked);
+    CHECK(source->trained() == before);
+    CHECK(source->copies[0]->updates == 2);
+    CHECK(source->copies[0]->trained() != before);
+    CHECK(encoded(graph, 20).v == other.v); // as the copy went, from where it was made
+    CHECK(source->trained() == source->copies[0]->trained());
+    copy.setLabel("copy");
+    copy.setFormat(MPS::ImageFeatureChannelFormat::Float16);
+    CHECK(graph.label() == "net");
+    CHECK(graph.format() == MPS::ImageFeatureChannelFormat::Float32);
+}
+
+TEST_CASE("a source that makes no copy is shared") {
+    const auto source = std::make_shared<Source>(3, 4, 4, 1);
+    const auto graph = training(source);
+    encoded(graph, 10);
+    const auto copy = graph.copy();
+    encoded(copy, 11);
+    CHECK(source->updates == 4);
+    graph.reloadFromDataSources(); // to where the copy has gone
+    const auto fresh = training(source);
+    const auto dx = encoded(graph, 12);
+    CHECK(dx.v == encoded(fresh, 12).v);
+}
+
+TEST_CASE("a copy outlives its original, and keeps dropouts in step") {
+    MPS::NNGraph copy, twin;
+    {
+        const MPS::NNImageNode input;
+        const MPS::CNNDropoutNode dropout(input, 0.5f, 3);
+        const auto graph = graphOf(dropout.resultImage());
+        const auto x = upload(Tensor(1, 4, 4, 4, 1));
+        result(graph, {x});
+        copy = graph.copy();
+        twin = graph.copy();
+        CHECK(result(copy, {x}).v == result(graph, {x}).v);
+    }
+    const auto x = upload(Tensor(1, 4, 4, 4, 1));
+    const auto first = result(twin, {x}).v, second = result(twin, {x}).v;
+    CHECK(first != second);
+    CHECK(result(copy, {x}).v == second);
+    CHECK(refusal([] { MPS::NNGraph().copy(); }) == "[NNGraph] The graph handle is empty.");
+}
