@@ -8,10 +8,6 @@ layout(set = 0, binding = 0) uniform Parameters { CNNPoolingGradientParameters p
 IMAGE_SOURCE(1, gradient)
 IMAGE_DESTINATION(3, destination)
 
-float countOf(int begin, int taps, int size, int pad) {
-    return float(p.edges == poolingEdgesZero ? taps : averageCount(begin, taps, size, pad));
-}
-
 void main() {
     uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
@@ -25,11 +21,11 @@ void main() {
         Windows wy = windowsOf(y, p.sourceHeight, p.startY, p.kernelHeight, 1, p.strideY, p.firstWindowY,
                                p.windowsY, p.edges);
         for (int j = wy.first; j <= wy.last; ++j) {
-            float rows = countOf(p.startY + p.strideY * j, p.kernelHeight, p.sourceHeight, p.padY);
+            int rows = countedTaps(p.startY + p.strideY * j, p.kernelHeight, p.sourceHeight, p.padY, p.edges);
             for (int i = wx.first; i <= wx.last; ++i) {
-                float columns = countOf(p.startX + p.strideX * i, p.kernelWidth, p.sourceWidth, p.padX);
+                int columns = countedTaps(p.startX + p.strideX * i, p.kernelWidth, p.sourceWidth, p.padX, p.edges);
                 sum += gradient_load(p.gradient, p.gradientX + i, p.gradientY + j, at.slice, at.image) /
-                       (columns * rows);
+                       float(columns * rows);
             }
         }
     }

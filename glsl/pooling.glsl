@@ -46,4 +46,9 @@ int tapsOn(int pixel, int size, int begin, int taps, uint edges) {
     return max(0, last - first + 1);
 }
 
+// The pixels along one axis that the divisor of an average counts.
+int countedTaps(int begin, int taps, int size, int pad, uint edges) {
+    return edges == poolingEdgesZero ? taps : averageCount(begin, taps, size, pad);
+}
+
 #endif

@@ -173,15 +173,18 @@ void CNNPoolingGradient::dispatch(const mps::BinaryPass& pass) const {
         .selectionStride = saved ? uint32_t(pass.stateBuffers[0].strideBytes / 4) : 0,
         .selectionWidth = uint32_t(selectionWidth),
     };
-    const bool inBlocks =
-        saved && w.strideX == 2 && w.strideY == 2 && w.dilationX == 1 && w.dilationY == 1;
+    const bool inBlocks = (saved || e.average) && w.strideX == 2 && w.strideY == 2 &&
+                          w.dilationX == 1 && w.dilationY == 1;
     if (inBlocks)
         return pass.encoder->dispatch(
-            "CNNPoolingMaxGradientBlocks", parameters,
+            e.average ? "CNNPoolingAverageGradientBlocks" : "CNNPoolingMaxGradientBlocks",
+            parameters,
             mps::Grid::of(blocks(parameters.originX, parameters.startX, pass.clip.width) *
                           blocks(parameters.originY, parameters.startY, pass.clip.height) *
                           mps::slicesFor(pass.destinationChannels) * pass.imageCount),
-            {{1, pass.primary}, {3, pass.destination}, {4, pass.stateBuffers[0].all}});
+            {{1, pass.primary},
+             {3, pass.destination},
+             {4, saved ? pass.stateBuffers[0].all : vk::BufferSlice{}}});
     pass.encoder->dispatch(shader(), parameters, mps::Grid::of(pass.clipTexels()),
                            {{1, pass.primary},
                             {2, pass.secondary},
