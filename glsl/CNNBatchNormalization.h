@@ -22,7 +22,7 @@ struct CNNBatchNormalizationParameters {
 
 struct CNNBatchNormalizationReduceParameters {
     uint channels;
-    uint chunks, chunkPixels, pixels;
+    uint chunks, rows, pixels; // chunk k has the rows of pixels k, k + chunks, ...
     float previousPixels; // that the result holds already
     uint padding0, padding1, padding2;
 };

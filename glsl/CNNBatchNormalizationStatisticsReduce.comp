@@ -13,6 +13,13 @@ layout(set = 0, binding = 1, std430) readonly buffer Partials { vec4 partials[];
 layout(set = 0, binding = 2, std430) buffer Mean { float mean[]; };
 layout(set = 0, binding = 3, std430) buffer Variance { float variance[]; };
 
+uint pixelsOf(uint chunk) {
+    uint steps = (p.pixels + p.rows - 1u) / p.rows;
+    uint own = (steps - chunk + p.chunks - 1u) / p.chunks;
+    bool hasLast = (steps - 1u - chunk) % p.chunks == 0u; // which may have fewer pixels
+    return own * p.rows - (hasLast ? steps * p.rows - p.pixels : 0u);
+}
+
 void main() {
     uint slice = gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x;
     if (slice * 4u >= p.channels) return; // all of the workgroup
@@ -20,8 +27,7 @@ void main() {
     Moments all = Moments(0.0, vec4(0.0), vec4(0.0));
     for (uint chunk = thread; chunk < p.chunks; chunk += size) {
         uint at = 2u * (slice * p.chunks + chunk);
-        uint count = min(p.chunkPixels, p.pixels - chunk * p.chunkPixels);
-        momentsMerge(all, Moments(float(count), partials[at], partials[at + 1u]));
+        momentsMerge(all, Moments(float(pixelsOf(chunk)), partials[at], partials[at + 1u]));
     }
     momentsOfGroup(all, 1u);
     if (thread != 0u) return;

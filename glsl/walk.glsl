@@ -24,14 +24,14 @@ Walk walkBegin(WalkParameters p, uint slices) {
     Walk w;
     uint group = walkGroup();
     w.chunk = group / p.tiles;
+    if (p.fromEnd != 0u) w.chunk = p.chunks - 1u - w.chunk;
     w.lanes = 1u << p.laneBits;
     w.lane = gl_LocalInvocationID.x & (w.lanes - 1u);
     w.row = gl_LocalInvocationID.x >> p.laneBits;
     w.slice = ((group % p.tiles) << p.laneBits) + w.lane;
-    uint rows = walkSize >> p.laneBits;
-    uint first = w.chunk * p.chunkPixels + w.row;
-    uint end = min(p.pixels, (w.chunk + 1u) * p.chunkPixels);
-    w.left = first < end && w.slice < slices ? (end - first + rows - 1u) / rows : 0u;
+    uint begin = w.chunk * p.chunkPixels, first = begin + w.row;
+    uint end = begin + min(p.span, p.pixels - begin);
+    w.left = first < end && w.slice < slices ? (end - first + p.step - 1u) / p.step : 0u;
     w.x = int(first % p.width);
     w.y = int(first / p.width % p.height);
     w.image = first / p.width / p.height;

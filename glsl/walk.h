@@ -12,9 +12,12 @@ struct MPSVK_ALIGNED WalkParameters {
     uint laneBits;      // log2 of the neighbouring slices of a workgroup
     uint tiles;         // of slices
     uint chunks;        // of pixels
-    uint chunkPixels;
-    uint stepX, stepY, stepImages; // a step of as many pixels as a workgroup has rows
-    uint padding0, padding1;
+    uint chunkPixels;   // from a chunk's first pixel to the next one's
+    uint span;          // from a chunk's first pixel to its end
+    uint step;          // from a pixel of an invocation to the next
+    uint stepX, stepY, stepImages; // the same
+    uint fromEnd;       // the last chunk first
+    uint padding0, padding1, padding2;
 };
 
 MPSVK_SHARED_END

@@ -141,7 +141,7 @@ void reduceSums(Encoder& encoder, const char* shader, const glsl::WalkParameters
     const glsl::CNNBatchNormalizationReduceParameters p{
         .channels = uint32_t(channels),
         .chunks = walk.chunks,
-        .chunkPixels = walk.chunkPixels,
+        .rows = walk.chunkPixels,
         .pixels = walk.pixels,
         .previousPixels = float(sums.pixels),
     };

@@ -23,6 +23,9 @@ uint32_t laneBitsFor(uint64_t slices) {
     return best;
 }
 
+/// Chunks for about `groups` workgroups.
+uint64_t most(uint64_t groups, uint64_t tiles) { return std::max<uint64_t>(1, groups / tiles); }
+
 } // namespace
 
 glsl::WalkParameters walkOver(uint64_t width, uint64_t height, uint64_t images, uint64_t channels,
@@ -36,17 +39,26 @@ glsl::WalkParameters walkOver(uint64_t width, uint64_t height, uint64_t images, 
     w.tiles = uint32_t(ceilDivide(slices, 1u << w.laneBits));
     const uint64_t rows = workgroup >> w.laneBits;
     const uint64_t steps = ceilDivide(pixels, rows);
-    // Enough workgroups to fill a large device; chunks as long as that allows.
-    const uint64_t groups = use == WalkUse::Sums ? 1056 : 4224,
-                   least = use == WalkUse::Sums ? 4 : 1;
-    const uint64_t most = use == WalkUse::Sums ? UINT64_MAX : 8;
-    const uint64_t wanted = std::max<uint64_t>(1, groups / w.tiles);
-    const uint64_t length = std::clamp(ceilDivide(steps, wanted), least, most);
-    w.chunkPixels = uint32_t(length * rows);
-    w.chunks = uint32_t(ceilDivide(pixels, w.chunkPixels));
-    w.stepX = uint32_t(rows % width);
-    w.stepY = uint32_t(rows / width % height);
-    w.stepImages = uint32_t(rows / width / height);
+    // Enough workgroups to fill a large device.
+    uint64_t step = rows;
+    if (use == WalkUse::Sums) {
+        // All workgroups go through the images together, so that caches end up with what was read
+        // last; each takes at least 4 steps.
+        w.chunks = uint32_t(std::clamp<uint64_t>(ceilDivide(steps, 4), 1, most(1056, w.tiles)));
+        w.chunkPixels = uint32_t(rows);
+        w.span = w.pixels;
+        step = rows * w.chunks;
+    } else {
+        // Sums of the same images come first: begin where they ended.
+        const uint64_t length = std::clamp<uint64_t>(ceilDivide(steps, most(4224, w.tiles)), 1, 8);
+        w.chunkPixels = w.span = uint32_t(length * rows);
+        w.chunks = uint32_t(ceilDivide(pixels, w.span));
+        w.fromEnd = 1;
+    }
+    w.step = uint32_t(step);
+    w.stepX = uint32_t(step % width);
+    w.stepY = uint32_t(step / width % height);
+    w.stepImages = uint32_t(step / width / height);
     return w;
 }
 

@@ -5,8 +5,8 @@
 
 namespace mpsvk::mps {
 
-/// What a workgroup of 256 does with its pixels: it leaves partial sums, which want few and long
-/// chunks, or it writes pixels, which want many.
+/// What a workgroup of 256 does with its pixels: it leaves partial sums, of which there should be
+/// few (chunk k then has the rows of pixels k, k + chunks, ...), or it writes pixels.
 enum class WalkUse { Sums, Pixels };
 
 glsl::WalkParameters walkOver(uint64_t width, uint64_t height, uint64_t images, uint64_t channels,

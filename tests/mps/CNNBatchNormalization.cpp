@@ -101,12 +101,14 @@ TEST_CASE("batch normalization, its statistics and its gradients equal the refer
         size_t n, h, w, c;
     };
     // One pixel, less than a workgroup's row of pixels, several tiles of slices, many chunks.
-    const Shape shapes[] = {{1, 1, 1, 3},  {3, 5, 4, 1},  {2, 3, 3, 5},
-                            {2, 4, 7, 33}, {5, 1, 1, 70}, {2, 37, 41, 4}};
+    const Shape shapes[] = {{1, 1, 1, 3},  {3, 5, 4, 1},   {2, 3, 3, 5},    {2, 4, 7, 33},
+                            {5, 1, 1, 70}, {2, 37, 41, 4}, {1, 96, 97, 125}};
     const NeuronType neurons[] = {NeuronType::None, NeuronType::TanH, NeuronType::PReLU};
     size_t turn = 0;
     for (const Variant variant : variants())
         for (const Shape& s : shapes) {
+            const bool large = s.h > 90; // how it is stored makes no difference to its chunks
+            if (large && variant.name() != Variant().name()) continue;
             const NeuronType type = neurons[turn++ % 3];
             INFO(variant.name() << " " << s.n << "x" << s.h << "x" << s.w << "x" << s.c
                                 << " neuron " << int(type));
