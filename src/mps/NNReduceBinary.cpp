@@ -9,6 +9,11 @@
 
 #include <bit>
 
+namespace mpsvk::mps {
+/// A name that public headers may use.
+struct ReduceBinaryParameters : glsl::NNReduceBinaryParameters {};
+} // namespace mpsvk::mps
+
 namespace mpsvk::MPS {
 
 namespace {
@@ -65,10 +70,10 @@ void NNReduceBinary::validate(const mps::BinaryPass& pass) const {
     if (!readsAround()) mps::checkResultHolds(who, pass.clip, steps(second, secondary().window));
 }
 
-glsl::NNReduceBinaryParameters NNReduceBinary::parameters(const mps::BinaryPass& pass) const {
+mps::ReduceBinaryParameters NNReduceBinary::parameters(const mps::BinaryPass& pass) const {
     const mps::Clip a = sourceClip(pass.primaries[0], true),
                     b = sourceClip(pass.secondaries[0], false);
-    return {
+    return {{
         .primary = pass.primaryView,
         .secondary =
             pass.secondary.view(secondarySourceFeatureChannelOffset(), pass.primaryChannels),
@@ -89,7 +94,7 @@ glsl::NNReduceBinaryParameters NNReduceBinary::parameters(const mps::BinaryPass&
         .parts = uint32_t(std::min<uint64_t>(glsl::reduceGroupSize,
                                              std::bit_floor((pass.primaryChannels + 3) / 4))),
         .divisor = 1,
-    };
+    }};
 }
 
 void NNReduceBinary::dispatchWeighted(const mps::BinaryPass& pass, float divisor,

@@ -1,3 +1,4 @@
+#include "support/Conformance.hpp"
 #include "support/EveryKernel.hpp"
 #include "support/Matrices.hpp"
 #include "support/Sentence.hpp"
@@ -69,6 +70,8 @@ void check(const Product& k) {
                    tolerance * (k.result == DataType::Float16 ? std::abs(expected[i]) : 0) +
                        2e-6 * magnitude[i] + 1e-7);
     CHECK(wrong == 0);
+    conforms("MatrixMultiplication", Aspect::Forward);
+    if (k.left == DataType::Float16) conforms("MatrixMultiplication", Aspect::Half);
 }
 
 const auto half = DataType::Float16;
@@ -150,6 +153,8 @@ TEST_CASE("products of a matrix and a vector equal the reference") {
                 });
                 INFO(rows << "x" << columns << " transposed " << transpose);
                 CHECK(reference::compare(valuesOf(result), expected, {type == half ? 1e-3 : 1e-6}));
+                conforms("MatrixVectorMultiplication", Aspect::Forward);
+                if (type == half) conforms("MatrixVectorMultiplication", Aspect::Half);
             }
 }
 
@@ -190,6 +195,7 @@ TEST_CASE("products refuse operands that do not fit, with a sentence") {
         MPS::MatrixMultiplication(testDevice(), 3, 5, 4).encode(commands, temporary, n, r);
         CHECK(temporary.readCount() == 0);
     });
+    conforms("MatrixMultiplication", Aspect::Misuse);
     CHECK(refused([] { MPS::MatrixMultiplication(testDevice(), 1, 0, 1); }) ==
           "[MatrixMultiplication] A size is 0 but each must be at least 1.");
 }

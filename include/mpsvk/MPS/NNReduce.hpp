@@ -10,10 +10,8 @@
 
 namespace mpsvk::mps {
 struct Clip;
+struct ReduceBinaryParameters;
 } // namespace mpsvk::mps
-namespace mpsvk::glsl {
-struct NNReduceBinaryParameters;
-} // namespace mpsvk::glsl
 
 namespace mpsvk::MPS {
 
@@ -279,7 +277,7 @@ protected:
     virtual bool readsAround() const { return false; }
     uint64_t outputChannels(uint64_t, uint64_t) const override { return 1; }
     void validate(const mps::BinaryPass& pass) const override;
-    glsl::NNReduceBinaryParameters parameters(const mps::BinaryPass& pass) const;
+    mps::ReduceBinaryParameters parameters(const mps::BinaryPass& pass) const;
     void dispatchWeighted(const mps::BinaryPass& pass, float divisor,
                           bool overNonZeroWeights) const;
 
