@@ -24,16 +24,16 @@ foreach(line IN LISTS lines)
     set(wanted "${CMAKE_MATCH_2}")
     list(APPEND known "${class}")
     if(wanted STREQUAL "abstract")
-        string(APPEND table "| `${class}` | abstract | | | | | | | |\n")
+        string(APPEND table "| `${class}` | abstract | – | – | – | – | – | – | –\n")
         continue()
     elseif(wanted STREQUAL "deprecated")
-        string(APPEND table "| `${class}` | left out | | | | | | | |\n")
+        string(APPEND table "| `${class}` | left out | – | – | – | – | – | – | –\n")
         continue()
     endif()
     string(REPLACE " " ";" wanted "${wanted}")
     set(cells "")
     foreach(aspect IN LISTS aspects)
-        set(cell "")
+        set(cell "–")
         if("${class} ${aspect}" IN_LIST said)
             set(cell "yes")
         elseif(aspect IN_LIST wanted)
@@ -68,7 +68,7 @@ passed, and the test suite fails when the page and the tests differ.
 - **copy, archive**: a copy and a kernel that went through an archive give the same bits.
 - **misuse**: is refused with a sentence that names the object, and nothing is recorded.
 
-Empty cells do not apply. `left out` are classes that Apple has deprecated: `CNNNeuron` has all their
+A dash does not apply. `left out` are classes that Apple has deprecated: `CNNNeuron` has all their
 functions.
 
 @table@
