@@ -3,9 +3,9 @@
 #pragma once
 
 #include <mpsvk/Error.hpp>
-#include <mpsvk/MPS/CNNBinaryConvolution.hpp>
 #include <mpsvk/MPS/CNNBatchNormalization.hpp>
 #include <mpsvk/MPS/CNNBatchNormalizationState.hpp>
+#include <mpsvk/MPS/CNNBinaryConvolution.hpp>
 #include <mpsvk/MPS/CNNConvolution.hpp>
 #include <mpsvk/MPS/CNNConvolutionDescriptor.hpp>
 #include <mpsvk/MPS/CNNConvolutionState.hpp>
@@ -49,13 +49,13 @@
 #include <mpsvk/MPS/NNOptimizer.hpp>
 #include <mpsvk/MPS/NNPadding.hpp>
 #include <mpsvk/MPS/NNPoolingNodes.hpp>
-#include <mpsvk/MPS/NNUpsamplingNodes.hpp>
-#include <mpsvk/MPS/NNReshape.hpp>
-#include <mpsvk/MPS/NNSlice.hpp>
 #include <mpsvk/MPS/NNReduce.hpp>
 #include <mpsvk/MPS/NNReductionNodes.hpp>
+#include <mpsvk/MPS/NNReshape.hpp>
 #include <mpsvk/MPS/NNResize.hpp>
 #include <mpsvk/MPS/NNShapeNodes.hpp>
+#include <mpsvk/MPS/NNSlice.hpp>
+#include <mpsvk/MPS/NNUpsamplingNodes.hpp>
 #include <mpsvk/MPS/State.hpp>
 #include <mpsvk/MTL/BlitCommandEncoder.hpp>
 #include <mpsvk/MTL/Buffer.hpp>

@@ -232,9 +232,9 @@ void ConvolutionWeights::pack(Encoder& encoder, const Layout& layout,
     parameters.sourceOffset = uint32_t(bias.skipped / sizeof(float));
     parameters.hasShift = bool(shift_) && raw;
     parameters.hasSlopes = bool(slopes_);
-    encoder.dispatch("CNNConvolutionPackBias", parameters,
-                     Grid::of(layout.channels.size / sizeof(float) / 2),
-                     {{1, bias.slice}, {2, layout.channels}, {3, scale_}, {4, shift_}, {5, slopes_}});
+    encoder.dispatch(
+        "CNNConvolutionPackBias", parameters, Grid::of(layout.channels.size / sizeof(float) / 2),
+        {{1, bias.slice}, {2, layout.channels}, {3, scale_}, {4, shift_}, {5, slopes_}});
 }
 
 void ConvolutionWeights::load(Encoder& encoder, const vk::BufferSlice& weights,

@@ -52,7 +52,7 @@ private:
     uint64_t first_ = 0;            // bytes in the VkBuffer, or the layer
     uint64_t lowest_ = 0, end_ = 0; // bytes that the run spans
     uint32_t elementStride_ = 0;
-    int64_t stride_ = 0;            // bytes or layers from one image to the next
+    int64_t stride_ = 0; // bytes or layers from one image to the next
     uint64_t bytesPerTexel_ = 16, slices_ = 1, width_ = 0, height_ = 0, channels_ = 0, count_ = 0;
     MPS::ImageFeatureChannelFormat format_ = MPS::ImageFeatureChannelFormat::Float32;
 };

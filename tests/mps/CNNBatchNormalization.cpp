@@ -127,7 +127,13 @@ TEST_CASE("batch normalization, its statistics and its gradients equal the refer
             CHECK(reference::compare(actual.dGamma, want.dGamma, {1e-5, 1e-7 * terms}));
             CHECK(reference::compare(actual.dBeta, want.dBeta, {1e-5, 1e-7 * terms}));
             CHECK(reference::compare(actual.y, want.y, {variant.tolerance()}));
-            CHECK(reference::compare(actual.dx, want.dx, {variant.tolerance(), 1e-6}));
+            // Of dx what is added is gamma * dy / deviation, times up to 30 where nothing varies.
+            double largest = 0;
+            for (size_t c = 0; c < s.c; ++c)
+                largest = std::max(largest, std::abs(b.gamma.empty() ? 1 : b.gamma[c]) /
+                                                std::sqrt(want.variance[c] + b.epsilon));
+            CHECK(reference::compare(actual.dx, want.dx,
+                                     {variant.tolerance(), std::max(1e-6, 2.4e-7 * largest)}));
             CHECK(same(actual, step(layer, upload(x, variant), upload(g, variant), variant)));
             conforms("CNNBatchNormalization", Aspect::Forward, variant);
             conforms("CNNBatchNormalizationStatistics", Aspect::Forward, variant);

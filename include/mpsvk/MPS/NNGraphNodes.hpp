@@ -9,6 +9,6 @@
 #include <mpsvk/MPS/NNLossNodes.hpp>
 #include <mpsvk/MPS/NNNeuronNodes.hpp>
 #include <mpsvk/MPS/NNPoolingNodes.hpp>
-#include <mpsvk/MPS/NNUpsamplingNodes.hpp>
 #include <mpsvk/MPS/NNReductionNodes.hpp>
 #include <mpsvk/MPS/NNShapeNodes.hpp>
+#include <mpsvk/MPS/NNUpsamplingNodes.hpp>
