@@ -232,8 +232,9 @@ void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> 
     std::array<uint32_t, 3> groups;
     if (grid.linear) {
         const uint64_t needed = ceil(grid.x, local[0]);
-        const uint64_t across = std::min<uint64_t>(needed, limits().workGroupCount);
-        groups = {uint32_t(across), uint32_t(ceil(needed, across)), 1};
+        // Folded evenly: fewer than a row's worth of workgroups have nothing to do.
+        const uint64_t down = ceil(needed, limits().workGroupCount);
+        groups = {uint32_t(ceil(needed, down)), uint32_t(down), 1};
     } else {
         groups = {uint32_t(ceil(grid.x, local[0])), uint32_t(ceil(grid.y, local[1])),
                   uint32_t(ceil(grid.z, local[2]))};
