@@ -120,17 +120,22 @@ void Canvas::textUpwards(Point where, const std::string& text, double size, Colo
     }
 }
 
-void Canvas::picture(Point topLeft, double side, std::span<const uint8_t> grey, unsigned columns) {
-    const auto rows = static_cast<unsigned>(grey.size() / columns);
+void Canvas::picture(Point topLeft, double side, std::span<const Colour> pixels, unsigned columns) {
+    const auto rows = static_cast<unsigned>(pixels.size() / columns);
     const double pixelSide = side / std::max(rows, columns);
     for (unsigned y = 0; y < rows; ++y) {
         for (unsigned x = 0; x < columns; ++x) {
-            const uint8_t value = grey[size_t{y} * columns + x];
             rectangle({topLeft.x + x * pixelSide, topLeft.y + y * pixelSide},
                       {topLeft.x + (x + 1) * pixelSide, topLeft.y + (y + 1) * pixelSide},
-                      {value, value, value});
+                      pixels[size_t{y} * columns + x]);
         }
     }
+}
+
+void Canvas::picture(Point topLeft, double side, std::span<const uint8_t> grey, unsigned columns) {
+    std::vector<Colour> pixels;
+    for (const uint8_t value : grey) pixels.push_back({value, value, value});
+    picture(topLeft, side, pixels, columns);
 }
 
 Colour Canvas::pixel(unsigned x, unsigned y) const {

@@ -40,7 +40,9 @@ public:
     void textUpwards(Point where, const std::string& text, double size, Colour colour);
     static double textWidth(const std::string& text, double size);
 
-    /// Enlarges a grey picture to `side` pixels (the longer side), each of its pixels a square.
+    /// Enlarges a picture to `side` pixels (the longer side), each of its pixels a square.
+    void picture(Point topLeft, double side, std::span<const Colour> pixels, unsigned columns);
+    /// The same in grey.
     void picture(Point topLeft, double side, std::span<const uint8_t> grey, unsigned columns);
 
     Colour pixel(unsigned x, unsigned y) const;

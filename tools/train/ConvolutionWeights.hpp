@@ -1,21 +1,16 @@
-// The weights of one convolution or fully connected layer, and how Adam changes them.
+// The weights of one layer of the convolution family, and how an optimizer changes them.
 #pragma once
 
-#include <array>
 #include <string>
 
-#include <mpsvk/MPS/NNOptimizer.hpp>
-#include <mpsvk/MTL/Buffer.hpp>
-
-#include "ByteStream.hpp"
+#include "LayerOptimizer.hpp"
 #include "Setup.hpp"
 
 namespace mpsvk::train {
 
 struct LayerShape {
     std::string label;
-    uint64_t kernelWidth, kernelHeight;
-    uint64_t inputs, outputs;
+    MPS::CNNConvolutionDescriptor descriptor;
     Precision precision; ///< of the copies that the kernels read
 };
 
@@ -23,11 +18,12 @@ struct LayerShape {
 /// made from them.
 class ConvolutionWeights : public MPS::CNNConvolutionDataSource {
 public:
-    /// Weights evenly from ±sqrt(6 / inputs per output) (He), biases 0. `stream` tells the layers
+    /// Weights evenly from ±sqrt(6 / weights per output) (He), biases 0. `stream` tells the layers
     /// of a network apart.
-    ConvolutionWeights(const MTL::Device& device, LayerShape shape, uint64_t seed, uint64_t stream);
+    ConvolutionWeights(const MTL::Device& device, LayerShape shape, uint64_t seed, uint64_t stream,
+                       const UpdateSettings& settings = {});
 
-    void setLearningRate(float rate) { adam_.setLearningRate(rate); }
+    void setLearningRate(float rate) { optimizer_.setLearningRate(rate); }
 
     /// Everything that training changes. No step may be in flight.
     void write(ByteWriter& archive) const;
@@ -36,7 +32,7 @@ public:
 
     MPS::DataType dataType() const override { return MPS::DataType::Float32; }
     MPS::DataType kernelWeightsDataType() const override;
-    MPS::CNNConvolutionDescriptor descriptor() const override;
+    MPS::CNNConvolutionDescriptor descriptor() const override { return shape_.descriptor; }
     std::span<const std::byte> weights() const override;
     std::span<const float> biasTerms() const override;
     bool load() override { return true; }
@@ -48,18 +44,9 @@ public:
            const MPS::CNNConvolutionWeightsAndBiasesState& current) override;
 
 private:
-    /// The weights or the biases, and what Adam remembers of them.
-    struct Parameters {
-        Parameters(const MTL::Device& device, uint64_t count);
-        MTL::Buffer values, momentum, velocity;
-    };
-    std::array<MTL::Buffer, 6> buffers() const;
-
     LayerShape shape_;
-    Parameters weights_, biases_;
     MPS::CNNConvolutionWeightsAndBiasesState state_;
-    std::vector<MPS::Vector> momenta_, velocities_;
-    MPS::NNOptimizerAdam adam_;
+    LayerOptimizer optimizer_;
 };
 
 } // namespace mpsvk::train

@@ -50,10 +50,10 @@ std::array<LayerShape, GraphNetwork::layerCount> GraphNetwork::layerShapes() con
     const uint64_t width = poolsTwice() ? half(half(columns_)) : half(columns_);
     const uint64_t height = poolsTwice() ? half(half(rows_)) : half(rows_);
     const Precision precision = setup_.precision;
-    return {LayerShape{"convolution 1", 3, 3, 1, firstChannels, precision},
-            LayerShape{"convolution 2", 3, 3, firstChannels, secondChannels, precision},
-            LayerShape{"hidden", width, height, secondChannels, hiddenChannels, precision},
-            LayerShape{"output", 1, 1, hiddenChannels, classes_, precision}};
+    return {LayerShape{"convolution 1", {3, 3, 1, firstChannels}, precision},
+            LayerShape{"convolution 2", {3, 3, firstChannels, secondChannels}, precision},
+            LayerShape{"hidden", {width, height, secondChannels, hiddenChannels}, precision},
+            LayerShape{"output", {1, 1, hiddenChannels, classes_}, precision}};
 }
 
 GraphNetwork::Operands GraphNetwork::makeOperands() const {

@@ -3,18 +3,13 @@
 
 #include <filesystem>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "CommandLine.hpp"
 #include "Setup.hpp"
 
 namespace mpsvk::train {
-
-/// A wrong command line, told in one sentence.
-struct UsageError : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
 
 struct Options {
     Setup setup;
@@ -34,8 +29,5 @@ Options parseOptions(std::vector<std::string> arguments, const std::filesystem::
 /// The setup to resume with: the checkpoint's, with the command line's number of epochs if it was
 /// given. Throws UsageError when another option was given that contradicts the checkpoint.
 Setup mergeSetup(const Options& options, const Setup& checkpoint);
-
-/// Which of `names` is meant by an index or a part of a name (any case). Throws UsageError.
-size_t chooseDevice(const std::vector<std::string>& names, const std::string& text);
 
 } // namespace mpsvk::train

@@ -6,14 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "Canvas.hpp"
+#include "Chart.hpp"
 #include "Checkpoint.hpp"
 #include "IdxDataset.hpp"
 
 namespace mpsvk::train {
-
-/// Even steps of 1, 2 or 5 times a power of ten that cover [low, high] with at most `most` gaps.
-std::vector<double> niceTicks(double low, double high, unsigned most);
 
 /// Loss and accuracy over the epochs, side by side, training and held-out data in each.
 Canvas drawCurves(std::span<const EpochRecord> history);

@@ -31,35 +31,50 @@ std::string durationText(double seconds) {
                      : format("%u:%02u", minutes, rest);
 }
 
-std::string progressLine(const ProgressState& state, size_t width) {
+namespace {
+
+Bar barOf(const ProgressState& state) {
     const std::string epochs = std::to_string(state.epochs);
-    const std::string left =
-        format("Epoch %*u/%s ", static_cast<int>(epochs.size()), state.epoch + 1, epochs.c_str());
-    const std::string right = format("  loss %6.4f  accuracy %5.1f %%  %.0f images/s  ", state.loss,
-                                     100 * state.accuracy, state.imagesPerSecond) +
-                              durationText(state.secondsLeft) + " left";
-    std::string bar;
-    const size_t used = left.size() + right.size() + 2;
+    return {
+        format("Epoch %*u/%s ", static_cast<int>(epochs.size()), state.epoch + 1, epochs.c_str()),
+        state.steps == 0 ? 0 : static_cast<double>(state.step) / state.steps,
+        format("  loss %6.4f  accuracy %5.1f %%  %.0f images/s  ", state.loss, 100 * state.accuracy,
+               state.imagesPerSecond) +
+            durationText(state.secondsLeft) + " left"};
+}
+
+} // namespace
+
+std::string barLine(const Bar& bar, size_t width) {
+    std::string drawn;
+    const size_t used = bar.left.size() + bar.right.size() + 2;
     if (width > used + 4) {
         const size_t length = std::min<size_t>(width - used, 30);
-        const size_t filled = state.steps == 0 ? 0 : length * state.step / state.steps;
-        bar = "[" + std::string(filled, '=') + (filled < length ? ">" : "");
-        bar += std::string(length + 1 - bar.size(), ' ') + "]";
+        const double done = std::clamp(bar.done, 0.0, 1.0);
+        const auto filled = static_cast<size_t>(static_cast<double>(length) * done + 1e-9);
+        drawn = "[" + std::string(filled, '=') + (filled < length ? ">" : "");
+        drawn += std::string(length + 1 - drawn.size(), ' ') + "]";
     }
-    return (left + bar + right).substr(0, width);
+    return (bar.left + drawn + bar.right).substr(0, width);
+}
+
+std::string progressLine(const ProgressState& state, size_t width) {
+    return barLine(barOf(state), width);
 }
 
 Progress::Progress(std::ostream& out, bool terminal, size_t width)
     : out_(out), terminal_(terminal), width_(width) {}
 
-void Progress::update(const ProgressState& state) {
+void Progress::update(const ProgressState& state) { update(barOf(state)); }
+
+void Progress::update(const Bar& bar) {
     if (!terminal_) return;
     const auto now = std::chrono::steady_clock::now();
     if (barShown_ && now - lastDrawn_ < std::chrono::milliseconds(100)) return;
     lastDrawn_ = now;
     barShown_ = true;
     // The last column stays free: some terminals wrap when it is written.
-    out_ << "\r\033[K" << progressLine(state, width_ - 1) << std::flush;
+    out_ << "\r\033[K" << barLine(bar, width_ - 1) << std::flush;
 }
 
 void Progress::line(const std::string& text) {

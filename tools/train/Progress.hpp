@@ -22,7 +22,15 @@ struct ProgressState {
 /// "0:07", "12:34", "1:02:03"; negative or unknown: "-:--".
 std::string durationText(double seconds);
 
+/// A bar that is full when `done` is 1, and what stands beside it.
+struct Bar {
+    std::string left;
+    double done = 0;
+    std::string right;
+};
+
 /// One line of at most `width` characters: the bar shrinks first, then the end is cut.
+std::string barLine(const Bar& bar, size_t width);
 std::string progressLine(const ProgressState& state, size_t width);
 
 class Progress {
@@ -30,6 +38,7 @@ public:
     Progress(std::ostream& out, bool terminal, size_t width);
 
     /// Redraws the bar at most ten times a second; does nothing off a terminal.
+    void update(const Bar& bar);
     void update(const ProgressState& state);
 
     /// A line that stays; the bar, if any, goes below it.

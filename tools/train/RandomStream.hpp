@@ -10,7 +10,7 @@ namespace mpsvk::train {
 /// and for example epoch and sample), so no generator state needs to be kept in a checkpoint.
 class RandomStream {
 public:
-    enum class Purpose : uint64_t { Weights = 1, Shuffle = 2, Shift = 3, Dropout = 4 };
+    enum class Purpose : uint64_t { Weights = 1, Shuffle = 2, Shift = 3, Dropout = 4, Data = 5 };
 
     RandomStream(uint64_t seed, Purpose purpose, uint64_t first = 0, uint64_t second = 0)
         : state_(seed) {
