@@ -28,10 +28,12 @@
 #include <mpsvk/MPS/CommandBuffer.hpp>
 #include <mpsvk/MPS/CoreTypes.hpp>
 #include <mpsvk/MPS/Image.hpp>
+#include <mpsvk/MPS/ImageCopy.hpp>
 #include <mpsvk/MPS/Kernel.hpp>
 #include <mpsvk/MPS/KeyedArchiver.hpp>
 #include <mpsvk/MPS/Matrix.hpp>
 #include <mpsvk/MPS/MatrixMultiplication.hpp>
+#include <mpsvk/MPS/MatrixRandom.hpp>
 #include <mpsvk/MPS/NNArithmeticNodes.hpp>
 #include <mpsvk/MPS/NNBatchNormalizationNodes.hpp>
 #include <mpsvk/MPS/NNConvolutionNodes.hpp>

@@ -8,6 +8,25 @@
 
 namespace mpsvk::mps {
 
+namespace {
+
+std::string nameOf(MPS::DataType type) {
+    switch (type) {
+    case MPS::DataType::Float32: return "Float32";
+    case MPS::DataType::Float16: return "Float16";
+    case MPS::DataType::UInt32: return "UInt32";
+    default: return std::to_string(uint32_t(type));
+    }
+}
+
+std::string namesOf(std::span<const MPS::DataType> types) {
+    std::string names;
+    for (const MPS::DataType type : types) names += (names.empty() ? "" : " or ") + nameOf(type);
+    return names;
+}
+
+} // namespace
+
 MatrixOperand MatrixOperand::cut(uint64_t rows, uint64_t columns) const {
     MatrixOperand part = *this;
     part.view.rows = uint32_t(std::min<uint64_t>(view.rows, rows));
@@ -25,11 +44,11 @@ MatrixOperands::MatrixOperands(std::string who, const MTL::Device& kernel,
 
 MatrixOperand MatrixOperands::placed(const char* role, ArrayStorage& storage,
                                      const ArrayView& first, uint64_t matrices,
-                                     uint64_t matrixBytes, const MTL::Origin& origin) {
-    if (first.dataType != MPS::DataType::Float32 && first.dataType != MPS::DataType::Float16)
-        throw InvalidArgument(who_ + role + " has the dataType " +
-                              std::to_string(uint32_t(first.dataType)) +
-                              " but must be Float32 or Float16.");
+                                     uint64_t matrixBytes, const MTL::Origin& origin,
+                                     std::span<const MPS::DataType> types) {
+    if (std::ranges::find(types, first.dataType) == types.end())
+        throw InvalidArgument(who_ + role + " has the dataType " + nameOf(first.dataType) +
+                              " but must be " + namesOf(types) + ".");
     if (origin.z != 0 || origin.x >= first.rows || origin.y >= first.columns)
         throw InvalidArgument(who_ + "The origin in " + role + " is row " +
                               std::to_string(origin.x) + ", column " + std::to_string(origin.y) +
@@ -70,24 +89,27 @@ MatrixOperand MatrixOperands::placed(const char* role, ArrayStorage& storage,
 }
 
 MatrixOperand MatrixOperands::take(const char* role, const MPS::Matrix& matrix,
-                                   const MTL::Origin& origin) {
+                                   const MTL::Origin& origin,
+                                   std::span<const MPS::DataType> types) {
     if (!matrix) throw InvalidArgument(who_ + role + " is empty.");
     auto& impl = matrix.impl();
     impl.checkUsable(who_, role, encoder_.commandBuffer());
     ArrayView all = impl.view(0);
     all.slice = impl.slice();
-    return placed(role, impl, all, matrix.matrices(), matrix.matrixBytes(), origin);
+    return placed(role, impl, all, matrix.matrices(), matrix.matrixBytes(), origin, types);
 }
 
 MatrixOperand MatrixOperands::take(const char* role, const MPS::Vector& vector,
-                                   const MTL::Origin& origin) {
+                                   const MTL::Origin& origin,
+                                   std::span<const MPS::DataType> types) {
     if (!vector) throw InvalidArgument(who_ + role + " is empty.");
     auto& impl = vector.impl();
     impl.checkUsable(who_, role, encoder_.commandBuffer());
     ArrayView all = impl.view();
     all.slice = impl.slice();
     all.rows = 1;
-    return placed(role, impl, all, vector.vectors(), vector.vectorBytes(), {0, origin.x, origin.z});
+    return placed(role, impl, all, vector.vectors(), vector.vectorBytes(), {0, origin.x, origin.z},
+                  types);
 }
 
 uint64_t MatrixOperands::batch() const { return std::min(batch_, batchSize_); }

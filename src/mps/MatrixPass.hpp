@@ -6,6 +6,8 @@
 #include "mps/Encoder.hpp"
 #include "mps/Matrix.hpp"
 
+#include <array>
+
 namespace mpsvk::mps {
 
 /// The part of a matrix or a vector that an encode may touch, as shaders bind it.
@@ -25,6 +27,9 @@ struct MatrixOperand {
     MatrixOperand cut(uint64_t rows, uint64_t columns) const;
 };
 
+/// What most kernels on matrices compute with.
+inline constexpr std::array floatTypes{MPS::DataType::Float32, MPS::DataType::Float16};
+
 /// Takes operands for one encode and checks them against each other.
 class MatrixOperands {
 public:
@@ -32,10 +37,12 @@ public:
                    const MTL::CommandBuffer& commandBuffer, uint64_t batchStart = 0,
                    uint64_t batchSize = UINT64_MAX);
 
-    /// Float32 or Float16, on the command buffer's device, alive, with the origin inside.
-    MatrixOperand take(const char* role, const MPS::Matrix& matrix, const MTL::Origin& origin);
+    /// Of one of the types, on the command buffer's device, alive, with the origin inside.
+    MatrixOperand take(const char* role, const MPS::Matrix& matrix, const MTL::Origin& origin,
+                       std::span<const MPS::DataType> types = floatTypes);
     /// One row per vector, from element origin.x on.
-    MatrixOperand take(const char* role, const MPS::Vector& vector, const MTL::Origin& origin);
+    MatrixOperand take(const char* role, const MPS::Vector& vector, const MTL::Origin& origin,
+                       std::span<const MPS::DataType> types = floatTypes);
     /// The number of matrices in the batch range that every operand has.
     uint64_t batch() const;
     void checkHolds(const MatrixOperand& operand, uint64_t rows, uint64_t columns) const;
@@ -49,7 +56,8 @@ public:
 
 private:
     MatrixOperand placed(const char* role, ArrayStorage& storage, const ArrayView& first,
-                         uint64_t matrices, uint64_t matrixBytes, const MTL::Origin& origin);
+                         uint64_t matrices, uint64_t matrixBytes, const MTL::Origin& origin,
+                         std::span<const MPS::DataType> types);
 
     const std::string who_;
     Encoder encoder_;
