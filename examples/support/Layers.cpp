@@ -30,8 +30,9 @@ constexpr float newShare = 0.1f; ///< of a batch's statistics in the running one
 } // namespace
 
 BatchNormalization::BatchNormalization(const MTL::Device& device, std::string label,
-                                       uint64_t channels, const train::UpdateSettings& settings)
-    : label_(std::move(label)), channels_(channels), gamma_(filled(device, channels, 1)),
+                                       uint64_t channels, float gamma,
+                                       const train::UpdateSettings& settings)
+    : label_(std::move(label)), channels_(channels), gamma_(filled(device, channels, gamma)),
       beta_(filled(device, channels, 0)), mean_(filled(device, channels, 0)),
       variance_(filled(device, channels, 1)), optimizer_(device, settings, {channels, channels}),
       average_(adder(device, newShare, 1)) {}
@@ -105,9 +106,10 @@ Layers::convolution(const std::string& label, const MPS::CNNConvolutionDescripto
 }
 
 std::shared_ptr<BatchNormalization> Layers::batchNormalization(const std::string& label,
-                                                               uint64_t channels) {
+                                                               uint64_t channels, float gamma) {
     auto& layer = batchNormalizations_[label];
-    if (!layer) layer = std::make_shared<BatchNormalization>(device_, label, channels, settings_);
+    if (!layer)
+        layer = std::make_shared<BatchNormalization>(device_, label, channels, gamma, settings_);
     return layer;
 }
 

@@ -12,10 +12,10 @@
 
 namespace mpsvk::examples {
 
-/// Gamma 1 and beta 0 at first, and the running statistics that inference goes by.
+/// `gamma` and beta 0 at first, and the running statistics that inference goes by.
 class BatchNormalization : public MPS::CNNBatchNormalizationDataSource {
 public:
-    BatchNormalization(const MTL::Device& device, std::string label, uint64_t channels,
+    BatchNormalization(const MTL::Device& device, std::string label, uint64_t channels, float gamma,
                        const train::UpdateSettings& settings);
 
     void setLearningRate(float rate) { optimizer_.setLearningRate(rate); }
@@ -78,7 +78,7 @@ public:
     std::shared_ptr<train::ConvolutionWeights>
     convolution(const std::string& label, const MPS::CNNConvolutionDescriptor& descriptor);
     std::shared_ptr<BatchNormalization> batchNormalization(const std::string& label,
-                                                           uint64_t channels);
+                                                           uint64_t channels, float gamma = 1);
     std::shared_ptr<InstanceNormalization> instanceNormalization(const std::string& label,
                                                                  uint64_t channels);
     void setLearningRate(float rate);

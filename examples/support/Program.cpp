@@ -101,6 +101,10 @@ double sumOfLosses(const MPS::StateBatch& labels) {
     return sum;
 }
 
+std::string percent(uint64_t part, uint64_t whole) {
+    return format("%.1f %%", 100 * static_cast<double>(part) / static_cast<double>(whole));
+}
+
 MPS::GradientNodeBlock gradientsInFloat32() {
     return [](const MPS::NNFilterNode& gradient, auto&&...) {
         gradient.resultImage().setFormat(MPS::ImageFeatureChannelFormat::Float32);
@@ -161,6 +165,14 @@ double Session::lossOfLastSteps() const {
     const size_t count = std::min(losses_.size(), window(settings_.steps));
     return std::accumulate(losses_.end() - static_cast<std::ptrdiff_t>(count), losses_.end(), 0.0) /
            static_cast<double>(count);
+}
+
+MPS::ImageBatch Session::infer(const MPS::NNGraph& graph, const MPS::ImageBatch& images) const {
+    const MTL::CommandBuffer commands = queue_.commandBuffer();
+    MPS::ImageBatch results = graph.encodeBatch(commands, {images});
+    commands.commit();
+    waitFor(commands);
+    return results;
 }
 
 void Session::say(const std::string& text) { progress_.line(text); }

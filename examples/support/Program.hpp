@@ -48,6 +48,9 @@ MPS::StateBatch makeLabels(const MTL::Device& device, uint64_t count, const MTL:
 /// Of the lossImage of each.
 double sumOfLosses(const MPS::StateBatch& labels);
 
+/// "93.1 %"
+std::string percent(uint64_t part, uint64_t whole);
+
 /// The handler that keeps small gradients from vanishing in fp16.
 MPS::GradientNodeBlock gradientsInFloat32();
 
@@ -65,6 +68,9 @@ public:
     /// Commits what `submit` encodes, two steps in flight at most, so that what a step reads on the
     /// host may be written again two steps later. The learning rate falls to a tenth.
     void train(const std::function<Step(uint32_t step)>& submit);
+
+    /// The graph's result for `images`, waited for.
+    MPS::ImageBatch infer(const MPS::NNGraph& graph, const MPS::ImageBatch& images) const;
 
     /// A line for the user.
     void say(const std::string& text);

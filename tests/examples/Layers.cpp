@@ -55,7 +55,7 @@ train::UpdateSettings descent() {
 
 TEST_CASE("a batch normalization of the examples keeps running statistics and learns") {
     const auto layer =
-        std::make_shared<examples::BatchNormalization>(device(), "norm", channels, descent());
+        std::make_shared<examples::BatchNormalization>(device(), "norm", channels, 1.0f, descent());
     trainOnce(MPS::CNNBatchNormalizationNode(MPS::NNImageNode(), layer));
     for (size_t c = 0; c < channels; ++c) {
         double sum = 0, squares = 0;
