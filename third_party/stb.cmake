@@ -1,4 +1,4 @@
-# stb_image_write writes the tools' pictures.
+# stb_image_write writes the tools' pictures, stb_image reads the examples'.
 mpsvk_header_library(
     stb
     HEADER stb_image_write.h
