@@ -216,8 +216,9 @@ private:
 
         MPS::NNImageNode total =
             loss(painted[FeatureNetwork::ofContent], wanted[FeatureNetwork::ofContent], 1);
-        for (size_t i = 0; i < FeatureNetwork::scales; ++i) {
-            const float area = static_cast<float>((size_ >> i) * (size_ >> i));
+        uint32_t side = size_;
+        for (size_t i = 0; i < FeatureNetwork::scales; ++i, side = (side + 1) / 2) {
+            const auto area = static_cast<float>(side * side);
             const MPS::NNGramMatrixCalculationNode own(painted[i], 1 / area);
             const MPS::NNGramMatrixCalculationNode other(styled[i], 1 / area);
             total = MPS::NNAdditionNode(total,
@@ -285,6 +286,9 @@ int main(int count, char** arguments) {
     program.options().addReal("style-weight", styleWeight, 0, 1e9,
                               "What the style counts; the content counts 1");
     return program.run(count, arguments, [&](examples::Session& session) {
+        if (session.settings().size < 8)
+            throw train::UsageError("--size " + std::to_string(session.settings().size) +
+                                    " is less than 8, too small to be mirrored at its edges.");
         StyleTransfer transfer(session, examples::readPicture(content),
                                examples::readPicture(style), width, styleWeight);
         session.train([&](uint32_t step) { return transfer.submit(step); });
