@@ -277,10 +277,12 @@ void ConvolutionWeights::unpack(Encoder& encoder, const vk::BufferSlice& weights
             {biases.buffer, biases.offset + b * block * 4, block * 4});
 }
 
-std::vector<float> ConvolutionWeights::decodedWeights(const std::string& who) const {
-    const uint64_t count = descriptor_.weightCount();
-    const auto bytes = source_->weights();
-    const MPS::DataType type = source_->dataType();
+std::vector<float> decodedWeights(const MPS::CNNConvolutionDataSource& source,
+                                  const MPS::CNNConvolutionDescriptor& descriptor,
+                                  const std::string& who) {
+    const uint64_t count = descriptor.weightCount();
+    const auto bytes = source.weights();
+    const MPS::DataType type = source.dataType();
     if (type != MPS::DataType::Float32 && type != MPS::DataType::Float16 &&
         type != MPS::DataType::UInt8)
         throw InvalidArgument(who +
@@ -290,10 +292,6 @@ std::vector<float> ConvolutionWeights::decodedWeights(const std::string& who) co
                               " bytes of weights but its "
                               "descriptor asks for " +
                               std::to_string(count * MPS::bytesPerElement(type)) + ".");
-    if (isTranspose() && type == MPS::DataType::UInt8)
-        throw InvalidArgument(
-            who + "The data source's dataType is UInt8 but a transposed convolution takes Float32 "
-                  "or Float16.");
     std::vector<float> values(count);
     if (type == MPS::DataType::Float32) {
         std::memcpy(values.data(), bytes.data(), bytes.size());
@@ -304,11 +302,11 @@ std::vector<float> ConvolutionWeights::decodedWeights(const std::string& who) co
             values[i] = fromHalf(half);
         }
     } else {
-        const auto table = source_->lookupTableForUInt8Kernel();
-        const auto ranges = source_->rangesForUInt8Kernel();
-        const uint64_t outputs = descriptor_.outputFeatureChannels(), perOutput = count / outputs;
+        const auto table = source.lookupTableForUInt8Kernel();
+        const auto ranges = source.rangesForUInt8Kernel();
+        const uint64_t outputs = descriptor.outputFeatureChannels(), perOutput = count / outputs;
         const bool useTable =
-            source_->weightsQuantizationType() == MPS::CNNWeightsQuantizationType::LookupTable;
+            source.weightsQuantizationType() == MPS::CNNWeightsQuantizationType::LookupTable;
         if (useTable ? table.size() != 256 : ranges.size() != 2 * outputs)
             throw InvalidArgument(
                 who + "UInt8 weights need a lookup table of 256 entries (there are " +
@@ -338,7 +336,10 @@ void ConvolutionWeights::loadFromSource(const std::string& who) {
                 who +
                 "The data source's kernelWeightsDataType is Float32 but its weights are not.");
         roundToHalf_ = kernelType == MPS::DataType::Float16;
-        weights = decodedWeights(who);
+        if (isTranspose() && source_->dataType() == MPS::DataType::UInt8)
+            throw InvalidArgument(who + "The data source's dataType is UInt8 but a transposed "
+                                        "convolution takes Float32 or Float16.");
+        weights = decodedWeights(*source_, descriptor_, who);
         const auto terms = source_->biasTerms();
         if (!terms.empty() && terms.size() != descriptor_.outputFeatureChannels())
             throw InvalidArgument(

@@ -95,7 +95,6 @@ private:
     void makeConstants();
     void pack(Encoder& encoder, const Layout& layout, const vk::BufferSlice& weights,
               const vk::BufferSlice& biases, bool raw) const;
-    std::vector<float> decodedWeights(const std::string& who) const;
 
     MTL::Device device_;
     ConvolutionSource source_;
@@ -105,6 +104,12 @@ private:
     std::vector<Layout> layouts_;
     vk::BufferSlice scale_, shift_, slopes_;
 };
+
+/// The weights of a source that is loaded, as floats, [output][y][x][input of the group]. Throws
+/// InvalidArgument, beginning with `who`.
+std::vector<float> decodedWeights(const MPS::CNNConvolutionDataSource& source,
+                                  const MPS::CNNConvolutionDescriptor& descriptor,
+                                  const std::string& who);
 
 /// The tile for one product: `results` channels in groups of `perGroup`.
 ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t perGroup,

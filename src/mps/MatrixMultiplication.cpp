@@ -1,8 +1,7 @@
 #include "MatrixMultiplication.h"
 
 #include "mps/Archive.hpp"
-#include "mps/MatrixPass.hpp"
-#include "vk/Instance.hpp"
+#include "mps/MatrixProduct.hpp"
 
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/MatrixMultiplication.hpp>
@@ -16,12 +15,6 @@ void checkSizes(const char* className, std::initializer_list<uint64_t> sizes) {
         if (size == 0)
             throw InvalidArgument("[" + std::string(className) +
                                   "] A size is 0 but each must be at least 1.");
-}
-
-/// A CPU has no shared memory to win from.
-bool isDirect(const vk::Device& device) {
-    return device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
-           !vk::isDisabled("direct_tile");
 }
 
 uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
@@ -73,40 +66,8 @@ void MatrixMultiplication::encode(const MTL::CommandBuffer& commandBuffer, const
     operands.checkApart(result, left);
     operands.checkApart(result, right);
 
-    mps::Encoder& encoder = operands.encoder();
-    const bool direct = isDirect(encoder.device());
-    // Tiles of 128 x 128 elements, or of 64 x 64 where those leave the device without enough work.
-    const auto tiles = [&](uint64_t tile) {
-        return ceilDivide(resultRows_, tile) * ceilDivide(resultColumns_, tile) * operands.batch();
-    };
-    const uint32_t side = tiles(128) >= 132 && !vk::isDisabled("large_tile") ? 8 : 4;
-    glsl::MatrixMultiplicationParameters p{};
-    p.left = left.view;
-    p.right = right.view;
-    p.result = result.view;
-    p.interior = uint32_t(interiorColumns_);
-    p.alpha = float(alpha_);
-    p.beta = float(beta_);
-    p.matrices = uint32_t(operands.batch());
-    p.tilesDown = uint32_t(ceilDivide(resultRows_, 16 * side));
-    p.tilesAcross = uint32_t(ceilDivide(resultColumns_, 16 * side));
-    const auto constants = {
-        mps::constant(1, left.typeConstant()), mps::constant(2, right.typeConstant()),
-        mps::constant(3, result.typeConstant()), mps::constant(32, uint32_t(transposeLeft_)),
-        mps::constant(33, uint32_t(transposeRight_))};
-    const auto bindings = {mps::Operand(1, left.slice), mps::Operand(2, right.slice),
-                           mps::Operand(3, result.slice)};
-    if (direct) {
-        const uint64_t blocks = ceilDivide(resultRows_, 4) * ceilDivide(resultColumns_, 4);
-        encoder.dispatch("MatrixMultiplicationDirect", p, mps::Grid::of(blocks * p.matrices),
-                         bindings, constants);
-    } else {
-        std::vector<vk::Constant> all(constants);
-        all.push_back(mps::constant(34, side));
-        encoder.dispatchBytes("MatrixMultiplication", std::as_bytes(std::span(&p, 1)),
-                              {uint64_t(p.tilesDown) * p.tilesAcross * 256, 1, p.matrices},
-                              bindings, all, {});
-    }
+    mps::encodeProduct(operands.encoder(), {left, right, result, transposeLeft_, transposeRight_,
+                                            interiorColumns_, alpha_, beta_, operands.batch()});
     mps::MatrixOperands::markRead({&left, &right});
 }
 

@@ -34,13 +34,43 @@ MatrixOperand MatrixOperand::cut(uint64_t rows, uint64_t columns) const {
     return part;
 }
 
+MatrixOperand boundOperand(const ArrayView& first, const vk::Limits& limits, uint64_t matrices,
+                           uint64_t matrixBytes) {
+    const uint64_t element = MPS::bytesPerElement(first.dataType);
+    const uint64_t skipped = first.slice.begin() % std::max<uint64_t>(limits.storageAlignment, 16);
+    MatrixOperand made;
+    made.dataType = first.dataType;
+    made.matrices = matrices;
+    // Words are the smallest unit that shaders load: the end is rounded up to one, which no buffer
+    // lacks, since memory is handed out in larger pieces.
+    made.slice = {first.slice.buffer, first.slice.offset - skipped,
+                  vk::roundUp(first.slice.size + skipped, 4)};
+    made.view.offset = uint32_t(skipped / element);
+    made.view.rowStride = uint32_t(first.rowBytes / element);
+    made.view.matrixStride = uint32_t(matrixBytes / element);
+    made.view.rows = uint32_t(first.rows);
+    made.view.columns = uint32_t(first.columns);
+    made.view.isAligned = made.view.offset % 4 == 0 && made.view.rowStride % 4 == 0 &&
+                          made.view.matrixStride % 4 == 0 && skipped % element == 0;
+    return made;
+}
+
+namespace {
+
+const MTL::CommandBuffer& checked(const std::string& who, const MTL::Device& kernel,
+                                  const MTL::CommandBuffer& commandBuffer) {
+    if (!commandBuffer) throw InvalidArgument(who + "The command buffer handle is empty.");
+    checkDevice(who, kernel, commandBuffer);
+    return commandBuffer;
+}
+
+} // namespace
+
 MatrixOperands::MatrixOperands(std::string who, const MTL::Device& kernel,
                                const MTL::CommandBuffer& commandBuffer, uint64_t batchStart,
                                uint64_t batchSize)
-    : who_(std::move(who)), encoder_(commandBuffer, who_), batchStart_(batchStart),
-      batchSize_(batchSize) {
-    checkDevice(who_, kernel, commandBuffer);
-}
+    : who_(std::move(who)), encoder_(checked(who_, kernel, commandBuffer), who_),
+      batchStart_(batchStart), batchSize_(batchSize) {}
 
 MatrixOperand MatrixOperands::placed(const char* role, ArrayStorage& storage,
                                      const ArrayView& first, uint64_t matrices,
@@ -58,32 +88,20 @@ MatrixOperand MatrixOperands::placed(const char* role, ArrayStorage& storage,
     if (batchStart_ >= matrices)
         throw InvalidArgument(who_ + "batchStart is " + std::to_string(batchStart_) + " but " +
                               role + " has " + std::to_string(matrices) + " matrices.");
-    const uint64_t element = MPS::bytesPerElement(first.dataType);
-    const uint64_t alignment = std::max<uint64_t>(encoder_.limits().storageAlignment, 16);
-    MatrixOperand made;
+    const uint64_t begin = batchStart_ * matrixBytes + origin.x * first.rowBytes +
+                           origin.y * MPS::bytesPerElement(first.dataType);
+    ArrayView used = first;
+    used.slice.offset += begin;
+    used.slice.size -= begin;
+    used.rows -= origin.x;
+    used.columns -= origin.y;
+    MatrixOperand made = boundOperand(used, encoder_.limits(), matrices - batchStart_, matrixBytes);
     made.role = role;
     made.storage = &storage;
-    made.dataType = first.dataType;
-    made.matrices = matrices - batchStart_;
-    // Words are the smallest unit that shaders load: the end is rounded up to one, which no buffer
-    // lacks, since memory is handed out in larger pieces.
-    const vk::BufferSlice& all = first.slice;
-    const uint64_t begin =
-        batchStart_ * matrixBytes + origin.x * first.rowBytes + origin.y * element;
-    const uint64_t skipped = (all.begin() + begin) % alignment;
-    made.slice = {all.buffer, all.offset + begin - skipped,
-                  vk::roundUp(all.size - begin + skipped, 4)};
     if (made.slice.size > encoder_.limits().storageBufferRange)
         throw InvalidArgument(who_ + role + " spans " + std::to_string(made.slice.size) +
                               " bytes but the device binds at most " +
                               std::to_string(encoder_.limits().storageBufferRange) + ".");
-    made.view.offset = uint32_t(skipped / element);
-    made.view.rowStride = uint32_t(first.rowBytes / element);
-    made.view.matrixStride = uint32_t(matrixBytes / element);
-    made.view.rows = uint32_t(first.rows - origin.x);
-    made.view.columns = uint32_t(first.columns - origin.y);
-    made.view.isAligned = made.view.offset % 4 == 0 && made.view.rowStride % 4 == 0 &&
-                          made.view.matrixStride % 4 == 0 && skipped % element == 0;
     batch_ = std::min(batch_, made.matrices);
     return made;
 }

@@ -30,6 +30,11 @@ struct MatrixOperand {
 /// What most kernels on matrices compute with.
 inline constexpr std::array floatTypes{MPS::DataType::Float32, MPS::DataType::Float16};
 
+/// `matrices` of them, `matrixBytes` apart, of which `first` is the first one. Its slice reaches to
+/// the end of the last.
+MatrixOperand boundOperand(const ArrayView& first, const vk::Limits& limits, uint64_t matrices = 1,
+                           uint64_t matrixBytes = 0);
+
 /// Takes operands for one encode and checks them against each other.
 class MatrixOperands {
 public:
