@@ -58,6 +58,11 @@
 #include <mpsvk/MPS/NNShapeNodes.hpp>
 #include <mpsvk/MPS/NNSlice.hpp>
 #include <mpsvk/MPS/NNUpsamplingNodes.hpp>
+#include <mpsvk/MPS/RNNDescriptor.hpp>
+#include <mpsvk/MPS/RNNImageInferenceLayer.hpp>
+#include <mpsvk/MPS/RNNMatrixInferenceLayer.hpp>
+#include <mpsvk/MPS/RNNMatrixTrainingLayer.hpp>
+#include <mpsvk/MPS/RNNState.hpp>
 #include <mpsvk/MPS/State.hpp>
 #include <mpsvk/MTL/BlitCommandEncoder.hpp>
 #include <mpsvk/MTL/Buffer.hpp>
