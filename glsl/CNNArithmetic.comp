@@ -5,7 +5,7 @@
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { CNNArithmeticParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNArithmeticParameters p; };
 IMAGE_SOURCE(1, primary)
 IMAGE_EDGE_READ(primary)
 IMAGE_SOURCE(2, secondary)
@@ -38,8 +38,8 @@ vec4 combined(vec4 x, vec4 y) {
 void main() {
     uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     vec4 x = primary_read(p.primary, p.primaryOffsetX + p.primaryStrideX * at.x,
                           p.primaryOffsetY + p.primaryStrideY * at.y,
                           p.primaryStrideChannels != 0u ? at.slice : 0u, at.image, p.primaryClampEdges);

@@ -5,17 +5,10 @@
 // member every p.lanes-th place; then the members' sums are added in a tree.
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#include "CNNMath.h"
-#include "pixel.glsl"
+#include "arithmeticGradient.glsl"
 
 layout(local_size_x = 128) in;
-layout(set = 0, binding = 0) uniform Parameters { CNNArithmeticGradientParameters p; };
-IMAGE_SOURCE(1, gradient)
-IMAGE_SOURCE(2, secondary)
-IMAGE_EDGE_READ(secondary)
 IMAGE_DESTINATION(3, destination)
-layout(set = 0, binding = 4, std430) readonly buffer Mask { uint mask[]; };
-layout(set = 0, binding = 5, std430) writeonly buffer Partials { vec4 partials[]; };
 
 shared vec4 scratch[128];
 
@@ -29,26 +22,6 @@ ivec2 readersOf(int d, int size, int offset, int begin, int count, uint reduces,
     low = max(low, begin);
     high = min(high, begin + count - 1);
     return ivec2(low, max(high - low + 1, 0));
-}
-
-vec4 valueAt(int x, int y, uint slice, uint image) {
-    uint slices = (p.gradient.channels + 3u) / 4u;
-    vec4 value = p.scale * gradient_load(p.gradient, x, y, slice, image);
-    if (p.multiplies != 0u) {
-        vec4 other = secondary_read(p.secondary,
-                                    p.secondaryOffsetX + p.secondaryStrideX * (x - p.gradientOffsetX),
-                                    p.secondaryOffsetY + p.secondaryStrideY * (y - p.gradientOffsetY),
-                                    p.secondaryStrideChannels != 0u ? slice : 0u, image,
-                                    p.secondaryClampEdges);
-        value *= p.secondaryStrideChannels != 0u ? other : other.xxxx;
-    }
-    if (p.readsMask != 0u) {
-        uint pixel = uint(y - p.beginY) * p.sizeX + uint(x - p.beginX);
-        uint bits = mask[image * p.maskStride + pixel * slices + slice];
-        uvec4 used = (uvec4(bits) >> uvec4(0u, 1u, 2u, 3u)) & 1u;
-        value = mix(vec4(0.0), value, notEqual(used, uvec4(0u)));
-    }
-    return usedLanes(p.gradient, slice, value);
 }
 
 void main() {
@@ -78,8 +51,9 @@ void main() {
     vec4 sum = vec4(0.0);
     for (uint i = part * share + lane; i < end; i += p.lanes) {
         uint slice = i % sliceCount, pixel = i / sliceCount;
-        sum += valueAt(columns.x + int(pixel % uint(columns.y)), rows.x + int(pixel / uint(columns.y)),
-                       firstSlice + slice, at.image);
+        int x = columns.x + int(pixel % uint(columns.y)), y = rows.x + int(pixel / uint(columns.y));
+        vec4 g = gradient_load(p.gradient, x, y, firstSlice + slice, at.image);
+        sum += summand(g, x, y, firstSlice + slice, at.image);
     }
     scratch[thread] = sum;
     barrier();

@@ -5,15 +5,14 @@
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { CNNArithmeticGradientSumParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNArithmeticGradientSumParameters p; };
 layout(set = 0, binding = 1, std430) readonly buffer Partials { vec4 partials[]; };
 IMAGE_DESTINATION(2, destination)
 
 void main() {
-    uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     vec4 sum = vec4(0.0);
     for (uint part = 0u; part < p.parts; ++part) sum += partials[i * p.parts + part];
     if (p.reducesChannels != 0u) sum = vec4(sum.x + sum.y + sum.z + sum.w, 0.0, 0.0, 0.0);

@@ -8,30 +8,38 @@ IMAGE_SOURCE(1, source)
 IMAGE_EDGE_READ(source)
 IMAGE_DESTINATION(3, destination)
 
-const uint ahead = 4u; // reads under way at once
+const uint ahead = 4u / texels; // reads under way at once
+
+Normalization n[2];
+
+void normalizePixels(inout Walk w, uint count) {
+    Walk to = w;
+    vec4 x[ahead][2];
+    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
+        if (k < count) {
+            x[k] = source_readTexels(p.source, p.sourceX + w.x, p.sourceY + w.y, w.slice, w.image,
+                                     p.clampEdges);
+            walkStep(w, p.walk);
+        }
+    }
+    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
+        if (k < count) {
+            EACH_TEXEL(t) {
+                vec4 z = (x[k][t] - n[t].mean) * (n[t].gamma * n[t].inverseDeviation) + n[t].beta;
+                x[k][t] = neuronForward(type, z, n[t].slope, vec4(p.b), vec4(p.c));
+            }
+            destination_storeTexels(p.destination, p.destinationX + to.x, p.destinationY + to.y, w.slice,
+                                    to.image, x[k]);
+            walkStep(to, p.walk);
+        }
+    }
+    w.left -= count;
+}
 
 void main() {
     if (walkGroup() >= p.walk.tiles * p.walk.chunks) return;
-    Walk w = walkBegin(p.walk, (p.source.channels + 3u) / 4u);
-    Normalization n = normalizationOf(w.slice);
-    vec4 scale = n.gamma * n.inverseDeviation;
-    while (w.left > 0u) {
-        uint count = min(w.left, ahead);
-        Walk to = w;
-        vec4 x[ahead];
-        for (uint k = 0u; k < ahead; ++k) {
-            if (k < count)
-                x[k] = source_read(p.source, p.sourceX + w.x, p.sourceY + w.y, w.slice, w.image, p.clampEdges);
-            walkStep(w, p.walk);
-        }
-        for (uint k = 0u; k < ahead; ++k) {
-            if (k < count) {
-                vec4 z = (x[k] - n.mean) * scale + n.beta;
-                destination_store(p.destination, p.destinationX + to.x, p.destinationY + to.y, w.slice, to.image,
-                                  neuronForward(type, z, n.slope, vec4(p.b), vec4(p.c)));
-            }
-            walkStep(to, p.walk);
-        }
-        w.left -= count;
-    }
+    Walk w = walkBegin(p.walk, walkGroup(), (p.source.channels + 3u) / 4u);
+    n = normalizationsOf(w.slice);
+    while (w.left >= ahead) normalizePixels(w, ahead);
+    while (w.left > 0u) normalizePixels(w, 1u);
 }

@@ -13,38 +13,46 @@ IMAGE_DESTINATION(3, destination)
 CHANNELS(9, gradientForGamma)
 CHANNELS(10, gradientForBeta)
 
-const uint ahead = 4u; // reads under way at once
+const uint ahead = 4u / texels; // reads under way at once
+
+Normalization n[2];
+vec4 ofMean[2] = vec4[2](vec4(0.0), vec4(0.0)), ofDeviation[2] = vec4[2](vec4(0.0), vec4(0.0));
+
+void writePixels(inout Walk w, uint count) {
+    Walk to = w;
+    vec4 x[ahead][2], g[ahead][2];
+    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
+        if (k < count) {
+            x[k] = source_readTexels(p.source, p.sourceX + w.x, p.sourceY + w.y, w.slice, w.image,
+                                     p.clampEdges);
+            g[k] = gradient_readTexels(p.gradient, p.gradientX + w.x, p.gradientY + w.y, w.slice, w.image, 0u);
+            walkStep(w, p.walk);
+        }
+    }
+    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
+        if (k < count) {
+            EACH_TEXEL(t) {
+                vec4 normalizedX = normalized(n[t], x[k][t]);
+                vec4 e = throughNeuron(n[t], g[k][t], normalizedX);
+                g[k][t] = n[t].gamma * n[t].inverseDeviation * (e - ofMean[t] - normalizedX * ofDeviation[t]);
+            }
+            destination_storeTexels(p.destination, p.destinationX + to.x, p.destinationY + to.y, w.slice,
+                                    to.image, g[k]);
+            walkStep(to, p.walk);
+        }
+    }
+    w.left -= count;
+}
 
 void main() {
     if (walkGroup() >= p.walk.tiles * p.walk.chunks) return;
-    Walk w = walkBegin(p.walk, (p.source.channels + 3u) / 4u);
-    Normalization n = normalizationOf(w.slice);
-    vec4 scale = n.gamma * n.inverseDeviation;
-    vec4 ofMean = vec4(0.0), ofDeviation = vec4(0.0);
-    if (p.inverseCount > 0.0) {
-        ofMean = gradientForBeta_of(w.slice) * p.inverseCount;
-        ofDeviation = gradientForGamma_of(w.slice) * p.inverseCount;
-    }
-    while (w.left > 0u) {
-        uint count = min(w.left, ahead);
-        Walk to = w;
-        vec4 x[ahead], g[ahead];
-        for (uint k = 0u; k < ahead; ++k) {
-            if (k < count) {
-                x[k] = source_read(p.source, p.sourceX + w.x, p.sourceY + w.y, w.slice, w.image, p.clampEdges);
-                g[k] = gradient_read(p.gradient, p.gradientX + w.x, p.gradientY + w.y, w.slice, w.image, 0u);
-            }
-            walkStep(w, p.walk);
+    Walk w = walkBegin(p.walk, walkGroup(), (p.source.channels + 3u) / 4u);
+    n = normalizationsOf(w.slice);
+    if (p.inverseCount > 0.0)
+        EACH_TEXEL(t) {
+            ofMean[t] = gradientForBeta_of(w.slice + t) * p.inverseCount;
+            ofDeviation[t] = gradientForGamma_of(w.slice + t) * p.inverseCount;
         }
-        for (uint k = 0u; k < ahead; ++k) {
-            if (k < count) {
-                vec4 normalizedX = normalized(n, x[k]);
-                vec4 e = throughNeuron(n, g[k], normalizedX);
-                destination_store(p.destination, p.destinationX + to.x, p.destinationY + to.y, w.slice, to.image,
-                                  scale * (e - ofMean - normalizedX * ofDeviation));
-            }
-            walkStep(to, p.walk);
-        }
-        w.left -= count;
-    }
+    while (w.left >= ahead) writePixels(w, ahead);
+    while (w.left > 0u) writePixels(w, 1u);
 }

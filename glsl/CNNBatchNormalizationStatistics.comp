@@ -11,37 +11,47 @@ layout(set = 0, binding = 0) uniform Parameters { CNNBatchNormalizationParameter
 IMAGE_SOURCE(1, source)
 layout(set = 0, binding = 2, std430) writeonly buffer Partials { vec4 partials[]; };
 
-const uint ahead = 8u; // reads under way at once
+const uint ahead = 8u / texels; // reads under way at once
+
+Moments all[2];
+
+void addPixels(inout Walk w, uint count) {
+    vec4 x[ahead][2];
+    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
+        x[k] = vec4[2](vec4(0.0), vec4(0.0));
+        if (k < count) {
+            x[k] = source_loadTexels(p.source, p.sourceX + w.x, p.sourceY + w.y, w.slice, w.image);
+            walkStep(w, p.walk);
+        }
+    }
+    EACH_TEXEL(t) {
+        Moments block = Moments(float(count), vec4(0.0), vec4(0.0));
+        // Relative to the first one: the mean of equal values is that value.
+        [[unroll]] for (uint k = 1u; k < ahead; ++k) {
+            if (k < count) block.mean += x[k][t] - x[0][t];
+        }
+        block.mean = x[0][t] + block.mean / float(count);
+        [[unroll]] for (uint k = 0u; k < ahead; ++k) {
+            vec4 d = x[k][t] - block.mean;
+            if (k < count) block.squares += d * d;
+        }
+        momentsMerge(all[t], block);
+    }
+    w.left -= count;
+}
 
 void main() {
     if (walkGroup() >= p.walk.tiles * p.walk.chunks) return; // all of the workgroup
     uint slices = (p.source.channels + 3u) / 4u;
-    Walk w = walkBegin(p.walk, slices);
-    Moments all = Moments(0.0, vec4(0.0), vec4(0.0));
-    while (w.left > 0u) {
-        uint count = min(w.left, ahead);
-        vec4 x[ahead];
-        for (uint k = 0u; k < ahead; ++k) {
-            x[k] = vec4(0.0);
-            if (k < count) x[k] = source_load(p.source, p.sourceX + w.x, p.sourceY + w.y, w.slice, w.image);
-            walkStep(w, p.walk);
-        }
-        Moments block = Moments(float(count), vec4(0.0), vec4(0.0));
-        // Relative to the first one: the mean of equal values is that value.
-        for (uint k = 1u; k < ahead; ++k) {
-            if (k < count) block.mean += x[k] - x[0];
-        }
-        block.mean = x[0] + block.mean / float(count);
-        for (uint k = 0u; k < ahead; ++k) {
-            vec4 d = x[k] - block.mean;
-            if (k < count) block.squares += d * d;
-        }
-        momentsMerge(all, block);
-        w.left -= count;
-    }
-    momentsOfGroup(all, w.lanes);
+    Walk w = walkBegin(p.walk, walkGroup(), slices);
+    all[0] = all[1] = Moments(0.0, vec4(0.0), vec4(0.0));
+    while (w.left >= ahead) addPixels(w, ahead);
+    while (w.left > 0u) addPixels(w, 1u);
+    EACH_TEXEL(t) momentsOfGroup(all[t], w.lanes);
     if (w.row != 0u || w.slice >= slices) return;
-    uint at = 2u * (w.slice * p.walk.chunks + w.chunk);
-    partials[at] = all.mean;
-    partials[at + 1u] = all.squares;
+    EACH_TEXEL(t) {
+        uint at = 2u * ((w.slice + t) * p.walk.chunks + w.chunk);
+        partials[at] = all[t].mean;
+        partials[at + 1u] = all[t].squares;
+    }
 }

@@ -12,38 +12,45 @@ IMAGE_SOURCE(2, gradient)
 IMAGE_EDGE_READ(gradient)
 layout(set = 0, binding = 3, std430) writeonly buffer Partials { vec4 partials[]; };
 
-const uint ahead = 4u; // reads under way at once
+const uint ahead = 4u / texels; // reads under way at once
+
+Normalization n[2];
+vec4 gammaSum[2] = vec4[2](vec4(0.0), vec4(0.0)), betaSum[2] = vec4[2](vec4(0.0), vec4(0.0));
+
+void addPixels(inout Walk w, uint count) {
+    vec4 x[ahead][2], g[ahead][2];
+    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
+        if (k < count) {
+            x[k] = source_readTexels(p.source, p.sourceX + w.x, p.sourceY + w.y, w.slice, w.image,
+                                     p.clampEdges);
+            g[k] = gradient_readTexels(p.gradient, p.gradientX + w.x, p.gradientY + w.y, w.slice, w.image, 0u);
+            walkStep(w, p.walk);
+        }
+    }
+    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
+        if (k < count)
+            EACH_TEXEL(t) {
+                vec4 normalizedX = normalized(n[t], x[k][t]);
+                vec4 e = throughNeuron(n[t], g[k][t], normalizedX);
+                gammaSum[t] += e * normalizedX;
+                betaSum[t] += e;
+            }
+    }
+    w.left -= count;
+}
 
 void main() {
     if (walkGroup() >= p.walk.tiles * p.walk.chunks) return; // all of the workgroup
     uint slices = (p.source.channels + 3u) / 4u;
-    Walk w = walkBegin(p.walk, slices);
-    Normalization n = normalizationOf(w.slice);
-    vec4 gammaSum = vec4(0.0), betaSum = vec4(0.0);
-    while (w.left > 0u) {
-        uint count = min(w.left, ahead);
-        vec4 x[ahead], g[ahead];
-        for (uint k = 0u; k < ahead; ++k) {
-            x[k] = g[k] = vec4(0.0);
-            if (k < count) {
-                x[k] = source_read(p.source, p.sourceX + w.x, p.sourceY + w.y, w.slice, w.image, p.clampEdges);
-                g[k] = gradient_read(p.gradient, p.gradientX + w.x, p.gradientY + w.y, w.slice, w.image, 0u);
-            }
-            walkStep(w, p.walk);
-        }
-        for (uint k = 0u; k < ahead; ++k) {
-            if (k < count) {
-                vec4 normalizedX = normalized(n, x[k]);
-                vec4 e = throughNeuron(n, g[k], normalizedX);
-                gammaSum += e * normalizedX;
-                betaSum += e;
-            }
-        }
-        w.left -= count;
-    }
-    sumsOfGroup(gammaSum, betaSum, w.lanes);
+    Walk w = walkBegin(p.walk, walkGroup(), slices);
+    n = normalizationsOf(w.slice);
+    while (w.left >= ahead) addPixels(w, ahead);
+    while (w.left > 0u) addPixels(w, 1u);
+    EACH_TEXEL(t) sumsOfGroup(gammaSum[t], betaSum[t], w.lanes);
     if (w.row != 0u || w.slice >= slices) return;
-    uint at = 2u * (w.slice * p.walk.chunks + w.chunk);
-    partials[at] = gammaSum;
-    partials[at + 1u] = betaSum;
+    EACH_TEXEL(t) {
+        uint at = 2u * ((w.slice + t) * p.walk.chunks + w.chunk);
+        partials[at] = gammaSum[t];
+        partials[at + 1u] = betaSum[t];
+    }
 }

@@ -22,11 +22,10 @@ vec4 squareAt(int slice) {
 CHANNEL_WINDOW_SUM(squareSum, squareAt)
 
 void main() {
-    uint slices = uint(sliceCount());
     uint i = gridIndex();
-    if (i >= slices * p.resultsX * p.resultsY * p.images) return;
-    at = placeOf(i, slices, p.resultsX, p.resultsY);
+    if (i >= texelCount(grid)) return;
+    at = placeOf(grid, i);
     vec4 l = p.delta + p.alpha * squareSum(int(at.slice), p.before, p.after);
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image,
-                      sourceAt(int(at.slice)) * inversePower(l, p.betaWhole, p.betaQuarters, p.betaRest));
+                      sourceAt(int(at.slice)) * inversePower(l, 1.0 / l, p.betaWhole, p.betaQuarters, p.betaRest));
 }

@@ -18,82 +18,89 @@ layout(constant_id = 32) const uint pass = inWorkgroup;
 // 1: the images are whole, alike and in buffers, so that a texel has the same place in all of them.
 layout(constant_id = 33) const uint alike = 0u;
 
-shared vec4 squares[256];
-shared vec4 terms[256];
+shared vec4 values[256u * texels]; // squares, then terms
 
 Place at;
 uint texel;
 int sourceX, sourceY;
 
+vec4 valueAt(int slice) { return values[int(gl_LocalInvocationID.x * texels) + slice - int(at.slice)]; }
+
+void setValues(vec4 own[2]) {
+    EACH_TEXEL(k) values[gl_LocalInvocationID.x * texels + k] = own[k];
+}
+
 vec4 squareAt(int slice) {
     if (!isSlice(slice)) return vec4(0.0);
-    if (pass == inWorkgroup) return squares[int(gl_LocalInvocationID.x) + slice - int(at.slice)];
+    if (pass == inWorkgroup) return valueAt(slice);
     vec4 x = source_load(p.source, sourceX, sourceY, uint(slice), at.image);
     return x * x;
 }
 
 vec4 termAt(int slice) {
     if (!isSlice(slice)) return vec4(0.0);
-    if (pass == inWorkgroup) return terms[int(gl_LocalInvocationID.x) + slice - int(at.slice)];
-    return savedTerms[texel + uint(slice) - at.slice];
+    if (pass == inWorkgroup) return valueAt(slice);
+    return savedTerms[texel * texels + uint(slice) - at.slice];
 }
 
 CHANNEL_WINDOW_SUM(squareSum, squareAt)
 CHANNEL_WINDOW_SUM(termSum, termAt)
 
 // Of all results that the edge mode lets the pixel make: one, but for edges.
-vec4 gradientSum() {
-    if (alike != 0u) return gradient_load(p.gradient, sourceX, sourceY, at.slice, at.image);
+vec4[2] gradientSum() {
+    if (alike != 0u) return gradient_loadTexels(p.gradient, sourceX, sourceY, at.slice, at.image);
     Readers columns = readersOf(sourceX, int(p.source.width), p.startX, 1, int(p.resultsX), p.clampEdges);
     Readers rows = readersOf(sourceY, int(p.source.height), p.startY, 1, int(p.resultsY), p.clampEdges);
-    vec4 sum = vec4(0.0);
+    vec4 sum[2] = vec4[2](vec4(0.0), vec4(0.0));
     for (int row = rows.first; row <= rows.last; ++row)
-        for (int column = columns.first; column <= columns.last; ++column)
-            sum += gradient_load(p.gradient, p.gradientX + column, p.gradientY + row, at.slice, at.image);
+        for (int column = columns.first; column <= columns.last; ++column) {
+            vec4 g[2] = gradient_loadTexels(p.gradient, p.gradientX + column, p.gradientY + row, at.slice,
+                                            at.image);
+            EACH_TEXEL(k) sum[k] += g[k];
+        }
     return sum;
 }
 
 void main() {
     uint local = gl_LocalInvocationID.x;
-    uint slices = uint(sliceCount());
     uint group = gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x;
     // Below 0 the index wraps round and lies beyond the end.
     texel = group * (256u - 2u * p.halo) + local - p.halo;
-    bool exists = texel < slices * p.clipWidth * p.clipHeight * p.images;
-    if (alike != 0u) // one long row
-        at = Place(texel % slices, int(texel / slices), 0, 0u);
-    else
-        at = placeOf(exists ? texel : 0u, slices, p.clipWidth, p.clipHeight);
+    bool exists = texel < texelCount(grid);
+    at = placeOf(grid, exists ? texel : 0u);
     sourceX = p.originX + at.x;
     sourceY = p.originY + at.y;
     bool hasSource = exists && (alike != 0u || inside(p.source, sourceX, sourceY));
-    vec4 x = vec4(0.0), g = vec4(0.0);
+    vec4 x[2] = vec4[2](vec4(0.0), vec4(0.0)), g[2] = x, power[2] = x, term[2] = x;
     if (hasSource) {
-        x = source_load(p.source, sourceX, sourceY, at.slice, at.image);
+        x = source_loadTexels(p.source, sourceX, sourceY, at.slice, at.image);
         g = gradientSum();
     }
     if (pass == inWorkgroup) {
-        squares[local] = x * x;
+        setValues(vec4[2](x[0] * x[0], x[1] * x[1]));
         barrier();
     }
-    vec4 power = vec4(0.0), term = vec4(0.0);
     bool hasNeighbours = local >= p.halo / 2u && local < 256u - p.halo / 2u;
-    if (hasSource && hasNeighbours) {
-        vec4 l = p.delta + p.alpha * squareSum(int(at.slice), p.before, p.after);
-        power = inversePower(l, p.betaWhole, p.betaQuarters, p.betaRest);
-        term = usedLanes(p.source, at.slice, g * x * power / l);
-    }
+    if (hasSource && hasNeighbours)
+        EACH_TEXEL(k) {
+            vec4 l = p.delta + p.alpha * squareSum(int(at.slice + k), p.before, p.after);
+            vec4 inverse = 1.0 / l;
+            power[k] = inversePower(l, inverse, p.betaWhole, p.betaQuarters, p.betaRest);
+            term[k] = usedLanes(p.source, at.slice + k, g[k] * x[k] * power[k] * inverse);
+        }
     if (pass == saveTerms) {
-        if (exists) savedTerms[texel] = term;
+        if (exists)
+            EACH_TEXEL(k) savedTerms[texel * texels + k] = term[k];
         return;
     }
     if (pass == inWorkgroup) {
-        terms[local] = term;
+        barrier();
+        setValues(term);
         barrier();
     }
     if (!exists || local < p.halo || local >= 256u - p.halo) return;
-    // The windows that have a channel reach as far as its own, mirrored.
-    vec4 sum = hasSource ? termSum(int(at.slice), p.after, p.before) : vec4(0.0);
-    destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image,
-                      g * power - p.slope * x * sum);
+    if (hasSource) // the windows that have a channel reach as far as its own, mirrored
+        EACH_TEXEL(k)
+            g[k] = g[k] * power[k] - p.slope * x[k] * termSum(int(at.slice + k), p.after, p.before);
+    destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, g);
 }

@@ -6,7 +6,7 @@
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { CNNDropoutParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNDropoutParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_EDGE_READ(source)
 IMAGE_DESTINATION(2, destination)
@@ -14,10 +14,9 @@ layout(set = 0, binding = 3, std430) writeonly buffer Mask { uint mask[]; };
 layout(constant_id = 32) const uint saves = 0u;
 
 void main() {
-    uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     uint row = p.perRow * uint(at.y), column = p.perColumn * uint(at.x), slice = p.perChannel * at.slice;
     uint pixel = row * p.maskWidth + column;
 

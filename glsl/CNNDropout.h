@@ -12,31 +12,27 @@ struct CNNDropoutParameters {
     ImageView source;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int offsetX, offsetY;
     uint clampEdges;
-    uint images;
     float keepProbability;
     uint seedLow, seedHigh, ordinalLow, ordinalHigh;
     uint firstImage; // of the batch
     uint maskWidth, maskHeight, maskChannels;
     uint perColumn, perRow, perChannel;
     uint maskStride; // words from one image's mask to the next
-    uint padding0, padding1, padding2;
+    uint padding0, padding1;
 };
 
 struct CNNDropoutGradientParameters {
     ImageView gradient;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int gradientOffsetX, gradientOffsetY, maskOffsetX, maskOffsetY;
-    uint images;
     float keepProbability;
     uint maskWidth, maskHeight, maskSlices;
     uint perColumn, perRow, perChannel;
     uint maskStride;
-    uint padding0, padding1, padding2;
+    uint padding0, padding1;
 };
 
 MPSVK_SHARED_END

@@ -5,28 +5,26 @@
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { CNNDropoutGradientParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNDropoutGradientParameters p; };
 IMAGE_SOURCE(1, gradient)
 IMAGE_EDGE_READ(gradient)
 IMAGE_DESTINATION(3, destination)
 layout(set = 0, binding = 4, std430) readonly buffer Mask { uint mask[]; };
 
 void main() {
-    uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     int row = int(p.perRow) * (p.maskOffsetY + at.y), column = int(p.perColumn) * (p.maskOffsetX + at.x);
-    uint slice = p.perChannel * at.slice;
-    uvec4 keep = uvec4(0u);
-    if (row >= 0 && row < int(p.maskHeight) && column >= 0 && column < int(p.maskWidth) &&
-        slice < p.maskSlices) {
-        uint packed = mask[at.image * p.maskStride +
-                           (uint(row) * p.maskWidth + uint(column)) * p.maskSlices + slice];
-        keep = uvec4(packed, packed >> 8, packed >> 16, packed >> 24) & 255u;
+    bool inMask = row >= 0 && row < int(p.maskHeight) && column >= 0 && column < int(p.maskWidth);
+    uint pixel = at.image * p.maskStride + (uint(row) * p.maskWidth + uint(column)) * p.maskSlices;
+    vec4 g[2] = gradient_readTexels(p.gradient, p.gradientOffsetX + at.x, p.gradientOffsetY + at.y, at.slice,
+                                    at.image, 0u);
+    EACH_TEXEL(k) {
+        uint slice = p.perChannel * (at.slice + k);
+        uint packed = inMask && slice < p.maskSlices ? mask[pixel + slice] : 0u;
+        uvec4 keep = uvec4(packed, packed >> 8, packed >> 16, packed >> 24) & 255u;
+        g[k] = mix(vec4(0.0), g[k] / p.keepProbability, bvec4(keep));
     }
-    vec4 g = gradient_read(p.gradient, p.gradientOffsetX + at.x, p.gradientOffsetY + at.y, at.slice,
-                           at.image, 0u);
-    destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image,
-                      mix(vec4(0.0), g / p.keepProbability, bvec4(keep)));
+    destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, g);
 }

@@ -5,7 +5,7 @@
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { CNNGroupNormalizationParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNGroupNormalizationParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_EDGE_READ(source)
 IMAGE_DESTINATION(2, destination)
@@ -15,10 +15,10 @@ layout(set = 0, binding = 7, std430) readonly buffer Beta { vec4 betas[]; };
 
 void main() {
     uint slices = (p.destination.channels + 3u) / 4u;
-    uint texels = slices * p.clipWidth * p.clipHeight * p.images, i = gridIndex();
-    if (i >= texels) return;
+    uint i = gridIndex();
+    if (i >= texelCount(grid)) return;
     // Backwards, since what the sums have read last is still in the caches.
-    Place at = placeOf(texels - 1u - i, slices, p.clipWidth, p.clipHeight);
+    Place at = placeOf(grid, texelCount(grid) - 1u - i);
     vec4 x = source_read(p.source, p.offsetX + at.x, p.offsetY + at.y, at.slice, at.image, p.clampEdges);
     uint own = at.image * p.statisticsStride + at.slice;
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image,

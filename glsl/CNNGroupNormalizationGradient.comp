@@ -6,7 +6,7 @@
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { CNNGroupNormalizationGradientParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNGroupNormalizationGradientParameters p; };
 IMAGE_SOURCE(1, gradient)
 IMAGE_SOURCE(2, source)
 IMAGE_DESTINATION(3, destination)
@@ -15,11 +15,11 @@ layout(set = 0, binding = 5, std430) readonly buffer Gamma { vec4 gammas[]; };
 layout(set = 0, binding = 7, std430) readonly buffer Terms { vec4 terms[]; };
 
 void main() {
+    uint i = gridIndex();
+    if (i >= texelCount(grid)) return;
     uint slices = (p.destination.channels + 3u) / 4u;
-    uint texels = slices * p.clipWidth * p.clipHeight * p.images, i = gridIndex();
-    if (i >= texels) return;
     // Backwards, since what the sums have read last is still in the caches.
-    Place at = placeOf(texels - 1u - i, slices, p.clipWidth, p.clipHeight);
+    Place at = placeOf(grid, texelCount(grid) - 1u - i);
     int gradientX = p.gradientOffsetX + at.x, gradientY = p.gradientOffsetY + at.y;
     int sourceX = p.sourceOffsetX + at.x, sourceY = p.sourceOffsetY + at.y;
     vec4 result = vec4(0.0);

@@ -71,9 +71,7 @@ struct NNLossGradientParameters {
 struct NNInitialGradientParameters {
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
-    uint images;
-    uint padding0, padding1, padding2;
+    uint padding0, padding1;
 };
 
 MPSVK_SHARED_END

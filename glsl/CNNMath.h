@@ -3,6 +3,7 @@
 #define MPSVK_CNNMATH_H
 
 #include "types.h"
+#include "walk.h"
 
 MPSVK_SHARED_BEGIN
 
@@ -17,7 +18,7 @@ struct CNNArithmeticParameters {
     ImageView secondary;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
+    uint clipWidth;
     int primaryOffsetX, primaryOffsetY, secondaryOffsetX, secondaryOffsetY;
     int primaryStrideX, primaryStrideY, secondaryStrideX, secondaryStrideY; // 0 or 1
     uint primaryStrideChannels, secondaryStrideChannels;
@@ -28,9 +29,9 @@ struct CNNArithmeticParameters {
     float threshold;
     uint clamps;
     float minimum, maximum;
-    uint images;
     uint writesMask;
     uint maskStride; // words from one image's mask to the next
+    uint padding0, padding1;
 };
 
 // The pixels that a sum walks over along an axis are those of the forward clip rectangle in the
@@ -39,6 +40,7 @@ struct CNNArithmeticGradientParameters {
     ImageView gradient;
     ImageView secondary;
     ImageView destination;
+    WalkParameters walk; // of CNNArithmeticGradientPixels
     int clipX, clipY;
     uint clipWidth, clipHeight;
     int beginX, beginY;
@@ -61,11 +63,8 @@ struct CNNArithmeticGradientParameters {
 struct CNNArithmeticGradientSumParameters {
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
-    uint images;
     uint parts;
     uint reducesChannels;
-    uint padding0;
 };
 
 MPSVK_SHARED_END

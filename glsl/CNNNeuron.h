@@ -10,12 +10,9 @@ struct CNNNeuronParameters {
     ImageView source;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int offsetX, offsetY;
     uint clampEdges;
-    uint images;
     float a, b, c;
-    uint type;
 };
 
 struct CNNNeuronGradientParameters {
@@ -23,11 +20,8 @@ struct CNNNeuronGradientParameters {
     ImageView source;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int gradientOffsetX, gradientOffsetY, sourceOffsetX, sourceOffsetY;
-    uint images;
     float a, b, c;
-    uint type;
     uint padding0, padding1, padding2;
 };
 

@@ -6,7 +6,7 @@
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { CNNNeuronGradientParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNNeuronGradientParameters p; };
 IMAGE_SOURCE(1, gradient)
 IMAGE_EDGE_READ(gradient)
 IMAGE_SOURCE(2, source)
@@ -15,18 +15,21 @@ IMAGE_DESTINATION(3, destination)
 layout(set = 0, binding = 4, std430) readonly buffer Slopes { float slopes[]; };
 layout(constant_id = 32) const uint type = 0u; // CNNNeuronType
 
+vec4 slopeOf(uint slice) {
+    if (type != neuronPReLU) return vec4(p.a);
+    uvec4 channel = min(slice * 4u + uvec4(0u, 1u, 2u, 3u), uvec4(p.source.channels - 1u));
+    return vec4(slopes[channel.x], slopes[channel.y], slopes[channel.z], slopes[channel.w]);
+}
+
 void main() {
-    uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
-    vec4 g = gradient_read(p.gradient, p.gradientOffsetX + at.x, p.gradientOffsetY + at.y, at.slice, at.image, 0u);
-    vec4 x = source_read(p.source, p.sourceOffsetX + at.x, p.sourceOffsetY + at.y, at.slice, at.image, 0u);
-    vec4 a = vec4(p.a);
-    if (type == neuronPReLU) {
-        for (uint lane = 0u; lane < 4u; ++lane)
-            a[lane] = slopes[min(at.slice * 4u + lane, p.source.channels - 1u)];
-    }
-    destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image,
-                      g * neuronDerivative(type, x, a, vec4(p.b), vec4(p.c)));
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
+    vec4 g[2] = gradient_readTexels(p.gradient, p.gradientOffsetX + at.x, p.gradientOffsetY + at.y, at.slice,
+                                    at.image, 0u);
+    vec4 x[2] = source_readTexels(p.source, p.sourceOffsetX + at.x, p.sourceOffsetY + at.y, at.slice,
+                                  at.image, 0u);
+    EACH_TEXEL(k)
+        g[k] *= neuronDerivative(type, x[k], slopeOf(at.slice + k), vec4(p.b), vec4(p.c));
+    destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, g);
 }

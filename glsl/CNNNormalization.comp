@@ -14,7 +14,8 @@ void main() {
     int sourceX = p.startX + at.x, sourceY = p.startY + at.y;
     vec4 x = source_read(p.source, sourceX, sourceY, at.slice, at.image, p.clampEdges);
     Statistics window = statisticsOf(at, slices, sourceX, sourceY, x);
-    vec4 power = inversePower(p.delta + p.alpha * window.variance, p.betaWhole, p.betaQuarters, p.betaRest);
+    vec4 t = p.delta + p.alpha * window.variance;
+    vec4 power = inversePower(t, 1.0 / t, p.betaWhole, p.betaQuarters, p.betaRest);
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image,
                       p.pm + p.ps * (x - p.p0 * window.mean) * power);
 }

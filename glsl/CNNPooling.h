@@ -15,15 +15,14 @@ struct CNNPoolingParameters {
     ImageView source;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
+    uint clipWidth;
     int startX, startY; // tap 0 of window 0
     int strideX, strideY;
     int kernelWidth, kernelHeight, dilationX, dilationY;
     int padX, padY; // zeros around the source that an average counts, with poolingEdgesLeave
     uint edges;
-    uint images;
     uint selectionStride; // from one image's selections to the next
-    uint padding0, padding1, padding2;
+    uint padding0;
 };
 
 struct CNNPoolingGradientParameters {
@@ -41,8 +40,8 @@ struct CNNPoolingGradientParameters {
     int firstWindowX, firstWindowY, windowsX, windowsY;
     int sourceWidth, sourceHeight;
     uint edges;
-    uint images;
     uint selectionStride, selectionWidth; // selectionWidth: windows in a row of the forward pass
+    uint padding0;
 };
 
 MPSVK_SHARED_END

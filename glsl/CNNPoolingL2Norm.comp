@@ -4,15 +4,14 @@
 #include "pooling.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { CNNPoolingParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNPoolingParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_DESTINATION(2, destination)
 
 void main() {
-    uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     int width = int(p.source.width), height = int(p.source.height);
     int beginX = p.startX + p.strideX * at.x, beginY = p.startY + p.strideY * at.y;
     Span sx = spanOf(beginX, p.kernelWidth, 1, width, p.edges);

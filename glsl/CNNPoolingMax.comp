@@ -4,7 +4,7 @@
 #include "pooling.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { CNNPoolingParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNPoolingParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_DESTINATION(2, destination)
 // A byte for each lane of a result: the pixel within the window's span, or 255 for none.
@@ -14,8 +14,8 @@ layout(constant_id = 32) const uint saves = 0u;
 void main() {
     uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     Span sx = spanOf(p.startX + p.strideX * at.x, p.kernelWidth, p.dilationX, int(p.source.width), p.edges);
     Span sy = spanOf(p.startY + p.strideY * at.y, p.kernelHeight, p.dilationY, int(p.source.height), p.edges);
     vec4 best = uintBitsToFloat(uvec4(0x7fc00000u)); // not a number

@@ -4,7 +4,7 @@
 #include "pooling.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { CNNPoolingGradientParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNPoolingGradientParameters p; };
 IMAGE_SOURCE(1, gradient)
 IMAGE_SOURCE(2, source)
 IMAGE_DESTINATION(3, destination)
@@ -29,8 +29,8 @@ bvec4 isSelected(Span sx, Span sy, int x, int y, vec4 value, Place at) {
 void main() {
     uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     int x = p.originX + at.x, y = p.originY + at.y;
     vec4 sum = vec4(0.0);
     if (x < p.sourceWidth && y < p.sourceHeight) {

@@ -10,10 +10,9 @@ struct CNNSoftMaxParameters {
     ImageView source;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int offsetX, offsetY;
     uint clampEdges;
-    uint images;
+    uint padding0, padding1, padding2;
 };
 
 struct CNNSoftMaxGradientParameters {
@@ -21,10 +20,8 @@ struct CNNSoftMaxGradientParameters {
     ImageView result; // of the forward pass
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int gradientOffsetX, gradientOffsetY, resultOffsetX, resultOffsetY;
-    uint images;
-    uint padding0, padding1, padding2;
+    uint padding0, padding1;
 };
 
 MPSVK_SHARED_END

@@ -12,18 +12,16 @@ struct CNNUpsamplingParameters {
     ImageView source;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int offsetX, offsetY;
     uint stepX, perX, stepY, perY;
     uint clampEdges;
-    uint images;
+    uint padding0, padding1, padding2;
 };
 
 struct CNNUpsamplingGradientParameters {
     ImageView gradient;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int originX, originY; // the source pixel of the clip rectangle's first pixel
     int offsetX, offsetY;
     uint stepX, perX, stepY, perY;
@@ -32,8 +30,7 @@ struct CNNUpsamplingGradientParameters {
     int reachX, reachY;             // the whole part of the last result's position
     int sourceWidth, sourceHeight;
     uint clampEdges;
-    uint images;
-    uint padding0, padding1;
+    uint padding0, padding1, padding2;
 };
 
 MPSVK_SHARED_END

@@ -3,7 +3,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "upsampling.glsl"
 
-layout(set = 0, binding = 0) uniform Parameters { CNNUpsamplingGradientParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNUpsamplingGradientParameters p; };
 IMAGE_SOURCE(1, gradient)
 IMAGE_DESTINATION(2, destination)
 
@@ -31,23 +31,31 @@ float weight(Results r, Scale s, int result) {
 }
 
 void main() {
-    uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     int x = p.originX + at.x, y = p.originY + at.y;
-    vec4 sum = vec4(0.0);
+    vec4 sum[2] = vec4[2](vec4(0.0), vec4(0.0));
     if (x < p.sourceWidth && y < p.sourceHeight) {
         Scale sx = scaleX(p.stepX, p.perX), sy = scaleY(p.stepY, p.perY);
         Results columns = resultsOf(x, p.sourceWidth, p.offsetX, sx, p.firstX, p.endX, p.reachX);
         Results rows = resultsOf(y, p.sourceHeight, p.offsetY, sy, p.firstY, p.endY, p.reachY);
-        for (int row = rows.first; row < rows.end; ++row) {
-            vec4 rowSum = vec4(0.0);
-            for (int column = columns.first; column < columns.end; ++column)
-                rowSum += weight(columns, sx, column) *
-                          gradient_load(p.gradient, p.gradientX + column, p.gradientY + row, at.slice, at.image);
-            sum += weight(rows, sy, row) * rowSum;
+        for (int first = columns.first; first < columns.end; first += 4) {
+            float near[4];
+            [[unroll]] for (int c = 0; c < 4; ++c)
+                near[c] = first + c < columns.end ? weight(columns, sx, first + c) : 0.0;
+            for (int row = rows.first; row < rows.end; ++row) {
+                vec4 rowSum[2] = vec4[2](vec4(0.0), vec4(0.0));
+                [[unroll]] for (int c = 0; c < 4; ++c) {
+                    if (first + c >= columns.end) break;
+                    vec4 g[2] = gradient_loadTexels(p.gradient, p.gradientX + first + c, p.gradientY + row, at.slice,
+                                                    at.image);
+                    EACH_TEXEL(k) rowSum[k] += near[c] * g[k];
+                }
+                float nearRow = weight(rows, sy, row);
+                EACH_TEXEL(k) sum[k] += nearRow * rowSum[k];
+            }
         }
     }
-    destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, sum);
+    destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, sum);
 }

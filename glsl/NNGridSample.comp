@@ -5,7 +5,7 @@
 #include "bilinear.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { NNGridSampleParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; NNGridSampleParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_BETWEEN(source)
 IMAGE_SOURCE(2, grid)
@@ -20,10 +20,9 @@ Between betweenOf(float position, int size) {
 }
 
 void main() {
-    uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     vec2 position = grid_load(p.grid, p.gridX + at.x * p.gridStrideX, p.gridY + at.y * p.gridStrideY,
                               0u, at.image).xy;
     bool isNumber = all(lessThanEqual(floatBitsToUint(position) & 0x7fffffffu, uvec2(0x7f800000u)));

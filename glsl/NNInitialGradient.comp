@@ -5,13 +5,12 @@
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { NNInitialGradientParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; NNInitialGradientParameters p; };
 IMAGE_DESTINATION(1, destination)
 
 void main() {
-    uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, vec4(1.0));
 }

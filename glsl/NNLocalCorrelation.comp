@@ -4,7 +4,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "reduce.glsl"
 
-layout(set = 0, binding = 0) uniform Parameters { NNReduceBinaryParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; NNReduceBinaryParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_SOURCE(2, other)
 IMAGE_EDGE_READ(other)
@@ -13,8 +13,8 @@ IMAGE_DESTINATION(3, destination)
 void main() {
     uint resultSlices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= resultSlices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, resultSlices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     int x = p.primaryX + at.x * p.primaryStrideX, y = p.primaryY + at.y * p.primaryStrideY;
     ivec4 f = int(at.slice) * 4 + ivec4(0, 1, 2, 3), row = f / (2 * p.windowX + 1);
     ivec4 otherX = p.secondaryX + at.x * p.secondaryStrideX +

@@ -6,7 +6,7 @@
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { NNPadParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; NNPadParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_CHANNELS_READ(source)
 IMAGE_DESTINATION(2, destination)
@@ -14,10 +14,9 @@ layout(set = 0, binding = 3, std430) readonly buffer FillValues { float fillValu
 layout(constant_id = 32) const uint fillsByChannel = 0u;
 
 void main() {
-    uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     int x = padIndex(p.mode, p.offsetX + at.x, int(p.source.width));
     int y = padIndex(p.mode, p.offsetY + at.y, int(p.source.height));
     int channels = int(p.source.channels);

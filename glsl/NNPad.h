@@ -17,20 +17,17 @@ struct NNPadParameters {
     ImageView source;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int offsetX, offsetY; // the index that the clip rectangle's first pixel reads
     int before;           // channels before the source's
     uint mode;
     float fillValue; // of Zero 0
-    uint images;
-    uint padding0, padding1;
+    uint padding0;
 };
 
 struct NNPadGradientParameters {
     ImageView gradient;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int originX, originY; // the source pixel of the clip rectangle's first pixel
     int sourceWidth, sourceHeight;
     int offsetX, offsetY;     // of the forward pass
@@ -40,8 +37,7 @@ struct NNPadGradientParameters {
     int channels;     // of the source that were padded
     int before, written;
     uint mode;
-    uint images;
-    uint padding0, padding1;
+    uint padding0, padding1, padding2;
 };
 
 // The index of 0 ... size - 1 that index i reads, or -1 for the value outside.

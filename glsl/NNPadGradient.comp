@@ -5,7 +5,7 @@
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { NNPadGradientParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; NNPadGradientParameters p; };
 IMAGE_SOURCE(1, gradient)
 IMAGE_CHANNELS_READ(gradient)
 IMAGE_DESTINATION(3, destination)
@@ -30,10 +30,9 @@ vec4 channelSums(int x, int y, uint slice, uint image) {
 }
 
 void main() {
-    uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     PadReaders rx = padReaders(p.mode, p.originX + at.x, p.sourceWidth, p.offsetX, 0, p.lastX);
     PadReaders ry = padReaders(p.mode, p.originY + at.y, p.sourceHeight, p.offsetY, 0, p.lastY);
     vec4 sum = vec4(0.0);

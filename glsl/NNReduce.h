@@ -67,14 +67,12 @@ struct NNReduceSpatialMeanGradientParameters {
     ImageView gradient;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int gradientX, gradientY;
     int sourceX, sourceY;      // of the forward source: the clip rectangle's first pixel
     int meanX, meanY;          // the pixels of the forward source that the mean was of
     int meanWidth, meanHeight;
-    uint images;
     float count; // of these pixels
-    uint padding0, padding1;
+    uint padding0;
 };
 
 MPSVK_SHARED_END

@@ -5,15 +5,14 @@
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { NNReduceSpatialMeanGradientParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; NNReduceSpatialMeanGradientParameters p; };
 IMAGE_SOURCE(1, gradient)
 IMAGE_DESTINATION(3, destination)
 
 void main() {
-    uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     int x = p.sourceX + at.x - p.meanX, y = p.sourceY + at.y - p.meanY;
     vec4 dx = vec4(0.0);
     if (x >= 0 && y >= 0 && x < p.meanWidth && y < p.meanHeight)

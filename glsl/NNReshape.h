@@ -17,10 +17,9 @@ struct NNSliceParameters {
     ImageView source;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int offsetX, offsetY;
     uint clampEdges;
-    uint images;
+    uint padding0, padding1, padding2;
 };
 
 MPSVK_SHARED_END

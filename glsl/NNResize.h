@@ -11,11 +11,8 @@ struct NNResizeBilinearParameters {
     ImageView source;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int offsetX, offsetY;
     uint numeratorX, denominatorX, numeratorY, denominatorY;
-    uint images;
-    uint padding0;
 };
 
 // A number of which 2^-32 is the unit.
@@ -45,13 +42,11 @@ struct NNGridSampleParameters {
     ImageView grid;
     ImageView destination;
     int clipX, clipY;
-    uint clipWidth, clipHeight;
     int gridX, gridY, gridStrideX, gridStrideY;
     float offsetX, offsetY; // added to what the grid says
     float stepX, stepY;     // and, for each pixel of the result, these
-    uint images;
     uint clampEdges;
-    uint padding0, padding1;
+    uint padding0;
 };
 
 MPSVK_SHARED_END

@@ -5,7 +5,7 @@
 #include "bilinear.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { NNResizeBilinearParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; NNResizeBilinearParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_BETWEEN(source)
 IMAGE_DESTINATION(2, destination)
@@ -19,10 +19,9 @@ Between betweenOf(uint pixel, uint numerator, uint denominator, int offset, uint
 }
 
 void main() {
-    uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     Between x = betweenOf(uint(at.x), p.numeratorX, p.denominatorX, p.offsetX, p.source.width);
     Between y = betweenOf(uint(at.y), p.numeratorY, p.denominatorY, p.offsetY, p.source.height);
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image,

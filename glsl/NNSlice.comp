@@ -6,16 +6,15 @@
 #include "geometry.h"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { NNSliceParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; NNSliceParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_CHANNELS_READ(source)
 IMAGE_DESTINATION(2, destination)
 
 void main() {
-    uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
-    if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
-    Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
+    if (i >= texelCount(grid)) return;
+    Place at = placeOf(grid, i);
     int x = p.offsetX + at.x, y = p.offsetY + at.y;
     if (p.clampEdges != 0u) {
         x = clampIndex(x, int(p.source.width));

@@ -39,6 +39,12 @@ Normalization normalizationOf(uint slice) {
     return n;
 }
 
+// Of all slices of an invocation.
+Normalization[2] normalizationsOf(uint slice) {
+    Normalization first = normalizationOf(slice);
+    return Normalization[2](first, texels == 2u ? normalizationOf(slice + 1u) : first);
+}
+
 // x is near the mean where the deviation is small: the difference comes first.
 vec4 normalized(Normalization n, vec4 x) { return (x - n.mean) * n.inverseDeviation; }
 

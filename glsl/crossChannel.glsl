@@ -7,7 +7,7 @@
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { CNNCrossChannelNormalizationParameters p; };
+layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNCrossChannelNormalizationParameters p; };
 IMAGE_SOURCE(1, source)
 
 int sliceCount() { return int((p.source.channels + 3u) / 4u); }

@@ -3,6 +3,8 @@
 //
 //   IMAGE_SOURCE(1, source)           vec4 source_load(ImageView v, int x, int y, uint slice, uint image)
 //   IMAGE_DESTINATION(2, destination) void destination_store(ImageView v, int x, int y, uint slice, uint image, vec4 value)
+//   vec4[2] source_loadTexels(...), void destination_storeTexels(..., vec4 values[2]): the `texels` from
+//   a slice on.
 //
 // `slice` counts from the view's first channel in use. Lanes beyond the view's channels read as
 // zero and are written as zero. Coordinates are the caller's to check. The storage of the operand
@@ -10,6 +12,7 @@
 #ifndef MPSVK_IMAGE_GLSL
 #define MPSVK_IMAGE_GLSL
 
+#extension GL_EXT_control_flow_attributes : require
 #include "types.h"
 
 #define STORAGE_FLOAT32 0u
@@ -28,6 +31,12 @@ vec4 usedLanes(ImageView v, uint slice, vec4 value) {
     return mix(vec4(0.0), value, lessThan(channel, uvec4(v.channels)));
 }
 
+// Neighbouring texels of a pixel that an invocation has: 2 where the images lie in buffers so that pairs
+// of fp16 texels are at multiples of 16 bytes, which halves what it takes to find them.
+layout(constant_id = 31) const uint texels = 1u;
+// Unrolled: what is indexed by it must end up in registers.
+#define EACH_TEXEL(K) [[unroll]] for (uint K = 0u; K < texels; ++K)
+
 uvec2 packHalf4(vec4 v) { return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw)); }
 vec4 unpackHalf4(uvec2 v) { return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y)); }
 
@@ -35,6 +44,7 @@ vec4 unpackHalf4(uvec2 v) { return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y)
     layout(constant_id = B) const uint N##_storage = STORAGE_FLOAT32;                              \
     layout(set = 0, binding = B, std430) ACCESS buffer N##_Float32 { vec4 N##_float32[]; };        \
     layout(set = 0, binding = B, std430) ACCESS buffer N##_Float16 { uvec2 N##_float16[]; };       \
+    layout(set = 0, binding = B, std430) ACCESS buffer N##_Float16Pair { uvec4 N##_float16Pair[]; };   \
     layout(set = 0, binding = B, std430) ACCESS buffer N##_Unorm8 { uint N##_unorm8[]; };
 
 #ifdef MPSVK_TEXTURES
@@ -71,6 +81,16 @@ vec4 unpackHalf4(uvec2 v) { return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y)
         else if (N##_storage == STORAGE_UNORM8) value = unpackUnorm4x8(N##_unorm8[at]);            \
         else value = N##_float32[at];                                                              \
         return usedLanes(v, slice, value);                                                         \
+    }                                                                                              \
+    vec4[2] N##_loadTexels(ImageView v, int x, int y, uint slice, uint image) {                    \
+        if (texels == 1u) return vec4[2](N##_load(v, x, y, slice, image), vec4(0.0));              \
+        uint at = texelIndex(v, x, y, slice, image);                                               \
+        if (N##_storage != STORAGE_FLOAT16)                                                        \
+            return vec4[2](usedLanes(v, slice, N##_float32[at]),                                   \
+                           usedLanes(v, slice + 1u, N##_float32[at + 1u]));                        \
+        uvec4 pair = N##_float16Pair[at >> 1];                                                     \
+        return vec4[2](usedLanes(v, slice, unpackHalf4(pair.xy)),                                  \
+                       usedLanes(v, slice + 1u, unpackHalf4(pair.zw)));                            \
     }
 
 #define IMAGE_DESTINATION(B, N)                                                                    \
@@ -83,6 +103,21 @@ vec4 unpackHalf4(uvec2 v) { return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y)
         if (N##_storage == STORAGE_FLOAT16) N##_float16[at] = packHalf4(value);                    \
         else if (N##_storage == STORAGE_UNORM8) N##_unorm8[at] = packUnorm4x8(value);              \
         else N##_float32[at] = value;                                                              \
+    }                                                                                              \
+    void N##_storeTexels(ImageView v, int x, int y, uint slice, uint image, vec4 values[2]) {      \
+        if (texels == 1u) {                                                                        \
+            N##_store(v, x, y, slice, image, values[0]);                                           \
+            return;                                                                                \
+        }                                                                                          \
+        values[0] = usedLanes(v, slice, values[0]);                                                \
+        values[1] = usedLanes(v, slice + 1u, values[1]);                                           \
+        uint at = texelIndex(v, x, y, slice, image);                                               \
+        if (N##_storage == STORAGE_FLOAT16) {                                                      \
+            N##_float16Pair[at >> 1] = uvec4(packHalf4(values[0]), packHalf4(values[1]));          \
+            return;                                                                                \
+        }                                                                                          \
+        N##_float32[at] = values[0];                                                               \
+        N##_float32[at + 1u] = values[1];                                                          \
     }
 
 #endif

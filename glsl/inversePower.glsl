@@ -5,7 +5,8 @@
 
 #include "CNNNormalization.h"
 
-vec4 inversePower(vec4 t, uint whole, uint quarters, float rest) {
+// `inverse` is 1 / t.
+vec4 inversePower(vec4 t, vec4 inverse, uint whole, uint quarters, float rest) {
     vec4 power = vec4(1.0);
     if (quarters == betaOther) {
         power = exp2(-rest * log2(t));
@@ -13,7 +14,6 @@ vec4 inversePower(vec4 t, uint whole, uint quarters, float rest) {
         vec4 root = inversesqrt(t);
         power = quarters == 2u ? root : quarters == 1u ? sqrt(root) : root * sqrt(root);
     }
-    vec4 inverse = 1.0 / t;
     for (; whole > 0u; --whole) power *= inverse;
     return power;
 }

@@ -4,6 +4,7 @@
 #define MPSVK_PIXEL_GLSL
 
 #include "grid.glsl"
+#include "grid.h"
 #include "image.glsl"
 
 struct Place {
@@ -24,6 +25,19 @@ Place placeOf(uint index, uint slices, uint width, uint height) {
     return place;
 }
 
+// The same without a division: the place of an index below texelCount(grid). Its slice is the first
+// of the `texels` that the invocation has.
+Place placeOf(TexelGrid grid, uint index) {
+    uint pixel = quotient(index, grid.slicesFactor, grid.shifts & 255u);
+    uint row = quotient(pixel, grid.widthFactor, grid.shifts >> 8 & 255u);
+    Place place;
+    place.slice = (index - pixel * grid.slices) * texels;
+    place.x = int(pixel - row * grid.width);
+    place.image = quotient(row, grid.heightFactor, grid.shifts >> 16);
+    place.y = int(row - place.image * grid.height);
+    return place;
+}
+
 bool inside(ImageView v, int x, int y) {
     return x >= 0 && y >= 0 && x < int(v.width) && y < int(v.height);
 }
@@ -37,6 +51,14 @@ bool inside(ImageView v, int x, int y) {
             y = clamp(y, 0, int(v.height) - 1);                                                    \
         }                                                                                          \
         return inside(v, x, y) ? N##_load(v, x, y, slice, image) : vec4(0.0);                      \
+    }                                                                                              \
+    vec4[2] N##_readTexels(ImageView v, int x, int y, uint slice, uint image, uint clampEdges) {   \
+        if (clampEdges != 0u) {                                                                    \
+            x = clamp(x, 0, int(v.width) - 1);                                                     \
+            y = clamp(y, 0, int(v.height) - 1);                                                    \
+        }                                                                                          \
+        if (!inside(v, x, y)) return vec4[2](vec4(0.0), vec4(0.0));                                \
+        return N##_loadTexels(v, x, y, slice, image);                                              \
     }
 
 // Declares `vec4 N_channels(v, x, y, channel, image)`: four channels from any one on, counted from

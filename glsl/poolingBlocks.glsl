@@ -1,63 +1,50 @@
 // Pooling gradients for strides of 2 without dilation: an invocation writes 2x2 pixels, so that it
-// reads each window that they share once. The includer has declared the parameters `p`.
+// reads each window that they share once. A block begins where a window does. Each window lies in the
+// source at least in part, so that clamped taps are those of pixels that belong to it anyway. The
+// includer has declared `grid`, of blocks, and `p`.
 #ifndef MPSVK_POOLINGBLOCKS_GLSL
 #define MPSVK_POOLINGBLOCKS_GLSL
 
 #include "pooling.glsl"
 
+layout(constant_id = 33) const int kernelWidth = 2;
+layout(constant_id = 34) const int kernelHeight = 2;
+
 struct PixelBlock {
-    bool exists;
     Place at;
-    int x, y;                           // its first pixel
-    int firstI, lastI, firstJ, lastJ;   // the windows that read one of its pixels
+    int x, y; // its first pixel
+    int i, j; // the last window along each axis, which begins there
 };
 
-// The first and the last pixel of the block along one axis that lie in the source and in the clip
-// rectangle; none if the last one comes first.
-ivec2 pixelsOf(int first, int origin, uint length, int size) {
-    return ivec2(max(first, origin), min(first + 1, min(origin + int(length), size) - 1));
-}
-
-PixelBlock pixelBlock(uint index, uint slices) {
-    // A block begins where a window does: no more windows than need be read it.
-    int firstX = p.originX - floorModulo(p.originX - p.startX, 2);
-    int firstY = p.originY - floorModulo(p.originY - p.startY, 2);
-    uint blocksX = (uint(p.originX - firstX) + p.clipWidth + 1u) / 2u;
-    uint blocksY = (uint(p.originY - firstY) + p.clipHeight + 1u) / 2u;
+PixelBlock pixelBlock(uint index) {
     PixelBlock b;
-    b.exists = index < slices * blocksX * blocksY * p.images;
-    b.at = placeOf(index, slices, blocksX, blocksY);
-    b.x = firstX + 2 * b.at.x;
-    b.y = firstY + 2 * b.at.y;
-    b.firstI = b.firstJ = 0;
-    b.lastI = b.lastJ = -1;
-    ivec2 columns = pixelsOf(b.x, p.originX, p.clipWidth, p.sourceWidth);
-    ivec2 rows = pixelsOf(b.y, p.originY, p.clipHeight, p.sourceHeight);
-    if (columns.x > columns.y || rows.x > rows.y) return b;
-    b.firstI = windowsOf(columns.x, p.sourceWidth, p.startX, p.kernelWidth, 1, 2, p.firstWindowX,
-                         p.windowsX, p.edges).first;
-    b.lastI = windowsOf(columns.y, p.sourceWidth, p.startX, p.kernelWidth, 1, 2, p.firstWindowX,
-                        p.windowsX, p.edges).last;
-    b.firstJ = windowsOf(rows.x, p.sourceHeight, p.startY, p.kernelHeight, 1, 2, p.firstWindowY,
-                         p.windowsY, p.edges).first;
-    b.lastJ = windowsOf(rows.y, p.sourceHeight, p.startY, p.kernelHeight, 1, 2, p.firstWindowY,
-                        p.windowsY, p.edges).last;
+    b.at = placeOf(grid, index);
+    b.x = p.originX - ((p.originX - p.startX) & 1) + 2 * b.at.x;
+    b.y = p.originY - ((p.originY - p.startY) & 1) + 2 * b.at.y;
+    b.i = (b.x - p.startX) >> 1;
+    b.j = (b.y - p.startY) >> 1;
     return b;
 }
 
-// Of pixel k of the block within a window: its tap, or -1 for none.
-int tapOf(PixelBlock b, int k, Span sx, Span sy) {
-    int column = b.x + k % 2 - sx.low, row = b.y + k / 2 - sy.low;
-    bool isTap = column >= 0 && column < sx.count && row >= 0 && row < sy.count;
-    return isTap ? row * p.kernelWidth + column : -1;
+bool isWindow(int i, int j) {
+    return i >= p.firstWindowX && i < p.windowsX && j >= p.firstWindowY && j < p.windowsY;
 }
 
+// Whether pixel k of the block belongs to the window di to the left of the last and dj above it.
+bool isTap(int k, int di, int dj) { return k % 2 + 2 * di < kernelWidth && k / 2 + 2 * dj < kernelHeight; }
+
+#define EACH_WINDOW(DI, DJ)                                                                        \
+    [[unroll]] for (int DJ = 0; DJ <= (kernelHeight - 1) / 2; ++DJ)                                \
+        [[unroll]] for (int DI = 0; DI <= (kernelWidth - 1) / 2; ++DI)
+
 #define STORE_PIXEL_BLOCK(b, sums)                                                                 \
-    for (int k = 0; k < 4; ++k) {                                                                  \
-        int column = b.x + k % 2 - p.originX, row = b.y + k / 2 - p.originY;                       \
-        if (column >= 0 && column < int(p.clipWidth) && row >= 0 && row < int(p.clipHeight))       \
-            destination_store(p.destination, p.clipX + column, p.clipY + row, b.at.slice,          \
-                              b.at.image, sums[k]);                                                \
+    [[unroll]] for (int k = 0; k < 4; ++k) {                                                       \
+        int x = b.x + k % 2, y = b.y + k / 2;                                                      \
+        int column = x - p.originX, row = y - p.originY;                                           \
+        if (column < 0 || column >= int(p.clipWidth) || row < 0 || row >= int(p.clipHeight)) continue; \
+        if (x >= p.sourceWidth || y >= p.sourceHeight) sums[k] = vec4[2](vec4(0.0), vec4(0.0));    \
+        destination_storeTexels(p.destination, p.clipX + column, p.clipY + row, b.at.slice,        \
+                                b.at.image, sums[k]);                                              \
     }
 
 #endif

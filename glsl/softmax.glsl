@@ -1,6 +1,6 @@
 // Sums and maxima over the channels of a pixel, by one invocation or, with GROUP_PER_PIXEL, by a
-// workgroup: every invocation starts at slice channelFirst() and goes on by channelStep. What it
-// reads of the first keptSlices of these stays in registers; it reads the others again.
+// workgroup: every invocation starts at slice channelFirst() and goes on by channelStep, `texels`
+// slices at a time. What it reads in its first keptSteps stays in registers; it reads the others again.
 #ifndef MPSVK_SOFTMAX_GLSL
 #define MPSVK_SOFTMAX_GLSL
 
@@ -11,11 +11,11 @@
 
 layout(local_size_x = 64) in;
 
-const uint channelStep = 64u;
+const uint channelStep = 64u * texels;
 shared float parts[64];
 
 uint pixelIndex() { return gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x; }
-uint channelFirst() { return gl_LocalInvocationID.x; }
+uint channelFirst() { return gl_LocalInvocationID.x * texels; }
 
 #define GROUP_REDUCE(NAME, COMBINE)                                                                \
     float NAME(float own) {                                                                        \
@@ -39,7 +39,7 @@ GROUP_REDUCE(overChannelsMax, max)
 
 layout(local_size_x = 256) in;
 
-const uint channelStep = 1u;
+const uint channelStep = texels;
 
 uint pixelIndex() { return gridIndex(); }
 uint channelFirst() { return 0u; }
@@ -48,7 +48,7 @@ float overChannelsMax(float own) { return own; }
 
 #endif
 
-const uint keptSlices = 4u;
+const uint keptSteps = 4u;
 uint keptSlice(uint k) { return channelFirst() + k * channelStep; }
 
 bvec4 isChannel(uint slice, uint channels) {

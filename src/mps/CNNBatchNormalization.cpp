@@ -134,11 +134,9 @@ void CNNBatchNormalization::dispatch(const mps::UnaryPass& pass) const {
     auto* state = pass.states.empty() ? nullptr : &mps::stateOf(pass.states);
     if (state) state->statistics.closed = true;
     const auto& parameters = state ? *state->parameters : *parameters_;
-    const glsl::CNNBatchNormalizationParameters p{
+    glsl::CNNBatchNormalizationParameters p{
         .source = pass.sourceView,
         .destination = pass.destinationView,
-        .walk = mps::walkOver(pass.clip.width, pass.clip.height, pass.imageCount,
-                              pass.sourceChannels, mps::WalkUse::Pixels),
         .sourceX = int(pass.offset.x),
         .sourceY = int(pass.offset.y),
         .destinationX = int(pass.clip.x),
@@ -149,8 +147,14 @@ void CNNBatchNormalization::dispatch(const mps::UnaryPass& pass) const {
         .b = neuron_.b(),
         .c = neuron_.c(),
     };
+    mps::WalkShape shape{pass.clip.width, pass.clip.height, pass.imageCount, pass.sourceChannels,
+                         pass.texelsEach()};
+    if (p.sourceX == 0 && p.sourceY == 0 && mps::isFlat(shape, pass.source, p.source) &&
+        mps::isFlat(shape, pass.destination, p.destination))
+        mps::flatten(shape, {&p.source, &p.destination});
+    p.walk = mps::walkOver(shape, mps::WalkUse::Pixels);
     using enum BatchNormalizationParameters::Array;
-    pass.encoder->dispatch("CNNBatchNormalization", p, mps::Grid::of(mps::walkInvocations(p.walk)),
+    pass.encoder->dispatch("CNNBatchNormalization", p, mps::walkGrid(p.walk, shape.texelsEach),
                            {{1, pass.source},
                             {3, pass.destination},
                             {4, parameters.slice(Gamma)},
@@ -198,13 +202,15 @@ void CNNBatchNormalizationStatistics::dispatch(const mps::UnaryPass& pass) const
     if (state.statistics.pixels == 0) state.gradients = {};
     glsl::CNNBatchNormalizationParameters p{};
     p.source = pass.sourceView;
-    p.walk = mps::walkOver(uint64_t(width), uint64_t(height), pass.imageCount, pass.sourceChannels,
-                           mps::WalkUse::Sums);
+    mps::WalkShape shape{uint64_t(width), uint64_t(height), pass.imageCount, pass.sourceChannels,
+                         pass.source.hasPairs(pass.sourceView) ? 2u : 1u};
+    if (mps::isFlat(shape, pass.source, p.source)) mps::flatten(shape, {&p.source});
+    p.walk = mps::walkOver(shape, mps::WalkUse::Sums);
     p.sourceX = int(x);
     p.sourceY = int(y);
     const auto partials = pass.encoder->scratch(mps::partialBytes(p.walk, pass.sourceChannels));
     pass.encoder->dispatch("CNNBatchNormalizationStatistics", p,
-                           mps::Grid::of(mps::walkInvocations(p.walk)),
+                           mps::walkGrid(p.walk, shape.texelsEach),
                            {{1, pass.source}, {2, *partials}});
     using Buffers = CNNBatchNormalizationState::Impl::Buffers;
     mps::reduceSums(*pass.encoder, "CNNBatchNormalizationStatisticsReduce", p.walk,

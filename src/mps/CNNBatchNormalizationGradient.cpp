@@ -59,6 +59,11 @@ glsl::CNNBatchNormalizationParameters parametersOf(const mps::BinaryPass& pass,
     return p;
 }
 
+/// Whether the source's and the gradient's pixels begin at the images' first ones.
+bool isAligned(const glsl::CNNBatchNormalizationParameters& p) {
+    return p.sourceX == 0 && p.sourceY == 0 && p.gradientX == 0 && p.gradientY == 0;
+}
+
 } // namespace
 
 Statistics::CNNBatchNormalizationStatisticsGradient(const MTL::Device& device,
@@ -127,13 +132,17 @@ void Statistics::dispatchSums(const mps::BinaryPass& pass) const {
     auto& state = mps::stateOf(pass.sourceStates);
     state.gradients.begin();
     state.hasGradients = true;
-    p.walk = mps::walkOver(uint64_t(width), uint64_t(height), pass.imageCount,
-                           pass.secondaryChannels, mps::WalkUse::Sums);
+    mps::WalkShape shape{uint64_t(width), uint64_t(height), pass.imageCount, pass.secondaryChannels,
+                         pass.texelsEach()};
+    if (isAligned(p) && mps::isFlat(shape, pass.secondary, p.source) &&
+        mps::isFlat(shape, pass.primary, p.gradient))
+        mps::flatten(shape, {&p.source, &p.gradient});
+    p.walk = mps::walkOver(shape, mps::WalkUse::Sums);
     const auto partials = pass.encoder->scratch(mps::partialBytes(p.walk, pass.secondaryChannels));
     using enum BatchNormalizationParameters::Array;
     using Buffers = CNNBatchNormalizationState::Impl::Buffers;
     pass.encoder->dispatch("CNNBatchNormalizationStatisticsGradient", p,
-                           mps::Grid::of(mps::walkInvocations(p.walk)),
+                           mps::walkGrid(p.walk, shape.texelsEach),
                            {{1, pass.secondary},
                             {2, pass.primary},
                             {3, *partials},
@@ -209,15 +218,20 @@ void Gradient::dispatch(const mps::BinaryPass& pass) const {
     p.destination = pass.destinationView;
     p.destinationX = int(pass.clip.x);
     p.destinationY = int(pass.clip.y);
-    p.walk = mps::walkOver(pass.clip.width, pass.clip.height, pass.imageCount,
-                           pass.secondaryChannels, mps::WalkUse::Pixels);
+    mps::WalkShape shape{pass.clip.width, pass.clip.height, pass.imageCount, pass.secondaryChannels,
+                         pass.texelsEach()};
+    if (isAligned(p) && mps::isFlat(shape, pass.secondary, p.source) &&
+        mps::isFlat(shape, pass.primary, p.gradient) &&
+        mps::isFlat(shape, pass.destination, p.destination))
+        mps::flatten(shape, {&p.source, &p.gradient, &p.destination});
+    p.walk = mps::walkOver(shape, mps::WalkUse::Pixels);
     const bool ofBatch = state.statistics.pixels > 0;
     p.inverseCount = ofBatch ? float(1 / double(state.statistics.pixels)) : 0.f;
     using enum BatchNormalizationParameters::Array;
     using Buffers = CNNBatchNormalizationState::Impl::Buffers;
     const vk::BufferSlice none;
     pass.encoder->dispatch("CNNBatchNormalizationGradient", p,
-                           mps::Grid::of(mps::walkInvocations(p.walk)),
+                           mps::walkGrid(p.walk, shape.texelsEach),
                            {{1, pass.secondary},
                             {2, pass.primary},
                             {3, pass.destination},

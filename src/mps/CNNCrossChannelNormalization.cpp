@@ -98,7 +98,7 @@ void CNNCrossChannelNormalization::dispatch(const mps::UnaryPass& pass) const {
     p.startY = int(pass.offset.y);
     p.resultsX = p.clipWidth;
     p.resultsY = p.clipHeight;
-    pass.encoder->dispatch("CNNCrossChannelNormalization", p, mps::Grid::of(pass.clipTexels()),
+    pass.encoder->dispatch("CNNCrossChannelNormalization", p, pass.clipGrid(),
                            {{1, pass.source}, {3, pass.destination}});
 }
 
@@ -148,16 +148,20 @@ void CNNCrossChannelNormalizationGradient::dispatch(const mps::BinaryPass& pass)
     p.resultsY = uint32_t(results.height);
 
     constexpr uint32_t inWorkgroup = 0, saveTerms = 1, sumTerms = 2;
-    const auto encode = [&](uint32_t kind, uint64_t count, const vk::BufferSlice& terms) {
+    const auto encode = [&](uint32_t kind, const vk::BufferSlice& terms) {
+        mps::Grid grid = pass.pairGrid();
+        grid.texels->images = p.images;
+        grid.x = grid.x / pass.imageCount * p.images;
+        const uint64_t perGroup = groupSize - 2 * p.halo;
+        if (kind == inWorkgroup) grid.x = (grid.x + perGroup - 1) / perGroup * groupSize;
         pass.encoder->dispatch(
-            "CNNCrossChannelNormalizationGradient", p, mps::Grid::of(count),
+            "CNNCrossChannelNormalizationGradient", p, grid,
             {{1, pass.secondary}, {2, pass.primary}, {3, pass.destination}, {4, terms}},
             {mps::constant(32, kind), mps::constant(33, uint32_t(areAlike(pass, p)))});
     };
     if (fitsGroup(p.before)) {
         p.halo = uint32_t(haloOf(p.before));
-        const uint64_t perGroup = groupSize - 2 * p.halo;
-        encode(inWorkgroup, (pass.clipTexels() + perGroup - 1) / perGroup * groupSize, {});
+        encode(inWorkgroup, {});
         return;
     }
     const uint64_t texels = pass.clipTexels() / pass.imageCount;
@@ -168,8 +172,8 @@ void CNNCrossChannelNormalizationGradient::dispatch(const mps::BinaryPass& pass)
         p.gradient = mps::from(pass.primaryView, first);
         p.destination = mps::from(pass.destinationView, first);
         const auto terms = pass.encoder->scratch(16 * texels * p.images);
-        encode(saveTerms, texels * p.images, *terms);
-        encode(sumTerms, texels * p.images, *terms);
+        encode(saveTerms, *terms);
+        encode(sumTerms, *terms);
     }
 }
 

@@ -203,12 +203,9 @@ void CNNDropout::dispatch(const mps::UnaryPass& pass) const {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .offsetX = int(pass.offset.x),
         .offsetY = int(pass.offset.y),
         .clampEdges = pass.edgeMode == ImageEdgeMode::Clamp,
-        .images = uint32_t(pass.imageCount),
         .keepProbability = keepProbability_,
         .seedLow = uint32_t(seed_),
         .seedHigh = uint32_t(seed_ >> 32),
@@ -228,7 +225,7 @@ void CNNDropout::dispatch(const mps::UnaryPass& pass) const {
         std::memcpy(bytes + offsetof(Parameters, ordinalLow), &low, sizeof low);
         std::memcpy(bytes + offsetof(Parameters, ordinalHigh), &high, sizeof high);
     };
-    pass.encoder->dispatch("CNNDropout", parameters, mps::Grid::of(pass.clipTexels()),
+    pass.encoder->dispatch("CNNDropout", parameters, pass.clipGrid(),
                            {{1, pass.source},
                             {2, pass.destination},
                             {3, saves ? pass.stateBuffers[0].all : vk::BufferSlice{}}},
@@ -291,13 +288,10 @@ void CNNDropoutGradient::dispatch(const mps::BinaryPass& pass) const {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .gradientOffsetX = int(primaryOffset().x),
         .gradientOffsetY = int(primaryOffset().y),
         .maskOffsetX = int(secondaryOffset().x),
         .maskOffsetY = int(secondaryOffset().y),
-        .images = uint32_t(pass.imageCount),
         .keepProbability = keepProbability_,
         .maskWidth = uint32_t(state.maskWidth()),
         .maskHeight = uint32_t(state.maskHeight()),
@@ -308,7 +302,7 @@ void CNNDropoutGradient::dispatch(const mps::BinaryPass& pass) const {
         .maskStride = uint32_t(pass.stateBuffers[0].strideBytes / 4),
     };
     pass.encoder->dispatch(
-        "CNNDropoutGradient", parameters, mps::Grid::of(pass.clipTexels()),
+        "CNNDropoutGradient", parameters, pass.pairGrid(),
         {{1, pass.primary}, {3, pass.destination}, {4, pass.stateBuffers[0].all}});
 }
 

@@ -248,7 +248,7 @@ void CNNGroupwiseNormalization::dispatch(const mps::UnaryPass& pass) const {
                          {mps::constant(32, plan.lanes), mps::constant(33, glsl::sumsResult)});
     } else {
         mps::encodeStatistics(encoder, plan, p, pass.source, statistics);
-        encoder.dispatch("CNNGroupNormalization", p, mps::Grid::of(pass.clipTexels()),
+        encoder.dispatch("CNNGroupNormalization", p, pass.clipGrid(),
                          {{1, pass.source},
                           {2, pass.destination},
                           {5, statistics.slice},

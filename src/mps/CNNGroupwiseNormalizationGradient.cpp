@@ -203,7 +203,7 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
                          {lanes, mps::constant(33, glsl::sumsMerge)});
         encoder.dispatch("CNNGroupNormalizationGradientGroups", p, mps::Grid::of(texels),
                          {{5, weights}, {7, *terms}, {8, gamma}, {9, beta}});
-        encoder.dispatch("CNNGroupNormalizationGradient", p, mps::Grid::of(pass.clipTexels()),
+        encoder.dispatch("CNNGroupNormalizationGradient", p, pass.clipGrid(),
                          {{1, pass.primary},
                           {2, pass.secondary},
                           {3, pass.destination},

@@ -265,11 +265,8 @@ void NNInitialGradient::dispatch(const mps::UnaryPass& pass) const {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
-        .images = uint32_t(pass.imageCount),
     };
-    pass.encoder->dispatch("NNInitialGradient", parameters, mps::Grid::of(pass.clipTexels()),
+    pass.encoder->dispatch("NNInitialGradient", parameters, pass.clipGrid(),
                            {{1, pass.destination}});
 }
 

@@ -202,7 +202,6 @@ void CNNArithmetic::dispatch(const mps::BinaryPass& pass) const {
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
         .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .primaryOffsetX = int(primaryOffset().x),
         .primaryOffsetY = int(primaryOffset().y),
         .secondaryOffsetX = int(secondaryOffset().x),
@@ -224,13 +223,12 @@ void CNNArithmetic::dispatch(const mps::BinaryPass& pass) const {
         .clamps = clamps(),
         .minimum = minimumValue_,
         .maximum = maximumValue_,
-        .images = uint32_t(pass.imageCount),
         .writesMask = writesMask,
         .maskStride = writesMask ? uint32_t(pass.stateBuffers[0].strideBytes / 4) : 0,
     };
-    const uint64_t texels =
-        pass.clip.width * pass.clip.height * mps::slicesFor(channels) * pass.imageCount;
-    pass.encoder->dispatch("CNNArithmetic", parameters, mps::Grid::of(texels),
+    const auto grid = mps::Grid::over(mps::slicesFor(channels), pass.clip.width, pass.clip.height,
+                                      pass.imageCount);
+    pass.encoder->dispatch("CNNArithmetic", parameters, grid,
                            {{1, pass.primary},
                             {2, pass.secondary},
                             {3, pass.destination},

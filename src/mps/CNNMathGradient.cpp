@@ -2,6 +2,7 @@
 #include "mps/Archive.hpp"
 #include "mps/CNNMath.hpp"
 #include "mps/PassChecks.hpp"
+#include "mps/Walk.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -219,27 +220,49 @@ void CNNArithmeticGradient::dispatch(const mps::BinaryPass& pass) const {
         .lanes = uint32_t(lanes),
         .parts = uint32_t(parts),
     };
-    const uint64_t items = results * pass.imageCount * parts;
-    const auto partials = parts > 1 ? pass.encoder->scratch(items * 4 * sizeof(float)) : nullptr;
-    pass.encoder->dispatch("CNNArithmeticGradient", p, mps::Grid::of(items * lanes),
-                           {{1, pass.primary},
-                            {2, pass.secondary},
-                            {3, parts > 1 ? mps::ImageRun{} : pass.destination},
-                            {4, readsMask ? pass.stateBuffers[0].all : vk::BufferSlice{}},
-                            {5, partials ? *partials : vk::BufferSlice{}}});
+    // Each channel over all pixels of an image.
+    const bool overPixels = g.sumsX && g.sumsY && !g.sumsChannels && places >= 256 &&
+                            pass.clip.width * pass.clip.height == 1 && g.sumX == 0 && g.sumY == 0;
+    const uint32_t texelsEach = overPixels && pass.primary.hasPairs(pass.primaryView) ? 2 : 1;
+    if (overPixels) {
+        mps::WalkShape shape{g.window.width, g.window.height, 1, pass.primaryChannels, texelsEach};
+        shape.chunksAtMost =
+            mps::chunksOfImage(shape.width, shape.height, pass.primaryChannels, 64);
+        if (!multiplies() && mps::isFlat(shape, pass.primary, p.gradient)) {
+            mps::flatten(shape, {&p.gradient});
+            p.sizeX = uint32_t(shape.width);
+        }
+        p.walk = mps::walkOver(shape, mps::WalkUse::Sums);
+        p.parts = p.walk.chunks;
+    }
+    const uint64_t items = results * pass.imageCount * p.parts;
+    const auto partials =
+        overPixels || p.parts > 1 ? pass.encoder->scratch(items * 4 * sizeof(float)) : nullptr;
+    const vk::BufferSlice mask = readsMask ? pass.stateBuffers[0].all : vk::BufferSlice{};
+    if (overPixels) {
+        auto grid = mps::walkGrid(p.walk, texelsEach);
+        grid.x *= pass.imageCount;
+        pass.encoder->dispatch("CNNArithmeticGradientPixels", p, grid,
+                               {{1, pass.primary}, {2, pass.secondary}, {4, mask}, {5, *partials}});
+    } else {
+        pass.encoder->dispatch("CNNArithmeticGradient", p, mps::Grid::of(items * lanes),
+                               {{1, pass.primary},
+                                {2, pass.secondary},
+                                {3, partials ? mps::ImageRun{} : pass.destination},
+                                {4, mask},
+                                {5, partials ? *partials : vk::BufferSlice{}}});
+    }
     if (!partials) return;
     const glsl::CNNArithmeticGradientSumParameters sum{
         .destination = p.destination,
         .clipX = p.clipX,
         .clipY = p.clipY,
-        .clipWidth = p.clipWidth,
-        .clipHeight = p.clipHeight,
-        .images = p.images,
         .parts = p.parts,
         .reducesChannels = p.reducesChannels,
     };
     pass.encoder->dispatch("CNNArithmeticGradientSum", sum,
-                           mps::Grid::of(results * pass.imageCount),
+                           mps::Grid::over(mps::slicesFor(g.channels), pass.clip.width,
+                                           pass.clip.height, pass.imageCount),
                            {{1, *partials}, {2, pass.destination}});
 }
 

@@ -101,18 +101,14 @@ void CNNNeuron::dispatch(const mps::UnaryPass& pass) const {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .offsetX = int(pass.offset.x),
         .offsetY = int(pass.offset.y),
         .clampEdges = pass.edgeMode == ImageEdgeMode::Clamp,
-        .images = uint32_t(pass.imageCount),
         .a = a(),
         .b = b(),
         .c = c(),
-        .type = uint32_t(neuronType()),
     };
-    pass.encoder->dispatch("CNNNeuron", parameters, mps::Grid::of(pass.clipTexels()),
+    pass.encoder->dispatch("CNNNeuron", parameters, pass.pairGrid(),
                            {{1, pass.source}, {2, pass.destination}, {3, mps::sliceOf(slopes_)}},
                            {mps::constant(32, uint32_t(neuronType()))});
 }
@@ -154,20 +150,16 @@ void CNNNeuronGradient::dispatch(const mps::BinaryPass& pass) const {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .gradientOffsetX = int(primaryOffset().x),
         .gradientOffsetY = int(primaryOffset().y),
         .sourceOffsetX = int(secondaryOffset().x),
         .sourceOffsetY = int(secondaryOffset().y),
-        .images = uint32_t(pass.imageCount),
         .a = a(),
         .b = b(),
         .c = c(),
-        .type = uint32_t(neuronType()),
     };
     pass.encoder->dispatch(
-        "CNNNeuronGradient", parameters, mps::Grid::of(pass.clipTexels()),
+        "CNNNeuronGradient", parameters, pass.pairGrid(),
         {{1, pass.primary}, {2, pass.secondary}, {3, pass.destination}, {4, mps::sliceOf(slopes_)}},
         {mps::constant(32, uint32_t(neuronType()))});
 }

@@ -169,23 +169,34 @@ void CNNPoolingGradient::dispatch(const mps::BinaryPass& pass) const {
         .sourceWidth = int(source.width()),
         .sourceHeight = int(source.height()),
         .edges = e.shaderValue(w),
-        .images = uint32_t(pass.imageCount),
         .selectionStride = saved ? uint32_t(pass.stateBuffers[0].strideBytes / 4) : 0,
         .selectionWidth = uint32_t(selectionWidth),
     };
-    const bool inBlocks = (saved || e.average) && w.strideX == 2 && w.strideY == 2 &&
-                          w.dilationX == 1 && w.dilationY == 1;
+    // Small windows, which become constants of the shader, each of them with a pixel of the source.
+    constexpr int largest = 8;
+    const auto suits = [](uint64_t stride, uint64_t dilation, int taps, int start, int windows,
+                          int size) {
+        return stride == 2 && dilation == 1 && taps <= largest && start + taps > 0 &&
+               start + 2 * (windows - 1) < size;
+    };
+    const auto& p = parameters;
+    const bool inBlocks =
+        (saved || e.average) &&
+        suits(w.strideX, w.dilationX, p.kernelWidth, p.startX, p.windowsX, p.sourceWidth) &&
+        suits(w.strideY, w.dilationY, p.kernelHeight, p.startY, p.windowsY, p.sourceHeight);
     if (inBlocks)
         return pass.encoder->dispatch(
             e.average ? "CNNPoolingAverageGradientBlocks" : "CNNPoolingMaxGradientBlocks",
             parameters,
-            mps::Grid::of(blocks(parameters.originX, parameters.startX, pass.clip.width) *
-                          blocks(parameters.originY, parameters.startY, pass.clip.height) *
-                          mps::slicesFor(pass.destinationChannels) * pass.imageCount),
+            mps::Grid::over(mps::slicesFor(pass.destinationChannels),
+                            blocks(parameters.originX, parameters.startX, pass.clip.width),
+                            blocks(parameters.originY, parameters.startY, pass.clip.height),
+                            pass.imageCount, pass.texelsEach()),
             {{1, pass.primary},
              {3, pass.destination},
-             {4, saved ? pass.stateBuffers[0].all : vk::BufferSlice{}}});
-    pass.encoder->dispatch(shader(), parameters, mps::Grid::of(pass.clipTexels()),
+             {4, saved ? pass.stateBuffers[0].all : vk::BufferSlice{}}},
+            {mps::constant(33, uint32_t(w.width)), mps::constant(34, uint32_t(w.height))});
+    pass.encoder->dispatch(shader(), parameters, pass.clipGrid(),
                            {{1, pass.primary},
                             {2, pass.secondary},
                             {3, pass.destination},

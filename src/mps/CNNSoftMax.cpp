@@ -15,8 +15,11 @@ constexpr uint64_t groupSize = 64; // of glsl/softmax.glsl
 // that a batch gives the same bits however it is cut.
 bool wantsGroups(uint64_t channels) { return channels >= 128; }
 
-mps::Grid gridOf(uint64_t pixels, uint64_t channels) {
-    return mps::Grid::of(wantsGroups(channels) ? pixels * groupSize : pixels);
+template <class Pass> mps::Grid gridOf(const Pass& pass, uint64_t channels) {
+    auto grid = mps::Grid::over(1, pass.clip.width, pass.clip.height, pass.imageCount);
+    if (wantsGroups(channels)) grid.x *= groupSize;
+    grid.texelsEach = pass.texelsEach();
+    return grid;
 }
 
 void softMax(const mps::UnaryPass& pass, bool logarithm) {
@@ -25,17 +28,14 @@ void softMax(const mps::UnaryPass& pass, bool logarithm) {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .offsetX = int(pass.offset.x),
         .offsetY = int(pass.offset.y),
         .clampEdges = pass.edgeMode == ImageEdgeMode::Clamp,
-        .images = uint32_t(pass.imageCount),
     };
-    pass.encoder->dispatch(
-        wantsGroups(pass.sourceChannels) ? "CNNSoftMaxGroup" : "CNNSoftMax", parameters,
-        gridOf(pass.clip.width * pass.clip.height * pass.imageCount, pass.sourceChannels),
-        {{1, pass.source}, {2, pass.destination}}, {mps::constant(32, uint32_t(logarithm))});
+    pass.encoder->dispatch(wantsGroups(pass.sourceChannels) ? "CNNSoftMaxGroup" : "CNNSoftMax",
+                           parameters, gridOf(pass, pass.sourceChannels),
+                           {{1, pass.source}, {2, pass.destination}},
+                           {mps::constant(32, uint32_t(logarithm))});
 }
 
 void softMaxGradient(const mps::BinaryPass& pass, const Offset& gradient, const Offset& result,
@@ -46,20 +46,16 @@ void softMaxGradient(const mps::BinaryPass& pass, const Offset& gradient, const 
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .gradientOffsetX = int(gradient.x),
         .gradientOffsetY = int(gradient.y),
         .resultOffsetX = int(result.x),
         .resultOffsetY = int(result.y),
-        .images = uint32_t(pass.imageCount),
     };
-    pass.encoder->dispatch(
-        wantsGroups(pass.secondaryChannels) ? "CNNSoftMaxGradientGroup" : "CNNSoftMaxGradient",
-        parameters,
-        gridOf(pass.clip.width * pass.clip.height * pass.imageCount, pass.secondaryChannels),
-        {{1, pass.primary}, {2, pass.secondary}, {3, pass.destination}},
-        {mps::constant(32, uint32_t(logarithm))});
+    pass.encoder->dispatch(wantsGroups(pass.secondaryChannels) ? "CNNSoftMaxGradientGroup"
+                                                               : "CNNSoftMaxGradient",
+                           parameters, gridOf(pass, pass.secondaryChannels),
+                           {{1, pass.primary}, {2, pass.secondary}, {3, pass.destination}},
+                           {mps::constant(32, uint32_t(logarithm))});
 }
 
 /// Both sources are images of the forward result's size: result pixel clip.origin + q belongs to

@@ -163,8 +163,6 @@ void CNNUpsampling::dispatch(const mps::UnaryPass& pass) const {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .offsetX = int(pass.offset.x),
         .offsetY = int(pass.offset.y),
         .stepX = steps.x.step,
@@ -172,11 +170,9 @@ void CNNUpsampling::dispatch(const mps::UnaryPass& pass) const {
         .stepY = steps.y.step,
         .perY = steps.y.per,
         .clampEdges = pass.edgeMode == ImageEdgeMode::Clamp,
-        .images = uint32_t(pass.imageCount),
     };
     pass.encoder->dispatch(
-        shader(), parameters, mps::Grid::of(pass.clipTexels()),
-        {{1, pass.source}, {2, pass.destination}},
+        shader(), parameters, pass.pairGrid(), {{1, pass.source}, {2, pass.destination}},
         {mps::constant(32, steps.x.constantStep()), mps::constant(33, steps.x.constantPer()),
          mps::constant(34, steps.y.constantStep()), mps::constant(35, steps.y.constantPer())});
 }

@@ -122,8 +122,6 @@ void CNNUpsamplingGradient::dispatch(const mps::BinaryPass& pass) const {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .originX = int(x.origin),
         .originY = int(y.origin),
         .offsetX = int(x.offset),
@@ -143,11 +141,9 @@ void CNNUpsamplingGradient::dispatch(const mps::BinaryPass& pass) const {
         .sourceWidth = int(x.source),
         .sourceHeight = int(y.source),
         .clampEdges = secondaryEdgeMode() == ImageEdgeMode::Clamp,
-        .images = uint32_t(pass.imageCount),
     };
     pass.encoder->dispatch(
-        shader(), parameters, mps::Grid::of(pass.clipTexels()),
-        {{1, pass.primary}, {2, pass.destination}},
+        shader(), parameters, pass.pairGrid(), {{1, pass.primary}, {2, pass.destination}},
         {mps::constant(32, x.step.constantStep()), mps::constant(33, x.step.constantPer()),
          mps::constant(34, y.step.constantStep()), mps::constant(35, y.step.constantPer())});
 }

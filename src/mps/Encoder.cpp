@@ -9,8 +9,22 @@
 
 namespace mpsvk::mps {
 
+glsl::TexelGrid texelGrid(uint64_t slices, uint64_t width, uint64_t height, uint64_t images) {
+    glsl::TexelGrid grid{uint32_t(slices), uint32_t(width), uint32_t(height), uint32_t(images)};
+    const auto divisor = [&](uint64_t by, uint32_t& factor, uint32_t place) {
+        const auto shift = uint32_t(std::bit_width(by - 1));
+        factor = uint32_t(((uint64_t(1) << 32) * ((uint64_t(1) << shift) - by)) / by + 1);
+        grid.shifts |= shift << place;
+    };
+    if (slices * width * height == 0) return grid;
+    divisor(slices, grid.slicesFactor, 0);
+    divisor(width, grid.widthFactor, 8);
+    divisor(height, grid.heightFactor, 16);
+    return grid;
+}
+
 VkDeviceSize ImageRun::alignedBegin(const vk::Limits& limits) const {
-    const VkDeviceSize alignment = std::max<VkDeviceSize>(limits.storageAlignment, bytesPerTexel_);
+    const VkDeviceSize alignment = std::max<VkDeviceSize>(limits.storageAlignment, 16);
     return lowest_ / alignment * alignment;
 }
 
@@ -226,6 +240,7 @@ void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> 
         }
     }
     all.insert(all.end(), constants.begin(), constants.end());
+    if (grid.texelsEach != 1) all.push_back(constant(31, grid.texelsEach));
     const auto pipeline = device_.pipelines().find(shader, textures, all);
     const auto& local = pipeline->localSize();
     const auto ceil = [](uint64_t a, uint64_t b) { return (a + b - 1) / b; };
@@ -238,6 +253,17 @@ void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> 
     } else {
         groups = {uint32_t(ceil(grid.x, local[0])), uint32_t(ceil(grid.y, local[1])),
                   uint32_t(ceil(grid.z, local[2]))};
+    }
+    std::vector<std::byte> withGrid;
+    if (grid.texels) {
+        const auto texels = std::as_bytes(std::span(&*grid.texels, 1));
+        withGrid.assign(texels.begin(), texels.end());
+        withGrid.insert(withGrid.end(), parameters.begin(), parameters.end());
+        parameters = withGrid;
+        if (refresh)
+            refresh = [refresh = std::move(refresh)](std::byte* bytes) {
+                refresh(bytes + sizeof(glsl::TexelGrid));
+            };
     }
     list_.dispatch(pipeline, bindings, parameters, groups, std::move(refresh));
     for (const Operand& operand : operands) {

@@ -1,6 +1,7 @@
 // How a kernel records its work: one dispatch at a time, with shared parameter structs.
 #pragma once
 
+#include "grid.h"
 #include "mps/Image.hpp"
 #include "mtl/Buffer.hpp"
 #include "types.h"
@@ -10,6 +11,7 @@
 
 #include <bit>
 #include <initializer_list>
+#include <optional>
 #include <string_view>
 #include <type_traits>
 
@@ -29,6 +31,11 @@ public:
     /// True when the image's channels are all that its pixels hold, so that its texels lie
     /// together.
     bool isDense() const { return (channels_ + 3) / 4 == slices_; }
+    /// True for fp16 in a buffer when the view's texels are pairs at multiples of 16 bytes.
+    bool hasPairs(const glsl::ImageView& view) const {
+        return format_ == MPS::ImageFeatureChannelFormat::Float16 && !isTexture() &&
+               (view.offset | view.imageStride | view.slices | (view.channels + 3) / 4) % 2 == 0;
+    }
     explicit operator bool() const { return count_ > 0; }
     uint64_t count() const { return count_; }
     /// Texels (layers of a texture) from one image of an element to the next.
@@ -94,12 +101,27 @@ struct Operand {
     vk::BufferSlice buffer;
 };
 
+/// The numbers of glsl/grid.h for a rectangle of so many texels.
+glsl::TexelGrid texelGrid(uint64_t slices, uint64_t width, uint64_t height, uint64_t images);
+
 /// Invocations in each direction; the encoder divides by the shader's workgroup size.
 struct Grid {
     uint64_t x = 1, y = 1, z = 1;
     bool linear = false;
+    /// Goes before the shader's parameters.
+    std::optional<glsl::TexelGrid> texels = {};
+    /// The `texels` of glsl/image.glsl.
+    uint32_t texelsEach = 1;
+
     /// `count` invocations of a shader that uses gridIndex().
     static Grid of(uint64_t count) { return {count, 1, 1, true}; }
+    /// An invocation for each texel, or for every two, of a shader that declares `grid`.
+    static Grid over(uint64_t slices, uint64_t width, uint64_t height, uint64_t images,
+                     uint32_t texelsEach = 1) {
+        slices /= texelsEach;
+        return {slices * width * height * images,         1,         1, true,
+                texelGrid(slices, width, height, images), texelsEach};
+    }
 };
 
 class Encoder {

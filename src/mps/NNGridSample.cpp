@@ -63,8 +63,6 @@ void NNGridSample::dispatch(const mps::BinaryPass& pass) const {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .gridX = int(secondaryOffset().x),
         .gridY = int(secondaryOffset().y),
         .gridStrideX = int(secondaryStrideInPixelsX()),
@@ -73,10 +71,9 @@ void NNGridSample::dispatch(const mps::BinaryPass& pass) const {
         .offsetY = float(primaryOffset().y),
         .stepX = step(primaryStrideInPixelsX()),
         .stepY = step(primaryStrideInPixelsY()),
-        .images = uint32_t(pass.imageCount),
         .clampEdges = primaryEdgeMode() == ImageEdgeMode::Clamp,
     };
-    pass.encoder->dispatch("NNGridSample", parameters, mps::Grid::of(pass.clipTexels()),
+    pass.encoder->dispatch("NNGridSample", parameters, pass.clipGrid(),
                            {{1, pass.primary}, {2, pass.secondary}, {3, pass.destination}});
 }
 

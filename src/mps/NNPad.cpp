@@ -142,16 +142,13 @@ void NNPad::dispatch(const mps::UnaryPass& pass) const {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .offsetX = int(pass.offset.x),
         .offsetY = int(pass.offset.y),
         .before = int(before_.channel),
         .mode = uint32_t(pass.edgeMode),
         .fillValue = constant ? fillValue_ : 0,
-        .images = uint32_t(pass.imageCount),
     };
-    pass.encoder->dispatch("NNPad", parameters, mps::Grid::of(pass.clipTexels()),
+    pass.encoder->dispatch("NNPad", parameters, pass.clipGrid(),
                            {{1, pass.source},
                             {2, pass.destination},
                             {3, byChannel ? fillBuffer_.impl().slice : vk::BufferSlice{}}},
@@ -210,8 +207,6 @@ void NNPadGradient::dispatch(const mps::BinaryPass& pass) const {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .originX = limited(secondaryOffset().x),
         .originY = limited(secondaryOffset().y),
         .sourceWidth = int(g.sourceWidth),
@@ -227,9 +222,8 @@ void NNPadGradient::dispatch(const mps::BinaryPass& pass) const {
         .before = int(g.before),
         .written = int(g.channelsWritten()),
         .mode = uint32_t(g.mode),
-        .images = uint32_t(pass.imageCount),
     };
-    pass.encoder->dispatch("NNPadGradient", parameters, mps::Grid::of(pass.clipTexels()),
+    pass.encoder->dispatch("NNPadGradient", parameters, pass.clipGrid(),
                            {{1, pass.primary}, {3, pass.destination}});
 }
 

@@ -173,7 +173,7 @@ void NNLocalCorrelation::dispatch(const mps::BinaryPass& pass) const {
     p.strideX = int(strideInX_);
     p.strideY = int(strideInY_);
     p.clampEdges = secondaryEdgeMode() == ImageEdgeMode::Clamp;
-    pass.encoder->dispatch("NNLocalCorrelation", p, mps::Grid::of(pass.clipTexels()),
+    pass.encoder->dispatch("NNLocalCorrelation", p, pass.clipGrid(),
                            {{1, pass.primary}, {2, pass.secondary}, {3, pass.destination}});
 }
 

@@ -44,8 +44,6 @@ void NNReduceSpatialMeanGradient::dispatch(const BinaryPass& pass) const {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .gradientX = int(primaryOffset().x),
         .gradientY = int(primaryOffset().y),
         .sourceX = int(secondaryOffset().x),
@@ -54,10 +52,9 @@ void NNReduceSpatialMeanGradient::dispatch(const BinaryPass& pass) const {
         .meanY = int(mean.y),
         .meanWidth = int(mean.width),
         .meanHeight = int(mean.height),
-        .images = uint32_t(pass.imageCount),
         .count = float(mean.width * mean.height),
     };
-    pass.encoder->dispatch("NNReduceSpatialMeanGradient", parameters, Grid::of(pass.clipTexels()),
+    pass.encoder->dispatch("NNReduceSpatialMeanGradient", parameters, pass.clipGrid(),
                            {{1, pass.primary}, {3, pass.destination}});
 }
 

@@ -119,17 +119,14 @@ void NNResizeBilinear::dispatch(const mps::UnaryPass& pass) const {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .offsetX = int(pass.offset.x),
         .offsetY = int(pass.offset.y),
         .numeratorX = uint32_t(x.numerator),
         .denominatorX = uint32_t(x.denominator),
         .numeratorY = uint32_t(y.numerator),
         .denominatorY = uint32_t(y.denominator),
-        .images = uint32_t(pass.imageCount),
     };
-    pass.encoder->dispatch("NNResizeBilinear", parameters, mps::Grid::of(pass.clipTexels()),
+    pass.encoder->dispatch("NNResizeBilinear", parameters, pass.clipGrid(),
                            {{1, pass.source}, {2, pass.destination}});
 }
 

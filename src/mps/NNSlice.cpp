@@ -40,14 +40,11 @@ void NNSlice::dispatch(const mps::UnaryPass& pass) const {
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
-        .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
         .offsetX = limited(pass.offset.x),
         .offsetY = limited(pass.offset.y),
         .clampEdges = pass.edgeMode == ImageEdgeMode::Clamp,
-        .images = uint32_t(pass.imageCount),
     };
-    pass.encoder->dispatch("NNSlice", parameters, mps::Grid::of(pass.clipTexels()),
+    pass.encoder->dispatch("NNSlice", parameters, pass.clipGrid(),
                            {{1, pass.source}, {2, pass.destination}});
 }
 

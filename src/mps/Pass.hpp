@@ -49,6 +49,15 @@ struct UnaryPass {
     uint64_t clipTexels() const {
         return clip.width * clip.height * ((destinationChannels + 3) / 4) * imageCount;
     }
+    Grid clipGrid(uint32_t texelsEach = 1) const {
+        return Grid::over((destinationChannels + 3) / 4, clip.width, clip.height, imageCount,
+                          texelsEach);
+    }
+    /// The same for a shader that takes two texels at once where the images allow it.
+    Grid pairGrid() const { return clipGrid(texelsEach()); }
+    uint32_t texelsEach() const {
+        return source.hasPairs(sourceView) && destination.hasPairs(destinationView) ? 2 : 1;
+    }
 };
 
 struct BinaryPass {
@@ -64,6 +73,18 @@ struct BinaryPass {
     MPS::ImageBatch primaries, secondaries, destinations; ///< the whole batch
     uint64_t clipTexels() const {
         return clip.width * clip.height * ((destinationChannels + 3) / 4) * imageCount;
+    }
+    Grid clipGrid(uint32_t texelsEach = 1) const {
+        return Grid::over((destinationChannels + 3) / 4, clip.width, clip.height, imageCount,
+                          texelsEach);
+    }
+    /// The same for a shader that takes two texels at once where the images allow it.
+    Grid pairGrid() const { return clipGrid(texelsEach()); }
+    uint32_t texelsEach() const {
+        return primary.hasPairs(primaryView) && secondary.hasPairs(secondaryView) &&
+                       (!destination || destination.hasPairs(destinationView))
+                   ? 2
+                   : 1;
     }
 };
 
@@ -92,6 +113,10 @@ struct MultiaryPass {
     MPS::ImageBatch destinations;
     uint64_t clipTexels() const {
         return clip.width * clip.height * ((destinationChannels + 3) / 4) * imageCount;
+    }
+    Grid clipGrid(uint32_t texelsEach = 1) const {
+        return Grid::over((destinationChannels + 3) / 4, clip.width, clip.height, imageCount,
+                          texelsEach);
     }
 };
 

@@ -28,9 +28,10 @@ uint64_t most(uint64_t groups, uint64_t tiles) { return std::max<uint64_t>(1, gr
 
 } // namespace
 
-glsl::WalkParameters walkOver(uint64_t width, uint64_t height, uint64_t images, uint64_t channels,
-                              WalkUse use) {
-    const uint64_t slices = ceilDivide(channels, 4), pixels = width * height * images;
+glsl::WalkParameters walkOver(const WalkShape& shape, WalkUse use) {
+    const uint64_t slices = ceilDivide(shape.channels, 4) / shape.texelsEach, width = shape.width,
+                   height = std::max<uint64_t>(1, shape.height),
+                   pixels = width * shape.height * shape.images;
     glsl::WalkParameters w{};
     w.width = uint32_t(width);
     w.height = uint32_t(height);
@@ -44,13 +45,15 @@ glsl::WalkParameters walkOver(uint64_t width, uint64_t height, uint64_t images, 
     if (use == WalkUse::Sums) {
         // All workgroups go through the images together, so that caches end up with what was read
         // last; each takes at least 4 steps.
-        w.chunks = uint32_t(std::clamp<uint64_t>(ceilDivide(steps, 4), 1, most(1056, w.tiles)));
+        w.chunks = uint32_t(std::clamp<uint64_t>(
+            ceilDivide(steps, 4), 1, std::min(most(1056, w.tiles), shape.chunksAtMost)));
         w.chunkPixels = uint32_t(rows);
         w.span = w.pixels;
         step = rows * w.chunks;
     } else {
         // Sums of the same images come first: begin where they ended.
-        const uint64_t length = std::clamp<uint64_t>(ceilDivide(steps, most(4224, w.tiles)), 1, 8);
+        const uint64_t length =
+            std::clamp<uint64_t>(ceilDivide(steps, most(2112 / shape.walksAtOnce, w.tiles)), 1, 8);
         w.chunkPixels = w.span = uint32_t(length * rows);
         w.chunks = uint32_t(ceilDivide(pixels, w.span));
         w.fromEnd = 1;
@@ -62,8 +65,29 @@ glsl::WalkParameters walkOver(uint64_t width, uint64_t height, uint64_t images, 
     return w;
 }
 
-uint64_t walkInvocations(const glsl::WalkParameters& walk) {
-    return uint64_t(walk.tiles) * walk.chunks * workgroup;
+bool isFlat(const WalkShape& shape, const ImageRun& run, const glsl::ImageView& view) {
+    return !run.isTexture() && view.width == shape.width && view.height == shape.height &&
+           (shape.images == 1 || view.imageStride == view.width * view.height * view.slices);
+}
+
+void flatten(WalkShape& shape, std::initializer_list<glsl::ImageView*> views) {
+    shape.width *= shape.height * shape.images;
+    shape.height = shape.images = 1;
+    for (glsl::ImageView* view : views) {
+        view->width = uint32_t(shape.width);
+        view->height = 1;
+    }
+}
+
+uint64_t chunksOfImage(uint64_t width, uint64_t height, uint64_t channels, uint64_t most) {
+    constexpr uint64_t texelsEach = 16384, fewest = 12;
+    return std::clamp(width * height * ceilDivide(channels, 4) / texelsEach, fewest, most);
+}
+
+Grid walkGrid(const glsl::WalkParameters& walk, uint32_t texelsEach) {
+    Grid grid = Grid::of(uint64_t(walk.tiles) * walk.chunks * workgroup);
+    grid.texelsEach = texelsEach;
+    return grid;
 }
 
 } // namespace mpsvk::mps

@@ -100,9 +100,10 @@ TEST_CASE("batch normalization, its statistics and its gradients equal the refer
     struct Shape {
         size_t n, h, w, c;
     };
-    // One pixel, less than a workgroup's row of pixels, several tiles of slices, many chunks.
-    const Shape shapes[] = {{1, 1, 1, 3},  {3, 5, 4, 1},   {2, 3, 3, 5},    {2, 4, 7, 33},
-                            {5, 1, 1, 70}, {2, 37, 41, 4}, {1, 96, 97, 125}};
+    // One pixel, less than a workgroup's row of pixels, several tiles of slices, pairs of slices,
+    // many chunks.
+    const Shape shapes[] = {{1, 1, 1, 3},  {3, 5, 4, 1},  {2, 3, 3, 5},   {2, 4, 7, 33},
+                            {5, 1, 1, 70}, {3, 9, 7, 40}, {2, 37, 41, 4}, {1, 96, 97, 125}};
     const NeuronType neurons[] = {NeuronType::None, NeuronType::TanH, NeuronType::PReLU};
     size_t turn = 0;
     for (const Variant variant : variants())

@@ -55,50 +55,71 @@ TEST_CASE("arithmetic and its gradients, with every broadcast, equal the referen
                 }
 }
 
-TEST_CASE("results that are returned have the larger operand's size, gradients the operand's") {
-    const auto check = [](Variant variant, ArithmeticOperation operation, size_t c) {
-        const Case k{operation, {0, 1, 1}, {1, 1, c % 2 ? size_t(0) : size_t(1)}, 3, 5, c, true};
-        INFO(variant.name() << " " << c << " channels, " << k.name());
-        const Tensor x = reference::rounded(k.operand(3, k.primary, 1), variant.rounding());
-        const Tensor y = reference::rounded(k.operand(3, k.secondary, 2), variant.rounding());
-        const Arithmetic a = k.reference();
-        const Tensor expected = reference::forward(a, x, y);
-        const Tensor g = reference::rounded(reference::randomLike(expected, 3), variant.rounding());
-        const auto forward = k.forward();
-        const bool divides = operation == ArithmeticOperation::Divide;
-        const bool multiplies = operation == ArithmeticOperation::Multiply;
-        forward->setDestinationImageAllocator(MPS::Image::defaultAllocator());
-        MPS::ImageBatch z, d[2];
-        run([&](const MTL::CommandBuffer& commands) {
-            const auto left = upload(x, variant), right = uploadApart(y, variant),
-                       dz = upload(g, variant);
-            MPS::StateBatch states;
-            z = forward->encodeBatch(commands, left, right, &states, true);
-            REQUIRE(states[0].isTemporary());
-            if (divides) return;
-            MPS::StateBatchIncrementReadCount(states, 1);
-            for (const bool isSecondary : {false, true}) {
-                const auto gradient = k.gradient(isSecondary);
-                gradient->setDestinationImageAllocator(MPS::Image::defaultAllocator());
-                d[isSecondary] = gradient->encodeBatch(
-                    commands, dz, isSecondary == multiplies ? left : right, states);
-            }
-            CHECK(states[0].readCount() == 0);
-        });
-        CHECK(reference::compare(download(z), expected, {variant.tolerance()}));
-        conforms(forward->className(), Aspect::Forward, variant);
+namespace {
+
+void checkReturned(Variant variant, const Case& k) {
+    INFO(variant.name() << " " << k.c << " channels, " << k.name());
+    const Tensor x = reference::rounded(k.operand(3, k.primary, 1), variant.rounding());
+    const Tensor y = reference::rounded(k.operand(3, k.secondary, 2), variant.rounding());
+    const Arithmetic a = k.reference();
+    const Tensor expected = reference::forward(a, x, y);
+    const Tensor g = reference::rounded(reference::randomLike(expected, 3), variant.rounding());
+    const auto forward = k.forward();
+    const bool divides = k.operation == ArithmeticOperation::Divide;
+    const bool multiplies = k.operation == ArithmeticOperation::Multiply;
+    forward->setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    MPS::ImageBatch z, d[2];
+    run([&](const MTL::CommandBuffer& commands) {
+        const auto left = upload(x, variant), right = uploadApart(y, variant),
+                   dz = upload(g, variant);
+        MPS::StateBatch states;
+        z = forward->encodeBatch(commands, left, right, &states, true);
+        if (k.clamped) REQUIRE(states[0].isTemporary());
         if (divides) return;
-        for (const bool isSecondary : {false, true})
-            CHECK(reference::compare(download(d[isSecondary]),
-                                     reference::gradient(a, g, x, y, isSecondary),
-                                     {variant.tolerance()}));
-        conforms(forward->className() + "Gradient", Aspect::Gradient, variant);
-        conforms("CNNArithmeticGradientState", Aspect::State);
-        conforms("NNBinaryGradientState", Aspect::State);
-    };
+        MPS::StateBatchIncrementReadCount(states, 1);
+        for (const bool isSecondary : {false, true}) {
+            const auto gradient = k.gradient(isSecondary);
+            gradient->setDestinationImageAllocator(MPS::Image::defaultAllocator());
+            d[isSecondary] = gradient->encodeBatch(
+                commands, dz, isSecondary == multiplies ? left : right, states);
+        }
+        CHECK(states[0].readCount() == 0);
+    });
+    CHECK(reference::compare(download(z), expected, {variant.tolerance()}));
+    conforms(forward->className(), Aspect::Forward, variant);
+    if (divides) return;
+    for (const bool isSecondary : {false, true})
+        CHECK(reference::compare(download(d[isSecondary]),
+                                 reference::gradient(a, g, x, y, isSecondary),
+                                 {variant.tolerance()}));
+    conforms(forward->className() + "Gradient", Aspect::Gradient, variant);
+    conforms("CNNArithmeticGradientState", Aspect::State);
+    conforms("NNBinaryGradientState", Aspect::State);
+}
+
+} // namespace
+
+TEST_CASE("results that are returned have the larger operand's size, gradients the operand's") {
     for (const Variant variant : variants())
         for (int operation = 0; operation < 4; ++operation)
-            for (const size_t c : {1, 4, 33}) check(variant, ArithmeticOperation(operation), c);
+            for (const size_t c : {1, 4, 33})
+                checkReturned(variant, {ArithmeticOperation(operation),
+                                        {0, 1, 1},
+                                        {1, 1, c % 2 ? size_t(0) : size_t(1)},
+                                        3,
+                                        5,
+                                        c,
+                                        true});
+}
+
+TEST_CASE("what flows to a bias is summed over all pixels of a large image") {
+    for (const Variant variant : variants())
+        for (int operation = 0; operation < 3; ++operation)
+            for (const size_t c : {5, 16})
+                for (const bool clamped : {false, true})
+                    checkReturned(
+                        variant,
+                        {ArithmeticOperation(operation), {1, 1, 1}, {0, 0, 1}, 19, 23, c, clamped});
 }
 
 TEST_CASE("offsets, clip rectangle, channel windows and edges, and back") {

@@ -63,20 +63,16 @@ private:
                 .destination = pass.destination.view(channel, source.channels),
                 .clipX = int(pass.clip.x),
                 .clipY = int(pass.clip.y),
-                .clipWidth = uint32_t(pass.clip.width),
-                .clipHeight = uint32_t(pass.clip.height),
                 .offsetX = int(source.offset.x),
                 .offsetY = int(source.offset.y),
                 .clampEdges = source.edgeMode == MPS::ImageEdgeMode::Clamp,
-                .images = uint32_t(pass.imageCount),
                 .a = 0,
                 .b = 0,
                 .c = 0,
-                .type = 0,
             };
             pass.encoder->dispatch("CNNNeuron", parameters,
-                                   mps::Grid::of(pass.clip.width * pass.clip.height *
-                                                 (source.channels + 3) / 4 * pass.imageCount),
+                                   mps::Grid::over((source.channels + 3) / 4, pass.clip.width,
+                                                   pass.clip.height, pass.imageCount),
                                    {{1, source.run}, {2, pass.destination}, {3, vk::BufferSlice{}}},
                                    {mps::constant(32, 0u)});
             channel += source.channels;
