@@ -7,7 +7,7 @@ namespace mpsvk::mps {
 namespace {
 
 /// Of the gradients of gates that are kept at once: those of more steps are worked on in turns.
-constexpr uint64_t mostGateBytes = uint64_t(256) << 20;
+constexpr uint64_t mostGateBytes = uint64_t(64) << 20;
 
 } // namespace
 

@@ -222,6 +222,7 @@ TEST_CASE("an LSTM over ragged sequences equals the reference and its difference
     check({randomLayer(kind, 4, 5, 15, {.hasMemory = true, .diagonal = true}), {9, 8, 3}, 4});
     check({randomLayer(kind, 5, 5, 16, {.identityInputs = true}), {8, 7}, 3});
     check({randomLayer(kind, 3, 2, 17, {.hasRecurrent = false, .hasMemory = true}), {8, 8}});
+    check({randomLayer(kind, 3, 5, 18, {.hasMemory = true}), {1, 1}}); // nothing recurs
 }
 
 TEST_CASE("a GRU over ragged sequences equals the reference and its differences") {
@@ -230,6 +231,7 @@ TEST_CASE("a GRU over ragged sequences equals the reference and its differences"
     check({randomLayer(kind, 5, 7, 22, {.hasMemory = true}), {10, 9, 6, 6, 2}, 4});
     check({randomLayer(kind, 4, 4, 23, {.flip = true}), {9, 9}, 5});
     check({randomLayer(kind, 3, 5, 24, {.pNorm = 2}), {9, 8, 8}, 3});
+    check({randomLayer(kind, 3, 5, 27, {.hasMemory = true}), {1, 1}});
     check({randomLayer(kind, 3, 5, 25, {.hasMemory = true, .flip = true, .pNorm = 1.5}), {8, 7}});
     check({randomLayer(kind, 5, 5, 26, {.hasMemory = true, .identityInputs = true}), {8, 3}, 2});
 }

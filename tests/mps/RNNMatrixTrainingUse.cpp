@@ -145,6 +145,39 @@ TEST_CASE("states of sequences encoded in parts have one gradient over all of th
     for (size_t i = 0; i < a.size(); ++i) CHECK(reference::compare(b[i], a[i], {2e-6}));
 }
 
+TEST_CASE("gradients of many gates are worked on in turns, to the result of encodes in parts") {
+    // 1024 channels in fp32: 64 MiB are full after 16384 rows, which is three of these steps.
+    const auto reference =
+        randomLayer(RecurrentKind::SingleGate, 1, 1024, 82, {.hasRecurrent = false});
+    std::vector<MPS::Matrix> weights, whole, parts;
+    MPS::RNNMatrixTrainingLayer kernel(testDevice(), RecurrentDescriptor(reference).any(),
+                                       &weights);
+    kernel.createWeightGradientMatrices(&whole, Rig::single);
+    kernel.createWeightGradientMatrices(&parts, Rig::single);
+    const std::vector<size_t> rows(4, 4600);
+    const auto sources = matricesOf(randomSteps(rows, 1, 83, Rig::single), 1),
+               results = emptyMatrices(rows, 1024), gradients = emptyMatrices(rows, 1024),
+               wholeSources = emptyMatrices(rows, 1), partSources = emptyMatrices(rows, 1);
+    const auto part = [](const auto& all, size_t first, size_t end) {
+        return std::vector(all.begin() + first, all.begin() + end);
+    };
+    run([&](const MTL::CommandBuffer& commands) {
+        std::vector<MPS::RNNMatrixTrainingState> training;
+        kernel.encodeForwardSequence(commands, sources, results, &training, weights);
+        kernel.encodeGradientSequence(commands, sources, gradients, wholeSources, whole, training,
+                                      weights);
+        for (const auto& [first, end] : {std::pair<size_t, size_t>{1, 4}, {0, 1}}) {
+            kernel.encodeGradientSequence(
+                commands, part(sources, first, end), part(gradients, first, end),
+                part(partSources, first, end), parts, part(training, first, end), weights);
+            kernel.setAccumulateWeightGradients(true);
+        }
+    });
+    for (size_t i = 0; i < whole.size(); ++i)
+        CHECK(test::valuesOf(parts[i]) == test::valuesOf(whole[i]));
+    CHECK(valuesOf(partSources) == valuesOf(wholeSources));
+}
+
 TEST_CASE("offsets pick time steps out of larger matrices") {
     Rig rig;
     // [row][time][channel], three rows of four steps.
