@@ -6,6 +6,7 @@
 //                                  void result_store4(..., vec4 value): what lies within the row
 //
 // Rows and columns are the caller's to check; `column` of load4 and store4 is a multiple of four.
+// loadAligned and storeAligned are for views that are aligned, and whole groups of four.
 // The type of the operand at binding b is specialization constant b.
 #ifndef MPSVK_MATRIX_GLSL
 #define MPSVK_MATRIX_GLSL
@@ -31,13 +32,15 @@ uint elementIndex(MatrixView v, uint matrix, uint row, uint column) {
         vec2 pair = unpackHalf2x16(N##_word[at >> 1]);                                             \
         return (at & 1u) == 0u ? pair.x : pair.y;                                                  \
     }                                                                                              \
+    vec4 N##_loadAligned(MatrixView v, uint matrix, uint row, uint column) {                       \
+        uint at = elementIndex(v, matrix, row, column) >> 2;                                       \
+        if (N##_type == MATRIX_FLOAT32) return N##_float4[at];                                     \
+        uvec2 halves = N##_half4[at];                                                              \
+        return vec4(unpackHalf2x16(halves.x), unpackHalf2x16(halves.y));                           \
+    }                                                                                              \
     vec4 N##_load4(MatrixView v, uint matrix, uint row, uint column) {                             \
-        if (v.isAligned != 0u && column + 4u <= v.columns) {                                       \
-            uint at = elementIndex(v, matrix, row, column) >> 2;                                   \
-            if (N##_type == MATRIX_FLOAT32) return N##_float4[at];                                 \
-            uvec2 halves = N##_half4[at];                                                          \
-            return vec4(unpackHalf2x16(halves.x), unpackHalf2x16(halves.y));                       \
-        }                                                                                          \
+        if (v.isAligned != 0u && column + 4u <= v.columns)                                         \
+            return N##_loadAligned(v, matrix, row, column);                                        \
         vec4 values = vec4(0.0);                                                                   \
         for (uint i = 0u; i < 4u; ++i)                                                             \
             if (column + i < v.columns) values[i] = N##_load(v, matrix, row, column + i);          \
@@ -60,13 +63,22 @@ uint elementIndex(MatrixView v, uint matrix, uint row, uint column) {
         atomicAnd(N##_word[at >> 1], ~(0xffffu << shift));                                         \
         atomicOr(N##_word[at >> 1], packHalf2x16(vec2(value, 0.0)) << shift);                      \
     }                                                                                              \
+    void N##_storeAligned(MatrixView v, uint matrix, uint row, uint column, vec4 values) {         \
+        uint at = elementIndex(v, matrix, row, column) >> 2;                                       \
+        if (N##_type == MATRIX_FLOAT32)                                                            \
+            N##_float4[at] = values;                                                               \
+        else                                                                                       \
+            N##_half4[at] = uvec2(packHalf2x16(values.xy), packHalf2x16(values.zw));               \
+    }                                                                                              \
     void N##_store4(MatrixView v, uint matrix, uint row, uint column, vec4 values) {               \
         if (v.isAligned != 0u && column + 4u <= v.columns) {                                       \
-            uint at = elementIndex(v, matrix, row, column) >> 2;                                   \
-            if (N##_type == MATRIX_FLOAT32)                                                        \
-                N##_float4[at] = values;                                                           \
-            else                                                                                   \
-                N##_half4[at] = uvec2(packHalf2x16(values.xy), packHalf2x16(values.zw));           \
+            N##_storeAligned(v, matrix, row, column, values);                                      \
+            return;                                                                                \
+        }                                                                                          \
+        uint at = elementIndex(v, matrix, row, column);                                            \
+        if (N##_type == MATRIX_FLOAT16 && (at & 1u) == 0u && column + 4u <= v.columns) {           \
+            N##_word[at >> 1] = packHalf2x16(values.xy);                                           \
+            N##_word[(at >> 1) + 1u] = packHalf2x16(values.zw);                                    \
             return;                                                                                \
         }                                                                                          \
         for (uint i = 0u; i < 4u; ++i)                                                             \

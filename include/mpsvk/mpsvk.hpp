@@ -33,7 +33,10 @@
 #include <mpsvk/MPS/KeyedArchiver.hpp>
 #include <mpsvk/MPS/Matrix.hpp>
 #include <mpsvk/MPS/MatrixMultiplication.hpp>
+#include <mpsvk/MPS/MatrixNeuron.hpp>
+#include <mpsvk/MPS/MatrixNeuronParameters.hpp>
 #include <mpsvk/MPS/MatrixRandom.hpp>
+#include <mpsvk/MPS/MatrixSoftMax.hpp>
 #include <mpsvk/MPS/NNArithmeticNodes.hpp>
 #include <mpsvk/MPS/NNBatchNormalizationNodes.hpp>
 #include <mpsvk/MPS/NNConvolutionNodes.hpp>

@@ -8,16 +8,23 @@
 
 namespace mpsvk::mps {
 
-namespace {
-
 std::string nameOf(MPS::DataType type) {
     switch (type) {
     case MPS::DataType::Float32: return "Float32";
     case MPS::DataType::Float16: return "Float16";
+    case MPS::DataType::BFloat16: return "BFloat16";
+    case MPS::DataType::Int8: return "Int8";
+    case MPS::DataType::Int16: return "Int16";
+    case MPS::DataType::Int32: return "Int32";
+    case MPS::DataType::UInt8: return "UInt8";
+    case MPS::DataType::UInt16: return "UInt16";
     case MPS::DataType::UInt32: return "UInt32";
+    case MPS::DataType::Unorm8: return "Unorm8";
     default: return std::to_string(uint32_t(type));
     }
 }
+
+namespace {
 
 std::string namesOf(std::span<const MPS::DataType> types) {
     std::string names;
@@ -32,6 +39,14 @@ MatrixOperand MatrixOperand::cut(uint64_t rows, uint64_t columns) const {
     part.view.rows = uint32_t(std::min<uint64_t>(view.rows, rows));
     part.view.columns = uint32_t(std::min<uint64_t>(view.columns, columns));
     return part;
+}
+
+MatrixOperand MatrixOperand::joined(uint64_t batch) const {
+    MatrixOperand one = *this;
+    one.view.rows = 1;
+    one.view.columns = view.rows * view.columns;
+    one.view.isAligned = view.offset % 4 == 0 && (batch == 1 || view.matrixStride % 4 == 0);
+    return one;
 }
 
 MatrixOperand boundOperand(const ArrayView& first, const vk::Limits& limits, uint64_t matrices,
@@ -75,7 +90,7 @@ MatrixOperands::MatrixOperands(std::string who, const MTL::Device& kernel,
 MatrixOperand MatrixOperands::placed(const char* role, ArrayStorage& storage,
                                      const ArrayView& first, uint64_t matrices,
                                      uint64_t matrixBytes, const MTL::Origin& origin,
-                                     std::span<const MPS::DataType> types) {
+                                     std::span<const MPS::DataType> types, bool forAll) {
     if (std::ranges::find(types, first.dataType) == types.end())
         throw InvalidArgument(who_ + role + " has the dataType " + nameOf(first.dataType) +
                               " but must be " + namesOf(types) + ".");
@@ -85,17 +100,20 @@ MatrixOperand MatrixOperands::placed(const char* role, ArrayStorage& storage,
                               ", depth " + std::to_string(origin.z) + " but it has " +
                               std::to_string(first.rows) + " rows, " +
                               std::to_string(first.columns) + " columns and no depth.");
-    if (batchStart_ >= matrices)
+    const uint64_t batchStart = forAll ? 0 : batchStart_;
+    if (batchStart >= matrices)
         throw InvalidArgument(who_ + "batchStart is " + std::to_string(batchStart_) + " but " +
                               role + " has " + std::to_string(matrices) + " matrices.");
-    const uint64_t begin = batchStart_ * matrixBytes + origin.x * first.rowBytes +
+    const uint64_t begin = batchStart * matrixBytes + origin.x * first.rowBytes +
                            origin.y * MPS::bytesPerElement(first.dataType);
     ArrayView used = first;
     used.slice.offset += begin;
     used.slice.size -= begin;
     used.rows -= origin.x;
     used.columns -= origin.y;
-    MatrixOperand made = boundOperand(used, encoder_.limits(), matrices - batchStart_, matrixBytes);
+    MatrixOperand made =
+        boundOperand(used, encoder_.limits(), forAll ? UINT64_MAX : matrices - batchStart,
+                     forAll ? 0 : matrixBytes);
     made.role = role;
     made.storage = &storage;
     if (made.slice.size > encoder_.limits().storageBufferRange)
@@ -114,12 +132,30 @@ MatrixOperand MatrixOperands::take(const char* role, const MPS::Matrix& matrix,
     impl.checkUsable(who_, role, encoder_.commandBuffer());
     ArrayView all = impl.view(0);
     all.slice = impl.slice();
-    return placed(role, impl, all, matrix.matrices(), matrix.matrixBytes(), origin, types);
+    return placed(role, impl, all, matrix.matrices(), matrix.matrixBytes(), origin, types, false);
 }
 
 MatrixOperand MatrixOperands::take(const char* role, const MPS::Vector& vector,
                                    const MTL::Origin& origin,
                                    std::span<const MPS::DataType> types) {
+    return taken(role, vector, origin, types, false);
+}
+
+MatrixOperand MatrixOperands::takeForAll(const char* role, const MPS::Vector& vector) {
+    return taken(role, vector, {}, floatTypes, vector && vector.vectors() == 1);
+}
+
+MatrixOperand MatrixOperands::takeOnly(const char* role, const MPS::Vector& vector,
+                                       MPS::DataType type) {
+    if (vector && vector.vectors() != 1)
+        throw InvalidArgument(who_ + role + " has " + std::to_string(vector.vectors()) +
+                              " vectors but must have 1.");
+    return taken(role, vector, {}, std::span(&type, 1), true);
+}
+
+MatrixOperand MatrixOperands::taken(const char* role, const MPS::Vector& vector,
+                                    const MTL::Origin& origin, std::span<const MPS::DataType> types,
+                                    bool forAll) {
     if (!vector) throw InvalidArgument(who_ + role + " is empty.");
     auto& impl = vector.impl();
     impl.checkUsable(who_, role, encoder_.commandBuffer());
@@ -127,7 +163,7 @@ MatrixOperand MatrixOperands::take(const char* role, const MPS::Vector& vector,
     all.slice = impl.slice();
     all.rows = 1;
     return placed(role, impl, all, vector.vectors(), vector.vectorBytes(), {0, origin.x, origin.z},
-                  types);
+                  types, forAll);
 }
 
 uint64_t MatrixOperands::batch() const { return std::min(batch_, batchSize_); }
@@ -139,6 +175,11 @@ void MatrixOperands::checkHolds(const MatrixOperand& operand, uint64_t rows,
                           " rows and " + std::to_string(operand.columns()) +
                           " columns from its origin on but " + std::to_string(rows) + " and " +
                           std::to_string(columns) + " are needed.");
+}
+
+uint64_t MatrixOperands::extent(const char* property, uint64_t given, uint64_t available) const {
+    if (given == 0) throw InvalidArgument(who_ + property + " is 0 but must be at least 1.");
+    return std::min(given, available);
 }
 
 void MatrixOperands::checkApart(const MatrixOperand& result, const MatrixOperand& source) const {
@@ -153,7 +194,19 @@ void MatrixOperands::checkApart(const MatrixOperand& result, const MatrixOperand
                               " in memory; the kernel does not work in place.");
 }
 
+void MatrixOperands::checkApartOrSame(const MatrixOperand& result,
+                                      const MatrixOperand& source) const {
+    const bool same = result.storage == source.storage && result.dataType == source.dataType &&
+                      result.slice.begin() == source.slice.begin() &&
+                      result.view.offset == source.view.offset;
+    if (!same) checkApart(result, source);
+}
+
 void MatrixOperands::markRead(std::initializer_list<const MatrixOperand*> sources) {
+    markRead(std::span(sources.begin(), sources.size()));
+}
+
+void MatrixOperands::markRead(std::span<const MatrixOperand* const> sources) {
     std::vector<ArrayStorage*> all;
     for (const MatrixOperand* source : sources)
         if (source->storage && std::ranges::find(all, source->storage) == all.end())

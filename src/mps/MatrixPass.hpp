@@ -12,8 +12,8 @@ namespace mpsvk::mps {
 
 /// The part of a matrix or a vector that an encode may touch, as shaders bind it.
 struct MatrixOperand {
-    vk::BufferSlice slice; ///< begins at a multiple of 16 bytes
-    glsl::MatrixView view; ///< rows and columns: all from the origin on
+    vk::BufferSlice slice;   ///< begins at a multiple of 16 bytes
+    glsl::MatrixView view{}; ///< rows and columns: all from the origin on
     MPS::DataType dataType = MPS::DataType::Float32;
     uint64_t matrices = 0; ///< from batchStart on
     ArrayStorage* storage = nullptr;
@@ -25,6 +25,10 @@ struct MatrixOperand {
     uint32_t typeConstant() const { return dataType == MPS::DataType::Float16 ? 1 : 0; }
     /// The same, no larger than this.
     MatrixOperand cut(uint64_t rows, uint64_t columns) const;
+    /// Each row begins where the one before it ends.
+    bool isGapless() const { return view.rows == 1 || view.rowStride == view.columns; }
+    /// A gapless operand with all its rows in one; `batch` matrices are in use.
+    MatrixOperand joined(uint64_t batch) const;
 };
 
 /// What most kernels on matrices compute with.
@@ -34,6 +38,9 @@ inline constexpr std::array floatTypes{MPS::DataType::Float32, MPS::DataType::Fl
 /// the end of the last.
 MatrixOperand boundOperand(const ArrayView& first, const vk::Limits& limits, uint64_t matrices = 1,
                            uint64_t matrixBytes = 0);
+
+/// "Float16".
+std::string nameOf(MPS::DataType type);
 
 /// Takes operands for one encode and checks them against each other.
 class MatrixOperands {
@@ -48,21 +55,32 @@ public:
     /// One row per vector, from element origin.x on.
     MatrixOperand take(const char* role, const MPS::Vector& vector, const MTL::Origin& origin,
                        std::span<const MPS::DataType> types = floatTypes);
+    /// The same of a vector that goes with all matrices of the batch range, if it is the only one
+    /// of its object; from its first element on.
+    MatrixOperand takeForAll(const char* role, const MPS::Vector& vector);
+    /// The same of an object with no other vector.
+    MatrixOperand takeOnly(const char* role, const MPS::Vector& vector, MPS::DataType type);
     /// The number of matrices in the batch range that every operand has.
     uint64_t batch() const;
     void checkHolds(const MatrixOperand& operand, uint64_t rows, uint64_t columns) const;
-    /// The result's memory is none of a source's, unless the very same elements are written in
-    /// place and that is allowed.
+    /// min(given, available), of a kernel's property. Throws when it was set to 0.
+    uint64_t extent(const char* property, uint64_t given, uint64_t available) const;
+    /// The result's memory is none of a source's.
     void checkApart(const MatrixOperand& result, const MatrixOperand& source) const;
+    /// The same, unless the result's elements are the source's very own: written in place.
+    void checkApartOrSame(const MatrixOperand& result, const MatrixOperand& source) const;
     const std::string& who() const { return who_; }
     Encoder& encoder() { return encoder_; }
     /// Lowers the read counts of the sources.
     static void markRead(std::initializer_list<const MatrixOperand*> sources);
+    static void markRead(std::span<const MatrixOperand* const> sources);
 
 private:
     MatrixOperand placed(const char* role, ArrayStorage& storage, const ArrayView& first,
                          uint64_t matrices, uint64_t matrixBytes, const MTL::Origin& origin,
-                         std::span<const MPS::DataType> types);
+                         std::span<const MPS::DataType> types, bool forAll);
+    MatrixOperand taken(const char* role, const MPS::Vector& vector, const MTL::Origin& origin,
+                        std::span<const MPS::DataType> types, bool forAll);
 
     const std::string who_;
     Encoder encoder_;

@@ -185,7 +185,7 @@ TEST_CASE("products refuse operands that do not fit, with a sentence") {
               "has 3 rows, 4 columns and no depth.");
         const MPS::Matrix whole(testDevice(), MPS::MatrixDescriptor(3, 4, 16, DataType::Int32));
         CHECK(refused([&] { product.encode(commands, whole, n, r); }) ==
-              "[MatrixMultiplication \"p\"] leftMatrix has the dataType 536870944 but must be "
+              "[MatrixMultiplication \"p\"] leftMatrix has the dataType Int32 but must be "
               "Float32 or Float16.");
         product.setBatchStart(1);
         CHECK(refused([&] { product.encode(commands, m, n, r); }) ==

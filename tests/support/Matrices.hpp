@@ -50,4 +50,40 @@ template <class Array> Values valuesOf(const Array& array) {
     return {all.begin(), all.end()};
 }
 
+/// A part of matrices that lies somewhere within them, with `margin` in every element around it.
+struct Inset {
+    static constexpr double margin = 12288; // exact in fp16
+    uint64_t rows, columns;
+    MPS::DataType type = MPS::DataType::Float32;
+    MTL::Origin origin{};
+    uint64_t below = 0, right = 0; ///< rows and columns after the part
+    uint64_t padding = 0, matrices = 1;
+
+    uint64_t allRows() const { return origin.x + rows + below; }
+    uint64_t allColumns() const { return origin.y + columns + right; }
+    size_t size() const { return matrices * rows * columns; }
+    size_t at(size_t i) const {
+        const uint64_t row = i / columns;
+        return ((row / rows * allRows() + origin.x + row % rows) * allColumns() + origin.y +
+                i % columns);
+    }
+    MPS::Matrix matrix(const Values& part) const {
+        Values all(matrices * allRows() * allColumns(), margin);
+        for (size_t i = 0; i < size(); ++i) all[at(i)] = part[i];
+        return matrixOf(all, allRows(), allColumns(), type, padding, matrices);
+    }
+    MPS::Matrix matrix() const { return matrix(Values(size(), margin)); }
+    Values part(const MPS::Matrix& matrix) const {
+        const Values all = valuesOf(matrix);
+        Values part(size());
+        for (size_t i = 0; i < size(); ++i) part[i] = all[at(i)];
+        return part;
+    }
+    bool isWholeAround(const MPS::Matrix& matrix) const {
+        Values all = valuesOf(matrix);
+        for (size_t i = 0; i < size(); ++i) all[at(i)] = margin;
+        return all == Values(all.size(), margin);
+    }
+};
+
 } // namespace mpsvk::test

@@ -1,0 +1,17 @@
+// dx = alpha * g * f'(alpha * x + b).
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "matrixGrid.glsl"
+#include "matrixNeuron.glsl"
+
+layout(local_size_x = 256) in;
+MATRIX_DESTINATION(4, result)
+MATRIX_SOURCE(5, gradient)
+
+void main() {
+    MatrixPlace at = placeOfInvocation(p.result.rows, p.result.columns, p.matrices);
+    if (!at.exists) return;
+    vec4 g = gradient_load4(p.gradient, at.matrix, at.row, at.column);
+    result_store4(p.result, at.matrix, at.row, at.column,
+                  p.alpha * (g * activatedSlope(at.matrix, at.row, at.column)));
+}

@@ -1,0 +1,104 @@
+// Workgroups of 256 whose invocations share the rows of matrices: 2^laneBits neighbours have a row.
+// An invocation's part of a row are chunks of four elements; `kept` of them,
+// as many as it holds in registers at a time, are a block.
+//
+//   ROW_SOURCE(1, source)       vec4 source_chunk(MatrixView v, MatrixRow at, uint chunk)
+//   ROW_DESTINATION(2, result)  void result_setChunk(MatrixView v, MatrixRow at, uint chunk, vec4)
+#ifndef MPSVK_MATRIXROW_GLSL
+#define MPSVK_MATRIXROW_GLSL
+
+#include "grid.glsl"
+#include "matrix.glsl"
+
+layout(local_size_x = 256) in;
+layout(constant_id = 32) const uint laneBits = 6u;
+layout(constant_id = 33) const uint kept = 4u;
+layout(constant_id = 34) const uint chunkOrder = 1u;
+
+const uint chunksWhole = 0u;  // consecutive elements, all there and aligned
+const uint chunksCut = 1u;    // consecutive elements
+const uint chunksSpread = 2u; // elements 2^laneBits apart: neighbours read neighbouring ones
+
+const uint rowLanes = 1u << laneBits;
+
+struct MatrixRow {
+    uint matrix, row;
+    bool exists;
+};
+
+uint rowLane() { return gl_LocalInvocationIndex & (rowLanes - 1u); }
+
+MatrixRow rowOfInvocation(uint rows, uint matrices) {
+    uint index = gridIndex() >> laneBits;
+    return MatrixRow(index / rows, index % rows, index < rows * matrices);
+}
+
+uvec4 chunkColumns(uint chunk) {
+    if (chunkOrder == chunksSpread)
+        return (((4u * chunk + uvec4(0u, 1u, 2u, 3u)) << laneBits) | rowLane());
+    return 4u * ((chunk << laneBits) | rowLane()) + uvec4(0u, 1u, 2u, 3u);
+}
+bool hasChunk(uint chunk, uint columns) { return chunkColumns(chunk).x < columns; }
+bvec4 isInRow(uint chunk, uint columns) {
+    if (chunkOrder == chunksWhole) return bvec4(true);
+    return lessThan(chunkColumns(chunk), uvec4(columns));
+}
+
+#define ROW_SOURCE(B, N)                                                                           \
+    MATRIX_SOURCE(B, N)                                                                            \
+    vec4 N##_chunk(MatrixView v, MatrixRow at, uint chunk) {                                       \
+        uvec4 column = chunkColumns(chunk);                                                        \
+        if (chunkOrder == chunksWhole) return N##_loadAligned(v, at.matrix, at.row, column.x);     \
+        if (chunkOrder == chunksCut) return N##_load4(v, at.matrix, at.row, column.x);             \
+        vec4 values = vec4(0.0);                                                                   \
+        for (uint i = 0u; i < 4u; ++i)                                                             \
+            if (column[i] < v.columns) values[i] = N##_load(v, at.matrix, at.row, column[i]);      \
+        return values;                                                                             \
+    }
+
+#define ROW_DESTINATION(B, N)                                                                      \
+    MATRIX_DESTINATION(B, N)                                                                       \
+    void N##_setChunk(MatrixView v, MatrixRow at, uint chunk, vec4 values) {                       \
+        uvec4 column = chunkColumns(chunk);                                                        \
+        if (chunkOrder == chunksWhole) {                                                           \
+            N##_storeAligned(v, at.matrix, at.row, column.x, values);                              \
+        } else if (chunkOrder == chunksCut) {                                                      \
+            N##_store4(v, at.matrix, at.row, column.x, values);                                    \
+        } else {                                                                                   \
+            for (uint i = 0u; i < 4u; ++i)                                                         \
+                if (column[i] < v.columns)                                                         \
+                    N##_store(v, at.matrix, at.row, column[i], values[i]);                         \
+        }                                                                                          \
+    }
+
+float lanesSum(vec4 v) { return ((v.x + v.y) + v.z) + v.w; }
+float lanesMax(vec4 v) { return max(max(v.x, v.y), max(v.z, v.w)); }
+
+// NAME(own): over the invocations of a row, the same in each of them. In two steps of about equal
+// length, which take fewer barriers than a tree. All of the workgroup must call.
+#define ROW_REDUCE(TYPE, NAME, COMBINE)                                                            \
+    shared TYPE NAME##Parts[256];                                                                  \
+    TYPE NAME(TYPE own) {                                                                          \
+        if (laneBits == 0u) return own;                                                            \
+        const uint halfway = 1u << (laneBits / 2u);                                                \
+        uint i = gl_LocalInvocationIndex, first = i - rowLane();                                   \
+        NAME##Parts[i] = own;                                                                      \
+        barrier();                                                                                 \
+        if (rowLane() < halfway) {                                                                 \
+            for (uint other = halfway; other < rowLanes; other += halfway)                         \
+                own = COMBINE(own, NAME##Parts[i + other]);                                        \
+            NAME##Parts[i] = own;                                                                  \
+        }                                                                                          \
+        barrier();                                                                                 \
+        TYPE all = NAME##Parts[first];                                                             \
+        for (uint other = 1u; other < halfway; ++other)                                            \
+            all = COMBINE(all, NAME##Parts[first + other]);                                        \
+        barrier();                                                                                 \
+        return all;                                                                                \
+    }
+
+float plus(float a, float b) { return a + b; }
+ROW_REDUCE(float, overRowSum, plus)
+ROW_REDUCE(float, overRowMax, max)
+
+#endif

@@ -1,0 +1,65 @@
+#include "mps/MatrixColumnSums.hpp"
+
+#include "MatrixColumnSums.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace mpsvk::mps {
+
+namespace {
+
+constexpr uint64_t groupSize = 256; // of glsl/MatrixColumnSums.comp
+
+uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+
+uint64_t lanesFor(uint64_t columns) {
+    return std::min(std::bit_ceil(ceilDivide(columns, 4)), groupSize);
+}
+
+void dispatch(Encoder& encoder, const MatrixOperand& source, const MatrixOperand& sums,
+              const Grid& grid, uint32_t lanes, uint32_t splitRows) {
+    glsl::MatrixColumnSumsParameters p{};
+    p.source = source.view;
+    p.sums = sums.view;
+    p.lanes = lanes;
+    p.splitRows = splitRows;
+    encoder.dispatch("MatrixColumnSums", p, grid, {{1, source.slice}, {2, sums.slice}},
+                     {constant(1, source.typeConstant()), constant(2, sums.typeConstant())});
+}
+
+} // namespace
+
+ColumnSums::ColumnSums(Encoder& encoder, uint64_t rows, uint64_t columns, uint64_t matrices)
+    : lanes(uint32_t(lanesFor(columns))), encoder_(encoder), matrices_(matrices) {
+    const bool cpu = encoder.device().properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    const uint64_t across = ceilDivide(columns, 4 * lanes), rowsAtOnce = groupSize / lanes;
+    const uint64_t wanted = std::clamp<uint64_t>((cpu ? 16 : 2112) / (across * matrices), 1, 65535);
+    // A part has some rows for each invocation, lest adding the parts up takes longer.
+    const uint64_t splits = std::clamp<uint64_t>(ceilDivide(rows, 8 * rowsAtOnce), 1, wanted);
+    splitRows = uint32_t(ceilDivide(ceilDivide(rows, splits), rowsAtOnce) * rowsAtOnce);
+    parts.view.rows = uint32_t(ceilDivide(rows, splitRows));
+    parts.view.columns = uint32_t(columns);
+    parts.view.rowStride = uint32_t(vk::roundUp(columns, 4));
+    parts.view.matrixStride = parts.view.rows * parts.view.rowStride;
+    parts.view.isAligned = 1;
+    scratch_ = encoder.scratch(matrices * parts.view.matrixStride * sizeof(float));
+    parts.slice = *scratch_;
+    grid = {across * groupSize, parts.view.rows, matrices};
+}
+
+void ColumnSums::addUp(const MatrixOperand& result, bool overMatrices) {
+    MatrixOperand all = parts;
+    if (overMatrices) all.view.rows *= uint32_t(matrices_);
+    dispatch(encoder_, all, result, {grid.x, 1, overMatrices ? 1 : matrices_}, lanes,
+             all.view.rows);
+}
+
+void sumColumns(Encoder& encoder, const MatrixOperand& source, const MatrixOperand& result,
+                uint64_t matrices, bool overMatrices) {
+    ColumnSums sums(encoder, source.rows(), source.columns(), matrices);
+    dispatch(encoder, source, sums.parts, sums.grid, sums.lanes, sums.splitRows);
+    sums.addUp(result, overMatrices);
+}
+
+} // namespace mpsvk::mps
