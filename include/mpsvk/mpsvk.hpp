@@ -32,11 +32,14 @@
 #include <mpsvk/MPS/Kernel.hpp>
 #include <mpsvk/MPS/KeyedArchiver.hpp>
 #include <mpsvk/MPS/Matrix.hpp>
+#include <mpsvk/MPS/MatrixCopy.hpp>
+#include <mpsvk/MPS/MatrixFindTopK.hpp>
 #include <mpsvk/MPS/MatrixMultiplication.hpp>
 #include <mpsvk/MPS/MatrixNeuron.hpp>
 #include <mpsvk/MPS/MatrixNeuronParameters.hpp>
 #include <mpsvk/MPS/MatrixRandom.hpp>
 #include <mpsvk/MPS/MatrixSoftMax.hpp>
+#include <mpsvk/MPS/MatrixSum.hpp>
 #include <mpsvk/MPS/NNArithmeticNodes.hpp>
 #include <mpsvk/MPS/NNBatchNormalizationNodes.hpp>
 #include <mpsvk/MPS/NNConvolutionNodes.hpp>
