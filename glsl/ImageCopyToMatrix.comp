@@ -1,5 +1,5 @@
-// Images to rows of a matrix: four elements of a row an invocation or, where channels come first and
-// four pixels never straddle two of them, four pixels of four channels.
+// Images to rows of a matrix: four elements of a row an invocation or, where channels come first
+// and four pixels never straddle two of them, four pixels of four channels.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "ImageCopy.h"
@@ -14,7 +14,8 @@ layout(constant_id = 32) const uint channelsFirst = 0u;
 layout(constant_id = 33) const uint blocks = 0u;
 
 vec4 texelOf(uint pixel, uint slice, uint image) {
-    return source_load(p.image, int(pixel % p.image.width), int(pixel / p.image.width), slice, image);
+    uint width = p.image.width;
+    return source_load(p.image, int(pixel % width), int(pixel / width), slice, image);
 }
 
 void copyBlock(uint i) {

@@ -1,16 +1,12 @@
-// result = alpha * op(left) * op(right) + beta * result, through tiles in shared memory. A workgroup
-// of 16 x 16 invocations computes 16 * side by 16 * side elements, each invocation side by side.
+// Products of matrices through tiles in shared memory. A workgroup of 16 x 16 invocations computes
+// 16 * side by 16 * side elements, each invocation side by side.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-#include "MatrixMultiplication.h"
-#include "matrix.glsl"
+#include "matrixProduct.glsl"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { MatrixMultiplicationParameters p; };
-MATRIX_SOURCE(1, left)
 MATRIX_SOURCE(2, right)
-MATRIX_DESTINATION(3, result)
 layout(constant_id = 32) const uint transposeLeft = 0u;
 layout(constant_id = 33) const uint transposeRight = 0u;
 layout(constant_id = 34) const uint side = 8u; // of an invocation's elements: 4 or 8
@@ -32,25 +28,26 @@ Chunk chunkAlongInterior(uint c) {
 }
 Chunk chunkAcross(uint c) { return Chunk(c % (tile / 4u) * 4u, c / (tile / 4u)); }
 
-vec4 loadLeft(uint matrix, uint first, uint k0, uint c) {
+// Elements of the interior from `end` on are another part's: zeros. Parts are multiples of `depth`.
+vec4 loadLeft(uint matrix, uint first, uint k0, uint end, uint c) {
     if (transposeLeft != 0u) {
         Chunk at = chunkAcross(c);
-        return k0 + at.k < p.interior && first + at.outer < p.result.rows
+        return k0 + at.k < end && first + at.outer < p.result.rows
                    ? left_load4(p.left, matrix, k0 + at.k, first + at.outer) : vec4(0.0);
     }
     Chunk at = chunkAlongInterior(c);
-    return first + at.outer < p.result.rows && k0 + at.k < p.interior
+    return first + at.outer < p.result.rows && k0 + at.k < end
                ? left_load4(p.left, matrix, first + at.outer, k0 + at.k) : vec4(0.0);
 }
 
-vec4 loadRight(uint matrix, uint first, uint k0, uint c) {
+vec4 loadRight(uint matrix, uint first, uint k0, uint end, uint c) {
     if (transposeRight == 0u) {
         Chunk at = chunkAcross(c);
-        return k0 + at.k < p.interior && first + at.outer < p.result.columns
+        return k0 + at.k < end && first + at.outer < p.result.columns
                    ? right_load4(p.right, matrix, k0 + at.k, first + at.outer) : vec4(0.0);
     }
     Chunk at = chunkAlongInterior(c);
-    return first + at.outer < p.result.columns && k0 + at.k < p.interior
+    return first + at.outer < p.result.columns && k0 + at.k < end
                ? right_load4(p.right, matrix, first + at.outer, k0 + at.k) : vec4(0.0);
 }
 
@@ -70,27 +67,29 @@ void main() {
     uint id = gl_WorkGroupID.x, perBand = 8u * p.tilesAcross, band = id / perBand * 8u;
     uint high = min(8u, p.tilesDown - band), rest = id % perBand;
     uint firstRow = (band + rest % high) * tile, firstColumn = rest / high * tile;
-    uint matrix = gl_WorkGroupID.z;
+    uint matrix = gl_WorkGroupID.z / p.parts;
+    uint begin = gl_WorkGroupID.z % p.parts * p.partInterior;
+    uint end = min(begin + p.partInterior, p.interior);
 
     vec4 sums[side][chunks];
     [[unroll]] for (uint i = 0u; i < side; ++i)
         [[unroll]] for (uint j = 0u; j < chunks; ++j) sums[i][j] = vec4(0.0);
     vec4 nextLeft[chunks], nextRight[chunks];
     [[unroll]] for (uint c = 0u; c < chunks; ++c) {
-        nextLeft[c] = loadLeft(matrix, firstRow, 0u, t + 256u * c);
-        nextRight[c] = loadRight(matrix, firstColumn, 0u, t + 256u * c);
+        nextLeft[c] = loadLeft(matrix, firstRow, begin, end, t + 256u * c);
+        nextRight[c] = loadRight(matrix, firstColumn, begin, end, t + 256u * c);
     }
-    for (uint k0 = 0u; k0 < p.interior; k0 += depth) {
+    for (uint k0 = begin; k0 < end; k0 += depth) {
         barrier();
         [[unroll]] for (uint c = 0u; c < chunks; ++c) {
             STORE_CHUNK(leftTile, transposeLeft == 0u, t + 256u * c, nextLeft[c])
             STORE_CHUNK(rightTile, transposeRight != 0u, t + 256u * c, nextRight[c])
         }
         barrier();
-        if (k0 + depth < p.interior) {
+        if (k0 + depth < end) {
             [[unroll]] for (uint c = 0u; c < chunks; ++c) {
-                nextLeft[c] = loadLeft(matrix, firstRow, k0 + depth, t + 256u * c);
-                nextRight[c] = loadRight(matrix, firstColumn, k0 + depth, t + 256u * c);
+                nextLeft[c] = loadLeft(matrix, firstRow, k0 + depth, end, t + 256u * c);
+                nextRight[c] = loadRight(matrix, firstColumn, k0 + depth, end, t + 256u * c);
             }
         }
         [[unroll]] for (uint k = 0u; k < depth; ++k) {
@@ -104,15 +103,17 @@ void main() {
                     sums[i][j] = fma(vec4(a[i / 4u][i % 4u]), b[j], sums[i][j]);
         }
     }
+    vec4 biases[chunks];
+    [[unroll]] for (uint j = 0u; j < chunks; ++j)
+        biases[j] = biasAt(matrix, firstColumn + j * 64u + tx * 4u);
     [[unroll]] for (uint i = 0u; i < side; ++i) {
         uint row = firstRow + i / 4u * 64u + ty * 4u + i % 4u;
         if (row >= p.result.rows) continue;
         [[unroll]] for (uint j = 0u; j < chunks; ++j) {
             uint column = firstColumn + j * 64u + tx * 4u;
             if (column >= p.result.columns) continue;
-            vec4 value = p.alpha * sums[i][j];
-            if (p.beta != 0.0) value += p.beta * result_load4(p.result, matrix, row, column);
-            result_store4(p.result, matrix, row, column, value);
+            result_store4(p.result, gl_WorkGroupID.z, row, column,
+                          finished(gl_WorkGroupID.z, row, column, sums[i][j], biases[j]));
         }
     }
 }

@@ -1,16 +1,12 @@
-// result = alpha * op(left) * op(right) + beta * result, four by four elements an invocation, without
-// shared memory: for CPU drivers.
+// Products of matrices, four by four elements an invocation, without shared memory: for
+// CPU drivers.
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#include "MatrixMultiplication.h"
 #include "grid.glsl"
-#include "matrix.glsl"
+#include "matrixProduct.glsl"
 
 layout(local_size_x = 64) in;
-layout(set = 0, binding = 0) uniform Parameters { MatrixMultiplicationParameters p; };
-MATRIX_SOURCE(1, left)
 MATRIX_SOURCE(2, right)
-MATRIX_DESTINATION(3, result)
 layout(constant_id = 32) const uint transposeLeft = 0u;
 layout(constant_id = 33) const uint transposeRight = 0u;
 
@@ -41,9 +37,8 @@ void main() {
         vec4 a = leftColumn(matrix, row, k), b = rightRow(matrix, k, column);
         sums += outerProduct(b, a);
     }
-    for (uint r = 0u; r < 4u && row + r < p.result.rows; ++r) {
-        vec4 value = p.alpha * sums[r];
-        if (p.beta != 0.0) value += p.beta * result_load4(p.result, matrix, row + r, column);
-        result_store4(p.result, matrix, row + r, column, value);
-    }
+    vec4 bias = biasAt(matrix, column);
+    for (uint r = 0u; r < 4u && row + r < p.result.rows; ++r)
+        result_store4(p.result, matrix, row + r, column,
+                      finished(matrix, row + r, column, sums[r], bias));
 }

@@ -26,8 +26,8 @@ struct MatrixRandomParameters {
     uint least, numbers; // of the whole numbers; numbers 0: all 2^32 of them
     float minimum, maximum, range;
     float mean, standardDeviation;
-    // Truncated: the lower tail's probability runs from low to low + extent, the upper one's from high
-    // + extent to high, in units of e^logUnit. Above `middle` the upper tail is the smaller one.
+    // Truncated: the lower tail's probability runs from low to low + extent, the upper one's from
+    // high + extent to high, in units of e^logUnit. Above `middle` the upper tail is smaller.
     float logUnit, low, high, extent, middle;
     float sign; // -1: mirrored, so that the lower tail is the smaller one
     uint padding0, padding1, padding2;

@@ -32,8 +32,10 @@
 #include <mpsvk/MPS/Kernel.hpp>
 #include <mpsvk/MPS/KeyedArchiver.hpp>
 #include <mpsvk/MPS/Matrix.hpp>
+#include <mpsvk/MPS/MatrixBatchNormalization.hpp>
 #include <mpsvk/MPS/MatrixCopy.hpp>
 #include <mpsvk/MPS/MatrixFindTopK.hpp>
+#include <mpsvk/MPS/MatrixFullyConnected.hpp>
 #include <mpsvk/MPS/MatrixMultiplication.hpp>
 #include <mpsvk/MPS/MatrixNeuron.hpp>
 #include <mpsvk/MPS/MatrixNeuronParameters.hpp>

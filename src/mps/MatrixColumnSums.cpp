@@ -2,6 +2,8 @@
 
 #include "MatrixColumnSums.h"
 
+#include <mpsvk/Error.hpp>
+
 #include <algorithm>
 #include <bit>
 
@@ -30,22 +32,33 @@ void dispatch(Encoder& encoder, const MatrixOperand& source, const MatrixOperand
 
 } // namespace
 
-ColumnSums::ColumnSums(Encoder& encoder, uint64_t rows, uint64_t columns, uint64_t matrices)
-    : lanes(uint32_t(lanesFor(columns))), encoder_(encoder), matrices_(matrices) {
+RowSplit::RowSplit(Encoder& encoder, uint64_t rows, uint64_t columns, uint64_t matrices)
+    : lanes(uint32_t(lanesFor(columns))) {
     const bool cpu = encoder.device().properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
     const uint64_t across = ceilDivide(columns, 4 * lanes), rowsAtOnce = groupSize / lanes;
     const uint64_t wanted = std::clamp<uint64_t>((cpu ? 16 : 2112) / (across * matrices), 1, 65535);
     // A part has some rows for each invocation, lest adding the parts up takes longer.
     const uint64_t splits = std::clamp<uint64_t>(ceilDivide(rows, 8 * rowsAtOnce), 1, wanted);
     splitRows = uint32_t(ceilDivide(ceilDivide(rows, splits), rowsAtOnce) * rowsAtOnce);
-    parts.view.rows = uint32_t(ceilDivide(rows, splitRows));
+    grid = {across * groupSize, ceilDivide(rows, splitRows), matrices};
+}
+
+void checkBatch(const MatrixOperands& operands) {
+    if (operands.batch() <= RowSplit::maximumMatrices) return;
+    throw InvalidArgument(operands.who() + "The batch has " + std::to_string(operands.batch()) +
+                          " matrices but may have at most " +
+                          std::to_string(RowSplit::maximumMatrices) + ".");
+}
+
+ColumnSums::ColumnSums(Encoder& encoder, uint64_t rows, uint64_t columns, uint64_t matrices)
+    : RowSplit(encoder, rows, columns, matrices), encoder_(encoder), matrices_(matrices) {
+    parts.view.rows = uint32_t(grid.y);
     parts.view.columns = uint32_t(columns);
     parts.view.rowStride = uint32_t(vk::roundUp(columns, 4));
     parts.view.matrixStride = parts.view.rows * parts.view.rowStride;
     parts.view.isAligned = 1;
     scratch_ = encoder.scratch(matrices * parts.view.matrixStride * sizeof(float));
     parts.slice = *scratch_;
-    grid = {across * groupSize, parts.view.rows, matrices};
 }
 
 void ColumnSums::addUp(const MatrixOperand& result, bool overMatrices) {

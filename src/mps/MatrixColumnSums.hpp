@@ -5,15 +5,24 @@
 
 namespace mpsvk::mps {
 
-/// For a shader that goes over whole matrices as MatrixColumnSums does, and writes sums on the way.
-class ColumnSums {
-public:
+/// How a shader goes over whole matrices as MatrixColumnSums does.
+struct RowSplit {
     static constexpr uint64_t maximumMatrices = 65535; ///< of any device's grid
 
-    ColumnSums(Encoder& encoder, uint64_t rows, uint64_t columns, uint64_t matrices);
+    RowSplit(Encoder& encoder, uint64_t rows, uint64_t columns, uint64_t matrices);
 
     Grid grid;
     uint32_t lanes, splitRows;
+};
+
+/// Throws InvalidArgument when the batch is larger than grids can be.
+void checkBatch(const MatrixOperands& operands);
+
+/// For such a shader that writes sums on the way.
+class ColumnSums : public RowSplit {
+public:
+    ColumnSums(Encoder& encoder, uint64_t rows, uint64_t columns, uint64_t matrices);
+
     MatrixOperand parts; ///< fp32, a row for each part; scratch memory
     /// Adds the parts up into a vector for each matrix, or into one for all of them.
     void addUp(const MatrixOperand& result, bool overMatrices);

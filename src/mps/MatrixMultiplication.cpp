@@ -1,6 +1,7 @@
 #include "MatrixMultiplication.h"
 
 #include "mps/Archive.hpp"
+#include "mps/MatrixColumnSums.hpp"
 #include "mps/MatrixProduct.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -65,6 +66,7 @@ void MatrixMultiplication::encode(const MTL::CommandBuffer& commandBuffer, const
     cut(result, resultRows_, resultColumns_, false);
     operands.checkApart(result, left);
     operands.checkApart(result, right);
+    mps::checkBatch(operands);
 
     mps::encodeProduct(operands.encoder(), {left, right, result, transposeLeft_, transposeRight_,
                                             interiorColumns_, alpha_, beta_, operands.batch()});

@@ -3,17 +3,21 @@
 
 #include "mps/MatrixPass.hpp"
 
+#include <mpsvk/MPS/CNNNeuron.hpp>
+
 namespace mpsvk::mps {
 
-/// result = alpha * op(left) * op(right) + beta * result. The views say how the operands are
-/// stored; the result's rows and columns are what is computed. With beta = 0 the result's former
-/// contents do not count.
+/// result = f(alpha * op(left) * op(right) + beta * result + bias). The views say how the operands
+/// are stored; the result's rows and columns are what is computed. With beta = 0 the result's
+/// former contents do not count.
 struct MatrixProduct {
     MatrixOperand left, right, result;
     bool transposeLeft = false, transposeRight = false;
     uint64_t interior = 0; ///< columns of op(left), rows of op(right)
     double alpha = 1, beta = 0;
     uint64_t matrices = 1;
+    MatrixOperand bias = {}; ///< a row, or none
+    MPS::NNNeuronDescriptor neuron = MPS::NNNeuronDescriptor(MPS::CNNNeuronType::None);
 };
 void encodeProduct(Encoder& encoder, const MatrixProduct& product);
 

@@ -3,6 +3,7 @@
 
 #include <mpsvk/MPS/Kernel.hpp>
 #include <mpsvk/MTL/Buffer.hpp>
+#include <mpsvk/MTL/CommandBuffer.hpp>
 
 #include <span>
 
