@@ -42,6 +42,7 @@
 #include <mpsvk/MPS/MatrixRandom.hpp>
 #include <mpsvk/MPS/MatrixSoftMax.hpp>
 #include <mpsvk/MPS/MatrixSum.hpp>
+#include <mpsvk/MPS/NDArray.hpp>
 #include <mpsvk/MPS/NNArithmeticNodes.hpp>
 #include <mpsvk/MPS/NNBatchNormalizationNodes.hpp>
 #include <mpsvk/MPS/NNConvolutionNodes.hpp>

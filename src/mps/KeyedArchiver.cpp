@@ -6,6 +6,7 @@
 #include "mps/ConvolutionArchive.hpp"
 #include "mps/NNGraphArchive.hpp"
 
+#include <mpsvk/MPS/NDArray.hpp>
 #include <mpsvk/MPS/NNPadding.hpp>
 
 #include <nlohmann/json.hpp>
@@ -53,13 +54,15 @@ Registry& registry() {
         all.factories["Handle"] = [](KeyedUnarchiver& coder) {
             return std::make_shared<mps::LabelHandle>(coder.decodeString("label"));
         };
-        const auto shared = [](const std::shared_ptr<ImageAllocator>& allocator) {
+        const auto shared = [](const auto& allocator) {
             return [allocator](KeyedUnarchiver&) {
                 return std::dynamic_pointer_cast<SecureCoding>(allocator);
             };
         };
         all.factories["ImageAllocator"] = shared(Image::defaultAllocator());
         all.factories["TemporaryImageAllocator"] = shared(TemporaryImage::defaultAllocator());
+        all.factories["NDArrayAllocator"] = shared(NDArray::defaultAllocator());
+        all.factories["TemporaryNDArrayAllocator"] = shared(TemporaryNDArray::defaultAllocator());
         return true;
     }();
     (void)filled;

@@ -45,6 +45,7 @@ public:
     const MTL::Device& device() const { return device_; }
     const vk::BufferSlice& slice();
     MTL::Buffer data();
+    uint64_t bytes() const { return bytes_; }
     uint64_t offset() const { return offset_; }
     uint64_t resourceSize() const { return wrapped_ ? 0 : bytes_; }
     bool isTemporary() const { return temporary_; }
