@@ -43,6 +43,12 @@
 #include <mpsvk/MPS/MatrixSoftMax.hpp>
 #include <mpsvk/MPS/MatrixSum.hpp>
 #include <mpsvk/MPS/NDArray.hpp>
+#include <mpsvk/MPS/NDArrayGather.hpp>
+#include <mpsvk/MPS/NDArrayGradientState.hpp>
+#include <mpsvk/MPS/NDArrayIdentity.hpp>
+#include <mpsvk/MPS/NDArrayKernel.hpp>
+#include <mpsvk/MPS/NDArrayMatrixMultiplication.hpp>
+#include <mpsvk/MPS/NDArrayStridedSlice.hpp>
 #include <mpsvk/MPS/NNArithmeticNodes.hpp>
 #include <mpsvk/MPS/NNBatchNormalizationNodes.hpp>
 #include <mpsvk/MPS/NNConvolutionNodes.hpp>
