@@ -24,7 +24,8 @@ struct NDArrayCopyParameters {
     uint gatherLength;                    // of it in the source
     uint indexOffset;                     // in indices
     int indexStride;
-    uint padding0, padding1, padding2;
+    uint tilesAcross, tilesDown; // where rows of the source run across those of the destination
+    uint padding0;
 };
 
 MPSVK_SHARED_END

@@ -188,13 +188,13 @@ NDArray NDArray::arrayView(const MTL::CommandBuffer& commandBuffer,
     const auto has = [&](AliasingStrategy bit) { return (aliasing & bit) == bit; };
     if (has(AliasingStrategy::AliasingReserved))
         throw InvalidArgument(who + "A view was asked for that both shall and shall not alias.");
-    mps::Encoder encoder(commandBuffer, who);
     self.checkUsable(who, "The array", commandBuffer);
     mps::NDLayout layout = self.layout;
     const bool isView = mps::view(who, descriptor, layout);
     if (isView && !has(AliasingStrategy::ShallNotAlias)) return self.view(*this, layout);
     if (has(AliasingStrategy::ShallAlias)) return {};
 
+    mps::Encoder encoder(commandBuffer, who);
     const bool temporary = has(AliasingStrategy::PreferTemporaryMemory) ||
                            (isTemporary() && !has(AliasingStrategy::PreferNonTemporaryMemory));
     const auto make = [&](const NDArrayDescriptor& d) {

@@ -108,8 +108,8 @@ bool isAligned(const std::vector<Dimension>& all, int64_t Dimension::*stride, in
 void copyElements(Encoder& encoder, const NDCopy& copy) {
     const NDLayout &from = copy.source->layout, &to = copy.destination->layout;
     const uint64_t fromBytes = from.elementBytes(), toBytes = to.elementBytes();
-    const std::vector<Dimension> all = dimensionsOf(copy);
-    const Dimension& row = all.front();
+    std::vector<Dimension> all = dimensionsOf(copy);
+    const Dimension row = all.front();
     const auto aligned = [&](uint64_t of) {
         return isAligned(all, &Dimension::source, from.offset, fromBytes, of) &&
                isAligned(all, &Dimension::destination, to.offset, toBytes, of);
@@ -121,6 +121,16 @@ void copyElements(Encoder& encoder, const NDCopy& copy) {
     if (unit == 0 && toBytes < 4 && row.destination == 1 &&
         isAligned(all, &Dimension::destination, to.offset, toBytes, 4))
         lanes = uint32_t(4 / toBytes);
+
+    // Rows of the source along another dimension of the destination: tiles, where they are large
+    // enough to be worth it.
+    const auto across = std::ranges::find_if(
+        all, [](const Dimension& d) { return std::abs(d.source) == 1 && d.length >= 8; });
+    const bool isTransposed = across != all.begin() && across != all.end() && unit == 0 &&
+                              !copy.lookup && row.destination == 1 && row.length >= 8 &&
+                              toBytes <= 4 && fromBytes <= 4 && toBytes * lanes == 4 &&
+                              std::ranges::all_of(all, [](auto& d) { return d.step == 1; });
+    if (isTransposed) std::rotate(all.begin() + 1, across, across + 1);
 
     glsl::NDArrayCopyParameters p{};
     // In units: of words, or of elements.
@@ -157,9 +167,17 @@ void copyElements(Encoder& encoder, const NDCopy& copy) {
         const auto more = indexConstants(indices.layout.dataType);
         constants.insert(constants.end(), more.begin(), more.end());
     }
-    encoder.dispatchBytes(copy.lookup ? "NDArrayGather" : "NDArrayCopy",
-                          std::as_bytes(std::span(&p, 1)), Grid::of(total), operands, constants,
-                          {});
+    const char* shader = copy.lookup ? "NDArrayGather" : "NDArrayCopy";
+    if (isTransposed) {
+        shader = "NDArrayTranspose";
+        const uint64_t width = 32 * lanes, height = lanes == 4 ? 16 : 32;
+        p.tilesAcross = uint32_t((row.length + width - 1) / width);
+        p.tilesDown = uint32_t((all[1].length + height - 1) / height);
+        total = uint64_t(p.tilesAcross) * p.tilesDown * 256;
+        for (size_t i = 2; i < all.size(); ++i) total *= all[i].length;
+    }
+    encoder.dispatchBytes(shader, std::as_bytes(std::span(&p, 1)), Grid::of(total), operands,
+                          constants, {});
 }
 
 void copyElements(Encoder& encoder, const NDOperand& source, const NDOperand& destination) {

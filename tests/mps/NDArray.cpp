@@ -251,7 +251,9 @@ TEST_CASE("views with strides of their own") {
     CHECK(refused([&] { array.arrayView(1, Lengths{5}, Lengths{1ull << 62}); }) ==
           "[NDArray] A view was asked for whose stride in dimension 0 is 4611686018427387904 "
           "elements: it ends beyond the array's memory.");
-    CHECK(refused([&] { array.arrayView({2}, {0, 1}); }) ==
+    CHECK(refused([&] {
+              array.arrayView({2}, {0, 1});
+          }) ==
           "[NDArray] A view of 1 dimensions was asked for but 1 sizes and 2 strides were given.");
 }
 

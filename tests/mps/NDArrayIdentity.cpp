@@ -79,6 +79,52 @@ TEST_CASE("an identity into a part of an array leaves the rest") {
         }
 }
 
+TEST_CASE("transposed copies of larger arrays") {
+    auto kernel = identity();
+    const NDValues values = smallNumbers({37, 70, 3, 2});
+    for (const DataType type :
+         {DataType::Float32, DataType::Float16, DataType::UInt8, DataType::Int64})
+        for (const auto& [a, b] : {std::pair<size_t, size_t>{0, 1}, {0, 2}, {1, 3}}) {
+            const MPS::NDArray x = arrayOf(values, type);
+            auto turned = x.descriptor();
+            turned.transposeDimension(a, b);
+            turned.sliceDimension(1, {3, 66});
+            const NDValues expected = values.sliced(1, 3, 66).transposed(a, b);
+            // Into the middle of an array, whose words the rows do not begin with.
+            Lengths frame = expected.lengths;
+            frame[0] += 6;
+            const MPS::NDArray whole = arrayOf(NDValues(frame, 102), type);
+            auto inner = whole.descriptor();
+            inner.sliceDimension(0, {3, expected.lengths[0]});
+            MPS::NDArray y;
+            run([&](const MTL::CommandBuffer& commands) {
+                y = kernel.encode(commands, x.arrayView(turned));
+                kernel.encode(commands, x.arrayView(turned), whole.arrayView(inner));
+            });
+            CHECK(valuesIn(y).v == expected.v);
+            CHECK(valuesIn(whole.arrayView(inner)).v == expected.v);
+            CHECK(valuesIn(whole).sliced(0, 0, 3).v ==
+                  Values(expected.v.size() / expected.lengths[0] * 3, 102));
+            CHECK(valuesIn(whole).sliced(0, 3 + expected.lengths[0], 3).v ==
+                  Values(expected.v.size() / expected.lengths[0] * 3, 102));
+        }
+    // Converted on the way.
+    for (const DataType type : {DataType::Float32, DataType::Float16}) {
+        const DataType other = type == DataType::Float32 ? DataType::Float16 : DataType::Float32;
+        const MPS::NDArray x = arrayOf(values, type);
+        auto turned = x.descriptor();
+        turned.transposeDimension(0, 1);
+        const NDValues expected = values.transposed(0, 1);
+        const MTL::Buffer buffer = testDevice().newBuffer(expected.v.size() * 4);
+        const MPS::NDArray back(testDevice(), descriptorOf(expected.lengths, type));
+        run([&](const MTL::CommandBuffer& commands) {
+            x.arrayView(turned).exportData(commands, buffer, other, 0);
+            back.importData(commands, buffer, other, 0);
+        });
+        CHECK(valuesIn(back).v == expected.v);
+    }
+}
+
 TEST_CASE("a reshape keeps the order of the elements, without a copy where it can") {
     auto kernel = identity();
     for (const DataType type : types) {

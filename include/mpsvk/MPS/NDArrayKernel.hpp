@@ -40,10 +40,11 @@ public:
     std::shared_ptr<NDArrayAllocator> destinationArrayAllocator() const { return allocator_; }
     void setDestinationArrayAllocator(std::shared_ptr<NDArrayAllocator> allocator);
 
-    /// The shape of the result. A gradient kernel's is that of the source whose gradient it is.
+    /// The shape of the result, whatever the state. A gradient kernel's is that of the source whose
+    /// gradient it is.
     NDArrayDescriptor destinationArrayDescriptor(const std::vector<NDArray>& sourceArrays,
                                                  const State& sourceState = {}) const;
-    /// Empty when this kernel makes no state.
+    /// Empty when this kernel makes no state. The sources' own states do not change it.
     State resultState(const std::vector<NDArray>& sourceArrays,
                       const std::vector<State>& sourceStates,
                       const NDArray& destinationArray) const;
@@ -93,7 +94,8 @@ public:
                    const std::vector<NDArray>& sourceArrays);
     void encode(const MTL::CommandBuffer& commandBuffer, const std::vector<NDArray>& sourceArrays,
                 const NDArray& destinationArray);
-    /// `resultState` may be null. A kernel without a gradient leaves it empty.
+    /// `resultState` may be null. A kernel without a gradient leaves it empty; others keep no
+    /// memory in it, so that it is never temporary.
     NDArray encode(const MTL::CommandBuffer& commandBuffer,
                    const std::vector<NDArray>& sourceArrays, State* resultState,
                    bool outputStateIsTemporary);
