@@ -119,6 +119,9 @@ TEST_CASE("flops and bytes") {
           4 * (elements + 64 * 64));
     CHECK(workOf(find("softmax_channels_gradient", "gradient", "fp16")).bytes ==
           3.0 * 2 * 64 * 1000 * 32 * 32);
+    CHECK(workOf(find("matrix_softmax", "forward", "fp16")).bytes == 2.0 * 2 * 65536 * 1000);
+    CHECK(workOf(find("matrix_logsoftmax_gradient", "gradient", "fp32")).bytes ==
+          3.0 * 4 * 65536 * 1000);
     CHECK(workOf(find("adam_update", "update", "fp32")).bytes == 7 * 4 * 25e6);
     CHECK(workOf(find("sgd_momentum_update", "update", "fp32")).bytes == 5 * 4 * 25e6);
     CHECK(workOf(find("copy_1GiB", "blit", "fp32")).bytes == 2.0 * (1 << 30));

@@ -62,8 +62,8 @@ Case parseCase(const Json& entry, Group group) {
     Case made;
     made.group = group;
     made.name = entry.at("name").get<std::string>();
-    made.n = number(entry, "n", number(entry, "batch", 1));
-    made.ci = number(entry, "ci", number(entry, "c", 1));
+    made.n = number(entry, "n", number(entry, "rows", number(entry, "batch", 1)));
+    made.ci = number(entry, "ci", number(entry, "c", number(entry, "columns", 1)));
     made.co = number(entry, "co", made.ci);
     made.h = number(entry, "h", 1);
     made.w = number(entry, "w", 1);
@@ -159,6 +159,7 @@ Work workOf(const Case& c) {
         if (c.name.starts_with("pooling_max")) return {0, (source + result) * element + result};
         if (c.name.starts_with("pooling_average")) return {0, (source + result) * element};
         if (c.name.starts_with("dropout")) return {0, 2 * source * element + source};
+        if (c.name.starts_with("matrix_") && c.pass == "forward") return {0, 2 * source * element};
         // Source twice and result; source and gradient twice and result.
         if (c.name.starts_with("batchnorm"))
             return {0, (c.pass == "forward" ? 3 : 5) * source * element};

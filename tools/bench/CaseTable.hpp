@@ -24,8 +24,8 @@ enum class Group {
 struct Case {
     Group group = Group::Copy;
     std::string name, pass, mode; ///< mode is "fp32" or "fp16", the format of images and weights
-    uint64_t n = 1;               ///< images
-    uint64_t ci = 1, co = 1;      ///< feature channels read and written
+    uint64_t n = 1;               ///< images, or rows of a matrix
+    uint64_t ci = 1, co = 1;      ///< feature channels read and written, or columns
     uint64_t h = 1, w = 1;        ///< of the forward source
     uint64_t k = 1, stride = 1, pad = 0, groups = 1, dilation = 1;
     uint64_t parameters = 0; ///< of an update

@@ -12,6 +12,7 @@
 #include <mpsvk/MPS/CNNPooling.hpp>
 #include <mpsvk/MPS/CNNSoftMax.hpp>
 #include <mpsvk/MPS/CNNUpsampling.hpp>
+#include <mpsvk/MPS/MatrixSoftMax.hpp>
 #include <mpsvk/MPS/NNGramMatrixCalculation.hpp>
 #include <mpsvk/MTL/BlitCommandEncoder.hpp>
 
@@ -132,6 +133,24 @@ Encode broadcast(const Images& images, const Case& c) {
     };
 }
 
+/// Over the rows of a matrix.
+template <class Forward, class Gradient>
+Encode matrixSoftMax(const MTL::CommandQueue& queue, const Case& c) {
+    const auto type = c.mode == "fp16" ? MPS::DataType::Float16 : MPS::DataType::Float32;
+    const MPS::MatrixDescriptor shape(c.n, c.ci,
+                                      MPS::MatrixDescriptor::rowBytesForColumns(c.ci, type), type);
+    const MPS::Matrix x = randomMatrix(queue, shape, 1), y = randomMatrix(queue, shape, 2);
+    const auto forward = std::make_shared<Forward>(queue.device());
+    const auto encodeForward = [=](const MTL::CommandBuffer& commands) {
+        forward->encode(commands, x, y);
+    };
+    if (c.pass == "forward") return encodeForward;
+    run(queue, encodeForward);
+    const MPS::Matrix g = randomMatrix(queue, shape, 3);
+    const auto gradient = std::make_shared<Gradient>(queue.device());
+    return [=](const MTL::CommandBuffer& commands) { gradient->encode(commands, g, y, x); };
+}
+
 } // namespace
 
 Encode makeCopy(const MTL::CommandQueue& queue, const Case& c) {
@@ -190,6 +209,10 @@ Encode makeMemoryBound(const MTL::CommandQueue& queue, const Case& c) {
         return gradientOf(images, c, MPS::CNNSoftMax(device), MPS::CNNSoftMaxGradient(device),
                           true);
     }
+    if (c.name.starts_with("matrix_softmax"))
+        return matrixSoftMax<MPS::MatrixSoftMax, MPS::MatrixSoftMaxGradient>(queue, c);
+    if (c.name.starts_with("matrix_logsoftmax"))
+        return matrixSoftMax<MPS::MatrixLogSoftMax, MPS::MatrixLogSoftMaxGradient>(queue, c);
     if (c.name == "lrn5_gradient") {
         MPS::CNNCrossChannelNormalization forward(device, 5);
         forward.setAlpha(1e-4f);

@@ -16,6 +16,17 @@ MPS::Vector zeros(const MTL::Device& device, uint64_t length) {
     return MPS::Vector(buffer, MPS::VectorDescriptor(length, MPS::DataType::Float32));
 }
 
+MTL::Buffer privateCopy(const MTL::CommandQueue& queue, const MTL::Buffer& staging) {
+    const MTL::Buffer made =
+        queue.device().newBuffer(staging.length(), MTL::ResourceOptions::StorageModePrivate);
+    run(queue, [&](const MTL::CommandBuffer& commands) {
+        const MTL::BlitCommandEncoder blit = commands.blitCommandEncoder();
+        blit.copyFromBuffer(staging, 0, made, 0, staging.length());
+        blit.endEncoding();
+    });
+    return made;
+}
+
 } // namespace
 
 std::vector<float> randomNumbers(size_t count, uint64_t seed) {
@@ -59,16 +70,14 @@ MPS::ImageBatch Images::random(uint64_t count, uint64_t width, uint64_t height, 
 }
 
 MTL::Buffer privateBuffer(const MTL::CommandQueue& queue, const std::vector<float>& values) {
-    const MTL::Device device = queue.device();
-    const MTL::Buffer staging = device.newBuffer(std::as_bytes(std::span(values)));
-    const MTL::Buffer made =
-        device.newBuffer(staging.length(), MTL::ResourceOptions::StorageModePrivate);
-    run(queue, [&](const MTL::CommandBuffer& commands) {
-        const MTL::BlitCommandEncoder blit = commands.blitCommandEncoder();
-        blit.copyFromBuffer(staging, 0, made, 0, staging.length());
-        blit.endEncoding();
-    });
-    return made;
+    return privateCopy(queue, queue.device().newBuffer(std::as_bytes(std::span(values))));
+}
+
+MPS::Matrix randomMatrix(const MTL::CommandQueue& queue, const MPS::MatrixDescriptor& descriptor,
+                         uint64_t seed) {
+    const MPS::Matrix staging(queue.device(), descriptor);
+    staging.write(randomNumbers(descriptor.rows() * descriptor.columns(), seed));
+    return MPS::Matrix(privateCopy(queue, staging.data()), descriptor);
 }
 
 MPS::Vector randomVector(const MTL::CommandQueue& queue, uint64_t length, uint64_t seed) {

@@ -39,6 +39,8 @@ struct Images {
 };
 
 MTL::Buffer privateBuffer(const MTL::CommandQueue& queue, const std::vector<float>& values);
+MPS::Matrix randomMatrix(const MTL::CommandQueue& queue, const MPS::MatrixDescriptor& descriptor,
+                         uint64_t seed);
 MPS::Vector randomVector(const MTL::CommandQueue& queue, uint64_t length, uint64_t seed);
 
 /// Weights of the size that keeps a layer's outputs near 1, and no biases.
