@@ -29,6 +29,7 @@
 #include <mpsvk/MPS/CoreTypes.hpp>
 #include <mpsvk/MPS/Image.hpp>
 #include <mpsvk/MPS/ImageCopy.hpp>
+#include <mpsvk/MPS/ImageScale.hpp>
 #include <mpsvk/MPS/Kernel.hpp>
 #include <mpsvk/MPS/KeyedArchiver.hpp>
 #include <mpsvk/MPS/Matrix.hpp>

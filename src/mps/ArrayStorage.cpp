@@ -36,7 +36,7 @@ ArrayStorage::ArrayStorage(const char* className, const MTL::Buffer& buffer, uin
 ArrayStorage::~ArrayStorage() { release(); }
 
 void ArrayStorage::release() {
-    if (range_.block) heap_->free(range_);
+    if (range_) heap_->free(range_);
     range_ = {};
 }
 

@@ -23,10 +23,7 @@ std::string neuronText(const NNNeuronDescriptor& d) {
 
 void checkNeuron(const std::string& who, const NNNeuronDescriptor& own, const StateBatch& states) {
     const NNNeuronDescriptor& forward = mps::stateOf(states).kernel->fusedNeuronDescriptor();
-    if (own.neuronType() == CNNNeuronType::None && forward.neuronType() == CNNNeuronType::None)
-        return;
-    if (own.neuronType() != forward.neuronType() || own.a() != forward.a() ||
-        own.b() != forward.b() || own.c() != forward.c() || own.data() != forward.data())
+    if (!mps::areSame(own, forward))
         throw InvalidArgument(who + "The forward kernel's neuron has " + neuronText(forward) +
                               " but this kernel's has " + neuronText(own) +
                               ": they must be the same, slopes included.");

@@ -14,6 +14,12 @@ MTL::Buffer slopesOf(const std::string& who, const MTL::Device& device,
 /// PReLU has a slope for each of the channels.
 void checkSlopes(const std::string& who, const MPS::NNNeuronDescriptor& descriptor,
                  uint64_t channels);
+/// Of the same function.
+inline bool areSame(const MPS::NNNeuronDescriptor& a, const MPS::NNNeuronDescriptor& b) {
+    if (a.neuronType() != b.neuronType()) return false;
+    return a.neuronType() == MPS::CNNNeuronType::None ||
+           (a.a() == b.a() && a.b() == b.b() && a.c() == b.c() && a.data() == b.data());
+}
 vk::BufferSlice sliceOf(const MTL::Buffer& slopes);
 
 } // namespace mpsvk::mps

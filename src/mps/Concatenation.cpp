@@ -30,6 +30,15 @@ void checkSize(const std::string& who, const std::string& what, const Image& ima
                           otherName + " " + sizeText(other.width(), other.height()) + ".");
 }
 
+/// The images are these slices of the others.
+bool isPart(const ImageBatch& images, const ImageBatch& others, uint64_t firstSlice) {
+    return std::ranges::equal(images, others, [&](const Image& image, const Image& other) {
+        return image.impl().storage == other.impl().storage &&
+               image.impl().firstImage == other.impl().firstImage &&
+               image.impl().firstSlice == other.impl().firstSlice + firstSlice;
+    });
+}
+
 } // namespace
 
 StageOutputs ConcatenationStage::encode(const StageInputs& in) {
@@ -55,11 +64,16 @@ StageOutputs ConcatenationStage::encode(const StageInputs& in) {
         if (std::find(in.images.begin(), place, *place) != place)
             ImageBatchIncrementReadCount(*place, 1);
     for (size_t k = 0; k < in.images.size(); ++k) {
-        slice_.setDestinationFeatureChannelOffset(offsets[k]);
+        if (isPart(in.images[k], out.images, offsets[k] / 4)) {
+            markRead(in.images[k]);
+            continue;
+        }
+        out.copied.push_back(k);
+        const ImageBatch place = channelViews(out.images, offsets[k] / 4, channels[k]);
         if (in.isBatch)
-            slice_.encodeBatch(in.commands, in.images[k], out.images);
+            slice_.encodeBatch(in.commands, in.images[k], place);
         else
-            slice_.encode(in.commands, in.images[k][0], out.images[0]);
+            slice_.encode(in.commands, in.images[k][0], place[0]);
     }
     if (!in.wantsStates) return out;
     for (size_t i = 0; i < out.images.size(); ++i) {
@@ -71,6 +85,11 @@ StageOutputs ConcatenationStage::encode(const StageInputs& in) {
         out.states.push_back(MPS::NNGradientState(std::move(state)));
     }
     return out;
+}
+
+// A view's last slice must hold nothing else: kernels may count on zeros there.
+bool ConcatenationGradientStage::mayBeView(const StageInputs& in, uint64_t channels) const {
+    return in.mayBePart && channels % 4 == 0 && in.images[0][0].featureChannelFormat() == in.format;
 }
 
 StageOutputs ConcatenationGradientStage::encode(const StageInputs& in) {
@@ -87,12 +106,19 @@ StageOutputs ConcatenationGradientStage::encode(const StageInputs& in) {
         throw InvalidArgument(who + "sourceImage has " + std::to_string(source.featureChannels()) +
                               " feature channels but what was concatenated had " +
                               std::to_string(state->channels[index_]) + ".");
-    slice_.setSourceFeatureChannelOffset(state->offsets[index_]);
-    slice_.setSourceFeatureChannelMaxCount(state->channels[index_]);
-    slice_.setDestinationImageAllocator(in.allocator);
     StageOutputs out;
-    out.images = in.isBatch ? slice_.encodeBatch(in.commands, in.images[0])
-                            : ImageBatch{slice_.encode(in.commands, in.images[0][0])};
+    if (mayBeView(in, source.featureChannels())) {
+        // Its reader is the gradient's: what reads the view to the end has read the gradient.
+        out.images =
+            channelViews(in.images[0], state->offsets[index_] / 4, source.featureChannels());
+    } else {
+        out.copied = {0};
+        slice_.setSourceFeatureChannelOffset(state->offsets[index_]);
+        slice_.setSourceFeatureChannelMaxCount(state->channels[index_]);
+        slice_.setDestinationImageAllocator(in.allocator);
+        out.images = in.isBatch ? slice_.encodeBatch(in.commands, in.images[0])
+                                : ImageBatch{slice_.encode(in.commands, in.images[0][0])};
+    }
     markRead(in.images[1]);
     markRead(in.states[0]);
     return out;

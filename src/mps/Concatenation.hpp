@@ -7,7 +7,7 @@
 
 namespace mpsvk::mps {
 
-/// Copies each source into its channels of the result.
+/// Copies each source into its channels of the result, but for those that are there already.
 class ConcatenationStage : public Stage {
 public:
     explicit ConcatenationStage(const MTL::Device& device) : slice_(device) {}
@@ -18,7 +18,7 @@ private:
     MPS::NNSlice slice_;
 };
 
-/// Copies the channels of source `index` out of the gradient.
+/// The channels of source `index` of the gradient: a view of them, or a copy.
 class ConcatenationGradientStage : public Stage {
 public:
     ConcatenationGradientStage(const MTL::Device& device, size_t index)
@@ -27,6 +27,8 @@ public:
     StageOutputs encode(const StageInputs& in) override;
 
 private:
+    bool mayBeView(const StageInputs& in, uint64_t channels) const;
+
     MPS::NNSlice slice_;
     size_t index_;
 };

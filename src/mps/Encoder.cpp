@@ -44,14 +44,23 @@ glsl::ImageView ImageRun::view(uint64_t channelOffset, uint64_t channels) const 
     return v;
 }
 
+VkDeviceSize ImageRun::bytes() const {
+    return count_ * elementImages_ * width_ * height_ * slicesFor(channels_) * bytesPerTexel_;
+}
+
 vk::Binding ImageRun::binding(uint32_t number, const vk::Limits& limits) const {
-    if (isTexture()) return vk::Binding::image(32 + number, texture_);
     vk::Binding made;
+    if (isTexture()) {
+        made = vk::Binding::image(32 + number, texture_);
+        made.bytes = bytes();
+        return made;
+    }
     made.number = number;
     made.resource = resource_;
     made.handle = handle_;
     made.offset = alignedBegin(limits);
     made.size = end_ - made.offset;
+    made.bytes = bytes();
     return made;
 }
 
@@ -141,6 +150,7 @@ private:
             run.channels_ = impl.descriptor.featureChannels();
             run.format_ = storage.shape().format;
             run.count_ = 1;
+            run.elementImages_ = element.count;
             return true;
         }
         const bool same = texture

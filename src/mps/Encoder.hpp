@@ -49,6 +49,8 @@ public:
 private:
     friend class RunBuilder;
     VkDeviceSize alignedBegin(const vk::Limits& limits) const;
+    /// Of the images' own texels, without what lies between them.
+    VkDeviceSize bytes() const;
 
     std::shared_ptr<vk::Resource> resource_;
     std::vector<std::shared_ptr<vk::Resource>> others_;
@@ -61,6 +63,7 @@ private:
     uint32_t elementStride_ = 0;
     int64_t stride_ = 0; // bytes or layers from one image to the next
     uint64_t bytesPerTexel_ = 16, slices_ = 1, width_ = 0, height_ = 0, channels_ = 0, count_ = 0;
+    uint64_t elementImages_ = 1;
     MPS::ImageFeatureChannelFormat format_ = MPS::ImageFeatureChannelFormat::Float32;
 };
 

@@ -48,6 +48,39 @@ std::optional<std::vector<MPS::ImageBatch>> imagesOfStates(const MPS::StateBatch
     return all;
 }
 
+GraphPlan::GraphPlan(const MTL::CommandBuffer& user) : arena(planArena(user)) {
+    const Recording made(user.device());
+    recording = made.commands;
+    heap = made.heap;
+    commands_.setTemplate();
+}
+
+const vk::CommandList& GraphPlan::recorded() const {
+    return recording.impl().segments.back()->commands;
+}
+
+void GraphPlan::placeTemporaries() {
+    heap->finish();
+    uint64_t largest = 0;
+    for (const Tenant& tenant : heap->tenants()) largest = std::max(largest, tenant.bytes);
+    chunk_ = arena->chunkBytes(largest);
+    arenaBytes = place(heap->tenants(), chunk_);
+    liveBytes = largestSum(heap->tenants());
+}
+
+const vk::CommandList& GraphPlan::commands() {
+    const auto memory = arena->memory(arenaBytes, chunk_);
+    if (memory == memory_) return commands_;
+    commands_.clear();
+    std::vector<std::shared_ptr<vk::Resource>> places;
+    for (const Tenant& tenant : heap->tenants())
+        places.push_back(std::make_shared<vk::Buffer>(memory->chunks[tenant.offset / chunk_],
+                                                      tenant.offset % chunk_, tenant.bytes));
+    commands_.append(recorded(), heap->buffers(), places);
+    memory_ = memory;
+    return commands_;
+}
+
 std::optional<GraphPlan::Replacement>
 GraphPlan::replacementFor(const std::vector<ExternalBatch>& now) const {
     if (now.size() != externals.size()) return std::nullopt;
@@ -133,6 +166,11 @@ MTL::CommandBuffer recordingCommandBuffer(const MTL::Device& device) {
     auto impl = std::make_shared<MTL::CommandBuffer::Impl>(device);
     impl->segments.back()->commands.setTemplate();
     return MTL::CommandBuffer(std::move(impl));
+}
+
+Recording::Recording(const MTL::Device& device) : commands(recordingCommandBuffer(device)) {
+    heap = std::make_shared<PlanHeap>(device.impl().vk, commands.impl().weak_from_this());
+    setTemporaryHeap(commands, heap);
 }
 
 } // namespace mpsvk::mps

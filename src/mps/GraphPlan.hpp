@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mps/Image.hpp"
+#include "mps/PlanArena.hpp"
 #include "mps/State.hpp"
 #include "mtl/CommandBuffer.hpp"
 
@@ -28,15 +29,31 @@ std::optional<ExternalBatch> externalBatch(const MPS::ImageBatch& images);
 std::optional<std::vector<MPS::ImageBatch>> imagesOfStates(const MPS::StateBatch& states);
 
 struct GraphPlan {
-    /// A command buffer that is never committed: it holds the commands and the arena.
+    /// A command buffer that is never committed: it holds the commands, as they were encoded.
     MTL::CommandBuffer recording;
+    std::shared_ptr<PlanHeap> heap; ///< of the recording
     std::vector<ExternalBatch> externals;
+    std::shared_ptr<PlanArena> arena; ///< that of the queue it was made for
+    uint64_t arenaBytes = 0;          ///< what it needs there
+    uint64_t liveBytes = 0;           ///< the largest sum of live temporaries
+
+    explicit GraphPlan(const MTL::CommandBuffer& user);
+    const vk::CommandList& recorded() const;
+    /// To be called when all is recorded: gives every temporary its place in the arena.
+    void placeTemporaries();
+    /// The commands in the arena's memory as it is now.
+    const vk::CommandList& commands();
 
     /// What must replace what so that the commands work on `now`; nothing when they cannot.
     struct Replacement {
         std::vector<std::shared_ptr<vk::Resource>> from, to;
     };
     std::optional<Replacement> replacementFor(const std::vector<ExternalBatch>& now) const;
+
+private:
+    uint64_t chunk_ = 0;
+    std::shared_ptr<const PlanArena::Memory> memory_; ///< that `commands_` use
+    vk::CommandList commands_;
 };
 
 /// The commands of an encode, kept apart until all of them are there. Unless they are kept, the
@@ -61,7 +78,13 @@ private:
     bool kept_ = false;
 };
 
-/// A command buffer to record a plan into.
+/// A command buffer that is never committed: what it holds is executed otherwise.
 MTL::CommandBuffer recordingCommandBuffer(const MTL::Device& device);
+/// One whose temporaries have no memory.
+struct Recording {
+    explicit Recording(const MTL::Device& device);
+    MTL::CommandBuffer commands;
+    std::shared_ptr<PlanHeap> heap;
+};
 
 } // namespace mpsvk::mps

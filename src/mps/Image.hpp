@@ -92,4 +92,8 @@ struct Image::Impl : detail::ObjectImpl, std::enable_shared_from_this<Image::Imp
 /// Lowers the read counts after an encode, once per object.
 void markRead(const ImageBatch& images);
 
+/// The channels from `firstSlice` * 4 on as images of their own; arrays stay arrays. Of a temporary
+/// parent: when a view's read count is 0, the parent has been read once.
+ImageBatch channelViews(const ImageBatch& parents, uint64_t firstSlice, uint64_t channels);
+
 } // namespace mpsvk::MPS

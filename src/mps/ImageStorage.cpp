@@ -20,7 +20,7 @@ ImageStorage::ImageStorage(const MTL::Texture& texture, const Shape& shape)
       wrapped_(texture) {}
 
 ImageStorage::~ImageStorage() {
-    if (range_.block) heap_->free(range_);
+    if (range_) heap_->free(range_);
 }
 
 uint64_t ImageStorage::bytesPerTexel() const {
@@ -103,7 +103,7 @@ std::shared_ptr<vk::Resource> ImageStorage::resource() {
 void ImageStorage::releaseOne() {
     if (live_ == 0 || --live_ > 0) return;
     std::lock_guard lock(mutex_);
-    if (range_.block) heap_->free(range_);
+    if (range_) heap_->free(range_);
     range_ = {};
     buffer_ = {};
 }

@@ -25,8 +25,9 @@ ImageBatch oneByOne(const ImageBatch& images) {
 class NormalizationStage : public mps::Stage {
 public:
     NormalizationStage(const MTL::Device& device, const Source& source,
-                       CNNBatchNormalizationFlags flags)
-        : kernel_(device, source), statistics_(device), flags_(flags) {}
+                       CNNBatchNormalizationFlags flags,
+                       const std::optional<NNNeuronDescriptor>& neuron)
+        : kernel_(device, source, neuron), statistics_(device), flags_(flags) {}
     MPS::Kernel& kernel() override { return kernel_; }
     const void* dataSource() const override { return kernel_.dataSource().get(); }
     void reloadFromDataSource() override {
@@ -78,8 +79,9 @@ private:
 
 class NormalizationGradientStage : public mps::GradientStage<CNNBatchNormalizationGradient> {
 public:
-    NormalizationGradientStage(const MTL::Device& device, Source source, bool trained)
-        : GradientStage(CNNBatchNormalizationGradient(device)), statistics_(device),
+    NormalizationGradientStage(const MTL::Device& device, Source source, bool trained,
+                               const std::optional<NNNeuronDescriptor>& neuron)
+        : GradientStage(CNNBatchNormalizationGradient(device, neuron)), statistics_(device, neuron),
           source_(std::move(source)), trained_(trained) {}
     const void* dataSource() const override { return source_.get(); }
     bool isTrainable() const override { return trained_; }
@@ -129,7 +131,14 @@ struct NormalizationNode : NNFilterNode::Impl {
         trainingStyle = NNTrainingStyle::UpdateDeviceGPU;
     }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
-        return std::make_unique<NormalizationStage>(device, dataSource, flags);
+        return std::make_unique<NormalizationStage>(device, dataSource, flags, std::nullopt);
+    }
+    bool takesNeuron() const override { return true; }
+    bool takesNeuronInTraining() const override { return true; }
+    std::unique_ptr<mps::Stage>
+    makeStageWithNeuron(const MTL::Device& device,
+                        const NNNeuronDescriptor& neuron) const override {
+        return std::make_unique<NormalizationStage>(device, dataSource, flags, neuron);
     }
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
         return {CNNBatchNormalizationGradientNode(gradients[0], sources[0],
@@ -158,8 +167,18 @@ struct NormalizationGradientNode : NNFilterNode::Impl {
     }
     bool isGradient() const override { return true; }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
+        return stageWith(device, std::nullopt);
+    }
+    bool takesNeuronInTraining() const override { return true; }
+    std::unique_ptr<mps::Stage>
+    makeStageWithNeuron(const MTL::Device& device,
+                        const NNNeuronDescriptor& neuron) const override {
+        return stageWith(device, neuron);
+    }
+    std::unique_ptr<mps::Stage> stageWith(const MTL::Device& device,
+                                          const std::optional<NNNeuronDescriptor>& neuron) const {
         return std::make_unique<NormalizationGradientStage>(
-            device, dataSource, trainingStyle != NNTrainingStyle::UpdateDeviceNone);
+            device, dataSource, trainingStyle != NNTrainingStyle::UpdateDeviceNone, neuron);
     }
     void archive(mps::Archive& archive) override {
         archive.object("dataSource", dataSource, "The data source");

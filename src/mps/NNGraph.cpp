@@ -2,6 +2,7 @@
 
 #include <mpsvk/Error.hpp>
 
+#include <algorithm>
 #include <map>
 
 namespace mpsvk::MPS {
@@ -103,7 +104,7 @@ Image NNGraph::executeAsync(const std::vector<Image>& sourceImages,
 void NNGraph::reloadFromDataSources() const {
     for (auto& step : impl().steps)
         if (step.stage->dataSource()) step.stage->reloadFromDataSource();
-    impl().plans.clear(); // a kernel may have new buffers
+    impl().forgetPlans(); // a kernel may have new buffers
 }
 
 uint64_t NNGraph::readCountForSourceImage(uint64_t index) const {
@@ -155,7 +156,7 @@ std::shared_ptr<ImageAllocator> NNGraph::destinationImageAllocator() const {
 }
 void NNGraph::setDestinationImageAllocator(std::shared_ptr<ImageAllocator> allocator) const {
     impl().allocator = allocator ? std::move(allocator) : Image::defaultAllocator();
-    impl().plans.clear();
+    impl().forgetPlans();
 }
 ImageFeatureChannelFormat NNGraph::format() const { return impl().format; }
 void NNGraph::setFormat(ImageFeatureChannelFormat format) const {
@@ -163,7 +164,7 @@ void NNGraph::setFormat(ImageFeatureChannelFormat format) const {
         format != ImageFeatureChannelFormat::Float32 && format != ImageFeatureChannelFormat::Unorm8)
         throw InvalidArgument(impl().subject() + "format must be Float16, Float32 or Unorm8.");
     impl().format = format;
-    impl().plans.clear();
+    impl().forgetPlans();
 }
 MTL::Device NNGraph::device() const { return impl().device; }
 std::string NNGraph::label() const { return impl().label; }
@@ -178,6 +179,26 @@ void NNGraph::setEncodeCount(uint64_t count) const {
 }
 
 std::string NNGraph::debugDescription() const { return impl().description(); }
+
+namespace {
+
+std::string textOf(const vk::CommandList::Traffic& traffic) {
+    return std::to_string(traffic.read) + " bytes read, " + std::to_string(traffic.written) +
+           " bytes written";
+}
+
+/// What a step does each time; empty where it does nothing.
+std::string costOf(const NNGraph::Impl::Plan& plan, size_t step) {
+    const size_t first = step > 0 ? plan.stepEnds[step - 1] : 0, last = plan.stepEnds[step];
+    const auto commands = plan.recorded().commands().subspan(first, last - first);
+    if (commands.empty()) return {};
+    const auto dispatches = std::ranges::count(commands, vk::CommandList::Kind::Dispatch,
+                                               &vk::CommandList::Command::kind);
+    return ", " + std::to_string(dispatches) + (dispatches == 1 ? " dispatch, " : " dispatches, ") +
+           textOf(plan.recorded().traffic(first, last));
+}
+
+} // namespace
 
 std::string NNGraph::Impl::description() const {
     std::string text = subject() + std::to_string(steps.size()) + " steps\n";
@@ -194,15 +215,18 @@ std::string NNGraph::Impl::description() const {
         text += "  " + number + " " + nameOf(step) + ":";
         for (size_t s : step.imageSources) text += " " + imageNames[s];
         for (size_t s : step.stateSources) text += " " + stateNames[s];
-        text += " -> image" + number + (step.resultIsNeeded ? "" : " (not needed)") + "\n";
+        text += " -> image" + number + (step.resultIsNeeded ? "" : " (not needed)");
+        text += (plans.empty() ? "" : costOf(*plans.front(), i)) + "\n";
     }
-    for (const std::string& remark : remarks) text += "  " + remark + "\n";
-    for (const auto& plan : plans)
-        text += "  plan: " +
-                std::to_string(plan->recording.impl().segments.back()->commands.dispatchCount()) +
-                " dispatches, arena " + std::to_string(plan->arena->heap->bytes()) +
-                " bytes, largest sum of live tensors " + std::to_string(plan->peakBytes) +
-                " bytes\n";
+    for (const auto* all : {&remarks, &copyRemarks})
+        for (const std::string& remark : *all) text += "  " + remark + "\n";
+    for (const auto& plan : plans) {
+        const auto traffic = plan->recorded().traffic(0, plan->recorded().commands().size());
+        text += "  plan: " + std::to_string(plan->recorded().dispatchCount()) +
+                " dispatches, arena " + std::to_string(plan->arenaBytes) +
+                " bytes, largest sum of live tensors " + std::to_string(plan->liveBytes) +
+                " bytes, traffic " + textOf(traffic) + "\n";
+    }
     return text;
 }
 

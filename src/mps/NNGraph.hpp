@@ -9,6 +9,7 @@
 #include <mpsvk/MPS/NNGraph.hpp>
 
 #include <list>
+#include <map>
 #include <mutex>
 
 namespace mpsvk::MPS {
@@ -26,11 +27,11 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
         size_t imageResult = 0;
         std::vector<size_t> stateResults;
         bool wantsStates = false, resultIsNeeded = true;
+        const NNNeuronDescriptor* neuron = nullptr; ///< of the activation that is a part of it
     };
-    /// What an encode runs: the stage of a node, or of a node and the activation after it.
+    /// What an encode runs: the stage of a node, or of a node and its activation.
     struct Step : Node {
         std::unique_ptr<mps::Stage> stage;
-        bool hasActivation = false;
     };
     struct ImageSlot {
         NNImageNode node;
@@ -56,19 +57,46 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
         bool isBatch = true;
     };
 
+    /// Which images lie within others, for inputs of one shape: a producer writes straight into its
+    /// channels of a concatenation's result.
+    struct Layout {
+        std::vector<ImageDescriptor> inputs;
+        bool isBatch = true;
+        ImageFeatureChannelFormat format = ImageFeatureChannelFormat::None;
+        struct Part {
+            size_t whole; ///< the image that it lies in, by place in `images`
+            uint64_t firstSlice;
+            ImageDescriptor shape;
+        };
+        std::map<size_t, Part> parts;             ///< by place in `images`
+        std::map<size_t, ImageDescriptor> wholes; ///< likewise
+    };
+
     std::string subject() const;
     void archiveSettings(mps::Archive& archive);
     void checkRequest(const Request& request) const;
-    /// Runs every step into `commands`, or throws with the node's name; with `temporaryStates`,
-    /// states live as long as they are read.
-    Outcome encodeSteps(const MTL::CommandBuffer& commands, const Request& request,
-                        bool temporaryStates);
+    struct EncodeOptions {
+        bool temporaryStates = false; ///< states live as long as they are read
+        bool ownAllocators = true;    ///< false: all images are temporary
+        const Layout* layout = nullptr;
+        std::vector<size_t>* stepEnds = nullptr; ///< takes how many commands there are after each
+    };
+    /// Runs every step into `request.commands`, or throws with the node's name.
+    Outcome encodeSteps(const Request& request, const EncodeOptions& how);
+    std::shared_ptr<ImageAllocator> allocatorFor(size_t image, bool ownAllocators) const;
+    ImageFeatureChannelFormat formatOf(size_t image) const;
+    bool isFirstResult(size_t image) const { return results[0] == image && resultsNeeded[0]; }
+    /// Null where nothing lies within another image.
+    const Layout* layoutFor(const Request& request);
+    /// Why source k of a concatenation is not written in place; empty: it may be.
+    std::string obstacleToPart(const Step& concatenation, size_t k) const;
+    std::string remarkOnCopies(const Step& step, const std::vector<size_t>& copied) const;
     Outcome encode(const Request& request);
     struct Plan : mps::GraphPlan {
+        using GraphPlan::GraphPlan;
         Outcome outcome;
         bool isBatch = true;
-        std::shared_ptr<mps::PlanArena> arena; ///< that of the queue it was made for
-        uint64_t peakBytes = 0;                ///< the largest sum of live temporaries
+        std::vector<size_t> stepEnds; ///< commands after each step
     };
     /// A plan, and what replaces its images with the request's.
     struct Replay {
@@ -79,6 +107,8 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     /// Empty when the request cannot be replayed.
     Replay replay(const Request& request);
     bool canReplay(const Request& request) const;
+    std::shared_ptr<Plan> makePlan(const Request& request);
+    void forgetPlans();
     /// Asks for updates and loads them; gives what is to be called on completion.
     std::vector<MTL::CommandBuffer::Handler> update(const MTL::CommandBuffer& commands,
                                                     const Outcome& outcome);
@@ -103,6 +133,8 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     uint64_t encodeCount = 0;
 
     std::list<std::shared_ptr<Plan>> plans; ///< the latest used first
+    std::list<Layout> layouts;              ///< likewise
+    std::vector<std::string> copyRemarks;   ///< on concatenations, of the latest encode of steps
     size_t missesInARow = 0;
     MTL::CommandQueue asyncQueue;
     std::mutex asyncMutex;
@@ -115,6 +147,8 @@ private:
     /// Drops what feeds nothing that is needed, and says of the rest what of it is needed.
     void prune(std::vector<Node>& from) const;
     void dropCopies(std::vector<Node>& from);
+    /// Activations, and their gradients, that become a part of the nodes before them in training.
+    void fuseInTraining(std::vector<Node>& from);
     void makeSteps(std::vector<Node> from);
     /// Why an activation stays apart from the node before it; empty: it need not.
     std::string obstacle(const Step& before, const Node& activation) const;

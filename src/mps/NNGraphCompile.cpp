@@ -104,50 +104,6 @@ std::string NNGraph::Impl::nameOf(const Node& node) const {
     return node.node->className + (node.node->label.empty() ? "" : " \"" + node.node->label + "\"");
 }
 
-namespace {
-/// Nothing but a reader can tell whether such an image exists.
-bool isPlain(const NNImageNode& node) {
-    return !node.impl().allocator && !node.exportFromGraph() && !node.synchronizeResource();
-}
-bool isCustom(const std::shared_ptr<NNPadding>& padding) {
-    return padding &&
-           (padding->paddingMethod() & NNPaddingMethod::Custom) == NNPaddingMethod::Custom &&
-           (padding->paddingMethod() & NNPaddingMethod::CustomAllowForNodeFusion) ==
-               NNPaddingMethod::SizeValidOnly;
-}
-} // namespace
-
-void NNGraph::Impl::dropCopies(std::vector<Node>& from) {
-    std::vector<size_t> place(images.size());
-    for (size_t s = 0; s < place.size(); ++s) place[s] = s;
-    std::vector<Node> kept;
-    for (Node& node : from) {
-        for (size_t& s : node.imageSources) s = place[s];
-        const NNImageNode& result = images[node.imageResult].node;
-        if (node.node->isCopy() && isPlain(result) && !images[node.imageResult].isResult &&
-            !isCustom(node.node->padding) &&
-            result.format() == images[node.imageSources[0]].node.format()) {
-            place[node.imageResult] = node.imageSources[0];
-            remarks.push_back(nameOf(node) + " only copies and is left out");
-        } else {
-            kept.push_back(std::move(node));
-        }
-    }
-    from = std::move(kept);
-}
-
-std::string NNGraph::Impl::obstacle(const Step& before, const Node& activation) const {
-    if (before.hasActivation) return "that has an activation already";
-    const ImageSlot& between = images[before.imageResult];
-    if (between.readers > 1)
-        return "its source has " + std::to_string(between.readers) + " readers";
-    if (between.isExported || between.isResult) return "its source leaves the graph";
-    if (!isPlain(between.node)) return "its source has an allocator of its own or is synchronized";
-    if (before.wantsStates || activation.wantsStates) return "a gradient needs its state";
-    if (isCustom(activation.node->padding)) return "it has a custom padding policy";
-    return {};
-}
-
 void NNGraph::Impl::makeSteps(std::vector<Node> from) {
     // An encode counts an image once, however often it reads it.
     const auto count = [](auto& slots, const std::vector<size_t>& sources, int change) {
@@ -178,7 +134,7 @@ void NNGraph::Impl::makeSteps(std::vector<Node> from) {
                     Step step = std::move(*before);
                     steps.erase(before);
                     step.stage = std::move(both);
-                    step.hasActivation = true;
+                    step.neuron = neuron;
                     step.imageResult = node.imageResult;
                     step.resultIsNeeded = node.resultIsNeeded;
                     steps.push_back(std::move(step));
@@ -186,7 +142,8 @@ void NNGraph::Impl::makeSteps(std::vector<Node> from) {
             }
             if (steps.empty() || steps.back().imageResult != node.imageResult) {
                 Step step{node, nullptr};
-                step.stage = node.node->makeStage(device);
+                step.stage = node.neuron ? node.node->makeStageWithNeuron(device, *node.neuron)
+                                         : node.node->makeStage(device);
                 steps.push_back(std::move(step));
             }
         } catch (const InvalidArgument& error) {
@@ -219,6 +176,7 @@ void NNGraph::Impl::compile() {
     auto optimized = nodes;
     dropCopies(optimized);
     prune(optimized);
+    fuseInTraining(optimized);
     makeSteps(std::move(optimized));
     for (size_t k = 1; k < results.size(); ++k)
         if (resultsNeeded[k]) intermediateImages.push_back(results[k]);

@@ -2,7 +2,6 @@
 #include "mps/NNGraph.hpp"
 
 #include "mps/PassChecks.hpp"
-#include "vk/Instance.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -12,8 +11,6 @@
 namespace mpsvk::MPS {
 
 namespace {
-constexpr size_t mostPlans = 4;
-
 /// Gives a node's images the node's (or the graph's) format.
 class NodeAllocator : public ImageAllocator {
 public:
@@ -37,7 +34,78 @@ private:
     ImageFeatureChannelFormat format_;
 };
 
+/// The results of concatenations whose sources are written in place: made with the first of these.
+struct Wholes {
+    struct Whole {
+        std::shared_ptr<ImageAllocator> allocator;
+        ImageDescriptor shape;
+        ImageBatch images;
+    };
+    std::map<size_t, Whole> all; ///< by place in the graph's images
+
+    const ImageBatch& images(size_t place, const MTL::CommandBuffer& commands, const Kernel& kernel,
+                             bool isBatch, uint64_t count) {
+        Whole& whole = all.at(place);
+        if (whole.images.empty())
+            whole.images = isBatch
+                               ? whole.allocator->imageBatch(commands, whole.shape, kernel, count)
+                               : ImageBatch{whole.allocator->image(commands, whole.shape, kernel)};
+        return whole.images;
+    }
+};
+
+/// Gives a node the channels of a whole that are its result's; or the whole.
+class PartAllocator : public ImageAllocator {
+public:
+    using Part = std::optional<NNGraph::Impl::Layout::Part>;
+    PartAllocator(std::shared_ptr<ImageAllocator> own, std::shared_ptr<Wholes> wholes, size_t place,
+                  Part part)
+        : own_(std::move(own)), wholes_(std::move(wholes)), place_(place), part_(std::move(part)) {}
+    Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
+                const Kernel& kernel) override {
+        return fits(d) ? made(commands, kernel, false, 1)[0] : own_->image(commands, d, kernel);
+    }
+    ImageBatch imageBatch(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
+                          const Kernel& kernel, uint64_t count) override {
+        return fits(d) ? made(commands, kernel, true, count)
+                       : own_->imageBatch(commands, d, kernel, count);
+    }
+
+private:
+    bool fits(const ImageDescriptor& d) const {
+        const ImageDescriptor& planned = part_ ? part_->shape : wholes_->all.at(place_).shape;
+        return d.width() == planned.width() && d.height() == planned.height() &&
+               d.featureChannels() == planned.featureChannels() &&
+               d.numberOfImages() == planned.numberOfImages() && d.storage() == planned.storage();
+    }
+    ImageBatch made(const MTL::CommandBuffer& commands, const Kernel& kernel, bool isBatch,
+                    uint64_t count) const {
+        const ImageBatch& whole =
+            wholes_->images(part_ ? part_->whole : place_, commands, kernel, isBatch, count);
+        if (!part_) return whole;
+        ImageBatchIncrementReadCount(whole, 1); // until the part has been read
+        return channelViews(whole, part_->firstSlice, part_->shape.featureChannels());
+    }
+    std::shared_ptr<ImageAllocator> own_;
+    std::shared_ptr<Wholes> wholes_;
+    size_t place_;
+    Part part_;
+};
+
 } // namespace
+
+std::shared_ptr<ImageAllocator> NNGraph::Impl::allocatorFor(size_t image,
+                                                            bool ownAllocators) const {
+    const auto target = !ownAllocators         ? TemporaryImage::defaultAllocator()
+                        : isFirstResult(image) ? allocator
+                                               : images[image].node.imageAllocator();
+    return std::make_shared<NodeAllocator>(target, formatOf(image));
+}
+
+ImageFeatureChannelFormat NNGraph::Impl::formatOf(size_t image) const {
+    const ImageFeatureChannelFormat own = images[image].node.format();
+    return own == ImageFeatureChannelFormat::None ? format : own;
+}
 
 void NNGraph::Impl::checkRequest(const Request& request) const {
     const std::string who = subject();
@@ -78,39 +146,53 @@ void NNGraph::Impl::checkRequest(const Request& request) const {
     }
 }
 
-NNGraph::Impl::Outcome NNGraph::Impl::encodeSteps(const MTL::CommandBuffer& commands,
-                                                  const Request& request, bool temporaryStates) {
+NNGraph::Impl::Outcome NNGraph::Impl::encodeSteps(const Request& request,
+                                                  const EncodeOptions& how) {
     Outcome out;
     out.images.resize(images.size());
     out.states.resize(states.size());
     for (size_t k = 0; k < inputImages.size(); ++k) out.images[inputImages[k]] = request.images[k];
     for (size_t k = 0; k < inputStates.size(); ++k) out.states[inputStates[k]] = request.states[k];
+    const auto wholes = std::make_shared<Wholes>();
+    if (how.layout)
+        for (const auto& [slot, shape] : how.layout->wholes)
+            wholes->all[slot] = {allocatorFor(slot, how.ownAllocators), shape, {}};
+    copyRemarks.clear();
     for (Step& step : steps) {
         const ImageSlot& slot = images[step.imageResult];
         mps::StageInputs in;
-        in.commands = commands;
+        in.commands = request.commands;
         in.isBatch = request.isBatch;
         in.padding = step.node->padding;
         in.wantsStates = step.wantsStates;
-        in.temporaryStates = temporaryStates;
+        in.temporaryStates = how.temporaryStates;
         in.resultIsNeeded = step.resultIsNeeded;
+        in.mayBePart = isPlain(slot.node) && !slot.isResult && !slot.isExported;
+        in.format = formatOf(step.imageResult);
         for (size_t s : step.imageSources) in.images.push_back(out.images[s]);
         for (size_t s : step.stateSources) in.states.push_back(out.states[s]);
-        const ImageFeatureChannelFormat own = slot.node.format();
-        const bool isFirstResult = results[0] == step.imageResult && resultsNeeded[0];
-        in.allocator =
-            std::make_shared<NodeAllocator>(isFirstResult ? allocator : slot.node.imageAllocator(),
-                                            own == ImageFeatureChannelFormat::None ? format : own);
+        in.allocator = allocatorFor(step.imageResult, how.ownAllocators);
+        PartAllocator::Part part;
+        if (how.layout && how.layout->parts.count(step.imageResult))
+            part = how.layout->parts.at(step.imageResult);
+        if (part || wholes->all.count(step.imageResult))
+            in.allocator =
+                std::make_shared<PartAllocator>(in.allocator, wholes, step.imageResult, part);
         mps::StageOutputs made;
         try {
             made = step.stage->encode(in);
         } catch (const InvalidArgument& error) {
             throw InvalidArgument(subject() + "In " + nameOf(step) + ": " + error.what());
         }
+        if (step.node->concatenates() || step.node->takesChannels())
+            copyRemarks.push_back(remarkOnCopies(step, made.copied));
+        if (how.stepEnds)
+            how.stepEnds->push_back(
+                request.commands.impl().segments.back()->commands.commands().size());
         // One for the list of intermediate images, one for the returned image.
-        const int64_t reads = int64_t(slot.readers) +
-                              (slot.isExported || (slot.isResult && !isFirstResult)) +
-                              isFirstResult;
+        const bool isFirst = isFirstResult(step.imageResult);
+        const int64_t reads =
+            int64_t(slot.readers) + (slot.isExported || (slot.isResult && !isFirst)) + isFirst;
         if (!made.images.empty()) ImageBatchIncrementReadCount(made.images, reads - 1);
         out.images[step.imageResult] = std::move(made.images);
         for (size_t k = 0; k < step.stateResults.size(); ++k) {
@@ -177,80 +259,6 @@ std::vector<MTL::CommandBuffer::Handler> NNGraph::Impl::update(const MTL::Comman
     return handlers;
 }
 
-bool NNGraph::Impl::canReplay(const Request& request) const {
-    if (missesInARow > 8 || updatesOnHost() || !intermediateImages.empty() || !resultStates.empty())
-        return false;
-    for (const StateBatch& batch : request.states)
-        for (const State& state : batch)
-            if (state.isTemporary()) return false;
-    if (!std::ranges::all_of(steps, [](const Step& step) { return step.stage->replays(); }))
-        return false;
-    return allocator == Image::defaultAllocator() || !resultsNeeded[0];
-}
-
-NNGraph::Impl::Replay NNGraph::Impl::replay(const Request& request) {
-    std::vector<mps::ExternalBatch> externals;
-    const auto add = [&](const ImageBatch& batch) {
-        auto made = mps::externalBatch(batch);
-        if (made) externals.push_back(std::move(*made));
-        return made.has_value();
-    };
-    for (const ImageBatch& batch : request.images)
-        if (!add(batch)) return {};
-    for (const StateBatch& batch : request.states) {
-        const auto parts = mps::imagesOfStates(batch);
-        if (!parts || !std::ranges::all_of(*parts, add)) return {};
-    }
-
-    Replay found;
-    ImageBatch result;
-    const auto fits = [&](const std::shared_ptr<Plan>& plan) {
-        auto now = externals;
-        if (resultsNeeded[0]) {
-            const ImageBatch& like = plan->outcome.images[results[0]];
-            result = Image::batch(device, like[0].impl().descriptor, like.size());
-            now.push_back(*mps::externalBatch(result));
-        }
-        found.replacement = plan->replacementFor(now);
-        return found.replacement.has_value();
-    };
-    const auto arena = mps::planArena(request.commands);
-    for (auto it = plans.begin(); it != plans.end() && !found.plan; ++it) {
-        if ((*it)->isBatch != request.isBatch || (*it)->arena != arena || !fits(*it)) continue;
-        found.plan = *it;
-        plans.splice(plans.begin(), plans, it);
-    }
-    missesInARow = found.plan ? 0 : missesInARow + 1;
-    if (!found.plan) {
-        const auto plan = std::make_shared<Plan>();
-        plan->recording = mps::recordingCommandBuffer(device);
-        plan->isBatch = request.isBatch;
-        plan->arena = arena;
-        {
-            std::lock_guard lock(arena->recording);
-            mps::useArena(plan->recording, *arena);
-            arena->heap->reset();
-            plan->outcome = encodeSteps(plan->recording, request, false);
-            plan->peakBytes = arena->heap->peakBytes();
-            arena->heap->reset();
-        }
-        if (resultsNeeded[0])
-            externals.push_back(*mps::externalBatch(plan->outcome.images[results[0]]));
-        plan->externals = externals;
-        if (resultsNeeded[0]) externals.pop_back();
-        // The recording's own result stays with the recording.
-        if (resultsNeeded[0] && !fits(plan)) return {};
-        found.plan = plan;
-        plans.push_front(plan);
-        if (plans.size() > mostPlans) plans.pop_back();
-        if ((options & KernelOptions::Verbose) == KernelOptions::Verbose)
-            vk::log(int(LogLevel::Info), description());
-    }
-    found.outcome = found.plan->outcome;
-    if (resultsNeeded[0]) found.outcome.images[results[0]] = result;
-    return found;
-}
-
 NNGraph::Impl::Outcome NNGraph::Impl::encode(const Request& request) {
     checkRequest(request);
     mps::Draft draft(request.commands, subject(), request.images, request.states);
@@ -262,14 +270,15 @@ NNGraph::Impl::Outcome NNGraph::Impl::encode(const Request& request) {
     try {
         if (canReplay(request)) replayed = replay(request);
         outcome = replayed.plan ? replayed.outcome
-                                : encodeSteps(request.commands, request, !updatesOnHost());
+                                : encodeSteps(request, {.temporaryStates = !updatesOnHost(),
+                                                        .layout = layoutFor(request)});
         handlers = update(request.commands, outcome);
     } catch (...) {
         for (Step& step : steps) step.stage->encodeWasUndone();
         throw;
     }
     if (replayed.plan) {
-        const auto& commands = replayed.plan->recording.impl().segments.back()->commands;
+        const auto& commands = replayed.plan->commands();
         if (replayed.replacement)
             draft.target().append(commands, replayed.replacement->from, replayed.replacement->to);
         else

@@ -70,6 +70,14 @@ struct NNFilterNode::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNF
                                                             const NNNeuronDescriptor&) const {
         return nullptr;
     }
+    /// Of the gradient of an activation: the function.
+    virtual const NNNeuronDescriptor* neuronOfGradient() const { return nullptr; }
+    /// True of a node and its gradient node when both can take the activation in between, too, so
+    /// that neither what it reads nor the gradient of that is an image.
+    virtual bool takesNeuronInTraining() const { return false; }
+    /// True where the result is the sources side by side, or source 0's channels from somewhere on.
+    virtual bool concatenates() const { return false; }
+    virtual bool takesChannels() const { return false; }
     /// True for a gradient that is the incoming gradient itself, image 0.
     virtual bool isCopy() const { return false; }
     /// True when the result image already is the gradient of the source (a loss node).
@@ -94,6 +102,11 @@ struct NNFilterNode::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNF
 /// Whether an object is one of these nodes' Impls.
 template <class... Nodes> bool isAny(const detail::ObjectImpl& object) {
     return (... || (dynamic_cast<const Nodes*>(&object) != nullptr));
+}
+
+/// Nothing but a reader can tell whether such an image exists.
+inline bool isPlain(const NNImageNode& node) {
+    return !node.impl().allocator && !node.exportFromGraph() && !node.synchronizeResource();
 }
 
 /// Two gradients of one image, added.

@@ -28,6 +28,7 @@ struct NeuronGradientNode : NNFilterNode::Impl {
                        const NNStateNode& state, NNNeuronDescriptor d)
         : Impl("CNNNeuronGradientNode", {gradient, source}, {state}), descriptor(std::move(d)) {}
     bool isGradient() const override { return true; }
+    const NNNeuronDescriptor* neuronOfGradient() const override { return &descriptor; }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         return std::make_unique<mps::GradientStage<CNNNeuronGradient>>(
             CNNNeuronGradient(device, descriptor));

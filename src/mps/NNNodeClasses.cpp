@@ -8,8 +8,8 @@ const NodeClasses& NodeClasses::all() {
         for (const auto add :
              {addArithmeticNodes, addBatchNormalizationNodes, addConvolutionNodes,
               addGroupwiseNormalizationNodes, addLayerNodes, addLocalNormalizationNodes,
-              addLossNodes, addNeuronNodes, addPoolingNodes, addReductionNodes, addShapeNodes,
-              addUpsamplingNodes})
+              addLossNodes, addNeuronNodes, addPoolingNodes, addReductionNodes, addScaleNodes,
+              addShapeNodes, addUpsamplingNodes})
             add(made);
         return made;
     }();

@@ -87,6 +87,7 @@ void addLossNodes(NodeClasses& all);
 void addNeuronNodes(NodeClasses& all);
 void addPoolingNodes(NodeClasses& all);
 void addReductionNodes(NodeClasses& all);
+void addScaleNodes(NodeClasses& all);
 void addShapeNodes(NodeClasses& all);
 void addUpsamplingNodes(NodeClasses& all);
 

@@ -121,6 +121,7 @@ struct ConcatenationGradientNode final : GradientNode {
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         return std::make_unique<mps::ConcatenationGradientStage>(device, index);
     }
+    bool takesChannels() const override { return true; }
     void archive(mps::Archive& archive) override { archive("index", index); }
     uint64_t index;
 };
@@ -133,6 +134,7 @@ struct ConcatenationNode final : NNFilterNode::Impl {
                                   "for.");
         addResultState(StateNodeKind::Gradient);
     }
+    bool concatenates() const override { return true; }
     void check() const override {
         if (padding && uint64_t(padding->paddingMethod() & NNPaddingMethod::Custom))
             throw InvalidArgument(subject() + "The padding policy is a custom one but the sources "

@@ -22,11 +22,15 @@ struct StageInputs {
     bool isBatch = true;
     bool wantsStates = false, temporaryStates = false;
     bool resultIsNeeded = true;
+    /// The result may lie within a source, and has this format.
+    bool mayBePart = false;
+    MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::None;
 };
 
 struct StageOutputs {
     MPS::ImageBatch images;
     MPS::StateBatch states;
+    std::vector<size_t> copied; ///< of a concatenation or its gradient: the sources copied
 };
 
 /// Lets a callback see the images of an encode as soon as they are there, before they are written.

@@ -12,7 +12,7 @@ namespace mpsvk::MPS {
 
 State::Impl::~Impl() {
     for (Resource& resource : resources)
-        if (resource.range.block) heap->free(resource.range);
+        if (resource.range) heap->free(resource.range);
 }
 
 size_t State::Impl::addBuffer(uint64_t bytes) {
@@ -81,7 +81,7 @@ void State::Impl::setReadCount(uint64_t count) {
     readCount = count;
     if (count > 0) return;
     for (Resource& resource : resources) {
-        if (resource.range.block) heap->free(resource.range);
+        if (resource.range) heap->free(resource.range);
         resource.range = {};
         resource.shared = {};
         resource.slice = {};

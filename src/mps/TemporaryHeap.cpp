@@ -1,4 +1,4 @@
-#include "mps/PlanArena.hpp"
+#include "mps/TemporaryHeap.hpp"
 
 #include "vk/Device.hpp"
 
@@ -10,11 +10,10 @@ namespace {
 
 constexpr VkDeviceSize smallestChunk = VkDeviceSize(8) << 20;
 
-/// Heaps that no command buffer uses at the moment, and the arenas of queues.
+/// Heaps that no command buffer uses at the moment.
 struct HeapCache : detail::ObjectImpl {
     std::mutex mutex;
     std::vector<std::shared_ptr<TemporaryHeap>> free;
-    std::vector<std::pair<std::weak_ptr<detail::ObjectImpl>, std::shared_ptr<PlanArena>>> arenas;
 };
 
 std::mutex cacheMutex;
@@ -59,8 +58,6 @@ TemporaryHeap::Range TemporaryHeap::allocate(VkDeviceSize bytes) {
         range.block = chunk.ranges;
         range.slice = {chunk.buffer, offset, bytes};
         range.generation = generation_;
-        used_ += rounded;
-        peak_ = std::max(peak_, used_);
         return true;
     };
     std::lock_guard lock(mutex_);
@@ -84,7 +81,6 @@ TemporaryHeap::Range TemporaryHeap::allocate(VkDeviceSize bytes) {
 void TemporaryHeap::free(const Range& range) {
     std::lock_guard lock(mutex_);
     if (range.generation != generation_) return;
-    used_ -= vk::Memory::taken(range.slice.size);
     vmaVirtualFree(range.block, range.allocation);
 }
 
@@ -92,19 +88,6 @@ void TemporaryHeap::reset() {
     std::lock_guard lock(mutex_);
     ++generation_;
     for (Chunk& chunk : chunks_) vmaClearVirtualBlock(chunk.ranges);
-    used_ = peak_ = 0;
-}
-
-uint64_t TemporaryHeap::peakBytes() const {
-    std::lock_guard lock(mutex_);
-    return peak_;
-}
-
-uint64_t TemporaryHeap::bytes() const {
-    std::lock_guard lock(mutex_);
-    uint64_t sum = 0;
-    for (const Chunk& chunk : chunks_) sum += chunk.buffer->size();
-    return sum;
 }
 
 std::shared_ptr<TemporaryHeap> temporaryHeap(const MTL::CommandBuffer& commandBuffer) {
@@ -126,24 +109,11 @@ std::shared_ptr<TemporaryHeap> temporaryHeap(const MTL::CommandBuffer& commandBu
     return lease->heap;
 }
 
-std::shared_ptr<PlanArena> planArena(const MTL::CommandBuffer& commandBuffer) {
-    auto& device = commandBuffer.device().impl();
-    const std::shared_ptr<detail::ObjectImpl> queue = commandBuffer.commandQueue().shared();
-    const auto cache = cacheOf(device);
-    std::lock_guard lock(cache->mutex);
-    std::erase_if(cache->arenas, [](const auto& entry) { return entry.first.expired(); });
-    for (const auto& [owner, arena] : cache->arenas)
-        if (owner.lock() == queue) return arena;
-    auto arena = std::make_shared<PlanArena>();
-    arena->heap = std::make_shared<TemporaryHeap>(device.vk);
-    cache->arenas.emplace_back(queue, arena);
-    return arena;
-}
-
-void useArena(const MTL::CommandBuffer& recording, const PlanArena& arena) {
+void setTemporaryHeap(const MTL::CommandBuffer& commandBuffer,
+                      std::shared_ptr<TemporaryHeap> heap) {
     auto lease = std::make_shared<HeapLease>();
-    lease->heap = arena.heap;
-    recording.impl().temporaries = std::move(lease);
+    lease->heap = std::move(heap);
+    commandBuffer.impl().temporaries = std::move(lease);
 }
 
 } // namespace mpsvk::mps

@@ -14,21 +14,21 @@ namespace mpsvk::mps {
 class TemporaryHeap {
 public:
     explicit TemporaryHeap(std::shared_ptr<vk::Device> device) : device_(std::move(device)) {}
-    ~TemporaryHeap();
+    virtual ~TemporaryHeap();
+    TemporaryHeap(const TemporaryHeap&) = delete;
 
     struct Range {
         vk::BufferSlice slice;
         VmaVirtualBlock block = nullptr;
         VmaVirtualAllocation allocation = nullptr;
         uint64_t generation = 0;
+        explicit operator bool() const { return bool(slice); }
     };
-    Range allocate(VkDeviceSize bytes);
+    virtual Range allocate(VkDeviceSize bytes);
     /// Does nothing for a range from before the last reset.
-    void free(const Range& range);
+    virtual void free(const Range& range);
     /// Frees whatever is still taken: the objects of a completed command buffer are void.
-    void reset();
-    uint64_t bytes() const;
-    uint64_t peakBytes() const;
+    virtual void reset();
 
 private:
     struct Chunk {
@@ -38,11 +38,13 @@ private:
     std::shared_ptr<vk::Device> device_;
     mutable std::mutex mutex_;
     std::vector<Chunk> chunks_;
-    uint64_t used_ = 0, peak_ = 0, generation_ = 0;
+    uint64_t generation_ = 0;
 };
 
 /// The heap of a command buffer, taken from the device's cache at first use and given back to it
 /// when the command buffer is completed.
 std::shared_ptr<TemporaryHeap> temporaryHeap(const MTL::CommandBuffer& commandBuffer);
+/// Gives it another one, which does not return to the cache.
+void setTemporaryHeap(const MTL::CommandBuffer& commandBuffer, std::shared_ptr<TemporaryHeap> heap);
 
 } // namespace mpsvk::mps

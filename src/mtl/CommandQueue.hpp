@@ -29,6 +29,8 @@ struct CommandQueue::Impl : detail::ObjectImpl, std::enable_shared_from_this<Com
     const Device device;
     std::mutex labelMutex;
     std::string label;
+    /// What the plans of graphs share; the MPS layer's own.
+    std::shared_ptr<detail::ObjectImpl> planArena;
 
 private:
     struct Core; // what the threads share with this object, and may outlive it by a moment

@@ -9,7 +9,7 @@ Binding Binding::buffer(uint32_t number, const BufferSlice& slice) {
     made.number = number;
     made.resource = slice.buffer;
     made.offset = slice.begin();
-    made.size = slice.size;
+    made.size = made.bytes = slice.size;
     made.handle = slice.buffer->handle();
     return made;
 }
@@ -169,10 +169,18 @@ void CommandList::append(const CommandList& other, std::span<const std::shared_p
         copy.firstBinding += firstBinding;
         copy.parameters += firstByte;
         copy.push += firstByte;
-        if (copy.kind == Kind::Dispatch && copy.extra)
-            other.refreshes_[copy.extra - 1](bytes_.data() + copy.parameters), copy.extra = 0;
-        else if (copy.extra)
+        if (copy.kind == Kind::Dispatch && copy.extra) {
+            const Refresh& refresh = other.refreshes_[copy.extra - 1];
+            if (isTemplate_) {
+                refreshes_.push_back(refresh);
+                copy.extra = uint32_t(refreshes_.size());
+            } else {
+                refresh(bytes_.data() + copy.parameters);
+                copy.extra = 0;
+            }
+        } else if (copy.extra) {
             copy.extra += firstRegion;
+        }
         commands_.push_back(std::move(copy));
     }
     for (const auto& resource : other.written_) {
@@ -183,6 +191,16 @@ void CommandList::append(const CommandList& other, std::span<const std::shared_p
     // A resource that is used through another's binding is kept alive by nothing else.
     retained_.insert(retained_.end(), to.begin(), to.end());
     dispatches_ += other.dispatches_;
+}
+
+CommandList::Traffic CommandList::traffic(size_t first, size_t last) const {
+    Traffic sum;
+    for (size_t i = first; i < last; ++i)
+        forEachAccess(*this, commands_[i], [&](const Binding& binding, bool reads, bool writes) {
+            if (reads) sum.read += binding.bytes;
+            if (writes) sum.written += binding.bytes;
+        });
+    return sum;
 }
 
 void CommandList::clear() {

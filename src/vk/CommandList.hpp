@@ -25,6 +25,7 @@ struct Binding {
     uint32_t number = 0;
     std::shared_ptr<Resource> resource; ///< empty: an operand that this dispatch does not use
     VkDeviceSize offset = 0, size = 0;  ///< of a buffer: within its VkBuffer
+    VkDeviceSize bytes = 0;             ///< of these, what the dispatch is about
     Texture* texture = nullptr;
     VkBuffer handle = VK_NULL_HANDLE;
 
@@ -69,6 +70,7 @@ public:
     void label(LabelKind kind, std::string_view name = {});
 
     /// Appends a copy of `other`'s commands. Wherever it binds `from[i]`, this list binds `to[i]`.
+    /// What changes from one execution to the next is left to change where this is a template, too.
     void append(const CommandList& other, std::span<const std::shared_ptr<Resource>> from = {},
                 std::span<const std::shared_ptr<Resource>> to = {});
 
@@ -79,6 +81,11 @@ public:
 
     bool empty() const { return commands_.empty(); }
     size_t dispatchCount() const { return dispatches_; }
+    /// What commands read and write, each operand counted once.
+    struct Traffic {
+        uint64_t read = 0, written = 0;
+    };
+    Traffic traffic(size_t firstCommand, size_t lastCommand) const;
     /// Forgets everything, keeping the memory, and ends the pending writes.
     void clear();
 

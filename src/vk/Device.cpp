@@ -101,7 +101,10 @@ void Device::open(bool adopted) {
         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PUSH_DESCRIPTOR_PROPERTIES_KHR};
     VkPhysicalDeviceSubgroupProperties subgroup{
         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
-    if (features_.pushDescriptor) subgroup.pNext = &push;
+    VkPhysicalDeviceMaintenance3Properties memory{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
+    subgroup.pNext = &memory;
+    if (features_.pushDescriptor) memory.pNext = &push;
     VkPhysicalDeviceProperties2 more{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &subgroup, {}};
     vkGetPhysicalDeviceProperties2(physicalDevice_, &more);
     limits_.subgroupSize = subgroup.subgroupSize;
@@ -111,6 +114,7 @@ void Device::open(bool adopted) {
     limits_.pushDescriptors = push.maxPushDescriptors;
     const VkPhysicalDeviceLimits& l = properties_.limits;
     limits_.storageBufferRange = l.maxStorageBufferRange;
+    limits_.memoryAllocationSize = memory.maxMemoryAllocationSize;
     limits_.storageAlignment = l.minStorageBufferOffsetAlignment;
     limits_.uniformAlignment = l.minUniformBufferOffsetAlignment;
     limits_.workGroupCount = std::min(l.maxComputeWorkGroupCount[0], 65535u);

@@ -45,6 +45,10 @@ public:
     /// A VkBuffer of the user's: its lifetime is theirs.
     Buffer(VkBuffer handle, VkDeviceSize size, std::byte* mapped)
         : handle_(handle), size_(size), mapped_(mapped) {}
+    /// A part of another one, which it keeps.
+    Buffer(std::shared_ptr<Buffer> whole, VkDeviceSize offset, VkDeviceSize size)
+        : whole_(std::move(whole)), handle_(whole_->handle_), offset_(whole_->offset_ + offset),
+          size_(size), mapped_(whole_->mapped_ ? whole_->mapped_ + offset : nullptr) {}
     ~Buffer() override;
     Buffer(const Buffer&) = delete;
 
@@ -55,6 +59,7 @@ public:
 
 private:
     std::shared_ptr<Block> block_;
+    std::shared_ptr<Buffer> whole_;
     VmaVirtualAllocation range_ = nullptr;
     VkBuffer handle_ = VK_NULL_HANDLE;
     VkDeviceSize offset_ = 0, size_ = 0;

@@ -220,6 +220,12 @@ TEST_CASE("graphs of every class of nodes come back from archives and copies") {
         compare(NNGraph(testDevice(), gradientOf(bilinear), true),
                 {upload(reference::random(2, 4, 4, 5, 1))});
     }
+    { // resampling
+        const NNBilinearScaleNode bilinear(input, {5, 3, 1});
+        const NNLanczosScaleNode lanczos(bilinear.resultImage(), {3, 4, 1});
+        compare(NNGraph(testDevice(), lanczos.resultImage(), true),
+                {upload(reference::random(2, 4, 4, 5, 1))});
+    }
     { // binary convolutions, by one scale and by terms
         const BinaryConvolution k = rich(BinaryType::Xnor, 9, 5);
         const CNNBinaryConvolutionNode terms(input, std::make_shared<Bits>(k), floats(k.outputBias),

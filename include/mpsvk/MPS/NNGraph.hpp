@@ -95,8 +95,10 @@ public:
     uint64_t encodeCount() const;
     void setEncodeCount(uint64_t count) const;
 
-    /// The plan: stages in order with their inputs, and after the first encode the dispatches of a
-    /// step and the bytes of the arena that temporary images share.
+    /// The stages in order with their inputs, what was fused, left out or written in place, and why
+    /// not. After the first encode the plan as well: the dispatches of an encode and of each stage,
+    /// the bytes that they read and write (an operand counts once for each dispatch, however often
+    /// it is read there), the bytes of the arena and the largest sum of what is in it at a time.
     std::string debugDescription() const;
 
     static bool isKindOf(const detail::ObjectImpl&);
