@@ -71,6 +71,58 @@ TEST_CASE("Refreshed parameters are made anew for each replay", "[CommandList]")
     }
 }
 
+TEST_CASE("A template made of a template leaves to be refreshed what was", "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    const auto a = slice(std::vector<float>(8, 1)), b = slice(8);
+    int ordinal = 0;
+    vk::CommandList recorded, placed;
+    recorded.setTemplate();
+    placed.setTemplate();
+    affine(recorded, pipeline, a, b, 1, 0, [&ordinal](std::byte* parameters) {
+        const float offset = float(++ordinal) * 10;
+        std::memcpy(parameters + offsetof(AffineParameters, offset), &offset, sizeof offset);
+    });
+    placed.append(recorded);
+    CHECK(ordinal == 0);
+    for (int time = 1; time < 4; ++time) {
+        vk::CommandList replay;
+        replay.append(placed);
+        submitAndWait(replay);
+        CHECK(ordinal == time);
+        CHECK(read(b) == std::vector<float>(8, float(1 + time * 10)));
+    }
+}
+
+TEST_CASE("A list works on parts of a buffer in place of buffers", "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    const auto a = slice(std::vector<float>(64, 3));
+    // Without memory: only to be replaced.
+    const auto nothing = [](uintptr_t number) {
+        return std::make_shared<vk::Buffer>((VkBuffer)number, 256, nullptr);
+    };
+    const auto first = nothing(1), second = nothing(3);
+    vk::CommandList recorded, replay;
+    recorded.setTemplate();
+    affine(recorded, pipeline, a, vk::whole(first), 2, 0);
+    affine(recorded, pipeline, vk::whole(first), vk::whole(second), 1, 1);
+    const auto both = slice(128).buffer;
+    const std::shared_ptr<vk::Resource> from[] = {first, second},
+                                        to[] = {std::make_shared<vk::Buffer>(both, 256, 256),
+                                                std::make_shared<vk::Buffer>(both, 0, 256)};
+    replay.append(recorded, from, to);
+    submitAndWait(replay);
+    auto expected = std::vector<float>(64, 7);
+    expected.resize(128, 6);
+    CHECK(read(vk::whole(both)) == expected);
+    CHECK(static_cast<vk::Buffer&>(*to[0]).mapped() ==
+          (both->mapped() ? both->mapped() + 256 : nullptr));
+    // Two dispatches of 256 bytes each way.
+    CHECK(recorded.traffic(0, 2).read == 512);
+    CHECK(recorded.traffic(0, 2).written == 512);
+    CHECK(recorded.traffic(1, 2).read == 256);
+    CHECK(recorded.traffic(2, 2).read == 0);
+}
+
 TEST_CASE("A resource is pending from the command that writes it until its list is cleared",
           "[CommandList]") {
     const auto pipeline = affinePipeline();
