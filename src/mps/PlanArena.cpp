@@ -6,6 +6,20 @@
 
 namespace mpsvk::mps {
 
+namespace {
+
+constexpr uint64_t least = uint64_t(1) << 30; // what every device gives in one piece
+
+VkDeviceSize largestAllocation(VkPhysicalDevice device) {
+    VkPhysicalDeviceMaintenance3Properties memory{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
+    VkPhysicalDeviceProperties2 all{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &memory, {}};
+    vkGetPhysicalDeviceProperties2(device, &all);
+    return memory.maxMemoryAllocationSize;
+}
+
+} // namespace
+
 std::optional<size_t> PlanHeap::now() const {
     const auto recording = recording_.lock();
     if (!recording) return std::nullopt;
@@ -41,7 +55,7 @@ void PlanHeap::finish() {
 
 PlanArena::PlanArena(std::shared_ptr<vk::Device> device)
     : device_(std::move(device)),
-      chunkBytes_(std::max<uint64_t>(device_->limits().memoryAllocationSize, uint64_t(1) << 30) /
+      chunkBytes_(std::max<uint64_t>(largestAllocation(device_->physicalDevice()), least) /
                   vk::Memory::alignment * vk::Memory::alignment) {}
 
 std::shared_ptr<const PlanArena::Memory> PlanArena::memory(uint64_t bytes, uint64_t chunk) {

@@ -101,10 +101,7 @@ void Device::open(bool adopted) {
         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PUSH_DESCRIPTOR_PROPERTIES_KHR};
     VkPhysicalDeviceSubgroupProperties subgroup{
         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
-    VkPhysicalDeviceMaintenance3Properties memory{
-        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
-    subgroup.pNext = &memory;
-    if (features_.pushDescriptor) memory.pNext = &push;
+    if (features_.pushDescriptor) subgroup.pNext = &push;
     VkPhysicalDeviceProperties2 more{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &subgroup, {}};
     vkGetPhysicalDeviceProperties2(physicalDevice_, &more);
     limits_.subgroupSize = subgroup.subgroupSize;
@@ -114,7 +111,6 @@ void Device::open(bool adopted) {
     limits_.pushDescriptors = push.maxPushDescriptors;
     const VkPhysicalDeviceLimits& l = properties_.limits;
     limits_.storageBufferRange = l.maxStorageBufferRange;
-    limits_.memoryAllocationSize = memory.maxMemoryAllocationSize;
     limits_.storageAlignment = l.minStorageBufferOffsetAlignment;
     limits_.uniformAlignment = l.minUniformBufferOffsetAlignment;
     limits_.workGroupCount = std::min(l.maxComputeWorkGroupCount[0], 65535u);

@@ -26,7 +26,6 @@ struct Features {
 
 struct Limits {
     VkDeviceSize storageBufferRange = 0;
-    VkDeviceSize memoryAllocationSize = 0; ///< of one piece of memory
     VkDeviceSize storageAlignment = 0, uniformAlignment = 0;
     uint32_t workGroupCount = 65535; ///< in x
     uint32_t subgroupSize = 1;
