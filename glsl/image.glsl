@@ -85,9 +85,6 @@ vec4 unpackHalf4(uvec2 v) { return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y)
     vec4[2] N##_loadTexels(ImageView v, int x, int y, uint slice, uint image) {                    \
         if (texels == 1u) return vec4[2](N##_load(v, x, y, slice, image), vec4(0.0));              \
         uint at = texelIndex(v, x, y, slice, image);                                               \
-        if (N##_storage != STORAGE_FLOAT16)                                                        \
-            return vec4[2](usedLanes(v, slice, N##_float32[at]),                                   \
-                           usedLanes(v, slice + 1u, N##_float32[at + 1u]));                        \
         uvec4 pair = N##_float16Pair[at >> 1];                                                     \
         return vec4[2](usedLanes(v, slice, unpackHalf4(pair.xy)),                                  \
                        usedLanes(v, slice + 1u, unpackHalf4(pair.zw)));                            \
@@ -112,12 +109,7 @@ vec4 unpackHalf4(uvec2 v) { return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y)
         values[0] = usedLanes(v, slice, values[0]);                                                \
         values[1] = usedLanes(v, slice + 1u, values[1]);                                           \
         uint at = texelIndex(v, x, y, slice, image);                                               \
-        if (N##_storage == STORAGE_FLOAT16) {                                                      \
-            N##_float16Pair[at >> 1] = uvec4(packHalf4(values[0]), packHalf4(values[1]));          \
-            return;                                                                                \
-        }                                                                                          \
-        N##_float32[at] = values[0];                                                               \
-        N##_float32[at + 1u] = values[1];                                                          \
+        N##_float16Pair[at >> 1] = uvec4(packHalf4(values[0]), packHalf4(values[1]));              \
     }
 
 #endif

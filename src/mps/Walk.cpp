@@ -52,8 +52,7 @@ glsl::WalkParameters walkOver(const WalkShape& shape, WalkUse use) {
         step = rows * w.chunks;
     } else {
         // Sums of the same images come first: begin where they ended.
-        const uint64_t length =
-            std::clamp<uint64_t>(ceilDivide(steps, most(2112 / shape.walksAtOnce, w.tiles)), 1, 8);
+        const uint64_t length = std::clamp<uint64_t>(ceilDivide(steps, most(2112, w.tiles)), 1, 8);
         w.chunkPixels = w.span = uint32_t(length * rows);
         w.chunks = uint32_t(ceilDivide(pixels, w.span));
         w.fromEnd = 1;

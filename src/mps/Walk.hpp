@@ -15,7 +15,6 @@ struct WalkShape {
     uint32_t texelsEach = 1;
     /// Of sums. By one image's shape where a batch must give the same bits however it is cut.
     uint64_t chunksAtMost = UINT64_MAX;
-    uint64_t walksAtOnce = 1; ///< so many of these share the device
 };
 
 glsl::WalkParameters walkOver(const WalkShape& shape, WalkUse use);
