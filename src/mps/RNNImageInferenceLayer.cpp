@@ -100,13 +100,10 @@ private:
     std::vector<RNNImageStep> states_;
 };
 
-void checkChain(const std::string& who, const std::vector<RNNImageLayer*>& layers) {
-    for (size_t i = 1; i < layers.size(); ++i)
-        if (layers[i]->shape.inputs != layers[i - 1]->shape.outputs)
-            throw InvalidArgument(who + "A layer has " + std::to_string(layers[i]->shape.inputs) +
-                                  " input feature channels but the one before it has " +
-                                  std::to_string(layers[i - 1]->shape.outputs) +
-                                  " output feature channels.");
+std::vector<const mps::RNNShape*> shapesOf(const std::vector<RNNImageLayer*>& layers) {
+    std::vector<const mps::RNNShape*> shapes;
+    for (const RNNImageLayer* layer : layers) shapes.push_back(&layer->shape);
+    return shapes;
 }
 
 void copyImage(mps::Encoder& encoder, const Image& from, const Image& to) {
@@ -212,7 +209,7 @@ void RNNImageInferenceLayer::encodeSequence(
     mps::Encoder encoder(commandBuffer, who);
     std::vector<RNNImageLayer*> layers;
     for (RNNImageLayer& layer : layers_->all) layers.push_back(&layer);
-    checkChain(who, layers);
+    mps::checkChain(who, shapesOf(layers));
     const Image& like = sourceImages[0];
     const size_t steps = sourceImages.size();
     checkImages(who, "sourceImages", sourceImages, commandBuffer, steps, like,
@@ -304,26 +301,10 @@ void RNNImageInferenceLayer::encodeBidirectionalSequence(
     std::vector<RNNImageLayer*> stacks[2];
     for (RNNImageLayer& layer : layers_->all)
         stacks[layer.shape.direction == RNNSequenceDirection::Backward].push_back(&layer);
-    for (size_t which = 0; which < 2; ++which)
-        if (stacks[which].empty())
-            throw InvalidArgument(who + "No layer has the direction " +
-                                  (which ? "Backward" : "Forward") +
-                                  " but a bidirectional encode needs layers of both.");
-    for (const auto& stack : stacks) checkChain(who, stack);
+    const Mode mode = bidirectionalCombineMode_;
+    mps::checkDirections(who, {shapesOf(stacks[0]), shapesOf(stacks[1])}, mode);
     const uint64_t inputs = stacks[0][0]->shape.inputs;
     const uint64_t outputs[2] = {stacks[0].back()->shape.outputs, stacks[1].back()->shape.outputs};
-    if (stacks[1][0]->shape.inputs != inputs)
-        throw InvalidArgument(who + "The stacks of both directions have " + std::to_string(inputs) +
-                              " and " + std::to_string(stacks[1][0]->shape.inputs) +
-                              " input feature channels but they read the same sources.");
-    const Mode mode = bidirectionalCombineMode_;
-    if (mode > Mode::Concatenate)
-        throw InvalidArgument(who + "bidirectionalCombineMode is " +
-                              std::to_string(uint64_t(mode)) + " but modes go from 0 to 2.");
-    if (mode == Mode::Add && outputs[0] != outputs[1])
-        throw InvalidArgument(who + "The stacks of both directions have " +
-                              std::to_string(outputs[0]) + " and " + std::to_string(outputs[1]) +
-                              " output feature channels but their results are added.");
     if (mode == Mode::Concatenate && outputs[0] % 4 != 0)
         throw InvalidArgument(who + "The stack forward has " + std::to_string(outputs[0]) +
                               " output feature channels but must have a multiple of 4 for the "

@@ -60,14 +60,10 @@ std::vector<Matrix> weightsOf(const StoredLayer& layer, const MTL::Device& devic
     return made;
 }
 
-/// Each layer reads as many channels as the one before it writes.
-void checkChain(const std::string& who, const Layers& layers) {
-    for (size_t i = 1; i < layers.size(); ++i)
-        if (layers[i]->inputs != layers[i - 1]->outputs)
-            throw InvalidArgument(who + "A layer has " + std::to_string(layers[i]->inputs) +
-                                  " input feature channels but the one before it has " +
-                                  std::to_string(layers[i - 1]->outputs) +
-                                  " output feature channels.");
+std::vector<const mps::RNNShape*> shapesOf(const Layers& layers) {
+    std::vector<const mps::RNNShape*> shapes;
+    for (const auto& layer : layers) shapes.push_back(layer.get());
+    return shapes;
 }
 
 std::vector<mps::RNNSequence::Weights> operandsOf(mps::RNNOperands& operands, const Layers& layers,
@@ -137,7 +133,7 @@ void RNNMatrixInferenceLayer::encodeSequence(
     const RNNRecurrentMatrixState& recurrentInputState,
     std::vector<RNNRecurrentMatrixState>* recurrentOutputStates) {
     mps::RNNOperands operands(subject(), device(), commandBuffer);
-    checkChain(subject(), layers_);
+    mps::checkChain(subject(), shapesOf(layers_));
     auto sources =
         operands.rows("sourceMatrices", sourceMatrices, sourceOffsets, inputFeatureChannels());
     const auto rows = operands.rowsOf("sourceMatrices", sources, layers_);
@@ -176,27 +172,11 @@ void RNNMatrixInferenceLayer::encodeBidirectionalSequence(
         stacks[which].push_back(layers_[i]);
         weights[which].push_back(weights_[i]);
     }
-    for (size_t which = 0; which < 2; ++which)
-        if (stacks[which].empty())
-            throw InvalidArgument(who + "No layer has the direction " +
-                                  (which ? "Backward" : "Forward") +
-                                  " but a bidirectional encode needs layers of both.");
-    for (const auto& stack : stacks) checkChain(who, stack);
-    const uint64_t inputs = stacks[0][0]->inputs;
-    const uint64_t outputs[2] = {stacks[0].back()->outputs, stacks[1].back()->outputs};
-    if (stacks[1][0]->inputs != inputs)
-        throw InvalidArgument(who + "The stacks of both directions have " + std::to_string(inputs) +
-                              " and " + std::to_string(stacks[1][0]->inputs) +
-                              " input feature channels but they read the same sources.");
     using Mode = RNNBidirectionalCombineMode;
     const Mode mode = bidirectionalCombineMode_;
-    if (mode > Mode::Concatenate)
-        throw InvalidArgument(who + "bidirectionalCombineMode is " +
-                              std::to_string(uint64_t(mode)) + " but modes go from 0 to 2.");
-    if (mode == Mode::Add && outputs[0] != outputs[1])
-        throw InvalidArgument(who + "The stacks of both directions have " +
-                              std::to_string(outputs[0]) + " and " + std::to_string(outputs[1]) +
-                              " output feature channels but their results are added.");
+    mps::checkDirections(who, {shapesOf(stacks[0]), shapesOf(stacks[1])}, mode);
+    const uint64_t inputs = stacks[0][0]->inputs;
+    const uint64_t outputs[2] = {stacks[0].back()->outputs, stacks[1].back()->outputs};
     if (mode != Mode::None && !destinationBackwardMatrices.empty())
         throw InvalidArgument(who + "destinationBackwardMatrices has " +
                               std::to_string(destinationBackwardMatrices.size()) +

@@ -217,4 +217,37 @@ bool RNNShape::fits(const RNNShape& other) const {
            memoryGates == other.memoryGates && biasedGates == other.biasedGates;
 }
 
+void checkChain(const std::string& who, const std::vector<const RNNShape*>& layers) {
+    for (size_t i = 1; i < layers.size(); ++i)
+        if (layers[i]->inputs != layers[i - 1]->outputs)
+            throw InvalidArgument(who + "A layer has " + std::to_string(layers[i]->inputs) +
+                                  " input feature channels but the one before it has " +
+                                  std::to_string(layers[i - 1]->outputs) +
+                                  " output feature channels.");
+}
+
+void checkDirections(const std::string& who, const std::vector<const RNNShape*> (&stacks)[2],
+                     MPS::RNNBidirectionalCombineMode mode) {
+    using Mode = MPS::RNNBidirectionalCombineMode;
+    for (size_t which = 0; which < 2; ++which)
+        if (stacks[which].empty())
+            throw InvalidArgument(who + "No layer has the direction " +
+                                  (which ? "Backward" : "Forward") +
+                                  " but a bidirectional encode needs layers of both.");
+    for (const auto& stack : stacks) checkChain(who, stack);
+    const uint64_t inputs[2] = {stacks[0][0]->inputs, stacks[1][0]->inputs};
+    if (inputs[1] != inputs[0])
+        throw InvalidArgument(who + "The stacks of both directions have " +
+                              std::to_string(inputs[0]) + " and " + std::to_string(inputs[1]) +
+                              " input feature channels but they read the same sources.");
+    if (mode > Mode::Concatenate)
+        throw InvalidArgument(who + "bidirectionalCombineMode is " +
+                              std::to_string(uint64_t(mode)) + " but modes go from 0 to 2.");
+    const uint64_t outputs[2] = {stacks[0].back()->outputs, stacks[1].back()->outputs};
+    if (mode == Mode::Add && outputs[0] != outputs[1])
+        throw InvalidArgument(who + "The stacks of both directions have " +
+                              std::to_string(outputs[0]) + " and " + std::to_string(outputs[1]) +
+                              " output feature channels but their results are added.");
+}
+
 } // namespace mpsvk::mps

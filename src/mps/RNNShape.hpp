@@ -6,6 +6,7 @@
 
 #include "mps/Encoder.hpp"
 
+#include <mpsvk/MPS/RNNMatrixInferenceLayer.hpp>
 #include <mpsvk/MPS/RNNMatrixTrainingLayer.hpp>
 
 #include <bit>
@@ -95,5 +96,12 @@ public:
 /// The weights of a layer, filled from the data sources. Sets weightsType. Throws InvalidArgument.
 std::vector<MPS::Matrix> loadedWeights(const std::string& who, const MTL::Device& device,
                                        RNNShape& shape, const MPS::RNNDescriptor& descriptor);
+
+/// Each layer reads as many channels as the one before it writes. Throws InvalidArgument.
+void checkChain(const std::string& who, const std::vector<const RNNShape*>& layers);
+/// Both directions have layers, chained, that read the same sources and whose results can be
+/// combined so. Throws InvalidArgument.
+void checkDirections(const std::string& who, const std::vector<const RNNShape*> (&stacks)[2],
+                     MPS::RNNBidirectionalCombineMode mode);
 
 } // namespace mpsvk::mps
