@@ -83,6 +83,8 @@ struct CNNConvolutionWeightsParameters {
     uint splitPixels;    // pixels per part
     uint accumulate;     // 1: add to what the gradients hold
     uint transposed;     // 1: of a transposed convolution
+    uint biasColumn;     // 1: the last column is the biases' gradient; 0: nothing uses it
+    uint inPlace;        // 1: there is one part, whose sums go to the weights' gradient at once
 };
 
 // Bias gradient of a transposed convolution: sums over the pixels of each texel of channels. A
@@ -114,6 +116,7 @@ struct CNNConvolutionPackParameters {
     uint roundToHalf;    // 1: values are rounded to 16-bit floats
     uint hasScale;       // 1: output channel o is multiplied by scale[o] before it is rounded
     uint sourceOffset;   // of the first weight in the data source's buffer, in floats
+    uint toHalves;       // 1: two weights go to a word
     uint hasBias;        // bias kernel: the three parts, each zero without
     uint hasShift;
     uint hasSlopes;

@@ -22,12 +22,21 @@ void main() {
     uint end = min(first + parameters.splitPixels, parameters.pixels);
     vec4 sum = vec4(0.0);
     if (texel < parameters.texels) {
-        for (uint pixel = first + i / parameters.lanes; pixel < end;
-             pixel += 256u / parameters.lanes) {
-            uint line = pixel / parameters.gradient.width;
-            uint image = line / parameters.gradient.height;
-            sum += gradient_load(parameters.gradient, int(pixel - line * parameters.gradient.width),
-                                 int(line - image * parameters.gradient.height), texel, image);
+        // Four loads at once, added up in order.
+        const uint step = 256u / parameters.lanes;
+        for (uint pixel = first + i / parameters.lanes; pixel < end; pixel += 4u * step) {
+            vec4 next[4];
+            [[unroll]] for (uint k = 0u; k < 4u; ++k) {
+                uint at = min(pixel + k * step, parameters.pixels - 1u);
+                uint line = at / parameters.gradient.width;
+                uint image = line / parameters.gradient.height;
+                next[k] = gradient_load(parameters.gradient,
+                                        int(at - line * parameters.gradient.width),
+                                        int(line - image * parameters.gradient.height), texel, image);
+            }
+            [[unroll]] for (uint k = 0u; k < 4u; ++k) {
+                sum += pixel + k * step < end ? next[k] : vec4(0.0);
+            }
         }
     }
     sum = sumOfRows(sum, parameters.lanes);

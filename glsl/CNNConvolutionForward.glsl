@@ -15,10 +15,12 @@ uint pixelCount() {
     return parameters.images * windowsY() * windowsX();
 }
 
-Pixel pixelAt(uint row) {
-    uint line = row / windowsX();
-    uint image = line / windowsY();
-    return Pixel(int(row - line * windowsX()), int(line - image * windowsY()), image, true);
+uvec2 pixelExtent() {
+    return uvec2(windowsX(), windowsY());
+}
+
+Pixel pixelOf(uint x, uint y, uint image) {
+    return Pixel(int(x), int(y), image, true);
 }
 
 TapRange tapsX() {
@@ -29,9 +31,22 @@ TapRange tapsY() {
     return allTaps(parameters.kernelHeight);
 }
 
+ivec2 pixelBase(Pixel pixel) {
+    return ivec2(pixel.x * parameters.strideX + parameters.originX,
+                 pixel.y * parameters.strideY + parameters.originY);
+}
+
+ivec2 tapOffset(int r, int q) {
+    return ivec2(r * parameters.dilationX, q * parameters.dilationY);
+}
+
+ivec2 tapStride(uint stepX, uint stepY) {
+    return ivec2(parameters.dilationX, parameters.dilationY) * ivec2(stepX, stepY);
+}
+
 Tap tapAt(Pixel pixel, int r, int q) {
-    int x = pixel.x * parameters.strideX + parameters.originX + r * parameters.dilationX;
-    int y = pixel.y * parameters.strideY + parameters.originY + q * parameters.dilationY;
+    int x = pixelBase(pixel).x + tapOffset(r, q).x;
+    int y = pixelBase(pixel).y + tapOffset(r, q).y;
     int nearestX = clampIndex(x, int(parameters.source.width));
     int nearestY = clampIndex(y, int(parameters.source.height));
     bool valid = parameters.clampEdges != 0u || (x == nearestX && y == nearestY);

@@ -35,11 +35,12 @@ uint pixelCount() {
     return parameters.images * phaseHeight() * phaseWidth();
 }
 
-Pixel pixelAt(uint row) {
-    uint line = row / phaseWidth();
-    uint image = line / phaseHeight();
-    return Pixel(int(row - line * phaseWidth()) * spacingX() + phaseX(),
-                 int(line - image * phaseHeight()) * spacingY() + phaseY(), image, true);
+uvec2 pixelExtent() {
+    return uvec2(phaseWidth(), phaseHeight());
+}
+
+Pixel pixelOf(uint x, uint y, uint image) {
+    return Pixel(int(x) * spacingX() + phaseX(), int(y) * spacingY() + phaseY(), image, true);
 }
 
 TapRange tapsX() {
@@ -66,13 +67,30 @@ ivec2 windowsOfTap(int pixel, int size, int windows, int origin, int stride, int
                  lastWindowOfTap(pixel, size, 1, reach, stride, begin, windows));
 }
 
+ivec2 pixelBase(Pixel pixel) {
+    return ivec2(pixel.x / parameters.strideX, pixel.y / parameters.strideY);
+}
+
+// Exact: a phase has only taps that hit.
+ivec2 tapOffset(int r, int q) {
+    int beginX = parameters.originX + parameters.dilationX * r;
+    int beginY = parameters.originY + parameters.dilationY * q;
+    return ivec2(floorDivide(phaseX() - beginX, parameters.strideX),
+                 floorDivide(phaseY() - beginY, parameters.strideY));
+}
+
+ivec2 tapStride(uint stepX, uint stepY) {
+    return -ivec2(parameters.dilationX * int(stepX) / parameters.strideX,
+                  parameters.dilationY * int(stepY) / parameters.strideY);
+}
+
 Tap tapAt(Pixel pixel, int r, int q) {
     int width = int(parameters.source.width);
     int height = int(parameters.source.height);
-    // Where the tap of window 0 reads.
-    int beginX = parameters.originX + parameters.dilationX * r;
-    int beginY = parameters.originY + parameters.dilationY * q;
     if (CLAMP_EDGES) {
+        // Where the tap of window 0 reads.
+        int beginX = parameters.originX + parameters.dilationX * r;
+        int beginY = parameters.originY + parameters.dilationY * q;
         int extentX = dilatedExtent(int(parameters.kernelWidth), parameters.dilationX);
         int extentY = dilatedExtent(int(parameters.kernelHeight), parameters.dilationY);
         ivec2 x = windowsOfTap(pixel.x, int(parameters.destination.width), width,
@@ -81,9 +99,8 @@ Tap tapAt(Pixel pixel, int r, int q) {
                                parameters.originY, parameters.strideY, extentY, beginY);
         return Tap(x[0], y[0], x[1], y[1], pixel.image, x[0] <= x[1] && y[0] <= y[1]);
     }
-    // Exact: the phase has only taps that hit.
-    int x = pixel.x / parameters.strideX + floorDivide(phaseX() - beginX, parameters.strideX);
-    int y = pixel.y / parameters.strideY + floorDivide(phaseY() - beginY, parameters.strideY);
+    int x = pixelBase(pixel).x + tapOffset(r, q).x;
+    int y = pixelBase(pixel).y + tapOffset(r, q).y;
     bool valid = x >= 0 && x < width && y >= 0 && y < height;
     return Tap(x, y, x, y, pixel.image, valid);
 }

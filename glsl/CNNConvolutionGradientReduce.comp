@@ -1,6 +1,7 @@
 // Weights and bias gradient from partial sums, added up in the order of the parts.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 #include "CNNConvolution.h"
 #include "grid.glsl"
 
@@ -27,8 +28,15 @@ void main() {
     }
     vec4 sum = vec4(0.0);
     uint stride = parameters.tiles * parameters.tileChannels * columns;
-    for (uint split = 0u; split < parameters.splits; ++split) {
-        sum += partials[i + split * stride];
+    // Eight loads at once, added up in order.
+    for (uint split = 0u; split < parameters.splits; split += 8u) {
+        vec4 next[8];
+        [[unroll]] for (uint k = 0u; k < 8u; ++k) {
+            next[k] = partials[i + min(split + k, parameters.splits - 1u) * stride];
+        }
+        [[unroll]] for (uint k = 0u; k < 8u; ++k) {
+            sum += split + k < parameters.splits ? next[k] : vec4(0.0);
+        }
     }
 
     uint o = i / columns;
@@ -36,7 +44,7 @@ void main() {
     bool accumulate = parameters.accumulate != 0u;
     bool transposed = parameters.transposed != 0u;
     if (column == columns - 1u) {
-        if (transposed) {
+        if (parameters.biasColumn == 0u) {
             return;
         }
         biasGradient[o] = accumulate ? biasGradient[o] + sum.x : sum.x;

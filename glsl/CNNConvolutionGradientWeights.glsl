@@ -4,15 +4,24 @@
 //   direct: an invocation computes one column for all channels of a tile of TILE_TEXELS texels;
 //   direct with MPSVK_SUBGROUP: the same, eight neighbours share the work of loading E;
 //   TILED: through shared memory, an invocation computes two columns of eight channels. TILE_TEXELS
-//     is even and divides the workgroup size; a block has 4 * size / TILE_TEXELS columns.
+//     is even and divides the workgroup size; a block has 4 * size / TILE_TEXELS columns;
+//   with MPSVK_COOPERATIVE: cooperative matrices, for fp16 in buffers.
 #include "CNNConvolution.h"
+#include "grid.h"
 #include "image.glsl"
 
+#ifndef MPSVK_COOPERATIVE
 layout(local_size_x_id = 32) in;
+#endif
 layout(constant_id = 33) const uint TILE_TEXELS = 4u;
 layout(constant_id = 36) const bool TILED = false;
+// Cooperative: pixels of the source are whole chunks of eight channels.
+layout(constant_id = 38) const bool WHOLE_CHUNKS = true;
 
 layout(set = 0, binding = 0) uniform Block {
+#ifdef MPSVK_COOPERATIVE
+    TexelGrid grid; // of the windows
+#endif
     CNNConvolutionWeightsParameters parameters;
 };
 IMAGE_SOURCE(1, gradient)
@@ -20,6 +29,12 @@ IMAGE_SOURCE(2, source)
 layout(set = 0, binding = 3, std430) writeonly buffer Partials {
     vec4 partials[];
 };
+
+#ifdef MPSVK_COOPERATIVE
+layout(set = 0, binding = 4, std430) buffer WeightsGradient {
+    vec4 weightsGradient[];
+};
+#endif
 
 struct Window {
     int x;
@@ -121,6 +136,141 @@ void partialStore(uint channel, uint column, vec4 value) {
 }
 
 // gl_WorkGroupID.z = split * tiles + tile.
+
+#ifdef MPSVK_COOPERATIVE
+const bool leftAlong = false;
+const bool rightAlong = false;
+#include "cooperative.glsl"
+
+// The windows of the gradient lie together from image to image.
+layout(constant_id = 46) const bool DENSE_WINDOWS = false;
+
+uint stepWindow;
+Column chunkColumns[2];
+uint chunkTexels[2]; // from a window's texel to the column's
+// Of the invocation's own chunks: what to read, and which are there (bit i). All of it is computed
+// before the first load, since a load in a branch ends what the compiler may reorder.
+uint leftTexels[leftChunks];
+uint rightTexels[rightChunks];
+uint leftInside;
+uint rightInside;
+
+Window gridWindow(uint index) {
+    uint line = quotient(index, grid.widthFactor, grid.shifts >> 8 & 255u);
+    uint image = quotient(line, grid.heightFactor, grid.shifts >> 16 & 255u);
+    return Window(int(index - line * grid.width), int(line - image * grid.height), image);
+}
+
+uint leftTexel(uint index, uint slice) {
+    if (DENSE_WINDOWS) {
+        return parameters.gradient.offset + index * parameters.gradient.slices + slice;
+    }
+    Window w = gridWindow(index);
+    return texelIndex(parameters.gradient, w.x, w.y, slice, w.image);
+}
+
+bool isInside(Column column, Window w) {
+    uint x = uint(column.x + w.x * parameters.strideX);
+    uint y = uint(column.y + w.y * parameters.strideY);
+    return column.valid && x < parameters.source.width && y < parameters.source.height;
+}
+
+uint windowTexel(Window w) {
+    return texelIndex(parameters.source, w.x * parameters.strideX, w.y * parameters.strideY, 0u,
+                      w.image);
+}
+
+void place() {
+    uint end = endWindowOfSplit();
+    leftInside = 0u;
+    rightInside = 0u;
+    [[unroll]] for (uint i = 0u; i < leftChunks; ++i) {
+        uint index = stepWindow + chunkOf(i) / (tileRows / 8u);
+        uint channel = gemmTile() * tileRows + chunkOf(i) % (tileRows / 8u) * 8u;
+        leftTexels[i] = leftTexel(index, channel / 4u);
+        leftInside |= uint(index < end && channel < parameters.gradient.channels) << i;
+    }
+    [[unroll]] for (uint i = 0u; i < rightChunks; ++i) {
+        uint index = stepWindow + chunkOf(i) / (tileColumns / 8u);
+        Window w = gridWindow(index);
+        rightTexels[i] = windowTexel(w) + chunkTexels[0];
+        bool inside = isInside(chunkColumns[0], w) || chunkColumns[0].bias || !WHOLE_CHUNKS;
+        rightInside |= uint(index < end && inside) << i;
+    }
+}
+
+void advance() {
+    stepWindow += depth;
+    place();
+}
+
+uvec4 leftChunk(uint i, uint row, uint k) {
+    return (leftInside >> i & 1u) != 0u ? gradient_float16Pair[leftTexels[i] >> 1] : uvec4(0u);
+}
+
+// Two halves of a word that are channels of the view.
+uvec2 usedHalves(uint slice, uvec2 halves) {
+    uvec2 used = uvec2(0u);
+    [[unroll]] for (uint c = 0u; c < 4u; ++c) {
+        if (slice * 4u + c < parameters.source.channels) {
+            used[c / 2u] |= halves[c / 2u] & 0xffffu << 16u * (c % 2u);
+        }
+    }
+    return used;
+}
+
+uvec2 columnHalves(uint c, Window w) {
+    Column column = chunkColumns[c];
+    if (column.bias) {
+        return uvec2(0x3c00u, 0u); // 1
+    }
+    return isInside(column, w)
+        ? usedHalves(column.slice, source_float16[windowTexel(w) + chunkTexels[c]]) : uvec2(0u);
+}
+
+uvec4 rightChunk(uint i, uint column, uint k) {
+    if ((rightInside >> i & 1u) == 0u) {
+        return uvec4(0u);
+    }
+    if (!WHOLE_CHUNKS) {
+        Window w = gridWindow(stepWindow + k);
+        return uvec4(columnHalves(0u, w), columnHalves(1u, w));
+    }
+    if (chunkColumns[0].bias) {
+        return uvec4(0x3c00u, 0u, 0u, 0u); // 1
+    }
+    return source_float16Pair[rightTexels[i] >> 1];
+}
+
+void texelStore(uint row, uint column, vec4 value) {
+    uint channel = gemmTile() * tileRows + row;
+    if (parameters.inPlace == 0u) {
+        partialStore(row, column, value);
+    } else if (channel < parameters.outputChannels && column < columnCount() - 1u) {
+        uint at = channel * (columnCount() - 1u) + column;
+        weightsGradient[at] = parameters.accumulate != 0u ? weightsGradient[at] + value : value;
+    }
+}
+
+void elementsStore(uint row, uint column, vec4 sums, vec4 next) {
+    column = (gl_WorkGroupID.x * tileColumns + column) / 4u;
+    texelStore(row, column, sums);
+    texelStore(row, column + 1u, next);
+}
+
+void gemmCooperative() {
+    uint texel = (gl_WorkGroupID.x * tileColumns + chunkOf(0u) % (tileColumns / 8u) * 8u) / 4u;
+    [[unroll]] for (uint c = 0u; c < 2u; ++c) {
+        Column column = columnAt(texel + c);
+        chunkColumns[c] = column;
+        chunkTexels[c] = uint(column.y * int(parameters.source.width) + column.x) *
+                             parameters.source.slices + column.slice;
+    }
+    stepWindow = firstWindowOfSplit();
+    place();
+    cooperativeRun((endWindowOfSplit() - firstWindowOfSplit() + depth - 1u) / depth);
+}
+#else
 
 const uint STEP_WINDOWS = 4u;
 const uint STEP_SHARES = (STEP_WINDOWS * TILE_TEXELS + 7u) / 8u;
@@ -296,7 +446,12 @@ void gemmTiled() {
 }
 #endif
 
+#endif // MPSVK_COOPERATIVE
+
 void main() {
+#ifdef MPSVK_COOPERATIVE
+    gemmCooperative();
+#else
 #ifndef MPSVK_SUBGROUP
     if (TILED) {
         gemmTiled();
@@ -304,4 +459,5 @@ void main() {
     }
 #endif
     gemmDirect();
+#endif
 }

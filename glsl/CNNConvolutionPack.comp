@@ -9,6 +9,9 @@ layout(set = 0, binding = 1, std430) readonly buffer Source {
 layout(set = 0, binding = 2, std430) writeonly buffer Packed {
     float packed[];
 };
+layout(set = 0, binding = 2, std430) writeonly buffer Halves {
+    uint packedHalves[];
+};
 layout(set = 0, binding = 3, std430) readonly buffer Scale {
     float scale[]; // per output channel
 };
@@ -34,21 +37,25 @@ float roundedToHalf(float x) {
     return uintBitsToFloat(magnitude | (bits & 0x80000000u));
 }
 
+float weightAt(uint i) {
+    PackedWeight w = packedWeight(i);
+    if (!w.used) {
+        return 0.0;
+    }
+    float value = source[parameters.sourceOffset + w.index];
+    if (parameters.hasScale != 0u) {
+        value *= scale[w.outputChannel];
+    }
+    return parameters.roundToHalf != 0u ? roundedToHalf(value) : value;
+}
+
 void main() {
     uint i = gridIndex();
-    if (i >= packedCount()) {
-        return;
-    }
-    PackedWeight w = packedWeight(i);
-    float value = 0.0;
-    if (w.used) {
-        value = source[parameters.sourceOffset + w.index];
-        if (parameters.hasScale != 0u) {
-            value *= scale[w.outputChannel];
+    if (parameters.toHalves != 0u) {
+        if (2u * i < packedCount()) {
+            packedHalves[i] = packHalf2x16(vec2(weightAt(2u * i), weightAt(2u * i + 1u)));
         }
-        if (parameters.roundToHalf != 0u) {
-            value = roundedToHalf(value);
-        }
+    } else if (i < packedCount()) {
+        packed[i] = weightAt(i);
     }
-    packed[i] = value;
 }

@@ -3,10 +3,12 @@
 // the taps and over the source texels of each tap. The includer defines the functions declared
 // below.
 //
-// The grid is (blocks of pixels, folded into y, tiles * phases). One of three bodies runs:
+// The grid is (blocks of pixels, folded into y, tiles * phases), or with MPSVK_COOPERATIVE (tiles *
+// blocks of pixels, folded into y, phases). One of four bodies runs:
 //   direct: an invocation computes TILE_PIXELS pixels of the whole tile;
 //   direct with MPSVK_SUBGROUP: the same, but eight neighbours share the work of loading weights,
 //     for devices that spend most of their time on loads. Needs subgroups of eight or more;
+//   with MPSVK_COOPERATIVE: that of gemmCooperative.glsl;
 //   TILED: a workgroup goes through shared memory, an invocation computes TILE_PIXELS (a multiple
 //     of 4) pixels of two texels. TILE_TEXELS is 1 or even, the workgroup size a multiple of
 //     TILE_TEXELS / 2 and of 4.
@@ -15,7 +17,9 @@
 #include "neuron.glsl"
 #include "taps.glsl"
 
+#ifndef MPSVK_COOPERATIVE
 layout(local_size_x_id = 32) in;
+#endif
 layout(constant_id = 33) const uint TILE_TEXELS = 4u;
 layout(constant_id = 34) const uint TILE_PIXELS = 4u;
 layout(constant_id = 35) const uint NEURON = 0u;
@@ -51,17 +55,23 @@ struct Tap {
     bool valid;
 };
 
+#ifdef MPSVK_COOPERATIVE
+// Tiles of the same pixels run together: what they read is in a cache.
+uint phase() {
+    return gl_WorkGroupID.z;
+}
+
+uint gemmTile() {
+    return gl_WorkGroupID.x % parameters.tiles;
+}
+
+uint gemmBlock() {
+    return (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x) / parameters.tiles;
+}
+#else
 uint phase() {
     return gl_WorkGroupID.z / parameters.tiles;
 }
-
-uint pixelCount();
-Pixel pixelAt(uint row); // row < pixelCount()
-TapRange tapsX(); // that this workgroup needs
-TapRange tapsY();
-Tap tapAt(Pixel pixel, int r, int q);
-vec4 tapLoad(Tap tap, uint slice); // tap.valid holds
-void pixelStore(Pixel pixel, uint slice, vec4 value);
 
 uint gemmTile() {
     return gl_WorkGroupID.z % parameters.tiles;
@@ -70,6 +80,20 @@ uint gemmTile() {
 uint gemmBlock() {
     return gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
 }
+#endif
+
+uint pixelCount();
+uvec2 pixelExtent();      // the pixels of an image
+Pixel pixelOf(uint x, uint y, uint image); // within the extent
+TapRange tapsX(); // that this workgroup needs
+TapRange tapsY();
+// A tap reads at the sum of both, but for clamped edges.
+ivec2 pixelBase(Pixel pixel);
+ivec2 tapOffset(int r, int q);
+ivec2 tapStride(uint stepX, uint stepY); // from the offset of a tap to that of one so much further
+Tap tapAt(Pixel pixel, int r, int q);
+vec4 tapLoad(Tap tap, uint slice); // tap.valid holds
+void pixelStore(Pixel pixel, uint slice, vec4 value);
 
 // Index of the weights of a tap of this workgroup's tile.
 uint gemmWeights(uint r, uint q) {
@@ -83,7 +107,11 @@ uint gemmFirstSlice() {
 }
 
 Pixel gemmPixel(uint row, uint rows) {
-    Pixel pixel = pixelAt(min(row, rows - 1u));
+    uvec2 extent = pixelExtent();
+    uint within = min(row, rows - 1u);
+    uint line = within / extent.x;
+    uint image = line / extent.y;
+    Pixel pixel = pixelOf(within - line * extent.x, line - image * extent.y, image);
     pixel.valid = row < rows;
     return pixel;
 }
@@ -94,12 +122,8 @@ vec4 gemmLoad(Tap tap, uint slice) {
     return tap.valid ? tapLoad(tap, slice) : vec4(0.0);
 }
 
-// `texel` counts within the tile.
-void gemmStore(Pixel pixel, uint texel, vec4 value) {
-    uint slice = gemmTile() * TILE_TEXELS + texel;
-    if (!pixel.valid || slice >= parameters.resultSlices) {
-        return;
-    }
+// Bias and neuron.
+vec4 gemmFinished(uint slice, vec4 value) {
     if (parameters.hasBias != 0u) {
         value += channels[slice];
     }
@@ -110,8 +134,20 @@ void gemmStore(Pixel pixel, uint texel, vec4 value) {
         }
         value = neuronForward(NEURON, value, a, vec4(parameters.neuronB), vec4(parameters.neuronC));
     }
-    pixelStore(pixel, slice, value);
+    return value;
 }
+
+// `texel` counts within the tile.
+void gemmStore(Pixel pixel, uint texel, vec4 value) {
+    uint slice = gemmTile() * TILE_TEXELS + texel;
+    if (pixel.valid && slice < parameters.resultSlices) {
+        pixelStore(pixel, slice, gemmFinished(slice, value));
+    }
+}
+
+#ifdef MPSVK_COOPERATIVE
+#include "gemmCooperative.glsl"
+#else
 
 #define GEMM_STEP(lane) \
     if (j + lane < 4u * TILE_TEXELS) { \
@@ -301,3 +337,4 @@ void gemmRun() {
 #endif
     gemmDirect();
 }
+#endif

@@ -5,12 +5,14 @@
 //   MATRIX_DESTINATION(2, result)  void result_store(MatrixView v, ..., float value), result_load
 //                                  void result_store4(..., vec4 value): what lies within the row
 //
+// Loops are unrolled: a caller's arrays are otherwise indexed by a variable and leave the registers.
 // Rows and columns are the caller's to check; `column` of load4 and store4 is a multiple of four.
 // loadAligned and storeAligned are for views that are aligned, and whole groups of four.
 // The type of the operand at binding b is specialization constant b.
 #ifndef MPSVK_MATRIX_GLSL
 #define MPSVK_MATRIX_GLSL
 
+#extension GL_EXT_control_flow_attributes : require
 #include "types.h"
 
 #define MATRIX_FLOAT32 0u
@@ -42,7 +44,7 @@ uint elementIndex(MatrixView v, uint matrix, uint row, uint column) {
         if (v.isAligned != 0u && column + 4u <= v.columns)                                         \
             return N##_loadAligned(v, matrix, row, column);                                        \
         vec4 values = vec4(0.0);                                                                   \
-        for (uint i = 0u; i < 4u; ++i)                                                             \
+        [[unroll]] for (uint i = 0u; i < 4u; ++i)                                                  \
             if (column + i < v.columns) values[i] = N##_load(v, matrix, row, column + i);          \
         return values;                                                                             \
     }
@@ -81,7 +83,7 @@ uint elementIndex(MatrixView v, uint matrix, uint row, uint column) {
             N##_word[(at >> 1) + 1u] = packHalf2x16(values.zw);                                    \
             return;                                                                                \
         }                                                                                          \
-        for (uint i = 0u; i < 4u; ++i)                                                             \
+        [[unroll]] for (uint i = 0u; i < 4u; ++i)                                                  \
             if (column + i < v.columns) N##_store(v, matrix, row, column + i, values[i]);          \
     }
 

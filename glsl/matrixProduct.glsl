@@ -16,11 +16,21 @@ vec4 biasAt(uint matrix, uint column) {
                                                       : vec4(0.0);
 }
 
-// Of four elements of a row; `product` without alpha.
-vec4 finished(uint matrix, uint row, uint column, vec4 product, vec4 bias) {
+// Of four elements of a row; `product` without alpha. With `former` what the result holds.
+vec4 finishedFrom(vec4 former, vec4 product, vec4 bias) {
     vec4 value = p.alpha * product;
-    if (p.beta != 0.0) value += p.beta * result_load4(p.result, matrix, row, column);
+    if (p.beta != 0.0) value += p.beta * former;
     return hasBias != 0u ? value + bias : value;
+}
+
+vec4 finished(uint matrix, uint row, uint column, vec4 product, vec4 bias) {
+    vec4 former = p.beta != 0.0 ? result_load4(p.result, matrix, row, column) : vec4(0.0);
+    return finishedFrom(former, product, bias);
+}
+
+vec4 finishedAligned(uint matrix, uint row, uint column, vec4 product, vec4 bias) {
+    vec4 former = p.beta != 0.0 ? result_loadAligned(p.result, matrix, row, column) : vec4(0.0);
+    return finishedFrom(former, product, bias);
 }
 
 #endif

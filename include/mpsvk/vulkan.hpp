@@ -23,6 +23,10 @@ struct DeviceHandles {
     bool storageImageWriteWithoutFormat = false;
     /// The extension VK_KHR_push_descriptor is enabled. Without it dispatches cost the host more.
     bool pushDescriptor = false;
+    /// The extensions VK_KHR_cooperative_matrix, VK_KHR_vulkan_memory_model and
+    /// VK_KHR_shader_float16_int8 are enabled with the features cooperativeMatrix,
+    /// vulkanMemoryModel and shaderFloat16. Without them products of fp16 are slower.
+    bool cooperativeMatrix = false;
 };
 
 /// A device of the program's, of Vulkan 1.1 or newer. Nothing of it is destroyed here: it must

@@ -1,9 +1,12 @@
 #include "mps/ConvolutionGradientPass.hpp"
 
+#include "mps/CooperativeTile.hpp"
+
 #include <mpsvk/Error.hpp>
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 
 namespace mpsvk::mps {
 
@@ -81,11 +84,58 @@ bool isCpu(const vk::Device& device) {
     return device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
 }
 
+/// Whether the product can go through cooperative matrices: rows of whole chunks of eight channels,
+/// and enough of them.
+bool isCooperative(const vk::Device& device, const ConvolutionShape& shape,
+                   const glsl::CNNConvolutionWeightsParameters& p, const ImageRun& windows,
+                   const ImageRun& taps) {
+    return device.features().cooperativeMatrix && shape.groups == 1 && !p.clampEdges &&
+           windows.hasPairs(p.gradient) && p.gradient.channels % 8 == 0 &&
+           p.gradient.channels >= 32 && taps.storageConstant() == 1 &&
+           (taps.hasPairs(p.source) || p.source.channels % 8 != 0);
+}
+
+/// db by dispatches of its own.
+class BiasGradient {
+public:
+    /// Sums over parts of the pixels.
+    BiasGradient(Encoder& encoder, const glsl::ImageView& view, uint32_t images,
+                 const ImageRun& gradient, CNNConvolutionGradientState::Impl& state)
+        : encoder_(encoder), state_(state) {
+        p_.gradient = view;
+        p_.pixels = view.width * view.height * images;
+        p_.texels = (view.channels + 3) / 4;
+        p_.lanes = std::min(256u, std::bit_ceil(p_.texels));
+        p_.accumulate = state.accumulated;
+        const uint64_t across = ceilDivide(p_.texels, p_.lanes), rows = 256 / p_.lanes;
+        const Split split(p_.pixels, ceilDivide(isCpu(encoder.device()) ? 16 : 1056, across),
+                          4 * rows, rows);
+        p_.splits = split.parts;
+        p_.splitPixels = split.pixels;
+        partials_ = encoder.scratch(uint64_t(p_.texels) * p_.splits * 16);
+        encoder.dispatch("CNNConvolutionBiasGradient", p_, {across * 256, 1, p_.splits},
+                         {{1, gradient}, {2, *partials_}});
+    }
+    /// Adds the parts up.
+    void finish() {
+        encoder_.dispatch("CNNConvolutionBiasGradientReduce", p_,
+                          {ceilDivide(p_.texels, p_.lanes) * 256, 1, 1},
+                          {{1, *partials_}, {2, state_.buffer(Buffers::Biases)}});
+    }
+
+private:
+    Encoder& encoder_;
+    CNNConvolutionGradientState::Impl& state_;
+    glsl::CNNConvolutionBiasParameters p_{};
+    std::shared_ptr<const vk::BufferSlice> partials_;
+};
+
 /// dW, and db unless `p.transposed`. `windows` has one pixel per window, `taps` is read at them.
 void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                      glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
                      const ImageRun& taps, CNNConvolutionGradientState::Impl& state) {
-    const bool cpu = isCpu(encoder.device());
+    auto& device = encoder.device();
+    const bool cpu = isCpu(device);
     const uint64_t pixels = uint64_t(p.gradient.width) * p.gradient.height * p.images;
     const uint64_t tapCount = uint64_t(shape.kernelWidth) * shape.kernelHeight;
     const uint32_t rows = p.transposed ? shape.inputs : shape.outputs;
@@ -95,25 +145,59 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     p.resultPerGroup = p.transposed ? shape.inputsPerGroup() : shape.outputsPerGroup();
     p.reducedPerGroup = p.transposed ? shape.outputsPerGroup() : shape.inputsPerGroup();
     p.accumulate = state.accumulated;
-    const ConvolutionTile tile =
-        gradientTile(encoder.device(), shape.groups, p.resultPerGroup, rows);
-    p.tileChannels = 4 * tile.texels;
+    const bool cooperative = isCooperative(device, shape, p, windows, taps);
+    const auto wide = CooperativeTile::forWeights(rows);
+    const ConvolutionTile tile = gradientTile(device, shape.groups, p.resultPerGroup, rows);
+    p.tileChannels = cooperative ? wide.rows() : 4 * tile.texels;
     p.tiles = uint32_t(ceilDivide(rows, p.tileChannels));
     p.tileSlices = tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);
     const uint64_t columns = tapCount * p.tileSlices + 1;
-    const uint64_t across =
-        ceilDivide(columns, tile.tiled ? 4 * tile.lanes / tile.texels : tile.lanes);
-    uint64_t parts = (cpu ? 16 : 396) / (across * p.tiles);
+    const uint64_t tileColumns = cooperative  ? wide.columns() / 4
+                                 : tile.tiled ? 4 * tile.lanes / tile.texels
+                                              : tile.lanes;
+    uint64_t across = ceilDivide(columns, tileColumns);
+    uint64_t parts = (cpu ? 16 : cooperative ? 264 : 396) / (across * p.tiles);
     if (cpu) parts = std::max(parts, ceilDivide(pixels, 8192));
-    const Split split(pixels, parts, 64, tile.tiled ? 16 : 4);
+    const Split split(pixels, parts, cooperative ? 128 : 64,
+                      cooperative  ? wide.depth
+                      : tile.tiled ? 16
+                                   : 4);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
-    const auto partials = encoder.scratch(columns * p.tiles * p.tileChannels * p.splits * 16);
-    encoder.dispatch(
-        tile.subgroup ? "CNNConvolutionGradientWeightsSubgroup" : "CNNConvolutionGradientWeights",
-        p, {across * tile.lanes, 1, uint64_t(p.tiles) * p.splits},
-        {{1, windows}, {2, taps}, {3, *partials}},
-        {constant(32, tile.lanes), constant(33, tile.texels), constant(36, uint32_t(tile.tiled))});
+    p.inPlace = cooperative && p.splits == 1 && !p.transposed && p.reducedPerGroup % 4 == 0;
+    if (p.inPlace) across = ceilDivide(columns - 1, tileColumns);
+    p.biasColumn = !p.transposed && !p.inPlace;
+    std::optional<BiasGradient> bias;
+    if (p.inPlace) bias.emplace(encoder, p.gradient, p.images, windows, state);
+
+    std::shared_ptr<const vk::BufferSlice> partials;
+    if (!p.inPlace) partials = encoder.scratch(columns * p.tiles * p.tileChannels * p.splits * 16);
+    const auto bytes = std::as_bytes(std::span(&p, 1));
+    const Operand operands[] = {{1, windows},
+                                {2, taps},
+                                {3, partials ? *partials : vk::BufferSlice()},
+                                {4, state.buffer(Buffers::Weights)}};
+    Grid grid{across * tile.lanes, 1, uint64_t(p.tiles) * p.splits};
+    if (cooperative) {
+        const bool isDense =
+            p.images == 1 ||
+            p.gradient.imageStride == p.gradient.width * p.gradient.height * p.gradient.slices;
+        grid.x = across * wide.invocations(device);
+        grid.texels = texelGrid(1, p.gradient.width, p.gradient.height, p.images);
+        encoder.dispatchBytes(
+            "CNNConvolutionGradientWeightsCooperative", bytes, grid, operands,
+            wide.constants(device, {constant(38, uint32_t(p.source.channels % 8 == 0)),
+                                    constant(46, uint32_t(isDense))}),
+            {});
+    } else {
+        const vk::Constant constants[] = {constant(32, tile.lanes), constant(33, tile.texels),
+                                          constant(36, uint32_t(tile.tiled))};
+        encoder.dispatchBytes(tile.subgroup ? "CNNConvolutionGradientWeightsSubgroup"
+                                            : "CNNConvolutionGradientWeights",
+                              bytes, grid, operands, constants, {});
+    }
+    if (bias) bias->finish();
+    if (p.inPlace) return;
     encoder.dispatch(
         "CNNConvolutionGradientReduce", p, Grid::of(columns * rows),
         {{1, *partials}, {2, state.buffer(Buffers::Weights)}, {3, state.buffer(Buffers::Biases)}});
@@ -144,26 +228,6 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionShape& shape,
         {{1, *partials}, {2, state.buffer(Buffers::Weights)}, {3, state.buffer(Buffers::Biases)}});
 }
 
-void dispatchBias(Encoder& encoder, const glsl::ImageView& view, uint32_t images,
-                  const ImageRun& gradient, CNNConvolutionGradientState::Impl& state) {
-    glsl::CNNConvolutionBiasParameters p{};
-    p.gradient = view;
-    p.pixels = view.width * view.height * images;
-    p.texels = (view.channels + 3) / 4;
-    p.lanes = std::min(256u, std::bit_ceil(p.texels));
-    p.accumulate = state.accumulated;
-    const uint64_t across = ceilDivide(p.texels, p.lanes), rows = 256 / p.lanes;
-    const Split split(p.pixels, ceilDivide(isCpu(encoder.device()) ? 16 : 1056, across), 4 * rows,
-                      rows);
-    p.splits = split.parts;
-    p.splitPixels = split.pixels;
-    const auto partials = encoder.scratch(uint64_t(p.texels) * p.splits * 16);
-    encoder.dispatch("CNNConvolutionBiasGradient", p, {across * 256, 1, p.splits},
-                     {{1, gradient}, {2, *partials}});
-    encoder.dispatch("CNNConvolutionBiasGradientReduce", p, {across * 256, 1, 1},
-                     {{1, *partials}, {2, state.buffer(Buffers::Biases)}});
-}
-
 } // namespace
 
 void dispatchWeightsGradient(Encoder& encoder, const ConvolutionShape& shape,
@@ -181,13 +245,14 @@ void dispatchTransposeWeightsGradient(Encoder& encoder, const ConvolutionShape& 
                                       const ImageRun& gradient, const ImageRun& source,
                                       CNNConvolutionGradientState::Impl& state) {
     p.transposed = 1;
-    dispatchBias(encoder, p.gradient, p.images, gradient, state);
+    BiasGradient bias(encoder, p.gradient, p.images, gradient, state);
     if (shape.depthwise) {
         dispatchDepthwise(encoder, shape, p, gradient, source, state);
     } else {
         std::swap(p.gradient, p.source);
         dispatchWeights(encoder, shape, p, source, gradient, state);
     }
+    bias.finish();
     state.accumulated = true;
 }
 

@@ -1,8 +1,11 @@
 #include "mps/ConvolutionPass.hpp"
 
+#include "mps/CooperativeTile.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
+
+#include <algorithm>
 
 namespace mpsvk::mps {
 
@@ -197,10 +200,47 @@ int transposeOrigin(int64_t offset, uint64_t stride, int64_t kernelOffset, uint6
 
 namespace {
 
+/// Whether the product can go through cooperative matrices: see glsl/gemmCooperative.glsl.
+bool isCooperative(const ConvolutionWeights::Layout& layout,
+                   const glsl::CNNConvolutionParameters& p, const ImageRun& source,
+                   const ImageRun& destination) {
+    // Positions are kept in 16 bits.
+    const uint32_t farthest =
+        std::max({p.source.width, p.source.height, p.destination.width, p.destination.height,
+                  p.kernelWidth * p.dilationX, p.kernelHeight * p.dilationY});
+    return layout.halves && layout.isExactInHalves && !p.clampEdges && p.subPixelScale == 1 &&
+           source.hasPairs(p.source) && p.source.channels % 8 == 0 && !destination.isTexture() &&
+           farthest < 0x4000;
+}
+
+void dispatchCooperative(Encoder& encoder, const std::string& shader,
+                         const ConvolutionWeights::Layout& layout, glsl::CNNConvolutionParameters p,
+                         uint64_t rows, uint32_t phases, const ImageRun& source,
+                         const ImageRun& destination, uint32_t neuron) {
+    p.tileSlices = layout.halfSlices;
+    const auto tile = CooperativeTile::forConvolution(
+        rows, 4 * layout.tile.texels, 4 * layout.halfSlices, uint64_t(layout.tiles) * phases);
+    auto& device = encoder.device();
+    const uint64_t blocks = (rows + tile.rows() - 1) / tile.rows();
+    const uint64_t most = encoder.limits().workGroupCount / layout.tiles,
+                   y = (blocks + most - 1) / most;
+    const Grid grid{(blocks + y - 1) / y * layout.tiles * tile.invocations(device), y, phases};
+    const Operand operands[] = {
+        {1, source}, {2, destination}, {3, layout.halves}, {4, layout.channels}};
+    encoder.dispatchBytes(
+        shader + "Cooperative", std::as_bytes(std::span(&p, 1)), grid, operands,
+        tile.constants(device, {constant(33, layout.tile.texels), constant(35, neuron),
+                                constant(39, uint32_t(destination.hasPairs(p.destination)))}),
+        {});
+}
+
 void dispatchProduct(Encoder& encoder, const std::string& shader,
                      const ConvolutionWeights::Layout& layout,
                      const glsl::CNNConvolutionParameters& p, uint64_t rows, uint32_t phases,
                      const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
+    if (isCooperative(layout, p, source, destination))
+        return dispatchCooperative(encoder, shader, layout, p, rows, phases, source, destination,
+                                   neuron);
     const auto& tile = layout.tile;
     const uint64_t blocks = (rows + tile.block(rows) - 1) / tile.block(rows);
     const uint64_t most = encoder.limits().workGroupCount, y = (blocks + most - 1) / most;

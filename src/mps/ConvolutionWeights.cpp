@@ -123,8 +123,9 @@ ConvolutionWeights::ConvolutionWeights(const ConvolutionWeights& other)
       shift_(other.shift_), slopes_(other.slopes_) {
     runNow(device_, [&](Encoder& encoder) {
         for (Layout& layout : layouts_)
-            for (vk::BufferSlice* slice : {&layout.packed, &layout.channels}) {
+            for (vk::BufferSlice* slice : {&layout.packed, &layout.halves, &layout.channels}) {
                 const vk::BufferSlice from = *slice;
+                if (!from) continue;
                 *slice = vk::whole(
                     device_.impl().vk->memory().allocate(from.size, vk::MemoryKind::Device));
                 encoder.list().copy(from, *slice);
@@ -198,6 +199,13 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
     const uint64_t channels =
         s.depthwise ? ceilDivide(s.outputs, 4) * 4ull : uint64_t(made.tiles) * made.tile.texels * 4;
     made.packed = allocate(device_, packedFloats);
+    // Steps of 32 channels; see glsl/gemmCooperative.glsl.
+    if (device_.impl().vk->features().cooperativeMatrix && made.tile.texels >= 4 && blocks == 1 &&
+        !s.depthwise && made.reducedPerGroup % 8 == 0) {
+        made.halfSlices = ceilDivide(made.tileSlices, 8) * 8;
+        made.halves = allocate(device_, packedFloats / made.tileSlices * made.halfSlices / 2);
+    }
+    made.isExactInHalves = roundToHalf_;
     made.channels = allocate(device_, 2 * channels);
     made.parameters = {
         .outputChannels = s.outputs,
@@ -225,6 +233,14 @@ void ConvolutionWeights::pack(Encoder& encoder, const Layout& layout,
     parameters.hasScale = bool(scale_) && raw;
     encoder.dispatch("CNNConvolutionPack", parameters, Grid::of(layout.packed.size / sizeof(float)),
                      {{1, from.slice}, {2, layout.packed}, {3, scale_}});
+    if (layout.halves) {
+        auto halves = parameters;
+        halves.toHalves = 1;
+        halves.tileSlices = layout.halfSlices;
+        encoder.dispatch("CNNConvolutionPack", halves,
+                         Grid::of(layout.halves.size / sizeof(uint32_t)),
+                         {{1, from.slice}, {2, layout.halves}, {3, scale_}});
+    }
     if (isDataGradient()) return;
     parameters.hasBias = bool(biases);
     AlignedSlice bias{};
@@ -336,6 +352,7 @@ void ConvolutionWeights::loadFromSource(const std::string& who) {
                 who +
                 "The data source's kernelWeightsDataType is Float32 but its weights are not.");
         roundToHalf_ = kernelType == MPS::DataType::Float16;
+        for (Layout& layout : layouts_) layout.isExactInHalves = roundToHalf_;
         if (isTranspose() && source_->dataType() == MPS::DataType::UInt8)
             throw InvalidArgument(who + "The data source's dataType is UInt8 but a transposed "
                                         "convolution takes Float32 or Float16.");

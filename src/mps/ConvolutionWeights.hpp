@@ -64,7 +64,12 @@ public:
         uint32_t tiles = 1, tileSlices = 1, resultSlices = 1;
         uint32_t resultPerGroup = 1, reducedPerGroup = 1;
         vk::BufferSlice packed;
+        /// The same as halves for cooperative matrices, with `halfSlices` texels for each tap; none
+        /// where the device has no such matrices or the tiles are too narrow for them.
+        vk::BufferSlice halves;
+        uint32_t halfSlices = 0;
         vk::BufferSlice channels; ///< biases, then slopes of PReLU
+        bool isExactInHalves = false;
         glsl::CNNConvolutionPackParameters parameters{};
     };
     /// The flat layout where the kernel has one and `flat` allows it, else the one by taps (which

@@ -1,6 +1,7 @@
 #include "mps/MatrixProduct.hpp"
 
 #include "MatrixMultiplication.h"
+#include "mps/CooperativeTile.hpp"
 #include "mps/MatrixNeuron.hpp"
 #include "vk/Instance.hpp"
 
@@ -23,25 +24,36 @@ bool isDirect(const vk::Device& device) {
            !vk::isDisabled("direct_tile");
 }
 
+/// fp16 whose rows are whole chunks of eight elements at multiples of 16 bytes.
+bool isInChunks(const MatrixOperand& operand) {
+    const glsl::MatrixView& v = operand.view;
+    return operand.typeConstant() == 1 &&
+           (v.offset | v.rowStride | v.matrixStride | v.columns) % 8 == 0;
+}
+
+/// Whether the product can go through cooperative matrices, and fills their tiles well enough.
+bool isCooperative(const vk::Device& device, const MatrixProduct& product) {
+    return device.features().cooperativeMatrix && isInChunks(product.left) &&
+           isInChunks(product.right) && product.interior % 8 == 0 && product.interior >= 32 &&
+           product.result.rows() >= 32 && product.result.columns() >= 32;
+}
+
 uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
-/// Sets the numbers of tiles and parts; returns the side of what an invocation computes.
-uint32_t splitIntoTiles(Parameters& p) {
-    const auto tiles = [&](uint64_t tile) {
-        return ceilDivide(p.result.rows, tile) * ceilDivide(p.result.columns, tile) * p.matrices;
-    };
-    // Tiles of 128 x 128 elements, or of 64 x 64 where those are too few, or of parts of the
-    // interior where these are, too.
-    const uint32_t side = tiles(128) >= enoughGroups && !vk::isDisabled("large_tile") ? 8 : 4;
-    p.tilesDown = uint32_t(ceilDivide(p.result.rows, 16 * side));
-    p.tilesAcross = uint32_t(ceilDivide(p.result.columns, 16 * side));
-    const uint64_t groups = tiles(16 * side);
+uint64_t tileCount(const Parameters& p, uint64_t rows, uint64_t columns) {
+    return ceilDivide(p.result.rows, rows) * ceilDivide(p.result.columns, columns) * p.matrices;
+}
+
+/// Sets the numbers of tiles, and of parts of the interior where the tiles alone are too few.
+void splitIntoTiles(Parameters& p, uint32_t rows, uint32_t columns, uint32_t depth) {
+    p.tilesDown = uint32_t(ceilDivide(p.result.rows, rows));
+    p.tilesAcross = uint32_t(ceilDivide(p.result.columns, columns));
+    const uint64_t groups = tileCount(p, rows, columns);
     if (groups < enoughGroups && p.interior >= 2 * shortestPart) {
         const uint64_t wanted = std::min(2 * enoughGroups / groups, p.interior / shortestPart);
-        p.partInterior = uint32_t(vk::roundUp(ceilDivide(p.interior, wanted), 16));
+        p.partInterior = uint32_t(vk::roundUp(ceilDivide(p.interior, wanted), depth));
         p.parts = uint32_t(ceilDivide(p.interior, p.partInterior));
     }
-    return side;
 }
 
 /// Rows of fp32 in memory of their own.
@@ -72,26 +84,52 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     p.beta = float(product.beta);
     p.matrices = uint32_t(matrices);
     setNeuron(p, product.neuron);
-    const bool direct = isDirect(encoder.device());
-    const uint32_t side = direct ? 4 : splitIntoTiles(p);
-    const auto dispatch = [&](const char* shader, const Parameters& parameters, const Grid& grid,
-                              const MatrixOperand& from, const MatrixOperand& to, bool hasBias) {
-        encoder.dispatch(shader, parameters, grid,
-                         {{1, from.slice},
-                          {2, right.slice},
-                          {3, to.slice},
-                          {4, hasBias ? product.bias.slice : vk::BufferSlice{}}},
-                         {constant(1, from.typeConstant()), constant(2, right.typeConstant()),
-                          constant(3, to.typeConstant()), constant(4, product.bias.typeConstant()),
-                          constant(32, uint32_t(product.transposeLeft)),
-                          constant(33, uint32_t(product.transposeRight)), constant(34, side),
-                          constant(35, uint32_t(hasBias)),
-                          constant(36, uint32_t(product.neuron.neuronType()))});
+    auto& device = encoder.device();
+    const char* shader = "MatrixMultiplicationDirect";
+    Grid grid = Grid::of(ceilDivide(result.rows(), 4) * ceilDivide(result.columns(), 4) * matrices);
+    std::vector<vk::Constant> ofTile;
+    if (isCooperative(device, product)) {
+        const auto tile =
+            CooperativeTile::forProduct(result.rows(), result.columns(), 64, matrices);
+        splitIntoTiles(p, tile.rows(), tile.columns(), tile.depth);
+        shader = "MatrixMultiplicationCooperative";
+        grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations(device), 1,
+                matrices * p.parts};
+        ofTile = tile.constants(device);
+    } else if (!isDirect(device)) {
+        // See the shaders for their tiles.
+        const bool large = tileCount(p, 128, 128) >= enoughGroups && !vk::isDisabled("large_tile");
+        const uint32_t side = large ? 128 : 64, invocations = large ? 128 : 256;
+        splitIntoTiles(p, side, side, 16);
+        shader = large ? "MatrixMultiplication" : "MatrixMultiplicationSmall";
+        grid = {uint64_t(p.tilesDown) * p.tilesAcross * invocations, 1, matrices * p.parts};
+    }
+    // See WHOLE in glsl/MatrixMultiplication.glsl. Results and parts have aligned rows of their
+    // own.
+    const auto isWhole = [](const glsl::MatrixView& v) {
+        return v.isAligned && v.columns % 4 == 0;
     };
-    const char* const shader = direct ? "MatrixMultiplicationDirect" : "MatrixMultiplication";
-    const Grid grid =
-        direct ? Grid::of(ceilDivide(result.rows(), 4) * ceilDivide(result.columns(), 4) * matrices)
-               : Grid{uint64_t(p.tilesDown) * p.tilesAcross * 256, 1, matrices * p.parts};
+    const bool whole = isWhole(left.view) && isWhole(right.view) && isWhole(result.view) &&
+                       result.rows() % 4 == 0 && p.interior % 16 == 0;
+    const auto dispatch = [&](const char* name, const Parameters& parameters, const Grid& over,
+                              const MatrixOperand& from, const MatrixOperand& to, bool hasBias) {
+        const Operand operands[] = {{1, from.slice},
+                                    {2, right.slice},
+                                    {3, to.slice},
+                                    {4, hasBias ? product.bias.slice : vk::BufferSlice{}}};
+        std::vector<vk::Constant> constants = {constant(1, from.typeConstant()),
+                                               constant(2, right.typeConstant()),
+                                               constant(3, to.typeConstant()),
+                                               constant(4, product.bias.typeConstant()),
+                                               constant(32, uint32_t(product.transposeLeft)),
+                                               constant(33, uint32_t(product.transposeRight)),
+                                               constant(35, uint32_t(hasBias)),
+                                               constant(36, uint32_t(product.neuron.neuronType())),
+                                               constant(37, uint32_t(whole))};
+        constants.insert(constants.end(), ofTile.begin(), ofTile.end());
+        encoder.dispatchBytes(name, std::as_bytes(std::span(&parameters, 1)), over, operands,
+                              constants, {});
+    };
     const bool hasBias = bool(product.bias.slice);
     if (p.parts == 1 && product.neuron.neuronType() == MPS::CNNNeuronType::None)
         return dispatch(shader, p, grid, left, result, hasBias);

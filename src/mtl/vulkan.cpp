@@ -35,6 +35,7 @@ MTL::Device adoptDevice(const DeviceHandles& h) {
     vk::Features features;
     features.pushDescriptor = h.pushDescriptor;
     features.textureStorage = h.storageImageWriteWithoutFormat;
+    features.cooperativeMatrix = h.cooperativeMatrix;
     auto device = vk::Device::adopt(h.instance, h.physicalDevice, h.device, h.queueFamilyIndex,
                                     h.queue, features);
     // Ids below this one belong to CopyAllDevices.
@@ -50,7 +51,8 @@ DeviceHandles handles(const MTL::Device& device) {
             own.queueFamily(),
             own.queue(),
             own.features().textureStorage,
-            own.features().pushDescriptor};
+            own.features().pushDescriptor,
+            own.features().cooperativeMatrix};
 }
 
 void withQueue(const MTL::Device& device, const std::function<void(VkQueue)>& use) {

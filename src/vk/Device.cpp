@@ -34,6 +34,53 @@ uint32_t computeFamily(VkPhysicalDevice device) {
     throw DeviceError("The device has no compute queue.");
 }
 
+/// What shaders with cooperative matrices need, as extensions and features of a device.
+struct CooperativeMatrices {
+    VkPhysicalDeviceShaderFloat16Int8Features float16{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
+    VkPhysicalDeviceVulkanMemoryModelFeatures memoryModel{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES, &float16};
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR, &memoryModel};
+    static constexpr const char* extensions[] = {VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME,
+                                                 VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME,
+                                                 VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME};
+
+    /// Whether the device has all of it, and matrices of the size and types that shaders use.
+    bool query(VkPhysicalDevice device, const std::set<std::string>& available) {
+        for (const char* name : extensions)
+            if (!available.count(name)) return false;
+        VkPhysicalDeviceSubgroupProperties subgroup{
+            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
+        VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                               &subgroup, {}};
+        vkGetPhysicalDeviceProperties2(device, &properties);
+        VkPhysicalDeviceFeatures2 features{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, &matrix,
+                                           {}};
+        vkGetPhysicalDeviceFeatures2(device, &features);
+        if (subgroup.subgroupSize != 32 || !matrix.cooperativeMatrix ||
+            !memoryModel.vulkanMemoryModel || !float16.shaderFloat16)
+            return false;
+        matrix.cooperativeMatrixRobustBufferAccess = VK_FALSE;
+        memoryModel.vulkanMemoryModelDeviceScope = VK_FALSE;
+        memoryModel.vulkanMemoryModelAvailabilityVisibilityChains = VK_FALSE;
+        float16.shaderInt8 = VK_FALSE;
+        uint32_t count = 0;
+        vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, nullptr);
+        std::vector<VkCooperativeMatrixPropertiesKHR> all(
+            count, {VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR});
+        vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, all.data());
+        return std::ranges::any_of(all, [](const VkCooperativeMatrixPropertiesKHR& m) {
+            return m.MSize == 16 && m.NSize == 16 && m.KSize == 16 &&
+                   m.AType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+                   m.BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+                   m.CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+                   m.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+                   m.scope == VK_SCOPE_SUBGROUP_KHR;
+        });
+    }
+};
+
 } // namespace
 
 std::shared_ptr<Device> Device::create(VkPhysicalDevice physicalDevice) {
@@ -55,6 +102,8 @@ std::shared_ptr<Device> Device::adopt(VkInstance instance, VkPhysicalDevice phys
     device->queueFamily_ = queueFamily;
     device->queue_ = queue;
     device->features_ = enabled;
+    device->features_.cooperativeMatrix &=
+        CooperativeMatrices().query(physicalDevice, deviceExtensions(physicalDevice));
     device->open(true);
     return device;
 }
@@ -83,6 +132,11 @@ void Device::open(bool adopted) {
         features_.textureStorage =
             available.shaderStorageImageWriteWithoutFormat && !isDisabled("texture");
         features_.debugLabels = hasDebugLabels();
+        CooperativeMatrices cooperative;
+        features_.cooperativeMatrix =
+            !isDisabled("cooperative_matrix") && cooperative.query(physicalDevice_, extensions);
+        if (features_.cooperativeMatrix)
+            for (const char* name : CooperativeMatrices::extensions) enable(name);
         const float priority = 1;
         VkDeviceQueueCreateInfo queueInfo{VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
         queueInfo.queueFamilyIndex = queueFamily_;
@@ -94,6 +148,7 @@ void Device::open(bool adopted) {
         info.enabledExtensionCount = uint32_t(enabled.size());
         info.ppEnabledExtensionNames = enabled.data();
         info.pEnabledFeatures = &wanted;
+        if (features_.cooperativeMatrix) info.pNext = &cooperative.matrix;
         check(vkCreateDevice(physicalDevice_, &info, nullptr, &device_), "vkCreateDevice");
         vkGetDeviceQueue(device_, queueFamily_, 0, &queue_);
     }

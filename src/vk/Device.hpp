@@ -22,6 +22,8 @@ struct Features {
     bool textureStorage = false; ///< storage images written without a format
     bool debugLabels = false;
     bool subgroupBroadcast = false; ///< among at least eight invocations
+    /// 16x16x16, fp16 with fp32 sums, of subgroups of 32.
+    bool cooperativeMatrix = false;
 };
 
 struct Limits {

@@ -26,6 +26,7 @@ enum Op : uint32_t {
     OpTypeStruct = 30,
     OpTypePointer = 32,
     OpConstantTrue = 41,
+    OpConstantFalse = 42,
     OpConstant = 43,
     OpConstantComposite = 44,
     OpSpecConstantOp = 52,
@@ -154,6 +155,7 @@ private:
         case OpSpecConstant:
         case OpSpecConstantComposite:
         case OpConstantTrue:
+        case OpConstantFalse:
         case OpSpecConstantTrue:
         case OpSpecConstantFalse:
         case OpSpecConstantOp:
@@ -200,6 +202,7 @@ private:
         switch (constant.op) {
         case OpConstantTrue:
         case OpSpecConstantTrue: return 1;
+        case OpConstantFalse:
         case OpSpecConstantFalse: return 0;
         case OpSpecConstantOp: return computed(constant.operands, depth + 1);
         default: return constant.operands.at(0);

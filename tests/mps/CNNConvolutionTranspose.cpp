@@ -25,6 +25,8 @@ const Case cases[] = {
     {"two groups", 2, 4, 3, 32, 64, 3, 3, 2, 2, 1, 1, 2, same},
     {"four groups of 3 to 5", 2, 3, 4, 12, 20, 3, 2, 2, 1, 1, 1, 4, same},
     {"two groups to one channel each", 2, 3, 3, 10, 2, 2, 2, 2, 2, 1, 1, 2, full},
+    {"wide tiles", 2, 5, 6, 40, 136, 4, 4, 2, 2, 1, 1, 1, same},
+    {"wide tiles, stride 1", 1, 6, 5, 64, 64, 3, 3, 1, 1, 1, 1, 1, same},
     {"depthwise", 2, 4, 5, 8, 8, 3, 3, 2, 2, 1, 1, 8, same},
     {"depthwise times 3", 2, 4, 3, 5, 15, 4, 3, 3, 2, 1, 2, 5, full},
 };

@@ -99,6 +99,15 @@ TEST_CASE("a product through shared memory equals the reference") {
     check({65, 130, 18, true, true, 1, 0, 2, 4, half, half, half});
 }
 
+TEST_CASE("a product of halves in whole chunks equals the reference") {
+    for (const bool left : {false, true})
+        for (const bool right : {false, true}) {
+            check({136, 144, 72, left, right, 2, 0, 1, 0, half, half, DataType::Float32});
+            check({72, 200, 40, left, right, 1, 0.5, 2, 8, half, half, half});
+            check({64, 72, 1048, left, right, -1, 1, 1, 0, half, half, DataType::Float32});
+        }
+}
+
 TEST_CASE("a product reads and writes within its origins and batch range only") {
     const Values a = randomValues(3 * 6 * 8, 4, DataType::Float32), c(3 * 7 * 9, 12288);
     const auto left = matrixOf(a, 6, 8, DataType::Float32, 0, 3);

@@ -22,6 +22,7 @@ const std::map<std::string, Group> groupsByName = {
     {"memory_bound", Group::MemoryBound},
     {"update", Group::Update},
     {"fully_connected", Group::FullyConnected},
+    {"matrix_product", Group::MatrixProduct},
     {"gram_matrix", Group::GramMatrix},
     {"training_step", Group::TrainingStep},
 };
@@ -154,6 +155,8 @@ Work workOf(const Case& c) {
                                    : result * double(c.ci / c.groups);
         return {2 * windows * double(c.k * c.k), (source + result) * element + weightBytes};
     }
+    case Group::MatrixProduct:
+        return {2 * result * double(c.ci), (source + result + double(c.ci * c.co)) * element};
     case Group::MemoryBound:
         // The maximum's place and the dropout's mask take a byte per element.
         if (c.name.starts_with("pooling_max")) return {0, (source + result) * element + result};

@@ -16,6 +16,7 @@ enum class Group {
     MemoryBound,
     Update,
     FullyConnected,
+    MatrixProduct,
     GramMatrix,
     TrainingStep
 };

@@ -278,6 +278,7 @@ Encode makeWorkload(const MTL::CommandQueue& queue, const Case& c) {
     case Group::Convolution:
     case Group::ConvolutionTranspose:
     case Group::FullyConnected: return makeConvolution(queue, c);
+    case Group::MatrixProduct: return makeMatrixProduct(queue, c);
     case Group::MemoryBound: return makeMemoryBound(queue, c);
     case Group::Update: return makeUpdate(queue, c);
     case Group::GramMatrix: return makeGramMatrix(queue, c);

@@ -14,6 +14,7 @@ Encode makeCopy(const MTL::CommandQueue& queue, const Case& given);
 Encode makeConvolution(const MTL::CommandQueue& queue, const Case& given);
 Encode makeMemoryBound(const MTL::CommandQueue& queue, const Case& given);
 Encode makeGramMatrix(const MTL::CommandQueue& queue, const Case& given);
+Encode makeMatrixProduct(const MTL::CommandQueue& queue, const Case& given);
 Encode makeUpdate(const MTL::CommandQueue& queue, const Case& given);
 Encode makeTrainingStep(const MTL::CommandQueue& queue, const Case& given);
 

@@ -92,6 +92,7 @@ void printDevice(size_t index, const MTL::Device& device) {
     print("push descriptors",
           features.pushDescriptor ? std::to_string(limits.pushDescriptors) : yesNo(false));
     print("texture storage", yesNo(features.textureStorage));
+    print("cooperative matrices", yesNo(features.cooperativeMatrix));
     print("subgroups",
           std::to_string(limits.subgroupSize) + ", broadcast " + yesNo(features.subgroupBroadcast));
     print("debug labels", yesNo(features.debugLabels));

@@ -1,0 +1,147 @@
+// The body of gemm.glsl for devices with cooperative matrices, fp16 sources in buffers whose pixels are
+// whole chunks of eight channels, destinations in buffers, and weights that are exact in fp16. These
+// are packed as halves, the texels of a tap filled up with zeros to whole steps (`tileSlices` is their
+// number with those). All rows of a step read the same tap.
+layout(set = 0, binding = 3, std430) readonly buffer HalfWeights {
+    uvec4 halfWeights[];
+};
+const bool leftAlong = true;
+const bool rightAlong = false;
+#include "cooperative.glsl"
+// Texels of the destination are pairs at multiples of 16 bytes.
+layout(constant_id = 39) const bool DESTINATION_PAIRS = false;
+
+const uint STEP_SLICES = depth / 4u;
+const uint OUTSIDE = 0xffffffffu;
+const int FAR = -0x8000; // no tap of such a pixel lies within the source
+
+shared uint rowTexels[tileRows]; // of the destination
+uint ownBases[leftChunks];  // x and y of pixelBase in 16 bits each
+uint ownTexels[leftChunks]; // of the source there, at the invocation's place in a step
+uint ownInside;             // bit i: the tap of chunk i lies within the source
+uvec2 tapCount;
+uvec2 stepTap;       // of the taps that the workgroup visits
+ivec2 firstOffset;   // from a pixel's base to the first of them
+ivec2 offsetStride;
+uint firstWeights;
+uvec2 weightsStride;
+uint stepSlice;
+uint tapTexel;
+uint tapWeights;
+
+void enterTap() {
+    ownInside = 0u;
+    if (stepTap.y >= tapCount.y) {
+        return; // beyond the last step
+    }
+    ivec2 offset = firstOffset + ivec2(stepTap) * offsetStride;
+    tapTexel = uint((offset.y * int(parameters.source.width) + offset.x) *
+                    int(parameters.source.slices));
+    tapWeights = firstWeights + stepTap.x * weightsStride.x + stepTap.y * weightsStride.y;
+    [[unroll]] for (uint i = 0u; i < leftChunks; ++i) {
+        int x = bitfieldExtract(int(ownBases[i]), 0, 16) + offset.x;
+        int y = bitfieldExtract(int(ownBases[i]), 16, 16) + offset.y;
+        bool inside = uint(x) < parameters.source.width && uint(y) < parameters.source.height;
+        ownInside |= inside ? 1u << i : 0u;
+    }
+}
+
+void advance() {
+    stepSlice += STEP_SLICES;
+    if (stepSlice < parameters.tileSlices) {
+        return;
+    }
+    stepSlice = 0u;
+    ++stepTap.x;
+    if (stepTap.x == tapCount.x) {
+        stepTap = uvec2(0u, stepTap.y + 1u);
+    }
+    enterTap();
+}
+
+uvec4 leftChunk(uint i, uint row, uint k) {
+    if ((ownInside & 1u << i) == 0u || stepSlice * 4u + k >= parameters.reducedPerGroup) {
+        return uvec4(0u);
+    }
+    return source_float16Pair[(ownTexels[i] + tapTexel + stepSlice) >> 1];
+}
+
+uvec4 rightChunk(uint i, uint column, uint k) {
+    return halfWeights[tapWeights + ((stepSlice * 4u + k) * tileColumns + column) / 8u];
+}
+
+void texelStore(uint row, uint slice, vec4 value) {
+    if (slice >= parameters.resultSlices) {
+        return;
+    }
+    uint at = rowTexels[row] + slice;
+    value = usedLanes(parameters.destination, slice, gemmFinished(slice, value));
+    if (destination_storage == STORAGE_FLOAT16) {
+        destination_float16[at] = packHalf4(value);
+    } else if (destination_storage == STORAGE_UNORM8) {
+        destination_unorm8[at] = packUnorm4x8(value);
+    } else {
+        destination_float32[at] = value;
+    }
+}
+
+void elementsStore(uint row, uint column, vec4 sums, vec4 next) {
+    if (rowTexels[row] == OUTSIDE) {
+        return;
+    }
+    uint slice = gemmTile() * TILE_TEXELS + column / 4u;
+    if (!DESTINATION_PAIRS) {
+        texelStore(row, slice, sums);
+        texelStore(row, slice + 1u, next);
+    } else if (slice < parameters.resultSlices) {
+        sums = usedLanes(parameters.destination, slice, gemmFinished(slice, sums));
+        next = usedLanes(parameters.destination, slice + 1u, gemmFinished(slice + 1u, next));
+        destination_float16Pair[(rowTexels[row] + slice) >> 1] =
+            uvec4(packHalf4(sums), packHalf4(next));
+    }
+}
+
+// The quotient of numbers below 2^20 by a division of floats, which is exact for them.
+uint smallQuotient(uint n, uint divisor) {
+    return uint((float(n) + 0.5) / float(divisor));
+}
+
+void gemmRun() {
+    uint rows = pixelCount();
+    uint firstRow = gemmBlock() * tileRows;
+    uvec2 extent = pixelExtent();
+    uint firstLine = firstRow / extent.x;
+    uint firstImage = firstLine / extent.y;
+    uvec2 first = uvec2(firstRow - firstLine * extent.x, firstLine - firstImage * extent.y);
+#define PIXEL_OF_ROW(PIXEL, ROW)                                                                   \
+    uint line = smallQuotient(first.x + (ROW), extent.x);                                          \
+    uint image = smallQuotient(first.y + line, extent.y);                                          \
+    Pixel PIXEL = pixelOf(first.x + (ROW) - line * extent.x, first.y + line - image * extent.y,    \
+                          firstImage + image);                                                     \
+    PIXEL.valid = firstRow + (ROW) < rows;
+    for (uint row = gl_LocalInvocationIndex; row < tileRows; row += gl_WorkGroupSize.x) {
+        PIXEL_OF_ROW(pixel, row)
+        rowTexels[row] = !pixel.valid ? OUTSIDE
+            : texelIndex(parameters.destination, int(parameters.clipX) + pixel.x,
+                         int(parameters.clipY) + pixel.y, 0u, pixel.image);
+    }
+    [[unroll]] for (uint i = 0u; i < leftChunks; ++i) {
+        PIXEL_OF_ROW(pixel, alongOuter(chunkOf(i)))
+        ivec2 base = pixel.valid ? pixelBase(pixel) : ivec2(FAR);
+        ownBases[i] = uint(base.x) & 0xffffu | uint(base.y) << 16;
+        ownTexels[i] = texelIndex(parameters.source, base.x, base.y,
+                                  gemmFirstSlice() + alongInner(chunkOf(i)) * 2u, pixel.image);
+    }
+    TapRange rangeX = tapsX();
+    TapRange rangeY = tapsY();
+    tapCount = uvec2(rangeX.count, rangeY.count);
+    firstOffset = tapOffset(int(rangeX.first), int(rangeY.first));
+    offsetStride = tapStride(rangeX.step, rangeY.step);
+    firstWeights = gemmWeights(rangeX.first, rangeY.first) / 2u;
+    weightsStride = uvec2(rangeX.step, rangeY.step * parameters.kernelWidth) *
+                    parameters.tileSlices * 2u * TILE_TEXELS;
+    stepTap = uvec2(0u);
+    stepSlice = 0u;
+    enterTap();
+    cooperativeRun(tapCount.x * tapCount.y * parameters.tileSlices / STEP_SLICES);
+}
