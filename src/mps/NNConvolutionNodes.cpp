@@ -27,6 +27,7 @@ public:
         : ConvolutionStage(device, std::make_shared<mps::SourceWithNeuron>(source, neuron),
                            precision) {
         source_ = std::move(source);
+        mps::ConvolutionAccess::setDataSource(this->kernel_, source_);
         hasNeuron_ = true;
     }
     std::shared_ptr<SecureCoding> dataSourceByValue() override {

@@ -89,6 +89,28 @@ TEST_CASE("an activation becomes a part of the convolution before it") {
     CHECK(result(head, {upload(small)}).v.size() == 10);
 }
 
+TEST_CASE("the slopes of an activation are those of the channels that a convolution shuffles") {
+    const auto source = std::make_shared<Source>(1, 4, 8, 1);
+    MPS::CNNSubPixelConvolutionDescriptor shape(1, 1, 4, 8);
+    shape.setSubPixelScaleFactor(2);
+    source->shape = shape;
+    std::vector<std::vector<double>> made;
+    for (const bool fuses : {true, false}) {
+        const MPS::CNNConvolutionNode convolution(MPS::NNImageNode(), source);
+        if (!fuses) convolution.resultImage().setExportFromGraph(true);
+        const std::vector<float> slopes{.5f, .25f};
+        const MPS::CNNNeuronPReLUNode activation(convolution.resultImage(), slopes);
+        const auto graph = graphOf(activation.resultImage());
+        CHECK((graph.debugDescription().find("1 steps") != std::string::npos) == fuses);
+        made.push_back(result(graph, {upload(x())}).v);
+    }
+    CHECK(made[0].size() == 2 * 10 * 12 * 2);
+    CHECK(made[0] == made[1]);
+    const MPS::CNNConvolutionNode convolution(MPS::NNImageNode(), source);
+    const MPS::CNNNeuronPReLUNode few(convolution.resultImage(), std::vector<float>{1});
+    CHECK_THROWS_WITH(graphOf(few.resultImage()), ContainsSubstring("PReLU has 4 slopes but 8"));
+}
+
 TEST_CASE("an activation stays apart where its source is wanted, and the result is the same") {
     const Tensor expected = Pair::expected(Source(3, 4, 5, 1), x());
     const auto check = [&](const MPS::NNGraph& graph, const std::string& why) {
