@@ -165,6 +165,51 @@ TEST_CASE("an activation stays apart where its source is wanted, and the result 
     }
 }
 
+TEST_CASE("an activation becomes a part of the arithmetic before it") {
+    const std::vector<float> slopes{.5f, .25f, 2, .125f};
+    const Tensor y = reference::random(2, 5, 6, 4, 2, .5, 1),
+                 row = reference::random(2, 1, 1, 4, 3);
+    for (const MPS::NNNeuronDescriptor& neuron :
+         {MPS::NNNeuronDescriptor(MPS::CNNNeuronType::TanH, 1.5f, .5f),
+          MPS::NNNeuronDescriptor::cnnNeuronPReLUDescriptor(slopes)}) {
+        const auto check = [&]<class Node>(bool repeats) {
+            std::vector<std::vector<double>> made;
+            for (const bool fuses : {true, false}) {
+                const MPS::NNImageNode a(named("a")), b(named("b"));
+                const Node node(a, b);
+                node.setPrimaryScale(.75f);
+                node.setBias(.125f);
+                node.setMinimumValue(-.5f);
+                if (repeats) {
+                    node.setSecondaryStrideInPixelsX(0);
+                    node.setSecondaryStrideInPixelsY(0);
+                }
+                if (!fuses) node.resultImage().setExportFromGraph(true);
+                const MPS::CNNNeuronNode activation(node.resultImage(), neuron);
+                const auto graph = graphOf(activation.resultImage());
+                CHECK_THAT(graph.debugDescription(),
+                           ContainsSubstring(fuses ? "1 steps" : "its source leaves the graph"));
+                made.push_back(result(graph, {upload(x()), upload(repeats ? row : y)}).v);
+                CHECK(result(again(graph), {upload(x()), upload(repeats ? row : y)}).v ==
+                      made.back());
+            }
+            CHECK(made[0] == made[1]);
+        };
+        check.operator()<MPS::NNAdditionNode>(false);
+        check.operator()<MPS::NNAdditionNode>(true);
+        check.operator()<MPS::NNSubtractionNode>(false);
+        check.operator()<MPS::NNMultiplicationNode>(true);
+        check.operator()<MPS::NNDivisionNode>(false);
+    }
+    // Slopes for fewer channels than there are.
+    const MPS::NNImageNode a, b;
+    const MPS::NNAdditionNode sum(a, b);
+    const MPS::CNNNeuronPReLUNode few(sum.resultImage(), std::vector<float>{1, 2});
+    const auto graph = graphOf(few.resultImage());
+    CHECK_THROWS_WITH(result(graph, {upload(x()), upload(y)}),
+                      ContainsSubstring("PReLU has 2 slopes but 4 feature channels"));
+}
+
 TEST_CASE("gradients that only copy are left out") {
     const MPS::NNImageNode a(named("a")), b(named("b"));
     const MPS::CNNNeuronTanHNode left(a), right(b);
