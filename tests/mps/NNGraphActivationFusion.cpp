@@ -282,6 +282,51 @@ TEST_CASE("zeros of both signs and the smallest numbers have the same derivative
     }
 }
 
+TEST_CASE("activations fuse with transposed convolutions, and within concatenations") {
+    const auto train = [](bool fuses, ImageStorage storage) {
+        const auto source = [](uint64_t size, uint64_t inputs, uint64_t outputs, uint64_t stride) {
+            auto made = std::make_shared<network::Source>(size, inputs, outputs, size + outputs);
+            made->shape.setStrideInPixelsX(stride);
+            made->shape.setStrideInPixelsY(stride);
+            return made;
+        };
+        const std::vector sources{source(3, 3, 4, 1), source(4, 4, 8, 2), source(4, 8, 4, 2),
+                                  source(6, 8, 5, 1)};
+        const NNImageNode input;
+        const CNNConvolutionNode first(input, sources[0]);
+        const CNNNeuronReLUNode a(first.resultImage(), .125f);
+        const CNNConvolutionNode down(a.resultImage(), sources[1]);
+        const CNNNeuronReLUNode b(down.resultImage());
+        const CNNConvolutionTransposeNode up(b.resultImage(), down.convolutionGradientState(),
+                                             sources[2]);
+        const CNNNeuronReLUNode c(up.resultImage());
+        const NNConcatenationNode both({a.resultImage(), c.resultImage()});
+        const CNNFullyConnectedNode last(both.resultImage(), sources[3]);
+        if (!fuses)
+            for (const NNFilterNode& node : std::vector<NNFilterNode>{first, down, up})
+                node.resultImage().setImageAllocator(Image::defaultAllocator());
+        const CNNLossNode loss(last.resultImage(), squares(Net::weight));
+        const auto graph = graphOf(loss.trainingGraph(std::nullopt, {}).at(0).resultImage());
+        CHECK(count(graph.debugDescription(), "reads its result") == (fuses ? 3 : 0));
+        std::vector<std::vector<double>> made;
+        for (int round = 0; round < 2; ++round)
+            made.push_back(result(graph,
+                                  {upload(reference::random(2, 6, 6, 3, 3), {.storage = storage})},
+                                  {lossLabels(reference::random(2, 1, 1, 5, 4))})
+                               .v);
+        if (storage == ImageStorage::Buffer)
+            CHECK_THAT(graph.debugDescription(),
+                       ContainsSubstring("NNConcatenationNode copies nothing"));
+        for (const auto& each : sources) {
+            made.push_back(each->trained());
+            made.push_back(each->trainedBias());
+        }
+        return made;
+    };
+    for (const auto storage : {ImageStorage::Buffer, ImageStorage::Texture})
+        CHECK(train(true, storage) == train(false, storage));
+}
+
 TEST_CASE("what keeps activations apart in training") {
     const Tensor expected = train(Net(relu, Update::Nothing, .75f).training(false));
     const auto check = [&](const NNGraph& graph, size_t parts, const char* why) {

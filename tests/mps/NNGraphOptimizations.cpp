@@ -150,6 +150,11 @@ TEST_CASE("an activation stays apart where its source is wanted, and the result 
             check(graph, "it has a custom padding policy");
         CHECK((policy->calls > 0) != allowsFusion);
     }
+    { // the convolution's own, which leaves all as it is
+        const Pair pair;
+        pair.source->shape.setNeuronType(MPS::CNNNeuronType::Linear, 1, 0);
+        check(graphOf(pair.activation.resultImage()), "that has an activation already");
+    }
     { // two activations: the second finds the place taken
         const Pair pair;
         const MPS::CNNNeuronLinearNode second(pair.activation.resultImage(), 1, 0);
