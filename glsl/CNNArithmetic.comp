@@ -1,7 +1,8 @@
-// Two operands become one, or the answer to a comparison.
+// Two operands become one, with a neuron after it or none, or the answer to a comparison.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNMath.h"
+#include "neuron.glsl"
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
@@ -12,6 +13,8 @@ IMAGE_SOURCE(2, secondary)
 IMAGE_EDGE_READ(secondary)
 IMAGE_DESTINATION(3, destination)
 layout(set = 0, binding = 4, std430) writeonly buffer Mask { uint mask[]; };
+layout(set = 0, binding = 5, std430) readonly buffer Slopes { float slopes[]; };
+layout(constant_id = 32) const uint neuron = 0u; // CNNNeuronType
 
 bvec4 compared(vec4 x, vec4 y) {
     switch (p.comparison) {
@@ -33,6 +36,12 @@ vec4 combined(vec4 x, vec4 y) {
     case arithmeticMultiply: return x * y + p.bias;
     }
     return x / y + p.bias;
+}
+
+vec4 slopeOf(uint slice) {
+    if (neuron != neuronPReLU) return vec4(p.neuronA);
+    uvec4 channel = min(slice * 4u + uvec4(0u, 1u, 2u, 3u), uvec4(p.destination.channels - 1u));
+    return vec4(slopes[channel.x], slopes[channel.y], slopes[channel.z], slopes[channel.w]);
 }
 
 void main() {
@@ -64,6 +73,7 @@ void main() {
         }
         if (p.clamps != 0u)
             result = mix(min(max(result, p.minimum), p.maximum), result, isnan(result));
+        result = neuronForward(neuron, result, slopeOf(at.slice), vec4(p.neuronB), vec4(p.neuronC));
     }
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, result);
 }

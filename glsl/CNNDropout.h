@@ -25,6 +25,7 @@ struct CNNDropoutParameters {
 
 struct CNNDropoutGradientParameters {
     ImageView gradient;
+    ImageView source; // of the neuron whose derivative is a factor
     ImageView destination;
     int clipX, clipY;
     int gradientOffsetX, gradientOffsetY, maskOffsetX, maskOffsetY;
@@ -32,7 +33,8 @@ struct CNNDropoutGradientParameters {
     uint maskWidth, maskHeight, maskSlices;
     uint perColumn, perRow, perChannel;
     uint maskStride;
-    uint padding0, padding1;
+    float neuronA, neuronB, neuronC;
+    uint padding0, padding1, padding2;
 };
 
 MPSVK_SHARED_END

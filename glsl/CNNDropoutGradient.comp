@@ -1,15 +1,27 @@
-// dx = dy / p where the forward pass kept x, else 0.
+// dx = dy / p where the forward pass kept x, else 0; times the derivative of a neuron that made x.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNDropout.h"
+#include "neuron.glsl"
 #include "pixel.glsl"
 
 layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNDropoutGradientParameters p; };
 IMAGE_SOURCE(1, gradient)
 IMAGE_EDGE_READ(gradient)
+IMAGE_SOURCE(2, source)
+IMAGE_EDGE_READ(source)
 IMAGE_DESTINATION(3, destination)
 layout(set = 0, binding = 4, std430) readonly buffer Mask { uint mask[]; };
+layout(set = 0, binding = 5, std430) readonly buffer Slopes { float slopes[]; };
+layout(constant_id = 32) const uint neuron = 0u; // CNNNeuronType
+layout(constant_id = 33) const uint readsResult = 0u;
+
+vec4 slopeOf(uint slice) {
+    if (neuron != neuronPReLU) return vec4(p.neuronA);
+    uvec4 channel = min(slice * 4u + uvec4(0u, 1u, 2u, 3u), uvec4(p.source.channels - 1u));
+    return vec4(slopes[channel.x], slopes[channel.y], slopes[channel.z], slopes[channel.w]);
+}
 
 void main() {
     uint i = gridIndex();
@@ -25,6 +37,14 @@ void main() {
         uint packed = inMask && slice < p.maskSlices ? mask[pixel + slice] : 0u;
         uvec4 keep = uvec4(packed, packed >> 8, packed >> 16, packed >> 24) & 255u;
         g[k] = mix(vec4(0.0), g[k] / p.keepProbability, bvec4(keep));
+    }
+    if (neuron != neuronNone) {
+        vec4 x[2] = source_readTexels(p.source, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, 0u);
+        EACH_TEXEL(k) {
+            vec4 a = slopeOf(at.slice + k), b = vec4(p.neuronB);
+            g[k] *= readsResult != 0u ? neuronDerivativeFromResult(neuron, x[k], a, b)
+                                      : neuronDerivative(neuron, x[k], a, b, vec4(p.neuronC));
+        }
     }
     destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, g);
 }

@@ -31,7 +31,8 @@ struct CNNArithmeticParameters {
     float minimum, maximum;
     uint writesMask;
     uint maskStride; // words from one image's mask to the next
-    uint padding0, padding1;
+    float neuronA, neuronB, neuronC;
+    uint padding0, padding1, padding2;
 };
 
 // The pixels that a sum walks over along an axis are those of the forward clip rectangle in the

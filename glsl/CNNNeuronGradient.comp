@@ -1,4 +1,4 @@
-// dx = dy * f'(x).
+// dx = dy * f'(x), where the source may be f(x) instead of x.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNNeuron.h"
@@ -14,6 +14,7 @@ IMAGE_EDGE_READ(source)
 IMAGE_DESTINATION(3, destination)
 layout(set = 0, binding = 4, std430) readonly buffer Slopes { float slopes[]; };
 layout(constant_id = 32) const uint type = 0u; // CNNNeuronType
+layout(constant_id = 33) const uint readsResult = 0u;
 
 vec4 slopeOf(uint slice) {
     if (type != neuronPReLU) return vec4(p.a);
@@ -29,7 +30,10 @@ void main() {
                                     at.image, 0u);
     vec4 x[2] = source_readTexels(p.source, p.sourceOffsetX + at.x, p.sourceOffsetY + at.y, at.slice,
                                   at.image, 0u);
-    EACH_TEXEL(k)
-        g[k] *= neuronDerivative(type, x[k], slopeOf(at.slice + k), vec4(p.b), vec4(p.c));
+    EACH_TEXEL(k) {
+        vec4 a = slopeOf(at.slice + k);
+        g[k] *= readsResult != 0u ? neuronDerivativeFromResult(type, x[k], a, vec4(p.b))
+                                  : neuronDerivative(type, x[k], a, vec4(p.b), vec4(p.c));
+    }
     destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, g);
 }

@@ -73,13 +73,16 @@ vec4 neuronPow(vec4 x, vec4 y) {
     return mix(result, vec4(1.0), equal(y, vec4(0.0)));
 }
 
+// Of ReLU, PReLU and ReLUN with a >= 0 the sign tells what x was: + of what is not below 0, -0 included,
+// and - of what is, 0 times it included.
 vec4 neuronForward(uint type, vec4 x, vec4 a, vec4 b, vec4 c) {
     bvec4 positive = greaterThanEqual(x, vec4(0.0));
+    vec4 rectified = mix(a * x, abs(x), positive);
     bvec4 natural = equal(c, vec4(-1.0));
     switch (type) {
     case neuronReLU:
     case neuronPReLU:
-        return mix(a * x, x, positive);
+        return rectified;
     case neuronLinear:
         return a * x + b;
     case neuronSigmoid:
@@ -97,7 +100,7 @@ vec4 neuronForward(uint type, vec4 x, vec4 a, vec4 b, vec4 c) {
     case neuronELU:
         return mix(a * neuronExpm1(min(x, 0.0)), x, positive);
     case neuronReLUN:
-        return min(mix(a * x, x, positive), b);
+        return min(rectified, b);
     case neuronPower:
         return neuronPow(a * x + b, c);
     case neuronExponential:
@@ -156,6 +159,14 @@ vec4 neuronDerivative(uint type, vec4 x, vec4 a, vec4 b, vec4 c) {
     default:
         return vec4(1.0);
     }
+}
+
+// The same from y = f(x), for the types and parameters of mps::isKnownFromResult.
+vec4 neuronDerivativeFromResult(uint type, vec4 y, vec4 a, vec4 b) {
+    if (type == neuronNone) return vec4(1.0);
+    if (type == neuronLinear) return a;
+    vec4 slope = mix(a, vec4(1.0), lessThanEqual(floatBitsToUint(y), uvec4(0x7f800000u)));
+    return type == neuronReLUN ? mix(vec4(0.0), slope, lessThan(y, b)) : slope;
 }
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "CNNDropout.h"
 #include "mps/Archive.hpp"
+#include "mps/CNNNeuron.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -265,6 +266,7 @@ void CNNDropoutGradient::validate(const mps::BinaryPass& pass) const {
         throw InvalidArgument(who + "A dropout gradient needs the gradient state with the mask.");
     CNNGradientKernel::validate(pass);
     mps::checkGradientChannels(who, pass);
+    if (neuron_) mps::checkSlopes(who, neuron_->descriptor, pass.secondaryChannels);
     const auto* first = dropoutState(pass.sourceStates[0]);
     for (const State& state : pass.sourceStates) {
         checkState(who, state, "gradientState", keepProbability_, seed_, maskStride_);
@@ -283,8 +285,10 @@ void CNNDropoutGradient::validate(const mps::BinaryPass& pass) const {
 
 void CNNDropoutGradient::dispatch(const mps::BinaryPass& pass) const {
     const auto& state = *dropoutState(pass.sourceStates[0]);
+    const mps::FusedNeuron neuron = neuron_ ? *neuron_ : mps::FusedNeuron{};
     const glsl::CNNDropoutGradientParameters parameters{
         .gradient = pass.primaryView,
+        .source = pass.secondaryView,
         .destination = pass.destinationView,
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
@@ -300,10 +304,18 @@ void CNNDropoutGradient::dispatch(const mps::BinaryPass& pass) const {
         .perRow = uint32_t(maskStride_.height),
         .perChannel = uint32_t(maskStride_.depth),
         .maskStride = uint32_t(pass.stateBuffers[0].strideBytes / 4),
+        .neuronA = neuron.descriptor.a(),
+        .neuronB = neuron.descriptor.b(),
+        .neuronC = neuron.descriptor.c(),
     };
-    pass.encoder->dispatch(
-        "CNNDropoutGradient", parameters, pass.pairGrid(),
-        {{1, pass.primary}, {3, pass.destination}, {4, pass.stateBuffers[0].all}});
+    pass.encoder->dispatch("CNNDropoutGradient", parameters, pass.pairGrid(),
+                           {{1, pass.primary},
+                            {2, pass.secondary},
+                            {3, pass.destination},
+                            {4, pass.stateBuffers[0].all},
+                            {5, mps::sliceOf(neuron.slopes)}},
+                           {mps::constant(32, uint32_t(neuron.descriptor.neuronType())),
+                            mps::constant(33, uint32_t(neuron.readsResult))});
 }
 
 } // namespace mpsvk::MPS

@@ -2,6 +2,7 @@
 #include "mps/Archive.hpp"
 
 #include "CNNMath.h"
+#include "mps/CNNNeuron.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -164,6 +165,9 @@ void CNNArithmetic::validate(const mps::BinaryPass& pass) const {
         comparison() > uint32_t(NNComparisonType::GreaterOrEqual))
         throw InvalidArgument(who + "comparisonType is " + std::to_string(comparison()) +
                               " but types go from 0 to 5.");
+    const uint64_t channels =
+        resultChannels(pass.primaryChannels, pass.secondaryChannels, pass.destinations[0]);
+    if (neuron_) mps::checkSlopes(who, neuron_->descriptor, channels);
     for (const State& state : pass.destinationStates) {
         const auto* impl =
             dynamic_cast<const CNNArithmeticGradientState::Impl*>(state.shared().get());
@@ -178,8 +182,6 @@ void CNNArithmetic::validate(const mps::BinaryPass& pass) const {
                 (impl->hasMask ? "for clamped results but" : "without bounds but") +
                 " minimumValue and maximumValue have changed since.");
         const auto& r = impl->primary;
-        const uint64_t channels =
-            resultChannels(pass.primaryChannels, pass.secondaryChannels, pass.destinations[0]);
         if (impl->hasMask &&
             (r.clip.width != pass.clip.width || r.clip.height != pass.clip.height ||
              impl->resultChannels != channels))
@@ -195,6 +197,7 @@ void CNNArithmetic::dispatch(const mps::BinaryPass& pass) const {
     const uint64_t channels =
         resultChannels(pass.primaryChannels, pass.secondaryChannels, pass.destinations[0]);
     const bool writesMask = clamps() && !pass.stateBuffers.empty();
+    const mps::FusedNeuron neuron = neuron_ ? *neuron_ : mps::FusedNeuron{};
     const glsl::CNNArithmeticParameters parameters{
         .primary = pass.primaryView,
         .secondary = pass.secondaryView,
@@ -225,6 +228,9 @@ void CNNArithmetic::dispatch(const mps::BinaryPass& pass) const {
         .maximum = maximumValue_,
         .writesMask = writesMask,
         .maskStride = writesMask ? uint32_t(pass.stateBuffers[0].strideBytes / 4) : 0,
+        .neuronA = neuron.descriptor.a(),
+        .neuronB = neuron.descriptor.b(),
+        .neuronC = neuron.descriptor.c(),
     };
     const auto grid = mps::Grid::over(mps::slicesFor(channels), pass.clip.width, pass.clip.height,
                                       pass.imageCount);
@@ -232,7 +238,9 @@ void CNNArithmetic::dispatch(const mps::BinaryPass& pass) const {
                            {{1, pass.primary},
                             {2, pass.secondary},
                             {3, pass.destination},
-                            {4, writesMask ? pass.stateBuffers[0].all : vk::BufferSlice{}}});
+                            {4, writesMask ? pass.stateBuffers[0].all : vk::BufferSlice{}},
+                            {5, mps::sliceOf(neuron.slopes)}},
+                           {mps::constant(32, uint32_t(neuron.descriptor.neuronType()))});
 }
 
 } // namespace mpsvk::MPS

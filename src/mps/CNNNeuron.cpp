@@ -2,10 +2,14 @@
 
 #include "CNNNeuron.h"
 #include "mps/Archive.hpp"
+#include "mps/Half.hpp"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
+
+#include <algorithm>
+#include <cmath>
 
 namespace mpsvk::MPS {
 
@@ -60,6 +64,19 @@ void checkSlopes(const std::string& who, const MPS::NNNeuronDescriptor& d, uint6
 
 vk::BufferSlice sliceOf(const MTL::Buffer& slopes) {
     return slopes ? slopes.impl().slice : vk::BufferSlice{};
+}
+
+bool isKnownFromResult(const MPS::NNNeuronDescriptor& d) {
+    const auto keepsSign = [](float slope) { return slope >= 0 && !std::signbit(slope); };
+    switch (d.neuronType()) {
+    case CNNNeuronType::None:
+    case CNNNeuronType::Linear: return true;
+    case CNNNeuronType::ReLU: return keepsSign(d.a());
+    case CNNNeuronType::PReLU: return std::ranges::all_of(d.data(), keepsSign);
+    case CNNNeuronType::ReLUN: // what is cut off must still be so when it is rounded
+        return keepsSign(d.a()) && d.b() >= 1 && fromHalf(toHalf(d.b())) == d.b();
+    default: return false;
+    }
 }
 
 } // namespace mpsvk::mps
@@ -161,7 +178,7 @@ void CNNNeuronGradient::dispatch(const mps::BinaryPass& pass) const {
     pass.encoder->dispatch(
         "CNNNeuronGradient", parameters, pass.pairGrid(),
         {{1, pass.primary}, {2, pass.secondary}, {3, pass.destination}, {4, mps::sliceOf(slopes_)}},
-        {mps::constant(32, uint32_t(neuronType()))});
+        {mps::constant(32, uint32_t(neuronType())), mps::constant(33, uint32_t(readsResult_))});
 }
 
 } // namespace mpsvk::MPS

@@ -21,5 +21,25 @@ inline bool areSame(const MPS::NNNeuronDescriptor& a, const MPS::NNNeuronDescrip
            (a.a() == b.a() && a.b() == b.b() && a.c() == b.c() && a.data() == b.data());
 }
 vk::BufferSlice sliceOf(const MTL::Buffer& slopes);
+/// Whether f(x), in whatever format it is kept, tells the derivative at x to the bit.
+bool isKnownFromResult(const MPS::NNNeuronDescriptor& descriptor);
+
+/// A neuron within a kernel whose public side has none.
+struct FusedNeuron {
+    MPS::NNNeuronDescriptor descriptor{MPS::CNNNeuronType::None};
+    MTL::Buffer slopes;
+    bool readsResult = false; ///< of a gradient: its source is the neuron's result
+};
+/// What graphs ask of kernels beyond their public side.
+struct NeuronAccess {
+    template <class Kernel>
+    static void setNeuron(Kernel& kernel, const MPS::NNNeuronDescriptor& neuron,
+                          bool readsResult = false) {
+        kernel.neuron_ = std::make_shared<FusedNeuron>(
+            neuron, slopesOf("[" + kernel.className() + "] ", kernel.device(), neuron),
+            readsResult);
+    }
+    static void readResult(MPS::CNNNeuronGradient& kernel) { kernel.readsResult_ = true; }
+};
 
 } // namespace mpsvk::mps

@@ -5,6 +5,8 @@
 #include "mps/Archive.hpp"
 #include "mps/ConvolutionPass.hpp"
 
+#include <algorithm>
+
 namespace mpsvk::mps {
 
 void archiveWeights(Archive& archive, const ConvolutionWeights& weights,
@@ -59,6 +61,10 @@ struct ConvolutionAccess {
     template <class Kernel> static void takeWeights(Kernel& kernel, const Kernel& other) {
         kernel.weights_->take(*other.weights_);
     }
+    /// Another source of the same weights.
+    template <class Kernel> static void setDataSource(Kernel& kernel, ConvolutionSource source) {
+        kernel.weights_->setSource(std::move(source));
+    }
     template <class Kernel> static void encodeWasUndone(Kernel& kernel) {
         kernel.weights_->forgetDerivedLayouts();
     }
@@ -73,6 +79,16 @@ public:
     MPS::CNNConvolutionDescriptor descriptor() const override {
         auto d = source_->descriptor();
         d.setFusedNeuronDescriptor(neuron_);
+        // Slopes are those of the result's channels, which a sub-pixel convolution has in blocks.
+        const uint64_t blocks = d.subPixelScaleFactor() * d.subPixelScaleFactor();
+        if (neuron_.neuronType() != MPS::CNNNeuronType::PReLU || blocks <= 1) return d;
+        const std::vector<float>& slopes = neuron_.data();
+        const uint64_t channels =
+            std::min<uint64_t>(slopes.size(), d.outputFeatureChannels() / blocks);
+        std::vector<float> all;
+        for (uint64_t block = 0; block < blocks; ++block)
+            all.insert(all.end(), slopes.begin(), slopes.begin() + int64_t(channels));
+        d.setFusedNeuronDescriptor(MPS::NNNeuronDescriptor::cnnNeuronPReLUDescriptor(all));
         return d;
     }
     std::span<const std::byte> weights() const override { return source_->weights(); }

@@ -1,5 +1,6 @@
 #include "mps/ConvolutionPass.hpp"
 
+#include "mps/CNNNeuron.hpp"
 #include "mps/CooperativeTile.hpp"
 #include "mps/PassChecks.hpp"
 
@@ -51,6 +52,7 @@ const CNNConvolutionDescriptor& checkedDescriptor(const std::string& who,
                               std::to_string(d.subPixelScaleFactor()) +
                               " but its square must divide the " + std::to_string(outputs) +
                               " output feature channels.");
+    checkSlopes(who, d.fusedNeuronDescriptor(), outputs);
     return d;
 }
 

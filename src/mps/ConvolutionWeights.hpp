@@ -55,6 +55,7 @@ public:
                 const vk::BufferSlice& biases) const;
 
     const ConvolutionSource& source() const { return source_; }
+    void setSource(ConvolutionSource source) { source_ = std::move(source); }
     const MTL::Device& device() const { return device_; }
 
     /// One way in which the weights are packed.

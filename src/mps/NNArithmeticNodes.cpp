@@ -1,5 +1,6 @@
 #include "mps/NNArithmeticNodes.hpp"
 
+#include "mps/CNNNeuron.hpp"
 #include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -35,8 +36,10 @@ template <class Kernel> void apply(const ArithmeticSettings& s, Kernel& kernel) 
 }
 
 template <class Kernel>
-std::unique_ptr<mps::Stage> stage(const MTL::Device& device, const ArithmeticNode& node) {
+std::unique_ptr<mps::Stage> stage(const MTL::Device& device, const ArithmeticNode& node,
+                                  const NNNeuronDescriptor* neuron) {
     Kernel kernel(device);
+    if (neuron) mps::NeuronAccess::setNeuron(kernel, *neuron);
     const ArithmeticSettings& s = node.settings;
     apply(s, kernel);
     kernel.setPrimaryStrideInPixelsX(s.primary.x);
@@ -88,15 +91,26 @@ ArithmeticNode::ArithmeticNode(ArithmeticOperation op, const NNImageNode& left,
     if (op <= Multiply) addResultState(StateNodeKind::BinaryGradient);
 }
 
-std::unique_ptr<mps::Stage> ArithmeticNode::makeStage(const MTL::Device& device) const {
+std::unique_ptr<mps::Stage> ArithmeticNode::stageWith(const MTL::Device& device,
+                                                      const NNNeuronDescriptor* neuron) const {
     switch (operation) {
-    case Add: return stage<CNNAdd>(device, *this);
-    case Subtract: return stage<CNNSubtract>(device, *this);
-    case Multiply: return stage<CNNMultiply>(device, *this);
-    case Divide: return stage<CNNDivide>(device, *this);
+    case Add: return stage<CNNAdd>(device, *this, neuron);
+    case Subtract: return stage<CNNSubtract>(device, *this, neuron);
+    case Multiply: return stage<CNNMultiply>(device, *this, neuron);
+    case Divide: return stage<CNNDivide>(device, *this, neuron);
     case Compare: break;
     }
-    return stage<NNCompare>(device, *this);
+    return stage<NNCompare>(device, *this, neuron);
+}
+
+std::unique_ptr<mps::Stage> ArithmeticNode::makeStage(const MTL::Device& device) const {
+    return stageWith(device, nullptr);
+}
+
+std::unique_ptr<mps::Stage>
+ArithmeticNode::makeStageWithNeuron(const MTL::Device& device,
+                                    const NNNeuronDescriptor& neuron) const {
+    return stageWith(device, &neuron);
 }
 
 std::string NNBinaryArithmeticNode::gradientClass() const {

@@ -27,12 +27,19 @@ struct ArithmeticSettings {
 struct ArithmeticNode final : NNFilterNode::Impl {
     ArithmeticNode(ArithmeticOperation op, const NNImageNode& left, const NNImageNode& right);
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override;
+    bool takesNeuron() const override { return operation != ArithmeticOperation::Compare; }
+    std::unique_ptr<mps::Stage>
+    makeStageWithNeuron(const MTL::Device& device, const NNNeuronDescriptor& neuron) const override;
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override;
     void archive(mps::Archive& archive) override;
 
     const ArithmeticOperation operation;
     ArithmeticSettings settings;
     NNComparisonType comparison = NNComparisonType::Equal;
+
+private:
+    std::unique_ptr<mps::Stage> stageWith(const MTL::Device& device,
+                                          const NNNeuronDescriptor* neuron) const;
 };
 
 struct ArithmeticGradientNode final : NNFilterNode::Impl {

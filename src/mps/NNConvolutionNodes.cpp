@@ -27,6 +27,7 @@ public:
         : ConvolutionStage(device, std::make_shared<mps::SourceWithNeuron>(source, neuron),
                            precision) {
         source_ = std::move(source);
+        mps::ConvolutionAccess::setDataSource(this->kernel_, source_);
         hasNeuron_ = true;
     }
     std::shared_ptr<SecureCoding> dataSourceByValue() override {
@@ -143,28 +144,17 @@ struct ConvolutionNode : NNFilterNode::Impl {
         trainingStyle = NNTrainingStyle::UpdateDeviceGPU;
     }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
-        switch (kind) {
-        case Kind::FullyConnected:
-            return std::make_unique<ConvolutionStage<CNNFullyConnected>>(device, weights,
-                                                                         precision);
-        case Kind::Transpose: return std::make_unique<TransposeStage>(device, weights, precision);
-        default:
-            return std::make_unique<ConvolutionStage<CNNConvolution>>(device, weights, precision);
-        }
+        return stageOf(device);
     }
-    bool takesNeuron() const override {
-        return kind == Kind::Convolution || kind == Kind::FullyConnected;
+    bool takesNeuron() const override { return kind != Kind::Binary; }
+    bool hasNeuron() const override {
+        const auto own = mps::descriptorOf("CNNConvolutionNode", weights).fusedNeuronDescriptor();
+        return own.neuronType() != CNNNeuronType::None;
     }
     std::unique_ptr<mps::Stage>
     makeStageWithNeuron(const MTL::Device& device,
                         const NNNeuronDescriptor& neuron) const override {
-        const auto own = mps::descriptorOf("CNNConvolutionNode", weights).fusedNeuronDescriptor();
-        if (own.neuronType() != CNNNeuronType::None) return nullptr;
-        if (kind == Kind::FullyConnected)
-            return std::make_unique<ConvolutionStage<CNNFullyConnected>>(device, weights, precision,
-                                                                         neuron);
-        return std::make_unique<ConvolutionStage<CNNConvolution>>(device, weights, precision,
-                                                                  neuron);
+        return stageOf(device, neuron);
     }
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
         const NNImageNode &e = gradients[0], &x = sources[0];
@@ -184,6 +174,20 @@ struct ConvolutionNode : NNFilterNode::Impl {
     Source weights;
     const Kind kind;
     Precision precision = Precision::Float;
+
+private:
+    template <class... Neuron>
+    std::unique_ptr<mps::Stage> stageOf(const MTL::Device& device, const Neuron&... neuron) const {
+        const auto make = [&]<class Stage>() -> std::unique_ptr<mps::Stage> {
+            return std::make_unique<Stage>(device, weights, precision, neuron...);
+        };
+        switch (kind) {
+        case Kind::FullyConnected:
+            return make.template operator()<ConvolutionStage<CNNFullyConnected>>();
+        case Kind::Transpose: return make.template operator()<TransposeStage>();
+        default: return make.template operator()<ConvolutionStage<CNNConvolution>>();
+        }
+    }
 };
 
 /// The terms, or one scale for all.

@@ -28,6 +28,10 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
         std::vector<size_t> stateResults;
         bool wantsStates = false, resultIsNeeded = true;
         const NNNeuronDescriptor* neuron = nullptr; ///< of the activation that is a part of it
+        /// Of a gradient: the function whose derivative at image 1, or at what gave image 1, it has
+        /// as a factor.
+        const NNNeuronDescriptor* derivative = nullptr;
+        bool derivativeFromResult = false;
     };
     /// What an encode runs: the stage of a node, or of a node and its activation.
     struct Step : Node {
@@ -147,9 +151,16 @@ private:
     /// Drops what feeds nothing that is needed, and says of the rest what of it is needed.
     void prune(std::vector<Node>& from) const;
     void dropCopies(std::vector<Node>& from);
-    /// Activations, and their gradients, that become a part of the nodes before them in training.
+    /// Activations that become a part of the nodes before them in training: their gradients read
+    /// the results, or become a part of the gradients of these nodes.
     void fuseInTraining(std::vector<Node>& from);
+    /// Gradients of activations that become a factor of the gradients that they are given.
+    void fuseDerivatives(std::vector<Node>& from);
+    /// Nothing but nodes can tell whether the image exists.
+    bool isHidden(size_t image) const;
     void makeSteps(std::vector<Node> from);
+    /// Why the gradient of an activation must read its source; empty: its result does as well.
+    std::string obstacleToResult(const Node& activation) const;
     /// Why an activation stays apart from the node before it; empty: it need not.
     std::string obstacle(const Step& before, const Node& activation) const;
     std::string nameOf(const Node& node) const;

@@ -121,12 +121,9 @@ void NNGraph::Impl::makeSteps(std::vector<Node> from) {
             const auto before =
                 std::ranges::find(steps, node.imageSources.at(0), &Step::imageResult);
             if (neuron && before != steps.end() && before->node->takesNeuron()) {
-                std::string why = obstacle(*before, node);
+                const std::string why = obstacle(*before, node);
                 std::unique_ptr<mps::Stage> both;
-                if (why.empty()) {
-                    both = before->node->makeStageWithNeuron(device, *neuron);
-                    if (!both) why = "that has an activation already";
-                }
+                if (why.empty()) both = before->node->makeStageWithNeuron(device, *neuron);
                 remarks.push_back(nameOf(node) + (both ? " is part of " : " stays apart from ") +
                                   nameOf(*before) + (both ? "" : ": " + why));
                 if (both) {
@@ -142,8 +139,13 @@ void NNGraph::Impl::makeSteps(std::vector<Node> from) {
             }
             if (steps.empty() || steps.back().imageResult != node.imageResult) {
                 Step step{node, nullptr};
-                step.stage = node.neuron ? node.node->makeStageWithNeuron(device, *node.neuron)
-                                         : node.node->makeStage(device);
+                if (node.neuron)
+                    step.stage = node.node->makeStageWithNeuron(device, *node.neuron);
+                else if (node.derivative)
+                    step.stage = node.node->makeStageWithDerivative(device, *node.derivative,
+                                                                    node.derivativeFromResult);
+                else
+                    step.stage = node.node->makeStage(device);
                 steps.push_back(std::move(step));
             }
         } catch (const InvalidArgument& error) {
@@ -177,6 +179,8 @@ void NNGraph::Impl::compile() {
     dropCopies(optimized);
     prune(optimized);
     fuseInTraining(optimized);
+    fuseDerivatives(optimized);
+    prune(optimized);
     makeSteps(std::move(optimized));
     for (size_t k = 1; k < results.size(); ++k)
         if (resultsNeeded[k]) intermediateImages.push_back(results[k]);

@@ -13,7 +13,28 @@ bool isCustom(const std::shared_ptr<NNPadding>& padding) {
            (padding->paddingMethod() & NNPaddingMethod::CustomAllowForNodeFusion) ==
                NNPaddingMethod::SizeValidOnly;
 }
+
+using Node = NNGraph::Impl::Node;
+using Indices = std::vector<size_t>;
+
+Indices readersOf(const std::vector<Node>& nodes, Indices Node::*sources, size_t slot) {
+    Indices readers;
+    for (size_t i = 0; i < nodes.size(); ++i)
+        if (std::ranges::count(nodes[i].*sources, slot)) readers.push_back(i);
+    return readers;
+}
+
+void drop(std::vector<Node>& nodes, const std::vector<bool>& isGone) {
+    std::vector<Node> kept;
+    for (size_t i = 0; i < nodes.size(); ++i)
+        if (!isGone[i]) kept.push_back(std::move(nodes[i]));
+    nodes = std::move(kept);
+}
 } // namespace
+
+bool NNGraph::Impl::isHidden(size_t image) const {
+    return isPlain(images[image].node) && !images[image].isResult && !images[image].isExported;
+}
 
 void NNGraph::Impl::dropCopies(std::vector<Node>& from) {
     std::vector<size_t> place(images.size());
@@ -37,26 +58,28 @@ void NNGraph::Impl::dropCopies(std::vector<Node>& from) {
 std::string NNGraph::Impl::obstacle(const Step& before, const Node& activation) const {
     if (before.neuron) return "that has an activation already";
     const ImageSlot& between = images[before.imageResult];
-    if (between.readers > 1)
-        return "its source has " + std::to_string(between.readers) + " readers";
     if (between.isExported || between.isResult) return "its source leaves the graph";
     if (!isPlain(between.node)) return "its source has an allocator of its own or is synchronized";
-    if (before.wantsStates || activation.wantsStates) return "a gradient needs its state";
     if (isCustom(activation.node->padding)) return "it has a custom padding policy";
+    if (activation.wantsStates && !before.node->takesNeuronInTraining())
+        if (std::string why = obstacleToResult(activation); !why.empty()) return why;
+    if (between.readers > 1)
+        return "its source has " + std::to_string(between.readers) + " readers";
+    if (before.wantsStates || activation.wantsStates) return "a gradient needs its state";
+    if (before.node->hasNeuron()) return "that has an activation already";
+    return {};
+}
+
+std::string NNGraph::Impl::obstacleToResult(const Node& activation) const {
+    if (!mps::isKnownFromResult(*activation.node->neuron()))
+        return "its derivative cannot be told from its result";
+    if (images[activation.imageSources[0]].node.format() !=
+        images[activation.imageResult].node.format())
+        return "its source has another format";
     return {};
 }
 
 void NNGraph::Impl::fuseInTraining(std::vector<Node>& from) {
-    using Indices = std::vector<size_t>;
-    const auto readersOf = [&](Indices Node::*sources, size_t slot) {
-        Indices readers;
-        for (size_t i = 0; i < from.size(); ++i)
-            if (std::ranges::count(from[i].*sources, slot)) readers.push_back(i);
-        return readers;
-    };
-    const auto isHidden = [&](size_t image) {
-        return isPlain(images[image].node) && !images[image].isResult && !images[image].isExported;
-    };
     std::vector<bool> isGone(from.size());
     for (size_t i = 0; i < from.size(); ++i) {
         Node& activation = from[i];
@@ -64,40 +87,82 @@ void NNGraph::Impl::fuseInTraining(std::vector<Node>& from) {
         if (!neuron || !activation.wantsStates || isCustom(activation.node->padding)) continue;
         const size_t between = activation.imageSources.at(0), state = activation.stateResults.at(0);
         const auto before = std::ranges::find(from, between, &Node::imageResult);
-        if (before == from.end() || !before->node->takesNeuronInTraining() || before->neuron ||
-            before->stateResults.empty() || !isHidden(between) || states[state].isExported)
+        if (before == from.end() || !before->node->takesNeuron() || before->neuron ||
+            !isHidden(between) || states[state].isExported)
             continue;
-        // The gradient of the activation, and behind it alone that of the node before.
-        const Indices ofState = readersOf(&Node::stateSources, state);
+        // But for the activation its gradient alone may read what lies between.
+        const Indices ofState = readersOf(from, &Node::stateSources, state);
         if (ofState.size() != 1) continue;
         Node& gradient = from[ofState[0]];
         const auto* own = gradient.node->neuronOfGradient();
         if (!own || !mps::areSame(*own, *neuron) || isCustom(gradient.node->padding) ||
             gradient.imageSources.at(0) == between || gradient.imageSources.at(1) != between ||
-            readersOf(&Node::imageSources, between) != Indices{i, ofState[0]} ||
-            !isHidden(gradient.imageResult))
+            readersOf(from, &Node::imageSources, between) != Indices{i, ofState[0]})
             continue;
-        const Indices behind = readersOf(&Node::imageSources, gradient.imageResult);
-        if (behind.size() != 1 || readersOf(&Node::stateSources, before->stateResults[0]) != behind)
-            continue;
-        Node& after = from[behind[0]];
-        if (!after.node->takesNeuronInTraining() ||
-            after.imageSources != Indices{gradient.imageResult, before->imageSources.at(0)})
-            continue;
+        std::string gradientsPart = " reads its result";
+        if (before->node->takesNeuronInTraining()) {
+            if (before->stateResults.empty() || !isHidden(gradient.imageResult)) continue;
+            const Indices behind = readersOf(from, &Node::imageSources, gradient.imageResult);
+            if (behind.size() != 1 ||
+                readersOf(from, &Node::stateSources, before->stateResults[0]) != behind)
+                continue;
+            Node& after = from[behind[0]];
+            if (!after.node->takesNeuronInTraining() ||
+                after.imageSources != Indices{gradient.imageResult, before->imageSources.at(0)})
+                continue;
+            gradientsPart = " of " + nameOf(after);
+            after.imageSources[0] = gradient.imageSources[0];
+            after.neuron = neuron;
+            isGone[ofState[0]] = true;
+            gradient.imageSources.clear();
+        } else {
+            if (!obstacleToResult(activation).empty() || before->node->hasNeuron()) continue;
+            gradient.imageSources[1] = activation.imageResult;
+            gradient.stateSources.clear();
+            gradient.derivative = neuron;
+            gradient.derivativeFromResult = true;
+        }
         remarks.push_back(nameOf(activation) + " is part of " + nameOf(*before) + ", and " +
-                          nameOf(gradient) + " of " + nameOf(after));
+                          nameOf(gradient) + gradientsPart);
         before->imageResult = activation.imageResult;
-        before->resultIsNeeded = activation.resultIsNeeded;
-        after.imageSources[0] = gradient.imageSources[0];
-        before->neuron = after.neuron = neuron;
-        isGone[i] = isGone[ofState[0]] = true;
+        before->neuron = neuron;
+        isGone[i] = true;
         activation.imageSources.clear();
+    }
+    drop(from, isGone);
+}
+
+void NNGraph::Impl::fuseDerivatives(std::vector<Node>& from) {
+    std::vector<bool> isGone(from.size());
+    for (size_t i = 0; i < from.size(); ++i) {
+        Node& gradient = from[i];
+        const auto* neuron = gradient.node->neuronOfGradient();
+        if (!neuron || isCustom(gradient.node->padding)) continue;
+        const size_t between = gradient.imageSources.at(0), read = gradient.imageSources.at(1);
+        const auto before = std::ranges::find(from, between, &Node::imageResult);
+        if (before == from.end() || !before->node->takesDerivative() || before->derivative ||
+            !isHidden(between) || readersOf(from, &Node::imageSources, between) != Indices{i} ||
+            images[between].node.format() != images[gradient.imageResult].node.format())
+            continue;
+        // What is read must have the size of what counts by its size.
+        const size_t sized = before->imageSources.at(1);
+        if (!gradient.derivativeFromResult) {
+            const auto activation = std::ranges::find(from, sized, &Node::imageResult);
+            if (activation == from.end() || !activation->node->neuron() ||
+                activation->imageSources.at(0) != read || isCustom(activation->node->padding))
+                continue;
+        } else if (read != sized) {
+            continue;
+        }
+        remarks.push_back(nameOf(gradient) + " is part of " + nameOf(*before));
+        before->imageSources[1] = read;
+        before->imageResult = gradient.imageResult;
+        before->derivative = neuron;
+        before->derivativeFromResult = gradient.derivativeFromResult;
+        isGone[i] = true;
         gradient.imageSources.clear();
     }
-    std::vector<Node> kept;
-    for (size_t i = 0; i < from.size(); ++i)
-        if (!isGone[i]) kept.push_back(std::move(from[i]));
-    from = std::move(kept);
+    drop(from, isGone);
 }
 
 } // namespace mpsvk::MPS

@@ -65,13 +65,25 @@ struct NNFilterNode::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNF
     /// An activation's function, for a node before it that can apply it to its own result.
     virtual const NNNeuronDescriptor* neuron() const { return nullptr; }
     virtual bool takesNeuron() const { return false; }
-    /// The stage of this node and of the activation that follows it in one; null: not possible.
+    /// True of a node that takes one but has an activation already.
+    virtual bool hasNeuron() const { return false; }
+    /// The stage of this node and of the activation that follows it in one; null: it takes none.
     virtual std::unique_ptr<mps::Stage> makeStageWithNeuron(const MTL::Device&,
                                                             const NNNeuronDescriptor&) const {
         return nullptr;
     }
     /// Of the gradient of an activation: the function.
     virtual const NNNeuronDescriptor* neuronOfGradient() const { return nullptr; }
+    /// True of a gradient of which only the size of image 1 counts, and whose result can be
+    /// multiplied by an activation's derivative there.
+    virtual bool takesDerivative() const { return false; }
+    /// The stage that does so. `fromResult`: image 1 is the activation's result, not its source; an
+    /// activation's own gradient then needs no state.
+    virtual std::unique_ptr<mps::Stage>
+    makeStageWithDerivative(const MTL::Device&, const NNNeuronDescriptor&, bool fromResult) const {
+        (void)fromResult;
+        return nullptr;
+    }
     /// True of a node and its gradient node when both can take the activation in between, too, so
     /// that neither what it reads nor the gradient of that is an image.
     virtual bool takesNeuronInTraining() const { return false; }

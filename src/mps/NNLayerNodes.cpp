@@ -1,3 +1,4 @@
+#include "mps/CNNNeuron.hpp"
 #include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/MPS/NNLayerNodes.hpp>
@@ -79,8 +80,18 @@ struct DropoutGradientNode final : DropoutBase {
         : DropoutBase("CNNDropoutGradientNode", {gradient, source}, {state}, s) {}
     bool isGradient() const override { return true; }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
-        return std::make_unique<mps::GradientStage<CNNDropoutGradient>>(CNNDropoutGradient(
-            device, settings.keepProbability, settings.seed, settings.maskStride));
+        return std::make_unique<mps::GradientStage<CNNDropoutGradient>>(kernel(device));
+    }
+    bool takesDerivative() const override { return true; }
+    std::unique_ptr<mps::Stage> makeStageWithDerivative(const MTL::Device& device,
+                                                        const NNNeuronDescriptor& neuron,
+                                                        bool fromResult) const override {
+        auto made = kernel(device);
+        mps::NeuronAccess::setNeuron(made, neuron, fromResult);
+        return std::make_unique<mps::GradientStage<CNNDropoutGradient>>(std::move(made));
+    }
+    CNNDropoutGradient kernel(const MTL::Device& device) const {
+        return {device, settings.keepProbability, settings.seed, settings.maskStride};
     }
 };
 

@@ -1,3 +1,4 @@
+#include "mps/CNNNeuron.hpp"
 #include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/MPS/NNNeuronNodes.hpp>
@@ -23,6 +24,19 @@ struct NeuronNode : NNFilterNode::Impl {
     NNNeuronDescriptor descriptor;
 };
 
+/// Reads the activation's result, and no state: the activation is a part of another node.
+class ResultGradientStage : public mps::BinaryStage<CNNNeuronGradient> {
+public:
+    explicit ResultGradientStage(CNNNeuronGradient kernel) : BinaryStage(std::move(kernel)) {
+        mps::NeuronAccess::readResult(kernel_);
+    }
+    mps::StageOutputs encode(const mps::StageInputs& in) override {
+        mps::StageInputs own = in;
+        own.padding = nullptr;
+        return BinaryStage::encode(own);
+    }
+};
+
 struct NeuronGradientNode : NNFilterNode::Impl {
     NeuronGradientNode(const NNImageNode& gradient, const NNImageNode& source,
                        const NNStateNode& state, NNNeuronDescriptor d)
@@ -32,6 +46,11 @@ struct NeuronGradientNode : NNFilterNode::Impl {
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         return std::make_unique<mps::GradientStage<CNNNeuronGradient>>(
             CNNNeuronGradient(device, descriptor));
+    }
+    std::unique_ptr<mps::Stage> makeStageWithDerivative(const MTL::Device& device,
+                                                        const NNNeuronDescriptor&,
+                                                        bool) const override {
+        return std::make_unique<ResultGradientStage>(CNNNeuronGradient(device, descriptor));
     }
     void archive(mps::Archive& archive) override { archive("descriptor", descriptor); }
     NNNeuronDescriptor descriptor;

@@ -89,6 +89,28 @@ TEST_CASE("an activation becomes a part of the convolution before it") {
     CHECK(result(head, {upload(small)}).v.size() == 10);
 }
 
+TEST_CASE("the slopes of an activation are those of the channels that a convolution shuffles") {
+    const auto source = std::make_shared<Source>(1, 4, 8, 1);
+    MPS::CNNSubPixelConvolutionDescriptor shape(1, 1, 4, 8);
+    shape.setSubPixelScaleFactor(2);
+    source->shape = shape;
+    std::vector<std::vector<double>> made;
+    for (const bool fuses : {true, false}) {
+        const MPS::CNNConvolutionNode convolution(MPS::NNImageNode(), source);
+        if (!fuses) convolution.resultImage().setExportFromGraph(true);
+        const std::vector<float> slopes{.5f, .25f};
+        const MPS::CNNNeuronPReLUNode activation(convolution.resultImage(), slopes);
+        const auto graph = graphOf(activation.resultImage());
+        CHECK((graph.debugDescription().find("1 steps") != std::string::npos) == fuses);
+        made.push_back(result(graph, {upload(x())}).v);
+    }
+    CHECK(made[0].size() == 2 * 10 * 12 * 2);
+    CHECK(made[0] == made[1]);
+    const MPS::CNNConvolutionNode convolution(MPS::NNImageNode(), source);
+    const MPS::CNNNeuronPReLUNode few(convolution.resultImage(), std::vector<float>{1});
+    CHECK_THROWS_WITH(graphOf(few.resultImage()), ContainsSubstring("PReLU has 4 slopes but 8"));
+}
+
 TEST_CASE("an activation stays apart where its source is wanted, and the result is the same") {
     const Tensor expected = Pair::expected(Source(3, 4, 5, 1), x());
     const auto check = [&](const MPS::NNGraph& graph, const std::string& why) {
@@ -128,6 +150,11 @@ TEST_CASE("an activation stays apart where its source is wanted, and the result 
             check(graph, "it has a custom padding policy");
         CHECK((policy->calls > 0) != allowsFusion);
     }
+    { // the convolution's own, which leaves all as it is
+        const Pair pair;
+        pair.source->shape.setNeuronType(MPS::CNNNeuronType::Linear, 1, 0);
+        check(graphOf(pair.activation.resultImage()), "that has an activation already");
+    }
     { // two activations: the second finds the place taken
         const Pair pair;
         const MPS::CNNNeuronLinearNode second(pair.activation.resultImage(), 1, 0);
@@ -141,6 +168,51 @@ TEST_CASE("an activation stays apart where its source is wanted, and the result 
         const auto graph = graphOf(loss.trainingGraph(std::nullopt, {}).at(0).resultImage());
         CHECK_THAT(graph.debugDescription(), !ContainsSubstring("is part of"));
     }
+}
+
+TEST_CASE("an activation becomes a part of the arithmetic before it") {
+    const std::vector<float> slopes{.5f, .25f, 2, .125f};
+    const Tensor y = reference::random(2, 5, 6, 4, 2, .5, 1),
+                 row = reference::random(2, 1, 1, 4, 3);
+    for (const MPS::NNNeuronDescriptor& neuron :
+         {MPS::NNNeuronDescriptor(MPS::CNNNeuronType::TanH, 1.5f, .5f),
+          MPS::NNNeuronDescriptor::cnnNeuronPReLUDescriptor(slopes)}) {
+        const auto check = [&]<class Node>(bool repeats) {
+            std::vector<std::vector<double>> made;
+            for (const bool fuses : {true, false}) {
+                const MPS::NNImageNode a(named("a")), b(named("b"));
+                const Node node(a, b);
+                node.setPrimaryScale(.75f);
+                node.setBias(.125f);
+                node.setMinimumValue(-.5f);
+                if (repeats) {
+                    node.setSecondaryStrideInPixelsX(0);
+                    node.setSecondaryStrideInPixelsY(0);
+                }
+                if (!fuses) node.resultImage().setExportFromGraph(true);
+                const MPS::CNNNeuronNode activation(node.resultImage(), neuron);
+                const auto graph = graphOf(activation.resultImage());
+                CHECK_THAT(graph.debugDescription(),
+                           ContainsSubstring(fuses ? "1 steps" : "its source leaves the graph"));
+                made.push_back(result(graph, {upload(x()), upload(repeats ? row : y)}).v);
+                CHECK(result(again(graph), {upload(x()), upload(repeats ? row : y)}).v ==
+                      made.back());
+            }
+            CHECK(made[0] == made[1]);
+        };
+        check.operator()<MPS::NNAdditionNode>(false);
+        check.operator()<MPS::NNAdditionNode>(true);
+        check.operator()<MPS::NNSubtractionNode>(false);
+        check.operator()<MPS::NNMultiplicationNode>(true);
+        check.operator()<MPS::NNDivisionNode>(false);
+    }
+    // Slopes for fewer channels than there are.
+    const MPS::NNImageNode a, b;
+    const MPS::NNAdditionNode sum(a, b);
+    const MPS::CNNNeuronPReLUNode few(sum.resultImage(), std::vector<float>{1, 2});
+    const auto graph = graphOf(few.resultImage());
+    CHECK_THROWS_WITH(result(graph, {upload(x()), upload(y)}),
+                      ContainsSubstring("PReLU has 2 slopes but 4 feature channels"));
 }
 
 TEST_CASE("gradients that only copy are left out") {

@@ -1,7 +1,7 @@
 // MPSCNNDropout, its gradient, and the state between them.
 #pragma once
 
-#include <mpsvk/MPS/CNNKernel.hpp>
+#include <mpsvk/MPS/CNNNeuron.hpp>
 
 namespace mpsvk::MPS {
 
@@ -90,10 +90,13 @@ private:
     void archive(mps::Archive& archive) override;
     std::string forwardClassName() const override { return "CNNDropout"; }
     void takeForwardRecord(const mps::ForwardRecord& record) override;
-    bool readsSecondary() const override { return false; }
+    bool readsSecondary() const override { return bool(neuron_); }
     void validate(const mps::BinaryPass& pass) const override;
     void dispatch(const mps::BinaryPass& pass) const override;
 
+    friend struct mps::NeuronAccess;
+    /// Of a graph's activation whose derivative is a factor, or null.
+    std::shared_ptr<const mps::FusedNeuron> neuron_;
     float keepProbability_;
     uint64_t seed_;
     MTL::Size maskStride_;

@@ -1,7 +1,7 @@
 // MPSCNNArithmetic: element-by-element arithmetic on two images, comparison, and the gradients.
 #pragma once
 
-#include <mpsvk/MPS/CNNKernel.hpp>
+#include <mpsvk/MPS/CNNNeuron.hpp>
 
 #include <cfloat>
 
@@ -78,6 +78,8 @@ private:
     uint64_t resultChannels(uint64_t primaryChannels, uint64_t secondaryChannels,
                             const Image& destination) const;
 
+    friend struct mps::NeuronAccess;
+    std::shared_ptr<const mps::FusedNeuron> neuron_; ///< of a graph's activation, or null
     uint32_t operation_;
     float primaryScale_ = 1, secondaryScale_ = 1, bias_ = 0;
     uint64_t primaryStrideInFeatureChannels_ = 1, secondaryStrideInFeatureChannels_ = 1;

@@ -3,6 +3,11 @@
 
 #include <mpsvk/MPS/CNNKernel.hpp>
 
+namespace mpsvk::mps {
+struct FusedNeuron;
+struct NeuronAccess;
+} // namespace mpsvk::mps
+
 namespace mpsvk::MPS {
 
 /// y = f(x) of each type; a, b, c are the descriptor's parameters. See NNNeuronDescriptor.
@@ -111,8 +116,10 @@ private:
     void validate(const mps::BinaryPass& pass) const override;
     void dispatch(const mps::BinaryPass& pass) const override;
 
+    friend struct mps::NeuronAccess;
     NNNeuronDescriptor descriptor_;
     MTL::Buffer slopes_;
+    bool readsResult_ = false; ///< set by graphs: the source is f(x)
 };
 
 } // namespace mpsvk::MPS
