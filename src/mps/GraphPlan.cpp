@@ -3,6 +3,7 @@
 #include "mps/CNNLossLabels.hpp"
 
 #include <algorithm>
+#include <typeinfo>
 #include <unordered_map>
 
 namespace mpsvk::mps {
@@ -14,9 +15,12 @@ bool mayReplayWith(const ExternalImages& images) {
 
 bool appendImagesOf(const MPS::StateBatch& states, std::vector<ExternalImages>& to) {
     ExternalImages labels, losses, weights;
+    labels.reserve(states.size());
+    losses.reserve(states.size());
     for (const MPS::State& state : states) {
-        const auto* impl = dynamic_cast<const MPS::CNNLossLabels::Impl*>(state.shared().get());
-        if (!impl) return false;
+        const detail::ObjectImpl& object = *state.shared();
+        if (typeid(object) != typeid(MPS::CNNLossLabels::Impl)) return false;
+        const auto* impl = static_cast<const MPS::CNNLossLabels::Impl*>(&object);
         labels.push_back(&impl->labels);
         losses.push_back(&impl->loss);
         if (impl->weights) weights.push_back(&impl->weights);
@@ -66,12 +70,22 @@ void GraphPlan::appendTo(vk::CommandList& list, const Resources& now) {
     list.append(commands_, uses_, now);
 }
 
-GraphPlan::Place GraphPlan::placeOf(const MPS::Image& image) {
+const vk::Resource* GraphPlan::Found::get() const {
+    if (texture) return texture->get();
+    return buffer->get();
+}
+
+std::shared_ptr<vk::Resource> GraphPlan::Found::shared() const {
+    if (texture) return *texture;
+    return *buffer;
+}
+
+GraphPlan::Found GraphPlan::find(const MPS::Image& image) {
     const auto& impl = image.impl();
     ImageStorage& storage = *impl.storage;
     const auto& d = impl.descriptor;
     const auto& shape = storage.shape();
-    Place place;
+    Found place;
     place.shape = {0,
                    d.width(),
                    d.height(),
@@ -81,10 +95,12 @@ GraphPlan::Place GraphPlan::placeOf(const MPS::Image& image) {
                    d.channelFormat(),
                    shape.texture};
     if (shape.texture) {
-        place.space = storage.texture().get();
+        place.texture = &storage.texture();
+        place.space = place.texture->get();
         place.shape.within = impl.firstImage * shape.slices + impl.firstSlice;
     } else {
         const auto& slice = storage.buffer();
+        place.buffer = &slice.buffer;
         place.space = (const void*)slice.buffer->handle();
         place.shape.within = slice.offset + impl.firstImage * storage.imageBytes() +
                              impl.firstSlice * storage.bytesPerTexel();
@@ -98,10 +114,9 @@ void GraphPlan::setExternals(const std::vector<ExternalImages>& recorded) {
     for (const ExternalImages& images : recorded) {
         auto& places = externals_.emplace_back();
         for (const MPS::Image* image : images) {
-            Place place = placeOf(*image);
-            auto resource = image->impl().storage->resource();
-            const auto [found, isNew] = known.emplace(resource.get(), replaced_.size());
-            if (isNew) replaced_.push_back(std::move(resource));
+            Found place = find(*image);
+            const auto [found, isNew] = known.emplace(place.get(), replaced_.size());
+            if (isNew) replaced_.push_back(place.shared());
             place.resource = found->second;
             places.push_back(place);
         }
@@ -124,7 +139,8 @@ GraphPlan::resourcesFor(const std::vector<ExternalImages>& now) const {
         if (before.size() != now[k].size()) return std::nullopt;
         Place first;
         for (size_t i = 0; i < before.size(); ++i) {
-            const Place &a = before[i], b = placeOf(*now[k][i]);
+            const Place& a = before[i];
+            const Found b = find(*now[k][i]);
             if (i == 0) first = b;
             // Runs over several images were cut by their distances: those must be the same.
             const bool sameDistances =
@@ -132,10 +148,9 @@ GraphPlan::resourcesFor(const std::vector<ExternalImages>& now) const {
                 (a.space != before[0].space || a.begin - before[0].begin == b.begin - first.begin);
             if (!sameDistances || a.shape != b.shape) return std::nullopt;
             auto& resource = resources[a.resource];
-            auto own = now[k][i]->impl().storage->resource();
             if (!resource)
-                resource = std::move(own);
-            else if (resource != own)
+                resource = b.shared();
+            else if (resource.get() != b.get())
                 return std::nullopt;
         }
     }

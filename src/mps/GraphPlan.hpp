@@ -57,7 +57,13 @@ private:
         uint64_t begin = 0;          ///< in the VkBuffer
         size_t resource = 0;         ///< in replaced_
     };
-    static Place placeOf(const MPS::Image& image);
+    struct Found : Place {
+        const std::shared_ptr<vk::Buffer>* buffer = nullptr;   ///< one of the two
+        const std::shared_ptr<vk::Texture>* texture = nullptr; ///< owned by the image
+        const vk::Resource* get() const;
+        std::shared_ptr<vk::Resource> shared() const;
+    };
+    static Found find(const MPS::Image& image);
     void moveToArena();
 
     Resources replaced_;

@@ -56,10 +56,11 @@ Image NNGraph::encode(const MTL::CommandBuffer& commandBuffer,
                       const std::vector<State>& sourceStates,
                       std::vector<Image>* intermediateImages,
                       std::vector<State>* destinationStates) const {
-    Impl::Request request{commandBuffer, {}, {}, false};
-    for (const Image& image : sourceImages) request.images.push_back({image});
-    for (const State& state : sourceStates) request.states.push_back({state});
-    const Impl::Made made = impl().encode(request);
+    std::vector<ImageBatch> images;
+    std::vector<StateBatch> states;
+    for (const Image& image : sourceImages) images.push_back({image});
+    for (const State& state : sourceStates) states.push_back({state});
+    const Impl::Made made = impl().encode({commandBuffer, images, states, false});
     if (intermediateImages)
         for (const ImageBatch& batch : made.intermediates)
             intermediateImages->push_back(batch.at(0));

@@ -58,10 +58,10 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
         std::vector<ImageBatch> intermediates;
         std::vector<StateBatch> states;
     };
-    struct Request {
+    struct Request { ///< for as long as an encode lasts
         MTL::CommandBuffer commands;
-        std::vector<ImageBatch> images;
-        std::vector<StateBatch> states;
+        const std::vector<ImageBatch>& images;
+        const std::vector<StateBatch>& states;
         bool isBatch = true;
     };
 

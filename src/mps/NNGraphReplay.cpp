@@ -86,8 +86,7 @@ bool NNGraph::Impl::isFree(const Plan& plan) const {
 std::shared_ptr<NNGraph::Impl::Plan> NNGraph::Impl::makePlan(const Request& request) {
     const auto plan = std::make_shared<Plan>(request.commands);
     plan->isBatch = request.isBatch;
-    Request recorded = request;
-    recorded.commands = plan->recording;
+    const Request recorded{plan->recording, request.images, request.states, request.isBatch};
     std::map<size_t, std::shared_ptr<Asked>> leaving;
     Outcome outcome = encodeSteps(
         recorded, {.layout = layoutFor(request), .stepEnds = &plan->stepEnds, .leaving = &leaving});
