@@ -3,49 +3,33 @@
 #include "mps/CNNLossLabels.hpp"
 
 #include <algorithm>
+#include <typeinfo>
+#include <unordered_map>
 
 namespace mpsvk::mps {
 
-std::optional<ExternalBatch> externalBatch(const MPS::ImageBatch& images) {
-    ExternalBatch batch;
-    for (const MPS::Image& image : images) {
-        const auto& impl = image.impl();
-        if (impl.temporary) return std::nullopt;
-        ImageStorage& storage = *impl.storage;
-        ExternalPlace place;
-        place.resource = storage.resource();
-        place.width = image.width();
-        place.height = image.height();
-        place.channels = image.featureChannels();
-        place.format = image.featureChannelFormat();
-        if (storage.shape().texture) {
-            place.space = place.resource.get();
-            place.within = impl.firstImage * storage.shape().slices + impl.firstSlice;
-        } else {
-            const auto& slice = storage.buffer();
-            place.space = (const void*)slice.buffer->handle();
-            place.within = slice.offset + impl.firstImage * storage.imageBytes() +
-                           impl.firstSlice * storage.bytesPerTexel();
-            place.begin = slice.buffer->offset() + place.within;
-        }
-        batch.push_back(std::move(place));
-    }
-    return batch;
+bool mayReplayWith(const ExternalImages& images) {
+    return std::ranges::none_of(images,
+                                [](const MPS::Image* image) { return image->impl().temporary; });
 }
 
-std::optional<std::vector<MPS::ImageBatch>> imagesOfStates(const MPS::StateBatch& states) {
-    MPS::ImageBatch labels, weights, losses;
+bool appendImagesOf(const MPS::StateBatch& states, std::vector<ExternalImages>& to) {
+    ExternalImages labels, losses, weights;
+    labels.reserve(states.size());
+    losses.reserve(states.size());
     for (const MPS::State& state : states) {
-        const auto* impl = dynamic_cast<const MPS::CNNLossLabels::Impl*>(state.shared().get());
-        if (!impl) return std::nullopt;
-        labels.push_back(impl->labels);
-        if (impl->weights) weights.push_back(impl->weights);
-        losses.push_back(impl->loss);
+        const detail::ObjectImpl& object = *state.shared();
+        if (typeid(object) != typeid(MPS::CNNLossLabels::Impl)) return false;
+        const auto* impl = static_cast<const MPS::CNNLossLabels::Impl*>(&object);
+        labels.push_back(&impl->labels);
+        losses.push_back(&impl->loss);
+        if (impl->weights) weights.push_back(&impl->weights);
     }
-    std::vector<MPS::ImageBatch> all = {labels, losses};
-    if (!weights.empty() && weights.size() != labels.size()) return std::nullopt;
-    if (!weights.empty()) all.push_back(weights);
-    return all;
+    if (!weights.empty() && weights.size() != labels.size()) return false;
+    to.push_back(std::move(labels));
+    to.push_back(std::move(losses));
+    if (!weights.empty()) to.push_back(std::move(weights));
+    return true;
 }
 
 GraphPlan::GraphPlan(const MTL::CommandBuffer& user) : arena(planArena(user)) {
@@ -68,47 +52,109 @@ void GraphPlan::placeTemporaries() {
     liveBytes = largestSum(heap->tenants());
 }
 
-const vk::CommandList& GraphPlan::commands() {
+void GraphPlan::moveToArena() {
     const auto memory = arena->memory(arenaBytes, chunk_);
-    if (memory == memory_) return commands_;
+    if (memory == memory_) return;
     commands_.clear();
-    std::vector<std::shared_ptr<vk::Resource>> places;
+    Resources places;
     for (const Tenant& tenant : heap->tenants())
         places.push_back(std::make_shared<vk::Buffer>(memory->chunks[tenant.offset / chunk_],
                                                       tenant.offset % chunk_, tenant.bytes));
     commands_.append(recorded(), heap->buffers(), places);
+    uses_ = commands_.usesOf(replaced_);
     memory_ = memory;
-    return commands_;
 }
 
-std::optional<GraphPlan::Replacement>
-GraphPlan::replacementFor(const std::vector<ExternalBatch>& now) const {
-    if (now.size() != externals.size()) return std::nullopt;
-    Replacement replacement;
-    for (size_t k = 0; k < now.size(); ++k) {
-        const ExternalBatch& before = externals[k];
-        const ExternalBatch& after = now[k];
-        if (before.size() != after.size()) return std::nullopt;
-        for (size_t i = 0; i < before.size(); ++i) {
-            const ExternalPlace &a = before[i], &b = after[i];
-            // Runs over several images were cut by their distances: those must be the same.
-            const bool sameDistances =
-                (a.space == before[0].space) == (b.space == after[0].space) &&
-                (a.space != before[0].space ||
-                 a.begin - before[0].begin == b.begin - after[0].begin);
-            if (!sameDistances || a.within != b.within || a.width != b.width ||
-                a.height != b.height || a.channels != b.channels || a.format != b.format)
-                return std::nullopt;
-            const auto found = std::ranges::find(replacement.from, a.resource);
-            if (found == replacement.from.end()) {
-                replacement.from.push_back(a.resource);
-                replacement.to.push_back(b.resource);
-            } else if (replacement.to[size_t(found - replacement.from.begin())] != b.resource) {
-                return std::nullopt;
-            }
+void GraphPlan::appendTo(vk::CommandList& list, const Resources& now) {
+    moveToArena();
+    list.append(commands_, uses_, now);
+}
+
+const vk::Resource* GraphPlan::Found::get() const {
+    if (texture) return texture->get();
+    return buffer->get();
+}
+
+std::shared_ptr<vk::Resource> GraphPlan::Found::shared() const {
+    if (texture) return *texture;
+    return *buffer;
+}
+
+GraphPlan::Found GraphPlan::find(const MPS::Image& image) {
+    const auto& impl = image.impl();
+    ImageStorage& storage = *impl.storage;
+    const auto& d = impl.descriptor;
+    const auto& shape = storage.shape();
+    Found place;
+    place.shape = {0,
+                   d.width(),
+                   d.height(),
+                   d.featureChannels(),
+                   d.numberOfImages(),
+                   shape.slices,
+                   d.channelFormat(),
+                   shape.texture};
+    if (shape.texture) {
+        place.texture = &storage.texture();
+        place.space = place.texture->get();
+        place.shape.within = impl.firstImage * shape.slices + impl.firstSlice;
+    } else {
+        const auto& slice = storage.buffer();
+        place.buffer = &slice.buffer;
+        place.space = (const void*)slice.buffer->handle();
+        place.shape.within = slice.offset + impl.firstImage * storage.imageBytes() +
+                             impl.firstSlice * storage.bytesPerTexel();
+        place.begin = slice.buffer->offset() + place.shape.within;
+    }
+    return place;
+}
+
+void GraphPlan::setExternals(const std::vector<ExternalImages>& recorded) {
+    std::unordered_map<const vk::Resource*, size_t> known;
+    for (const ExternalImages& images : recorded) {
+        auto& places = externals_.emplace_back();
+        for (const MPS::Image* image : images) {
+            Found place = find(*image);
+            const auto [found, isNew] = known.emplace(place.get(), replaced_.size());
+            if (isNew) replaced_.push_back(place.shared());
+            place.resource = found->second;
+            places.push_back(place);
         }
     }
-    return replacement;
+    externalResources_ = replaced_.size();
+}
+
+void GraphPlan::replaceEachTime(const std::shared_ptr<vk::Resource>& standIn) {
+    replaced_.push_back(standIn);
+    heap->giveUp(standIn);
+}
+
+std::optional<GraphPlan::Resources>
+GraphPlan::resourcesFor(const std::vector<ExternalImages>& now) const {
+    if (now.size() != externals_.size()) return std::nullopt;
+    Resources resources(externalResources_);
+    resources.reserve(replaced_.size());
+    for (size_t k = 0; k < now.size(); ++k) {
+        const auto& before = externals_[k];
+        if (before.size() != now[k].size()) return std::nullopt;
+        Place first;
+        for (size_t i = 0; i < before.size(); ++i) {
+            const Place& a = before[i];
+            const Found b = find(*now[k][i]);
+            if (i == 0) first = b;
+            // Runs over several images were cut by their distances: those must be the same.
+            const bool sameDistances =
+                (a.space == before[0].space) == (b.space == first.space) &&
+                (a.space != before[0].space || a.begin - before[0].begin == b.begin - first.begin);
+            if (!sameDistances || a.shape != b.shape) return std::nullopt;
+            auto& resource = resources[a.resource];
+            if (!resource)
+                resource = b.shared();
+            else if (resource.get() != b.get())
+                return std::nullopt;
+        }
+    }
+    return resources;
 }
 
 namespace {

@@ -10,29 +10,18 @@
 
 namespace mpsvk::mps {
 
-/// Where one outside image lies.
-struct ExternalPlace {
-    std::shared_ptr<vk::Resource> resource;
-    const void* space = nullptr;    ///< the VkBuffer, or the texture itself
-    uint64_t begin = 0, within = 0; ///< in the VkBuffer, in the resource
-    uint64_t width = 0, height = 0, channels = 0;
-    MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::None;
-};
-
-/// Images from outside that belong together: an input batch, a batch of labels, a result.
-using ExternalBatch = std::vector<ExternalPlace>;
-
-/// Nothing when an image is temporary: such images are not replayed with.
-std::optional<ExternalBatch> externalBatch(const MPS::ImageBatch& images);
-/// The images that source states bring along: of loss labels the labels, the weights if any, and
-/// the losses. Nothing for states of another kind, which are not replayed with.
-std::optional<std::vector<MPS::ImageBatch>> imagesOfStates(const MPS::StateBatch& states);
+/// Images from outside that belong together: an input batch, the labels of states, their losses.
+using ExternalImages = std::vector<const MPS::Image*>;
+/// False when one is temporary: such images are not replayed with.
+bool mayReplayWith(const ExternalImages& images);
+/// Appends the images that source states bring along: of loss labels the labels, the losses and the
+/// weights if any. False for states of another kind, which are not replayed with.
+bool appendImagesOf(const MPS::StateBatch& states, std::vector<ExternalImages>& to);
 
 struct GraphPlan {
     /// A command buffer that is never committed: it holds the commands, as they were encoded.
     MTL::CommandBuffer recording;
-    std::shared_ptr<PlanHeap> heap; ///< of the recording
-    std::vector<ExternalBatch> externals;
+    std::shared_ptr<PlanHeap> heap;   ///< of the recording
     std::shared_ptr<PlanArena> arena; ///< that of the queue it was made for
     uint64_t arenaBytes = 0;          ///< what it needs there
     uint64_t liveBytes = 0;           ///< the largest sum of live temporaries
@@ -41,19 +30,49 @@ struct GraphPlan {
     const vk::CommandList& recorded() const;
     /// To be called when all is recorded: gives every temporary its place in the arena.
     void placeTemporaries();
-    /// The commands in the arena's memory as it is now.
-    const vk::CommandList& commands();
-
-    /// What must replace what so that the commands work on `now`; nothing when they cannot.
-    struct Replacement {
-        std::vector<std::shared_ptr<vk::Resource>> from, to;
-    };
-    std::optional<Replacement> replacementFor(const std::vector<ExternalBatch>& now) const;
+    using Resources = std::vector<std::shared_ptr<vk::Resource>>;
+    /// What the recorded commands work on from outside.
+    void setExternals(const std::vector<ExternalImages>& recorded);
+    /// The commands work on another resource each time in place of this one, which stands for it.
+    void replaceEachTime(const std::shared_ptr<vk::Resource>& standIn);
+    /// What the commands must bind to work on `now`; nothing when they cannot. Those for
+    /// replaceEachTime come after these, in the order of the calls.
+    std::optional<Resources> resourcesFor(const std::vector<ExternalImages>& now) const;
+    /// The commands, in the arena's memory as it is now.
+    void appendTo(vk::CommandList& list, const Resources& now);
 
 private:
+    /// What the commands know of an image from outside.
+    struct Shape {
+        uint64_t within = 0; ///< where it begins in its resource
+        uint64_t width = 0, height = 0, channels = 0, images = 0;
+        uint64_t slices = 0; ///< of the storage, which may have more channels
+        MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::None;
+        bool isTexture = false;
+        bool operator==(const Shape&) const = default;
+    };
+    struct Place {
+        Shape shape;
+        const void* space = nullptr; ///< the VkBuffer, or the texture itself
+        uint64_t begin = 0;          ///< in the VkBuffer
+        size_t resource = 0;         ///< in replaced_
+    };
+    struct Found : Place {
+        const std::shared_ptr<vk::Buffer>* buffer = nullptr;   ///< one of the two
+        const std::shared_ptr<vk::Texture>* texture = nullptr; ///< owned by the image
+        const vk::Resource* get() const;
+        std::shared_ptr<vk::Resource> shared() const;
+    };
+    static Found find(const MPS::Image& image);
+    void moveToArena();
+
+    Resources replaced_;
+    size_t externalResources_ = 0; ///< of these
+    std::vector<std::vector<Place>> externals_;
     uint64_t chunk_ = 0;
     std::shared_ptr<const PlanArena::Memory> memory_; ///< that `commands_` use
     vk::CommandList commands_;
+    vk::CommandList::Uses uses_; ///< of replaced_ in them
 };
 
 /// The commands of an encode, kept apart until all of them are there. Unless they are kept, the

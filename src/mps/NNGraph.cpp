@@ -3,17 +3,12 @@
 #include <mpsvk/Error.hpp>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 namespace mpsvk::MPS {
 
 std::string NNGraph::Impl::subject() const { return MTL::subject("NNGraph", label); }
-
-std::vector<ImageBatch> NNGraph::Impl::intermediates(const Outcome& outcome) const {
-    std::vector<ImageBatch> all;
-    for (size_t slot : intermediateImages) all.push_back(outcome.images[slot]);
-    return all;
-}
 
 NNGraph::NNGraph(const MTL::Device& device, const NNImageNode& resultImage,
                  bool resultImageIsNeeded)
@@ -44,14 +39,11 @@ ImageBatch NNGraph::encodeBatch(const MTL::CommandBuffer& commandBuffer,
                                 const std::vector<StateBatch>& sourceStates,
                                 std::vector<ImageBatch>* intermediateImages,
                                 std::vector<StateBatch>* destinationStates) const {
-    Impl& self = impl();
-    auto outcome = self.encode({commandBuffer, sourceImages, sourceStates, true});
+    Impl::Made made = impl().encode({commandBuffer, sourceImages, sourceStates, true});
     if (intermediateImages)
-        for (ImageBatch& batch : self.intermediates(outcome))
-            intermediateImages->push_back(std::move(batch));
-    if (destinationStates)
-        for (size_t slot : self.resultStates) destinationStates->push_back(outcome.states[slot]);
-    return self.resultsNeeded[0] ? outcome.images[self.results[0]] : ImageBatch{};
+        std::ranges::move(made.intermediates, std::back_inserter(*intermediateImages));
+    if (destinationStates) std::ranges::move(made.states, std::back_inserter(*destinationStates));
+    return std::move(made.result);
 }
 
 Image NNGraph::encode(const MTL::CommandBuffer& commandBuffer,
@@ -64,18 +56,17 @@ Image NNGraph::encode(const MTL::CommandBuffer& commandBuffer,
                       const std::vector<State>& sourceStates,
                       std::vector<Image>* intermediateImages,
                       std::vector<State>* destinationStates) const {
-    Impl& self = impl();
-    Impl::Request request{commandBuffer, {}, {}, false};
-    for (const Image& image : sourceImages) request.images.push_back({image});
-    for (const State& state : sourceStates) request.states.push_back({state});
-    auto outcome = self.encode(request);
+    std::vector<ImageBatch> images;
+    std::vector<StateBatch> states;
+    for (const Image& image : sourceImages) images.push_back({image});
+    for (const State& state : sourceStates) states.push_back({state});
+    const Impl::Made made = impl().encode({commandBuffer, images, states, false});
     if (intermediateImages)
-        for (const ImageBatch& batch : self.intermediates(outcome))
+        for (const ImageBatch& batch : made.intermediates)
             intermediateImages->push_back(batch.at(0));
     if (destinationStates)
-        for (size_t slot : self.resultStates)
-            destinationStates->push_back(outcome.states[slot].at(0));
-    return self.resultsNeeded[0] ? outcome.images[self.results[0]].at(0) : Image();
+        for (const StateBatch& batch : made.states) destinationStates->push_back(batch.at(0));
+    return made.result.empty() ? Image() : made.result[0];
 }
 
 Image NNGraph::executeAsync(const std::vector<Image>& sourceImages,
@@ -220,6 +211,8 @@ std::string NNGraph::Impl::description() const {
     }
     for (const auto* all : {&remarks, &copyRemarks})
         for (const std::string& remark : *all) text += "  " + remark + "\n";
+    const std::string why = whyEncodedAnew.empty() ? obstacleToReplay() : whyEncodedAnew;
+    text += why.empty() ? "  encodes are replayed\n" : "  encoded anew each time: " + why + "\n";
     for (const auto& plan : plans) {
         const auto traffic = plan->recorded().traffic(0, plan->recorded().commands().size());
         text += "  plan: " + std::to_string(plan->recorded().dispatchCount()) +

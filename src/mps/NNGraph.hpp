@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mps/GraphPlan.hpp"
+#include "mps/ImagePool.hpp"
 #include "mps/NNGraphArchive.hpp"
 #include "mps/NNGraphNodes.hpp"
 #include "mps/PlanArena.hpp"
@@ -11,6 +12,7 @@
 #include <list>
 #include <map>
 #include <mutex>
+#include <unordered_map>
 
 namespace mpsvk::MPS {
 
@@ -49,15 +51,21 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
         size_t readers = 0;
         bool isExported = false;
     };
-    /// Everything that one encode makes.
+    /// Everything that one encode of the steps makes.
     struct Outcome {
         std::vector<ImageBatch> images;
         std::vector<StateBatch> states;
     };
-    struct Request {
-        MTL::CommandBuffer commands;
-        std::vector<ImageBatch> images;
+    /// What an encode hands over.
+    struct Made {
+        ImageBatch result;
+        std::vector<ImageBatch> intermediates;
         std::vector<StateBatch> states;
+    };
+    struct Request { ///< for as long as an encode lasts
+        MTL::CommandBuffer commands;
+        const std::vector<ImageBatch>& images;
+        const std::vector<StateBatch>& states;
         bool isBatch = true;
     };
 
@@ -79,47 +87,80 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     std::string subject() const;
     void archiveSettings(mps::Archive& archive);
     void checkRequest(const Request& request) const;
+    /// What was asked of an allocator.
+    struct Asked {
+        ImageDescriptor shape;
+        uint64_t count = 0;
+    };
     struct EncodeOptions {
         bool temporaryStates = false; ///< states live as long as they are read
         bool ownAllocators = true;    ///< false: all images are temporary
         const Layout* layout = nullptr;
         std::vector<size_t>* stepEnds = nullptr; ///< takes how many commands there are after each
+        /// Not null: images that leave the graph are stood in for by temporary ones, and what they
+        /// are to be is noted here.
+        std::map<size_t, std::shared_ptr<Asked>>* leaving = nullptr;
     };
     /// Runs every step into `request.commands`, or throws with the node's name.
     Outcome encodeSteps(const Request& request, const EncodeOptions& how);
-    std::shared_ptr<ImageAllocator> allocatorFor(size_t image, bool ownAllocators) const;
+    /// Where the images come from unless an encode says otherwise.
+    std::shared_ptr<ImageAllocator> ownAllocator(size_t image) const;
+    std::shared_ptr<ImageAllocator> allocatorFor(size_t image, const EncodeOptions& how) const;
     ImageFeatureChannelFormat formatOf(size_t image) const;
     bool isFirstResult(size_t image) const { return results[0] == image && resultsNeeded[0]; }
+    bool leavesGraph(size_t image) const;
+    /// How often it may be read after the encode: one for the list of intermediate images, one for
+    /// the returned image.
+    int64_t readsOutside(size_t image) const;
+    bool exportsState(const Step& step) const;
     /// Null where nothing lies within another image.
     const Layout* layoutFor(const Request& request);
     /// Why source k of a concatenation is not written in place; empty: it may be.
     std::string obstacleToPart(const Step& concatenation, size_t k) const;
     std::string remarkOnCopies(const Step& step, const std::vector<size_t>& copied) const;
-    Outcome encode(const Request& request);
+    Made encode(const Request& request);
+    Made handOver(const Outcome& outcome) const;
     struct Plan : mps::GraphPlan {
         using GraphPlan::GraphPlan;
-        Outcome outcome;
+        /// An image that leaves the graph: another one each time.
+        struct Leaving : Asked {
+            size_t image;
+            bool isTemporary;
+            mps::ImagePool pool;
+        };
+        /// The states that an encode has handed over, while the caller has any of them: they are
+        /// the plan's own, and until then it cannot run again.
+        std::weak_ptr<const std::vector<StateBatch>> lent;
+        std::vector<Leaving> leaving;
+        std::vector<StateBatch> states; ///< by place in `states`
         bool isBatch = true;
         std::vector<size_t> stepEnds; ///< commands after each step
     };
-    /// A plan, and what replaces its images with the request's.
+    /// A plan, and what it works on this time.
     struct Replay {
         std::shared_ptr<Plan> plan;
-        std::optional<Plan::Replacement> replacement;
-        Outcome outcome;
+        mps::GraphPlan::Resources resources;
+        Made made;
     };
-    /// Empty when the request cannot be replayed.
-    Replay replay(const Request& request);
-    bool canReplay(const Request& request) const;
+    /// Empty, and says why, when no plan fits and it seems of no use to make another one.
+    Replay replay(const Request& request, const std::vector<mps::ExternalImages>& externals);
+    /// Why each encode is encoded anew; empty: plans are replayed.
+    std::string obstacleToReplay() const;
+    /// The images that a plan for the request works on; why it cannot have one, or empty.
+    std::string externalsOf(const Request& request,
+                            std::vector<mps::ExternalImages>& externals) const;
+    bool isFree(const Plan& plan) const;
+    Made makeFor(const Request& request, Plan& plan, mps::GraphPlan::Resources& resources) const;
     std::shared_ptr<Plan> makePlan(const Request& request);
     void forgetPlans();
     /// Asks for updates and loads them; gives what is to be called on completion.
     std::vector<MTL::CommandBuffer::Handler> update(const MTL::CommandBuffer& commands,
-                                                    const Outcome& outcome);
+                                                    const std::vector<StateBatch>& states);
     std::string description() const;
     mps::Stage& exporterFor(size_t step);
+    /// The steps of a data source.
+    const std::vector<size_t>& stepsOf(const void* dataSource);
     bool updatesOnHost() const;
-    std::vector<ImageBatch> intermediates(const Outcome& outcome) const;
 
     const MTL::Device device;
     std::string label;
@@ -140,6 +181,9 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     std::list<Layout> layouts;              ///< likewise
     std::vector<std::string> copyRemarks;   ///< on concatenations, of the latest encode of steps
     size_t missesInARow = 0;
+    std::string whyEncodedAnew; ///< the latest encode; empty: it was replayed, or there was none
+    std::unordered_map<const void*, std::vector<size_t>>
+        stepsOfSources; ///< once they are asked for
     MTL::CommandQueue asyncQueue;
     std::mutex asyncMutex;
 

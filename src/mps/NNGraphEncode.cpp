@@ -34,6 +34,25 @@ private:
     ImageFeatureChannelFormat format_;
 };
 
+/// Stands in for images that leave the graph, while a plan is recorded.
+class LeavingAllocator : public ImageAllocator {
+public:
+    explicit LeavingAllocator(std::shared_ptr<NNGraph::Impl::Asked> asked)
+        : asked_(std::move(asked)) {}
+    Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
+                const Kernel& kernel) override {
+        return imageBatch(commands, d, kernel, 1)[0];
+    }
+    ImageBatch imageBatch(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
+                          const Kernel&, uint64_t count) override {
+        *asked_ = {d, count};
+        return TemporaryImage::batch(commands, d, count);
+    }
+
+private:
+    std::shared_ptr<NNGraph::Impl::Asked> asked_;
+};
+
 /// The results of concatenations whose sources are written in place: made with the first of these.
 struct Wholes {
     struct Whole {
@@ -94,12 +113,34 @@ private:
 
 } // namespace
 
+std::shared_ptr<ImageAllocator> NNGraph::Impl::ownAllocator(size_t image) const {
+    return isFirstResult(image) ? allocator : images[image].node.imageAllocator();
+}
+
 std::shared_ptr<ImageAllocator> NNGraph::Impl::allocatorFor(size_t image,
-                                                            bool ownAllocators) const {
-    const auto target = !ownAllocators         ? TemporaryImage::defaultAllocator()
-                        : isFirstResult(image) ? allocator
-                                               : images[image].node.imageAllocator();
-    return std::make_shared<NodeAllocator>(target, formatOf(image));
+                                                            const EncodeOptions& how) const {
+    std::shared_ptr<ImageAllocator> target;
+    if (!how.ownAllocators) {
+        target = TemporaryImage::defaultAllocator();
+    } else if (how.leaving && leavesGraph(image)) {
+        auto& asked = (*how.leaving)[image];
+        if (!asked) asked = std::make_shared<Asked>();
+        target = std::make_shared<LeavingAllocator>(asked);
+    } else {
+        target = ownAllocator(image);
+    }
+    return std::make_shared<NodeAllocator>(std::move(target), formatOf(image));
+}
+
+bool NNGraph::Impl::leavesGraph(size_t image) const {
+    return isFirstResult(image) ||
+           std::ranges::find(intermediateImages, image) != intermediateImages.end();
+}
+
+int64_t NNGraph::Impl::readsOutside(size_t image) const {
+    const ImageSlot& slot = images[image];
+    const bool isFirst = isFirstResult(image);
+    return (slot.isExported || (slot.isResult && !isFirst)) + isFirst;
 }
 
 ImageFeatureChannelFormat NNGraph::Impl::formatOf(size_t image) const {
@@ -146,6 +187,10 @@ void NNGraph::Impl::checkRequest(const Request& request) const {
     }
 }
 
+bool NNGraph::Impl::exportsState(const Step& step) const {
+    return std::ranges::any_of(step.stateResults, [&](size_t s) { return states[s].isExported; });
+}
+
 NNGraph::Impl::Outcome NNGraph::Impl::encodeSteps(const Request& request,
                                                   const EncodeOptions& how) {
     Outcome out;
@@ -156,7 +201,7 @@ NNGraph::Impl::Outcome NNGraph::Impl::encodeSteps(const Request& request,
     const auto wholes = std::make_shared<Wholes>();
     if (how.layout)
         for (const auto& [slot, shape] : how.layout->wholes)
-            wholes->all[slot] = {allocatorFor(slot, how.ownAllocators), shape, {}};
+            wholes->all[slot] = {allocatorFor(slot, how), shape, {}};
     copyRemarks.clear();
     for (Step& step : steps) {
         const ImageSlot& slot = images[step.imageResult];
@@ -165,13 +210,13 @@ NNGraph::Impl::Outcome NNGraph::Impl::encodeSteps(const Request& request,
         in.isBatch = request.isBatch;
         in.padding = step.node->padding;
         in.wantsStates = step.wantsStates;
-        in.temporaryStates = how.temporaryStates;
+        in.temporaryStates = how.temporaryStates && (outputStateIsTemporary || !exportsState(step));
         in.resultIsNeeded = step.resultIsNeeded;
         in.mayBePart = isPlain(slot.node) && !slot.isResult && !slot.isExported;
         in.format = formatOf(step.imageResult);
         for (size_t s : step.imageSources) in.images.push_back(out.images[s]);
         for (size_t s : step.stateSources) in.states.push_back(out.states[s]);
-        in.allocator = allocatorFor(step.imageResult, how.ownAllocators);
+        in.allocator = allocatorFor(step.imageResult, how);
         PartAllocator::Part part;
         if (how.layout && how.layout->parts.count(step.imageResult))
             part = how.layout->parts.at(step.imageResult);
@@ -189,10 +234,7 @@ NNGraph::Impl::Outcome NNGraph::Impl::encodeSteps(const Request& request,
         if (how.stepEnds)
             how.stepEnds->push_back(
                 request.commands.impl().segments.back()->commands.commands().size());
-        // One for the list of intermediate images, one for the returned image.
-        const bool isFirst = isFirstResult(step.imageResult);
-        const int64_t reads =
-            int64_t(slot.readers) + (slot.isExported || (slot.isResult && !isFirst)) + isFirst;
+        const int64_t reads = int64_t(slot.readers) + readsOutside(step.imageResult);
         if (!made.images.empty()) ImageBatchIncrementReadCount(made.images, reads - 1);
         out.images[step.imageResult] = std::move(made.images);
         for (size_t k = 0; k < step.stateResults.size(); ++k) {
@@ -206,10 +248,16 @@ NNGraph::Impl::Outcome NNGraph::Impl::encodeSteps(const Request& request,
     return out;
 }
 
+const std::vector<size_t>& NNGraph::Impl::stepsOf(const void* dataSource) {
+    if (stepsOfSources.empty())
+        for (size_t i = 0; i < steps.size(); ++i)
+            stepsOfSources[steps[i].stage->dataSource()].push_back(i);
+    return stepsOfSources[dataSource];
+}
+
 mps::Stage& NNGraph::Impl::exporterFor(size_t index) {
-    const void* source = steps[index].stage->dataSource();
-    for (Step& step : steps)
-        if (step.stage->dataSource() == source && !step.stage->isTrainable()) return *step.stage;
+    for (size_t i : stepsOf(steps[index].stage->dataSource()))
+        if (!steps[i].stage->isTrainable()) return *steps[i].stage;
     return *steps[index].stage;
 }
 
@@ -220,21 +268,23 @@ bool NNGraph::Impl::updatesOnHost() const {
     });
 }
 
-std::vector<MTL::CommandBuffer::Handler> NNGraph::Impl::update(const MTL::CommandBuffer& commands,
-                                                               const Outcome& outcome) {
+std::vector<MTL::CommandBuffer::Handler>
+NNGraph::Impl::update(const MTL::CommandBuffer& commands, const std::vector<StateBatch>& made) {
     std::vector<MTL::CommandBuffer::Handler> handlers;
     // Every use of a weight in this encode comes before its change: reload when all are encoded.
     std::vector<std::pair<const void*, State>> loads;
     for (size_t i = 0; i < steps.size(); ++i) {
         Step& step = steps[i];
         if (!step.stage->isTrainable() || !step.node->trainingStyle) continue;
-        const StateBatch& gradients = outcome.states[step.stateSources.at(0)];
+        const size_t slot = step.stateSources.at(0);
+        const StateBatch& gradients = made[slot];
         if (*step.node->trainingStyle == NNTrainingStyle::UpdateDeviceGPU) {
             for (const State& state : step.stage->update(commands, gradients, exporterFor(i)))
                 if (state) loads.emplace_back(step.stage->dataSource(), state);
+            const uint64_t left = states[slot].isExported ? 1 : 0;
             for (const State& gradient : gradients)
-                if (gradient.impl().temporary && gradient.impl().readCount > 0)
-                    gradient.impl().setReadCount(0);
+                if (gradient.impl().temporary && gradient.impl().readCount > left)
+                    gradient.impl().setReadCount(left);
         } else if (*step.node->trainingStyle == NNTrainingStyle::UpdateDeviceCPU) {
             mps::Stage& exporter = exporterFor(i);
             const State source = exporter.exportParameters(commands, false);
@@ -248,47 +298,58 @@ std::vector<MTL::CommandBuffer::Handler> NNGraph::Impl::update(const MTL::Comman
         }
     }
     for (const auto& [source, state] : loads) {
-        for (Step& step : steps) {
-            if (step.stage->dataSource() != source) continue;
+        for (size_t i : stepsOf(source)) {
             // A temporary one is read by as many kernels as there are.
             if (state.isTemporary()) state.setReadCount(state.readCount() + 1);
-            step.stage->reload(commands, state);
+            steps[i].stage->reload(commands, state);
         }
         if (state.isTemporary() && state.readCount() > 0) state.setReadCount(0);
     }
     return handlers;
 }
 
-NNGraph::Impl::Outcome NNGraph::Impl::encode(const Request& request) {
+NNGraph::Impl::Made NNGraph::Impl::handOver(const Outcome& outcome) const {
+    Made made;
+    if (resultsNeeded[0]) made.result = outcome.images[results[0]];
+    for (size_t slot : intermediateImages) made.intermediates.push_back(outcome.images[slot]);
+    for (size_t slot : resultStates) made.states.push_back(outcome.states[slot]);
+    return made;
+}
+
+NNGraph::Impl::Made NNGraph::Impl::encode(const Request& request) {
     checkRequest(request);
     mps::Draft draft(request.commands, subject(), request.images, request.states);
     // An encode that was refused halfway has counted in some kernels.
     for (Step& step : steps) step.stage->setEncodeCount(encodeCount);
     std::vector<MTL::CommandBuffer::Handler> handlers;
     Replay replayed;
-    Outcome outcome;
+    Made made;
     try {
-        if (canReplay(request)) replayed = replay(request);
-        outcome = replayed.plan ? replayed.outcome
-                                : encodeSteps(request, {.temporaryStates = !updatesOnHost(),
-                                                        .layout = layoutFor(request)});
-        handlers = update(request.commands, outcome);
+        std::vector<mps::ExternalImages> externals;
+        whyEncodedAnew = obstacleToReplay();
+        if (whyEncodedAnew.empty()) whyEncodedAnew = externalsOf(request, externals);
+        if (whyEncodedAnew.empty()) replayed = replay(request, externals);
+        if (replayed.plan) {
+            handlers = update(request.commands, replayed.plan->states);
+            made = std::move(replayed.made);
+        } else {
+            const Outcome outcome = encodeSteps(
+                request, {.temporaryStates = !updatesOnHost(), .layout = layoutFor(request)});
+            handlers = update(request.commands, outcome.states);
+            made = handOver(outcome);
+        }
     } catch (...) {
         for (Step& step : steps) step.stage->encodeWasUndone();
         throw;
     }
     if (replayed.plan) {
-        const auto& commands = replayed.plan->commands();
-        if (replayed.replacement)
-            draft.target().append(commands, replayed.replacement->from, replayed.replacement->to);
-        else
-            draft.target().append(commands);
+        replayed.plan->appendTo(draft.target(), replayed.resources);
         draft.target().retain(replayed.plan);
     }
     draft.keep();
     for (auto& handler : handlers) request.commands.addCompletedHandler(std::move(handler));
     ++encodeCount;
-    return outcome;
+    return made;
 }
 
 } // namespace mpsvk::MPS

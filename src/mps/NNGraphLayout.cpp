@@ -90,12 +90,13 @@ const NNGraph::Impl::Layout* NNGraph::Impl::layoutFor(const Request& request) {
         }
 
     const mps::Recording recording(device);
-    Request like{recording.commands, {}, request.states, request.isBatch};
+    std::vector<ImageBatch> inputs;
     for (size_t k = 0; k < request.images.size(); ++k) {
-        like.images.push_back(
+        inputs.push_back(
             TemporaryImage::batch(recording.commands, made.inputs[k], request.images[k].size()));
-        ImageBatchIncrementReadCount(like.images[k], int64_t(images[inputImages[k]].readers));
+        ImageBatchIncrementReadCount(inputs[k], int64_t(images[inputImages[k]].readers));
     }
+    const Request like{recording.commands, inputs, request.states, request.isBatch};
     const Outcome outcome = encodeSteps(like, {.temporaryStates = true, .ownAllocators = false});
     for (Step& step : steps) {
         step.stage->encodeWasUndone();

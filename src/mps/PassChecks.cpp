@@ -31,17 +31,23 @@ void checkSources(const std::string& who, const char* role, const ImageBatch& im
                   const MTL::CommandBuffer& commandBuffer, bool isBatch, uint64_t each) {
     if (!commandBuffer) throw InvalidArgument(who + "The command buffer handle is empty.");
     if (images.empty()) throw InvalidArgument(who + role + " is an empty batch.");
+    const MTL::Device device = commandBuffer.device();
     for (size_t i = 0; i < images.size(); ++i) {
-        const std::string name = isBatch ? std::string(role) + "[" + std::to_string(i) + "]" : role;
-        if (!images[i]) throw InvalidArgument(who + name + " is an empty image handle.");
-        images[i].impl().checkUsable(who, name.c_str(), commandBuffer);
-        if (isBatch && images[i].numberOfImages() != each)
+        const auto name = [&] {
+            return isBatch ? std::string(role) + "[" + std::to_string(i) + "]" : std::string(role);
+        };
+        if (!images[i]) throw InvalidArgument(who + name() + " is an empty image handle.");
+        const auto& image = images[i].impl();
+        const auto& d = image.descriptor;
+        if (image.temporary || !(image.storage->device() == device))
+            image.checkUsable(who, name().c_str(), commandBuffer);
+        if (isBatch && d.numberOfImages() != each)
             throw InvalidArgument(
-                who + name + " has numberOfImages " + std::to_string(images[i].numberOfImages()) +
+                who + name() + " has numberOfImages " + std::to_string(d.numberOfImages()) +
                 " but every image of a batch must have " + std::to_string(each) + ".");
-        if (images[i].featureChannelFormat() == MPS::ImageFeatureChannelFormat::Unorm16 &&
-            images[i].storage() != MPS::ImageStorage::Texture)
-            throw InvalidArgument(who + name +
+        if (d.channelFormat() == MPS::ImageFeatureChannelFormat::Unorm16 &&
+            d.storage() != MPS::ImageStorage::Texture)
+            throw InvalidArgument(who + name() +
                                   " is stored as Unorm16, which only textures can be.");
     }
 }
@@ -51,11 +57,16 @@ void checkStates(const std::string& who, const char* role, const StateBatch& sta
     if (states.size() != images)
         throw InvalidArgument(who + "There are " + std::to_string(images) + " images but " + role +
                               " has " + std::to_string(states.size()) + " states.");
+    const MTL::Device device = commandBuffer.device();
     for (size_t i = 0; i < states.size(); ++i) {
-        const std::string name =
-            images > 1 ? std::string(role) + "[" + std::to_string(i) + "]" : role;
-        if (!states[i]) throw InvalidArgument(who + name + " is an empty state handle.");
-        states[i].impl().checkUsable(who, name.c_str(), commandBuffer);
+        const auto name = [&] {
+            return images > 1 ? std::string(role) + "[" + std::to_string(i) + "]"
+                              : std::string(role);
+        };
+        if (!states[i]) throw InvalidArgument(who + name() + " is an empty state handle.");
+        const auto& state = states[i].impl();
+        if (state.temporary || !(state.device == device))
+            state.checkUsable(who, name().c_str(), commandBuffer);
     }
 }
 

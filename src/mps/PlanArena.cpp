@@ -53,6 +53,14 @@ void PlanHeap::finish() {
     recording_.reset();
 }
 
+void PlanHeap::giveUp(const std::shared_ptr<vk::Resource>& buffer) {
+    std::lock_guard lock(mutex_);
+    const auto found = std::ranges::find(buffers_, buffer);
+    if (found == buffers_.end()) return;
+    tenants_.erase(tenants_.begin() + (found - buffers_.begin()));
+    buffers_.erase(found);
+}
+
 PlanArena::PlanArena(std::shared_ptr<vk::Device> device)
     : device_(std::move(device)),
       chunkBytes_(std::max<uint64_t>(largestAllocation(device_->physicalDevice()), least) /

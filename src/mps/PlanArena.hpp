@@ -21,6 +21,8 @@ public:
     void reset() override {}
     /// No more commands come: what is not freed lives to their end.
     void finish();
+    /// A buffer that something else takes the place of: it needs none in the arena.
+    void giveUp(const std::shared_ptr<vk::Resource>& buffer);
 
     std::span<const std::shared_ptr<vk::Resource>> buffers() const { return buffers_; }
     std::span<Tenant> tenants() { return tenants_; }

@@ -1,6 +1,7 @@
 #include "vk/CommandList.hpp"
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace mpsvk::vk {
 
@@ -136,7 +137,27 @@ void CommandList::label(LabelKind kind, std::string_view name) {
     commands_.push_back(std::move(made));
 }
 
+CommandList::Uses CommandList::usesOf(std::span<const std::shared_ptr<Resource>> resources) const {
+    Uses uses;
+    if (resources.empty()) return uses;
+    std::unordered_map<const Resource*, uint32_t> places;
+    for (uint32_t i = 0; i < resources.size(); ++i) places.emplace(resources[i].get(), i);
+    const auto note = [&](std::vector<Uses::Use>& to, size_t at,
+                          const std::shared_ptr<Resource>& resource) {
+        const auto found = resource ? places.find(resource.get()) : places.end();
+        if (found != places.end()) to.push_back({uint32_t(at), found->second});
+    };
+    for (size_t i = 0; i < bindings_.size(); ++i) note(uses.bindings, i, bindings_[i].resource);
+    for (size_t i = 0; i < written_.size(); ++i) note(uses.written, i, written_[i]);
+    return uses;
+}
+
 void CommandList::append(const CommandList& other, std::span<const std::shared_ptr<Resource>> from,
+                         std::span<const std::shared_ptr<Resource>> to) {
+    append(other, other.usesOf(from), to);
+}
+
+void CommandList::append(const CommandList& other, const Uses& uses,
                          std::span<const std::shared_ptr<Resource>> to) {
     const uint32_t firstBinding = uint32_t(bindings_.size());
     const uint32_t firstByte = uint32_t(bytes_.size());
@@ -145,15 +166,9 @@ void CommandList::append(const CommandList& other, std::span<const std::shared_p
     bytes_.insert(bytes_.end(), other.bytes_.begin(), other.bytes_.end());
     textureRegions_.insert(textureRegions_.end(), other.textureRegions_.begin(),
                            other.textureRegions_.end());
-    const auto replacement =
-        [&](const std::shared_ptr<Resource>& was) -> std::shared_ptr<Resource> {
-        const auto found = std::ranges::find(from, was);
-        return found == from.end() ? nullptr : to[size_t(found - from.begin())];
-    };
-    for (size_t i = firstBinding; !from.empty() && i < bindings_.size(); ++i) {
-        Binding& binding = bindings_[i];
-        auto now = binding.resource ? replacement(binding.resource) : nullptr;
-        if (!now) continue;
+    for (const auto& [at, resource] : uses.bindings) {
+        Binding& binding = bindings_[firstBinding + at];
+        const auto& now = to[resource];
         if (binding.texture) {
             binding.texture = static_cast<Texture*>(now.get());
         } else {
@@ -162,8 +177,9 @@ void CommandList::append(const CommandList& other, std::span<const std::shared_p
             binding.offset = binding.offset - before.offset() + after.offset();
             binding.handle = after.handle();
         }
-        binding.resource = std::move(now);
+        binding.resource = now;
     }
+    commands_.reserve(commands_.size() + other.commands_.size());
     for (const Command& command : other.commands_) {
         Command copy = command;
         copy.firstBinding += firstBinding;
@@ -183,9 +199,10 @@ void CommandList::append(const CommandList& other, std::span<const std::shared_p
         }
         commands_.push_back(std::move(copy));
     }
-    for (const auto& resource : other.written_) {
-        auto now = from.empty() ? nullptr : replacement(resource);
-        noteWrite(now ? now : resource);
+    auto replaced = uses.written.begin();
+    for (size_t i = 0; i < other.written_.size(); ++i) {
+        const bool isReplaced = replaced != uses.written.end() && replaced->at == i;
+        noteWrite(isReplaced ? to[(replaced++)->resource] : other.written_[i]);
     }
     retained_.insert(retained_.end(), other.retained_.begin(), other.retained_.end());
     // A resource that is used through another's binding is kept alive by nothing else.

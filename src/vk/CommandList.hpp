@@ -74,6 +74,18 @@ public:
     void append(const CommandList& other, std::span<const std::shared_ptr<Resource>> from = {},
                 std::span<const std::shared_ptr<Resource>> to = {});
 
+    /// Where a list uses some resources: looked up once for a list that is appended often.
+    struct Uses {
+        struct Use {
+            uint32_t at, resource;
+        };
+        std::vector<Use> bindings, written;
+    };
+    Uses usesOf(std::span<const std::shared_ptr<Resource>> resources) const;
+    /// The same with `to[i]` wherever `uses` knows resource i.
+    void append(const CommandList& other, const Uses& uses,
+                std::span<const std::shared_ptr<Resource>> to);
+
     /// A dispatch that binds one range over several objects writes `resource` too.
     void alsoWrites(const std::shared_ptr<Resource>& resource) { noteWrite(resource); }
     /// Keeps `object` alive until the commands are done.

@@ -8,6 +8,10 @@ namespace mpsvk::MPS {
 /// Compiled from the nodes of one or several results by walking back to the inputs; nodes that feed
 /// no needed result and train nothing are left out. The first encode of a given shape of inputs
 /// compiles its commands; later ones replay them, with this step's images in place of that one's.
+/// What a replay hands over is the caller's as ever: images lie in memory of earlier ones that
+/// nobody holds any more, and so do states. A graph is encoded anew each time if it asks the
+/// program (an allocator or a callback of its own, updates on the host) or if an input is
+/// temporary; debugDescription says so.
 ///
 /// Training: a trainable gradient node (a convolution's) calls its data source's update once the
 /// whole batch went through it; what it returns is loaded into every kernel made from that source,
@@ -51,6 +55,8 @@ public:
     std::vector<std::shared_ptr<Handle>> resultStateHandles() const;
     std::shared_ptr<Handle> resultHandle() const;
     bool resultImageIsNeeded() const;
+    /// False (the default): states that leave the graph are the caller's for as long as it holds
+    /// them or their buffers. What reads them on another queue must be done before they are let go.
     bool outputStateIsTemporary() const;
     void setOutputStateIsTemporary(bool value) const;
     /// Of the returned image; plain images by default.
@@ -96,9 +102,10 @@ public:
     void setEncodeCount(uint64_t count) const;
 
     /// The stages in order with their inputs, what was fused, left out or written in place, and why
-    /// not. After the first encode the plan as well: the dispatches of an encode and of each stage,
-    /// the bytes that they read and write (an operand counts once for each dispatch, however often
-    /// it is read there), the bytes of the arena and the largest sum of what is in it at a time.
+    /// not, whether encodes are replayed, or why not. After the first encode the plan as well: the
+    /// dispatches of an encode and of each stage, the bytes that they read and write (an operand
+    /// counts once for each dispatch, however often it is read there), the bytes of the arena and
+    /// the largest sum of what is in it at a time.
     std::string debugDescription() const;
 
     static bool isKindOf(const detail::ObjectImpl&);
