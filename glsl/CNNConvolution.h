@@ -47,6 +47,8 @@ struct CNNConvolutionParameters {
     uint reducedPerGroup;
     uint multiplier;       // depthwise: output channels per input channel
     uint subPixelScale;    // 1, or the factor of a sub-pixel convolution
+    uint parts;            // cooperative: parts of the inner dimension, each with sums of its own
+    uint partSteps;        // steps of a part
     uint hasBias;
     float neuronA;
     float neuronB;
@@ -117,6 +119,7 @@ struct CNNConvolutionPackParameters {
     uint hasScale;       // 1: output channel o is multiplied by scale[o] before it is rounded
     uint sourceOffset;   // of the first weight in the data source's buffer, in floats
     uint toHalves;       // 1: two weights go to a word
+    uint mergedTaps;     // 1: `tileSlices` are a row of taps of one texel each, filled up
     uint hasBias;        // bias kernel: the three parts, each zero without
     uint hasShift;
     uint hasSlopes;

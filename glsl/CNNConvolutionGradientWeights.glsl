@@ -208,24 +208,13 @@ uvec4 leftChunk(uint i, uint row, uint k) {
     return (leftInside >> i & 1u) != 0u ? gradient_float16Pair[leftTexels[i] >> 1] : uvec4(0u);
 }
 
-// Two halves of a word that are channels of the view.
-uvec2 usedHalves(uint slice, uvec2 halves) {
-    uvec2 used = uvec2(0u);
-    [[unroll]] for (uint c = 0u; c < 4u; ++c) {
-        if (slice * 4u + c < parameters.source.channels) {
-            used[c / 2u] |= halves[c / 2u] & 0xffffu << 16u * (c % 2u);
-        }
-    }
-    return used;
-}
-
 uvec2 columnHalves(uint c, Window w) {
     Column column = chunkColumns[c];
     if (column.bias) {
         return uvec2(0x3c00u, 0u); // 1
     }
     return isInside(column, w)
-        ? usedHalves(column.slice, source_float16[windowTexel(w) + chunkTexels[c]]) : uvec2(0u);
+        ? usedHalves(parameters.source, column.slice, source_float16[windowTexel(w) + chunkTexels[c]]) : uvec2(0u);
 }
 
 uvec4 rightChunk(uint i, uint column, uint k) {

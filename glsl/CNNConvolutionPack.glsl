@@ -23,6 +23,9 @@ uint packedCount() {
     if (parameters.tileTexels == 0u) {
         return taps * depthwiseTexels() * 4u;
     }
+    if (parameters.mergedTaps != 0u) {
+        taps = parameters.kernelHeight;
+    }
     return parameters.tiles * taps * parameters.tileSlices * 16u * parameters.tileTexels;
 }
 
@@ -53,6 +56,14 @@ PackedWeight packedWeight(uint i) {
     i /= tileChannels;
     uint reduced = i % (4u * parameters.tileSlices);
     i /= 4u * parameters.tileSlices;
+    if (parameters.mergedTaps != 0u) {
+        uint column = reduced / 4u;
+        if (column >= parameters.kernelWidth) {
+            return PackedWeight(false, 0u, 0u);
+        }
+        reduced %= 4u;
+        i = i * parameters.kernelWidth + column;
+    }
     uint tap = sourceTap(i % taps);
     uint tile = i / taps;
 

@@ -17,12 +17,6 @@ vec4 x[kept];
 // Of this invocation's elements: the largest, and the sum of e^(x - most).
 float most = -3.402823466e38, sum = 0.0;
 
-void load(MatrixRow at, uint block) {
-    [[unroll]] for (uint i = 0u; i < kept; ++i)
-        if (hasChunk(block * kept + i, p.source.columns))
-            x[i] = source_chunk(p.source, at, block * kept + i);
-}
-
 void take(uint block) {
     float before = most;
     [[unroll]] for (uint i = 0u; i < kept; ++i) {
@@ -43,7 +37,7 @@ void main() {
     MatrixRow at = rowOfInvocation(p.source.rows, p.matrices);
     uint blocks = at.exists ? p.blocks : 0u;
     for (uint block = 0u; block < blocks; ++block) {
-        load(at, block);
+        source_block(p.source, at, block, x);
         take(block);
     }
     float all = overRowMax(most);
@@ -51,13 +45,11 @@ void main() {
 
     float scale = 1.0 / sum, logarithmOfSum = log(sum);
     for (uint block = blocks; block-- > 0u;) {
-        if (block + 1u < blocks) load(at, block);
+        if (block + 1u < blocks) source_block(p.source, at, block, x);
         [[unroll]] for (uint i = 0u; i < kept; ++i) {
-            uint chunk = block * kept + i;
-            if (!hasChunk(chunk, p.source.columns)) continue;
             vec4 below = x[i] - all;
-            result_setChunk(p.result, at, chunk, logarithm != 0u ? below - logarithmOfSum
-                                                                 : exponential(below) * scale);
+            x[i] = logarithm != 0u ? below - logarithmOfSum : exponential(below) * scale;
         }
+        result_setBlock(p.result, at, block, x);
     }
 }

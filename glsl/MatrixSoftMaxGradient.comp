@@ -17,12 +17,8 @@ vec4 g[kept], y[kept];
 
 // The sum of the gradients alone needs no forward results.
 void load(MatrixRow at, uint block, bool outputsToo) {
-    [[unroll]] for (uint i = 0u; i < kept; ++i) {
-        uint chunk = block * kept + i;
-        if (!hasChunk(chunk, p.result.columns)) continue;
-        g[i] = gradient_chunk(p.gradient, at, chunk);
-        if (outputsToo) y[i] = forward_chunk(p.forward, at, chunk);
-    }
+    gradient_block(p.gradient, at, block, g);
+    if (outputsToo) forward_block(p.forward, at, block, y);
 }
 
 void main() {
@@ -42,11 +38,8 @@ void main() {
 
     for (uint block = blocks; block-- > 0u;) {
         if (block + 1u < blocks) load(at, block, true);
-        [[unroll]] for (uint i = 0u; i < kept; ++i) {
-            uint chunk = block * kept + i;
-            if (!hasChunk(chunk, p.result.columns)) continue;
-            result_setChunk(p.result, at, chunk, logarithm != 0u ? g[i] - exponential(y[i]) * sum
-                                                                 : y[i] * (g[i] - sum));
-        }
+        [[unroll]] for (uint i = 0u; i < kept; ++i)
+            g[i] = logarithm != 0u ? g[i] - exponential(y[i]) * sum : y[i] * (g[i] - sum);
+        result_setBlock(p.result, at, block, g);
     }
 }

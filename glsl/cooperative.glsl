@@ -46,6 +46,14 @@ uvec4 leftChunk(uint i, uint row, uint k);
 uvec4 rightChunk(uint i, uint column, uint k);
 void elementsStore(uint row, uint column, vec4 sums, vec4 next);
 
+// Zero in the lanes of a texel that are no channels of the view.
+uvec2 usedHalves(ImageView v, uint slice, uvec2 halves) {
+    uvec2 used = uvec2(0u);
+    [[unroll]] for (uint c = 0u; c < 4u; ++c)
+        if (slice * 4u + c < v.channels) used[c / 2u] |= halves[c / 2u] & 0xffffu << 16u * (c % 2u);
+    return used;
+}
+
 uint chunkOf(uint i) { return gl_LocalInvocationIndex + i * gl_WorkGroupSize.x; }
 
 // Chunks along the interior: rows that are stored at once lie four apart where a row is short.

@@ -4,11 +4,11 @@
 // below.
 //
 // The grid is (blocks of pixels, folded into y, tiles * phases), or with MPSVK_COOPERATIVE (tiles *
-// blocks of pixels, folded into y, phases). One of four bodies runs:
+// blocks of pixels, folded into y, phases * parts). One of four bodies runs:
 //   direct: an invocation computes TILE_PIXELS pixels of the whole tile;
 //   direct with MPSVK_SUBGROUP: the same, but eight neighbours share the work of loading weights,
 //     for devices that spend most of their time on loads. Needs subgroups of eight or more;
-//   with MPSVK_COOPERATIVE: that of gemmCooperative.glsl;
+//   with MPSVK_COOPERATIVE: that of gemmCooperative.glsl, and with MPSVK_PARTS the sum of its parts;
 //   TILED: a workgroup goes through shared memory, an invocation computes TILE_PIXELS (a multiple
 //     of 4) pixels of two texels. TILE_TEXELS is 1 or even, the workgroup size a multiple of
 //     TILE_TEXELS / 2 and of 4.
@@ -17,7 +17,9 @@
 #include "neuron.glsl"
 #include "taps.glsl"
 
-#ifndef MPSVK_COOPERATIVE
+#ifdef MPSVK_PARTS
+layout(local_size_x = 64) in;
+#elif !defined(MPSVK_COOPERATIVE)
 layout(local_size_x_id = 32) in;
 #endif
 layout(constant_id = 33) const uint TILE_TEXELS = 4u;
@@ -58,7 +60,7 @@ struct Tap {
 #ifdef MPSVK_COOPERATIVE
 // Tiles of the same pixels run together: what they read is in a cache.
 uint phase() {
-    return gl_WorkGroupID.z;
+    return gl_WorkGroupID.z / parameters.parts;
 }
 
 uint gemmTile() {
@@ -145,8 +147,10 @@ void gemmStore(Pixel pixel, uint texel, vec4 value) {
     }
 }
 
-#ifdef MPSVK_COOPERATIVE
+#if defined(MPSVK_COOPERATIVE)
 #include "gemmCooperative.glsl"
+#elif defined(MPSVK_PARTS)
+#include "gemmParts.glsl"
 #else
 
 #define GEMM_STEP(lane) \

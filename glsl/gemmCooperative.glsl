@@ -2,6 +2,7 @@
 // whole chunks of eight channels, destinations in buffers, and weights that are exact in fp16. These
 // are packed as halves, the texels of a tap filled up with zeros to whole steps (`tileSlices` is their
 // number with those). All rows of a step read the same tap.
+// Of an image of one texel a pixel, whole rows of taps take the place of a tap: MERGED_TAPS.
 layout(set = 0, binding = 3, std430) readonly buffer HalfWeights {
     uvec4 halfWeights[];
 };
@@ -10,6 +11,12 @@ const bool rightAlong = false;
 #include "cooperative.glsl"
 // Texels of the destination are pairs at multiples of 16 bytes.
 layout(constant_id = 39) const bool DESTINATION_PAIRS = false;
+// Sums go to Partials, [part][pixel][slice], for gemmParts.glsl. There is one phase then.
+layout(constant_id = 48) const bool IN_PARTS = false;
+layout(set = 0, binding = 5, std430) writeonly buffer Partials {
+    vec4 partials[];
+};
+layout(constant_id = 47) const bool MERGED_TAPS = false;
 
 const uint STEP_SLICES = depth / 4u;
 const uint OUTSIDE = 0xffffffffu;
@@ -17,7 +24,8 @@ const int FAR = -0x8000; // no tap of such a pixel lies within the source
 
 shared uint rowTexels[tileRows]; // of the destination
 uint ownBases[leftChunks];  // x and y of pixelBase in 16 bits each
-uint ownTexels[leftChunks]; // of the source there, at the invocation's place in a step
+uint ownTexels[leftChunks]; // of the source there, at the invocation's place in a step; the pixel's
+                            // with MERGED_TAPS
 uint ownInside;             // bit i: the tap of chunk i lies within the source
 uvec2 tapCount;
 uvec2 stepTap;       // of the taps that the workgroup visits
@@ -41,7 +49,8 @@ void enterTap() {
     [[unroll]] for (uint i = 0u; i < leftChunks; ++i) {
         int x = bitfieldExtract(int(ownBases[i]), 0, 16) + offset.x;
         int y = bitfieldExtract(int(ownBases[i]), 16, 16) + offset.y;
-        bool inside = uint(x) < parameters.source.width && uint(y) < parameters.source.height;
+        bool inside = (MERGED_TAPS || uint(x) < parameters.source.width) &&
+                      uint(y) < parameters.source.height;
         ownInside |= inside ? 1u << i : 0u;
     }
 }
@@ -59,7 +68,21 @@ void advance() {
     enterTap();
 }
 
+uvec2 mergedTap(uint i, uint tap) {
+    int x = bitfieldExtract(int(ownBases[i]), 0, 16) + int(tap) * parameters.dilationX;
+    if ((ownInside & 1u << i) == 0u || tap >= parameters.kernelWidth ||
+        uint(x) >= parameters.source.width) {
+        return uvec2(0u);
+    }
+    uint at = ownTexels[i] + tapTexel + tap * uint(parameters.dilationX) * parameters.source.slices;
+    return usedHalves(parameters.source, 0u, source_float16[at]);
+}
+
 uvec4 leftChunk(uint i, uint row, uint k) {
+    if (MERGED_TAPS) {
+        uint tap = stepSlice + k / 4u;
+        return uvec4(mergedTap(i, tap), mergedTap(i, tap + 1u));
+    }
     if ((ownInside & 1u << i) == 0u || stepSlice * 4u + k >= parameters.reducedPerGroup) {
         return uvec4(0u);
     }
@@ -90,7 +113,16 @@ void elementsStore(uint row, uint column, vec4 sums, vec4 next) {
         return;
     }
     uint slice = gemmTile() * TILE_TEXELS + column / 4u;
-    if (!DESTINATION_PAIRS) {
+    if (IN_PARTS) {
+        uint at = (gl_WorkGroupID.z * pixelCount() + gemmBlock() * tileRows + row) *
+                      parameters.resultSlices + slice;
+        if (slice < parameters.resultSlices) {
+            partials[at] = sums;
+        }
+        if (slice + 1u < parameters.resultSlices) {
+            partials[at + 1u] = next;
+        }
+    } else if (!DESTINATION_PAIRS) {
         texelStore(row, slice, sums);
         texelStore(row, slice + 1u, next);
     } else if (slice < parameters.resultSlices) {
@@ -129,19 +161,33 @@ void gemmRun() {
         PIXEL_OF_ROW(pixel, alongOuter(chunkOf(i)))
         ivec2 base = pixel.valid ? pixelBase(pixel) : ivec2(FAR);
         ownBases[i] = uint(base.x) & 0xffffu | uint(base.y) << 16;
-        ownTexels[i] = texelIndex(parameters.source, base.x, base.y,
-                                  gemmFirstSlice() + alongInner(chunkOf(i)) * 2u, pixel.image);
+        uint slice = MERGED_TAPS ? 0u : gemmFirstSlice() + alongInner(chunkOf(i)) * 2u;
+        ownTexels[i] = texelIndex(parameters.source, base.x, base.y, slice, pixel.image);
     }
     TapRange rangeX = tapsX();
     TapRange rangeY = tapsY();
     tapCount = uvec2(rangeX.count, rangeY.count);
     firstOffset = tapOffset(int(rangeX.first), int(rangeY.first));
     offsetStride = tapStride(rangeX.step, rangeY.step);
+    uint tapChunks = parameters.tileSlices * 2u * TILE_TEXELS; // of weights
+    weightsStride = uvec2(rangeX.step, rangeY.step * parameters.kernelWidth) * tapChunks;
     firstWeights = gemmWeights(rangeX.first, rangeY.first) / 2u;
-    weightsStride = uvec2(rangeX.step, rangeY.step * parameters.kernelWidth) *
-                    parameters.tileSlices * 2u * TILE_TEXELS;
+    if (MERGED_TAPS) {
+        tapCount.x = 1u;
+        weightsStride.y = tapChunks;
+        firstWeights = gemmTile() * parameters.kernelHeight * tapChunks;
+    }
+    uint stepsPerTap = parameters.tileSlices / STEP_SLICES;
+    uint steps = tapCount.x * tapCount.y * stepsPerTap;
     stepTap = uvec2(0u);
     stepSlice = 0u;
+    if (IN_PARTS) {
+        uint firstStep = gl_WorkGroupID.z * parameters.partSteps;
+        uint tap = firstStep / stepsPerTap;
+        stepTap = uvec2(tap % tapCount.x, tap / tapCount.x);
+        stepSlice = (firstStep - tap * stepsPerTap) * STEP_SLICES;
+        steps = min(parameters.partSteps, steps - firstStep);
+    }
     enterTap();
-    cooperativeRun(tapCount.x * tapCount.y * parameters.tileSlices / STEP_SLICES);
+    cooperativeRun(steps);
 }

@@ -28,6 +28,7 @@ uint elementIndex(MatrixView v, uint matrix, uint row, uint column) {
     layout(set = 0, binding = B, std430) ACCESS buffer N##_Float4 { vec4 N##_float4[]; };          \
     layout(set = 0, binding = B, std430) ACCESS buffer N##_Word { uint N##_word[]; };              \
     layout(set = 0, binding = B, std430) ACCESS buffer N##_Half4 { uvec2 N##_half4[]; };           \
+    layout(set = 0, binding = B, std430) ACCESS buffer N##_Half8 { uvec4 N##_half8[]; };           \
     float N##_load(MatrixView v, uint matrix, uint row, uint column) {                             \
         uint at = elementIndex(v, matrix, row, column);                                            \
         if (N##_type == MATRIX_FLOAT32) return N##_float[at];                                      \

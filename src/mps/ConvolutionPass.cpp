@@ -210,9 +210,11 @@ bool isCooperative(const ConvolutionWeights::Layout& layout,
     const uint32_t farthest =
         std::max({p.source.width, p.source.height, p.destination.width, p.destination.height,
                   p.kernelWidth * p.dilationX, p.kernelHeight * p.dilationY});
+    const bool isSource = layout.mergesTaps
+                              ? source.storageConstant() == 1
+                              : source.hasPairs(p.source) && p.source.channels % 8 == 0;
     return layout.halves && layout.isExactInHalves && !p.clampEdges && p.subPixelScale == 1 &&
-           source.hasPairs(p.source) && p.source.channels % 8 == 0 && !destination.isTexture() &&
-           farthest < 0x4000;
+           isSource && !destination.isTexture() && farthest < 0x4000;
 }
 
 void dispatchCooperative(Encoder& encoder, const std::string& shader,
@@ -220,20 +222,44 @@ void dispatchCooperative(Encoder& encoder, const std::string& shader,
                          uint64_t rows, uint32_t phases, const ImageRun& source,
                          const ImageRun& destination, uint32_t neuron) {
     p.tileSlices = layout.halfSlices;
-    const auto tile = CooperativeTile::forConvolution(
-        rows, 4 * layout.tile.texels, 4 * layout.halfSlices, uint64_t(layout.tiles) * phases);
+    const uint64_t taps = layout.mergesTaps ? p.kernelHeight : p.kernelWidth * p.kernelHeight;
+    const auto plan = planProduct({.rows = rows,
+                                   .columns = uint64_t(layout.tiles) * 4 * layout.tile.texels,
+                                   .interior = 4 * layout.halfSlices * taps / phases,
+                                   .products = phases,
+                                   .tileColumns = 4 * layout.tile.texels,
+                                   .interiorStep = 4 * layout.halfSlices,
+                                   .maySplit = phases == 1});
+    const CooperativeTile& tile = plan.tile;
+    const uint64_t steps = taps * 4 * layout.halfSlices / tile.depth;
+    p.partSteps = uint32_t((steps + plan.parts - 1) / plan.parts);
+    p.parts = uint32_t((steps + p.partSteps - 1) / p.partSteps);
     auto& device = encoder.device();
     const uint64_t blocks = (rows + tile.rows() - 1) / tile.rows();
     const uint64_t most = encoder.limits().workGroupCount / layout.tiles,
                    y = (blocks + most - 1) / most;
-    const Grid grid{(blocks + y - 1) / y * layout.tiles * tile.invocations(device), y, phases};
-    const Operand operands[] = {
-        {1, source}, {2, destination}, {3, layout.halves}, {4, layout.channels}};
+    const Grid grid{(blocks + y - 1) / y * layout.tiles * tile.invocations(device), y,
+                    uint64_t(phases) * p.parts};
+    std::shared_ptr<const vk::BufferSlice> partials;
+    if (p.parts > 1)
+        partials = encoder.scratch(rows * layout.resultSlices * p.parts * 4 * sizeof(float));
+    const Operand operands[] = {{1, source},
+                                {2, destination},
+                                {3, layout.halves},
+                                {4, layout.channels},
+                                {5, partials ? *partials : vk::BufferSlice()}};
+    const auto bytes = std::as_bytes(std::span(&p, 1));
     encoder.dispatchBytes(
-        shader + "Cooperative", std::as_bytes(std::span(&p, 1)), grid, operands,
+        shader + "Cooperative", bytes, grid, operands,
         tile.constants(device, {constant(33, layout.tile.texels), constant(35, neuron),
-                                constant(39, uint32_t(destination.hasPairs(p.destination)))}),
+                                constant(39, uint32_t(destination.hasPairs(p.destination))),
+                                constant(47, uint32_t(layout.mergesTaps)),
+                                constant(48, uint32_t(p.parts > 1))}),
         {});
+    if (p.parts == 1) return;
+    const vk::Constant constants[] = {constant(33, layout.tile.texels), constant(35, neuron)};
+    encoder.dispatchBytes(shader + "Parts", bytes, Grid::of(rows * layout.resultSlices), operands,
+                          constants, {});
 }
 
 void dispatchProduct(Encoder& encoder, const std::string& shader,

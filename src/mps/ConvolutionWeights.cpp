@@ -200,10 +200,14 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
         s.depthwise ? ceilDivide(s.outputs, 4) * 4ull : uint64_t(made.tiles) * made.tile.texels * 4;
     made.packed = allocate(device_, packedFloats);
     // Steps of 32 channels; see glsl/gemmCooperative.glsl.
+    const bool gathers = use_ == Use::Forward || use_ == Use::TransposeDataGradient;
+    made.mergesTaps = gathers && s.groups == 1 && made.tileSlices == 1 && s.kernelWidth > 1;
     if (device_.impl().vk->features().cooperativeMatrix && made.tile.texels >= 4 && blocks == 1 &&
-        !s.depthwise && made.reducedPerGroup % 8 == 0) {
-        made.halfSlices = ceilDivide(made.tileSlices, 8) * 8;
-        made.halves = allocate(device_, packedFloats / made.tileSlices * made.halfSlices / 2);
+        !s.depthwise && (made.reducedPerGroup % 8 == 0 || made.mergesTaps)) {
+        made.halfSlices = ceilDivide(made.mergesTaps ? s.kernelWidth : made.tileSlices, 8) * 8;
+        const uint64_t rows = uint64_t(made.tiles) * s.kernelHeight *
+                              (made.mergesTaps ? 1 : s.kernelWidth) * made.halfSlices * 4;
+        made.halves = allocate(device_, rows * 4 * made.tile.texels / 2);
     }
     made.isExactInHalves = roundToHalf_;
     made.channels = allocate(device_, 2 * channels);
@@ -237,6 +241,7 @@ void ConvolutionWeights::pack(Encoder& encoder, const Layout& layout,
         auto halves = parameters;
         halves.toHalves = 1;
         halves.tileSlices = layout.halfSlices;
+        halves.mergedTaps = layout.mergesTaps;
         encoder.dispatch("CNNConvolutionPack", halves,
                          Grid::of(layout.halves.size / sizeof(uint32_t)),
                          {{1, from.slice}, {2, layout.halves}, {3, scale_}});

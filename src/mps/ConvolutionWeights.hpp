@@ -69,6 +69,7 @@ public:
         /// where the device has no such matrices or the tiles are too narrow for them.
         vk::BufferSlice halves;
         uint32_t halfSlices = 0;
+        bool mergesTaps = false; ///< a row of taps takes the place of a tap in `halves`
         vk::BufferSlice channels; ///< biases, then slopes of PReLU
         bool isExactInHalves = false;
         glsl::CNNConvolutionPackParameters parameters{};

@@ -12,9 +12,8 @@ namespace {
 /// What was measured is of devices with so many multiprocessors.
 constexpr uint64_t multiprocessors = 132;
 
-/// A tile and what its workgroups take, in the same unit for all: element r is the time of r + 1
-/// workgroups that share a multiprocessor, for a step of 32 along the interior. The last one is as
-/// many as fit.
+/// A tile and what its workgroups take, in microseconds for each 32 of the interior: element r is
+/// the time of r + 1 workgroups that share a multiprocessor. The last one is as many as fit.
 struct Candidate {
     CooperativeTile tile;
     std::vector<double> times;
@@ -26,14 +25,43 @@ struct Candidate {
     }
 };
 
-/// 192 x 128, 128 x 128 and 64 x 128 elements, measured on an H100.
+/// Measured on an H100.
 const Candidate candidates[] = {
-    {{4, 2, 3, 4, 64}, {0.80}},
-    {{2, 2, 4, 4, 32}, {0.87, 0.95}},
-    {{2, 2, 2, 4, 32}, {0.55, 0.72, 0.94}},
+    {{4, 2, 3, 4, 64}, {0.86}}, // 192 x 128 elements
+    {{2, 2, 4, 4, 32}, {0.93, 1.02}},
+    {{2, 2, 2, 4, 32}, {0.60, 0.78, 1.02}},
+    {{2, 2, 4, 2, 32}, {0.80, 1.02, 1.25}}, // 128 x 64
+    {{4, 1, 2, 1, 32}, {0.30, 0.40, 0.50, 0.60}},
 };
+/// Of the second dispatch of a product in parts.
+constexpr double finish = 3, bytesPerMicrosecond = 2.5e6;
+
+uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 } // namespace
+
+CooperativePlan planProduct(const CooperativeShape& s) {
+    CooperativePlan best;
+    double least = std::numeric_limits<double>::infinity();
+    for (const Candidate& c : candidates) {
+        if (c.tile.columns() != s.tileColumns || s.interiorStep % c.tile.depth != 0) continue;
+        const uint64_t steps = ceilDivide(s.interior, 32);
+        const uint64_t groups = ceilDivide(s.rows, c.tile.rows()) *
+                                ceilDivide(s.columns, c.tile.columns()) * s.products;
+        // A part has eight steps or more.
+        for (uint64_t parts = 1; parts == 1 || (s.maySplit && parts <= 8 && 8 * parts <= steps);
+             ++parts) {
+            double time = c.time(groups * parts) * double(ceilDivide(steps, parts));
+            if (parts > 1)
+                time += finish +
+                        double(8 * s.rows * s.columns * s.products * parts) / bytesPerMicrosecond;
+            if (time >= least) continue;
+            least = time;
+            best = {c.tile, uint32_t(parts)};
+        }
+    }
+    return best;
+}
 
 uint32_t CooperativeTile::invocations(const vk::Device& device) const {
     return subgroupsDown * subgroupsAcross * device.limits().subgroupSize;
@@ -47,30 +75,6 @@ CooperativeTile::constants(const vk::Device& device,
                                      {44, depth},         {45, invocations(device)}};
     all.insert(all.end(), others);
     return all;
-}
-
-CooperativeTile CooperativeTile::forProduct(uint64_t rows, uint64_t columns, uint64_t interiorStep,
-                                            uint64_t products) {
-    const CooperativeTile* best = nullptr;
-    double least = std::numeric_limits<double>::infinity();
-    for (const Candidate& c : candidates) {
-        if (interiorStep % c.tile.depth != 0) continue;
-        const auto over = [](uint64_t size, uint64_t tile) { return (size + tile - 1) / tile; };
-        const double time =
-            c.time(over(rows, c.tile.rows()) * over(columns, c.tile.columns()) * products);
-        if (time < least) {
-            least = time;
-            best = &c.tile;
-        }
-    }
-    return *best;
-}
-
-CooperativeTile CooperativeTile::forConvolution(uint64_t rows, uint32_t columns,
-                                                uint64_t interiorStep, uint64_t products) {
-    if (columns == 16) return {4, 1, 2, 1, 32};
-    if (columns == 64) return {2, 2, 4, 2, 32};
-    return forProduct(rows, columns, interiorStep, products);
 }
 
 CooperativeTile CooperativeTile::forWeights(uint64_t channels) {

@@ -13,14 +13,6 @@ struct CooperativeTile {
     uint32_t blocksDown = 4, blocksAcross = 4; ///< of 16x16 elements, of a subgroup
     uint32_t depth = 32;                       ///< of the interior in a step
 
-    /// The one that is done first with `products` results of rows x columns elements each; its
-    /// depth divides `interiorStep`, a multiple of 32.
-    static CooperativeTile forProduct(uint64_t rows, uint64_t columns, uint64_t interiorStep,
-                                      uint64_t products);
-    /// The same for a convolution whose weights are packed in tiles of `columns` channels: 16, 64
-    /// or 128.
-    static CooperativeTile forConvolution(uint64_t rows, uint32_t columns, uint64_t interiorStep,
-                                          uint64_t products);
     /// For the gradient of weights of so many output channels.
     static CooperativeTile forWeights(uint64_t channels);
 
@@ -31,5 +23,20 @@ struct CooperativeTile {
     std::vector<vk::Constant> constants(const vk::Device& device,
                                         std::initializer_list<vk::Constant> others = {}) const;
 };
+
+/// A product: its tile, and the parts that its interior is split into.
+struct CooperativePlan {
+    CooperativeTile tile;
+    uint32_t parts = 1;
+};
+struct CooperativeShape {
+    uint64_t rows, columns, interior;
+    uint64_t products = 1;      ///< of this shape, at once
+    uint64_t tileColumns = 128; ///< that the tile must have: 16, 64 or 128
+    uint64_t interiorStep = 64; ///< a multiple of the tile's depth; 32 or a multiple of it
+    bool maySplit = true;
+};
+/// The plan that is done first.
+CooperativePlan planProduct(const CooperativeShape& shape);
 
 } // namespace mpsvk::mps

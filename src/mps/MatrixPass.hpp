@@ -23,6 +23,11 @@ struct MatrixOperand {
     uint64_t columns() const { return view.columns; }
     /// The value of the operand's constant in glsl/matrix.glsl.
     uint32_t typeConstant() const { return dataType == MPS::DataType::Float16 ? 1 : 0; }
+    /// Halves whose rows are whole groups of eight at multiples of 16 bytes.
+    bool isInEights() const {
+        return dataType == MPS::DataType::Float16 &&
+               (view.offset | view.rowStride | view.matrixStride | view.columns) % 8 == 0;
+    }
     /// The same, no larger than this.
     MatrixOperand cut(uint64_t rows, uint64_t columns) const;
     /// Each row begins where the one before it ends.

@@ -24,17 +24,10 @@ bool isDirect(const vk::Device& device) {
            !vk::isDisabled("direct_tile");
 }
 
-/// fp16 whose rows are whole chunks of eight elements at multiples of 16 bytes.
-bool isInChunks(const MatrixOperand& operand) {
-    const glsl::MatrixView& v = operand.view;
-    return operand.typeConstant() == 1 &&
-           (v.offset | v.rowStride | v.matrixStride | v.columns) % 8 == 0;
-}
-
 /// Whether the product can go through cooperative matrices, and fills their tiles well enough.
 bool isCooperative(const vk::Device& device, const MatrixProduct& product) {
-    return device.features().cooperativeMatrix && isInChunks(product.left) &&
-           isInChunks(product.right) && product.interior % 8 == 0 && product.interior >= 32 &&
+    return device.features().cooperativeMatrix && product.left.isInEights() &&
+           product.right.isInEights() && product.interior % 8 == 0 && product.interior >= 32 &&
            product.result.rows() >= 32 && product.result.columns() >= 32;
 }
 
@@ -44,16 +37,21 @@ uint64_t tileCount(const Parameters& p, uint64_t rows, uint64_t columns) {
     return ceilDivide(p.result.rows, rows) * ceilDivide(p.result.columns, columns) * p.matrices;
 }
 
-/// Sets the numbers of tiles, and of parts of the interior where the tiles alone are too few.
-void splitIntoTiles(Parameters& p, uint32_t rows, uint32_t columns, uint32_t depth) {
+void splitIntoTiles(Parameters& p, uint32_t rows, uint32_t columns) {
     p.tilesDown = uint32_t(ceilDivide(p.result.rows, rows));
     p.tilesAcross = uint32_t(ceilDivide(p.result.columns, columns));
-    const uint64_t groups = tileCount(p, rows, columns);
-    if (groups < enoughGroups && p.interior >= 2 * shortestPart) {
-        const uint64_t wanted = std::min(2 * enoughGroups / groups, p.interior / shortestPart);
-        p.partInterior = uint32_t(vk::roundUp(ceilDivide(p.interior, wanted), depth));
-        p.parts = uint32_t(ceilDivide(p.interior, p.partInterior));
-    }
+}
+
+/// Splits the interior into about so many parts of whole steps.
+void splitIntoParts(Parameters& p, uint64_t parts, uint32_t depth) {
+    p.partInterior = uint32_t(vk::roundUp(ceilDivide(p.interior, parts), depth));
+    p.parts = uint32_t(ceilDivide(p.interior, p.partInterior));
+}
+
+/// The parts that give the device enough workgroups where the tiles alone are too few.
+uint64_t partsFor(const Parameters& p, uint64_t groups) {
+    if (groups >= enoughGroups || p.interior < 2 * shortestPart) return 1;
+    return std::min(2 * enoughGroups / groups, p.interior / shortestPart);
 }
 
 /// Rows of fp32 in memory of their own.
@@ -89,9 +87,12 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     Grid grid = Grid::of(ceilDivide(result.rows(), 4) * ceilDivide(result.columns(), 4) * matrices);
     std::vector<vk::Constant> ofTile;
     if (isCooperative(device, product)) {
-        const auto tile =
-            CooperativeTile::forProduct(result.rows(), result.columns(), 64, matrices);
-        splitIntoTiles(p, tile.rows(), tile.columns(), tile.depth);
+        const auto [tile, parts] = planProduct({.rows = result.rows(),
+                                                .columns = result.columns(),
+                                                .interior = p.interior,
+                                                .products = matrices});
+        splitIntoTiles(p, tile.rows(), tile.columns());
+        splitIntoParts(p, parts, tile.depth);
         shader = "MatrixMultiplicationCooperative";
         grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations(device), 1,
                 matrices * p.parts};
@@ -100,7 +101,8 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
         // See the shaders for their tiles.
         const bool large = tileCount(p, 128, 128) >= enoughGroups && !vk::isDisabled("large_tile");
         const uint32_t side = large ? 128 : 64, invocations = large ? 128 : 256;
-        splitIntoTiles(p, side, side, 16);
+        splitIntoTiles(p, side, side);
+        splitIntoParts(p, partsFor(p, tileCount(p, side, side)), 16);
         shader = large ? "MatrixMultiplication" : "MatrixMultiplicationSmall";
         grid = {uint64_t(p.tilesDown) * p.tilesAcross * invocations, 1, matrices * p.parts};
     }

@@ -9,10 +9,11 @@ namespace mpsvk::mps {
 
 namespace {
 
-enum ChunkOrder : uint32_t { Whole, Cut, Spread };
+enum ChunkOrder : uint32_t { Whole, Cut, Spread, Paired };
 
-ChunkOrder orderFor(std::initializer_list<const MatrixOperand*> operands) {
+ChunkOrder orderFor(std::initializer_list<const MatrixOperand*> operands, uint64_t kept) {
     const auto all = [&](auto has) { return std::ranges::all_of(operands, has); };
+    if (kept > 1 && all([](const auto* o) { return o->isInEights(); })) return Paired;
     if (all([](const auto* o) { return o->view.isAligned && o->view.columns % 4 == 0; }))
         return Whole;
     const bool aligned = all([](const auto* o) { return o->view.isAligned != 0; });
@@ -41,7 +42,7 @@ MatrixRows::MatrixRows(Encoder& encoder, uint64_t matrices,
         constants.push_back(constant(binding++, operand->typeConstant()));
     constants.push_back(constant(32, uint32_t(std::countr_zero(lanes))));
     constants.push_back(constant(33, uint32_t(kept)));
-    constants.push_back(constant(34, uint32_t(orderFor(operands))));
+    constants.push_back(constant(34, uint32_t(orderFor(operands, kept))));
 }
 
 } // namespace mpsvk::mps

@@ -148,6 +148,8 @@ TEST_CASE("softmax of matrix rows in registers equals the reference") {
     const Environment cached("MPSVK_DISABLE", "cached_rows");
     check({.rows = 9, .columns = 1000});
     check({.rows = 3, .columns = 514, .type = half});
+    check({.rows = 5, .columns = 1000, .type = half});
+    check({.rows = 2, .columns = 20000, .type = half});
     check({.rows = 2, .columns = 5001});
 }
 
