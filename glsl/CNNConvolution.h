@@ -47,7 +47,7 @@ struct CNNConvolutionParameters {
     uint reducedPerGroup;
     uint multiplier;       // depthwise: output channels per input channel
     uint subPixelScale;    // 1, or the factor of a sub-pixel convolution
-    uint parts;            // cooperative: parts of the inner dimension, each with sums of its own
+    uint parts;            // of the inner dimension, each with sums of its own
     uint partSteps;        // steps of a part
     uint hasBias;
     float neuronA;

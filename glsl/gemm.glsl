@@ -4,7 +4,8 @@
 // below.
 //
 // The grid is (blocks of pixels, folded into y, tiles * phases), or with MPSVK_COOPERATIVE (tiles *
-// blocks of pixels, folded into y, phases * parts). One of four bodies runs:
+// blocks of pixels, folded into y, phases). With IN_PARTS the
+// inner dimension is split, and parts take the place of phases, of which there is one. One of four bodies runs:
 //   direct: an invocation computes TILE_PIXELS pixels of the whole tile;
 //   direct with MPSVK_SUBGROUP: the same, but eight neighbours share the work of loading weights,
 //     for devices that spend most of their time on loads. Needs subgroups of eight or more;
@@ -26,6 +27,8 @@ layout(constant_id = 33) const uint TILE_TEXELS = 4u;
 layout(constant_id = 34) const uint TILE_PIXELS = 4u;
 layout(constant_id = 35) const uint NEURON = 0u;
 layout(constant_id = 36) const bool TILED = false;
+// Sums go to Partials, [part][pixel][slice], for gemmParts.glsl.
+layout(constant_id = 48) const bool IN_PARTS = false;
 
 layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionParameters parameters;
@@ -38,6 +41,9 @@ layout(set = 0, binding = 3, std430) readonly buffer Weights {
 // Biases, then for PReLU the slopes, each padded to whole tiles.
 layout(set = 0, binding = 4, std430) readonly buffer Channels {
     vec4 channels[];
+};
+layout(set = 0, binding = 5, std430) buffer Partials {
+    vec4 partials[];
 };
 
 struct Pixel {
@@ -60,7 +66,11 @@ struct Tap {
 #ifdef MPSVK_COOPERATIVE
 // Tiles of the same pixels run together: what they read is in a cache.
 uint phase() {
-    return gl_WorkGroupID.z / parameters.parts;
+    return IN_PARTS ? 0u : gl_WorkGroupID.z;
+}
+
+uint gemmPart() {
+    return gl_WorkGroupID.z;
 }
 
 uint gemmTile() {
@@ -72,11 +82,15 @@ uint gemmBlock() {
 }
 #else
 uint phase() {
-    return gl_WorkGroupID.z / parameters.tiles;
+    return IN_PARTS ? 0u : gl_WorkGroupID.z / parameters.tiles;
 }
 
 uint gemmTile() {
     return gl_WorkGroupID.z % parameters.tiles;
+}
+
+uint gemmPart() {
+    return gl_WorkGroupID.z / parameters.tiles;
 }
 
 uint gemmBlock() {
@@ -137,6 +151,10 @@ vec4 gemmFinished(uint slice, vec4 value) {
         value = neuronForward(NEURON, value, a, vec4(parameters.neuronB), vec4(parameters.neuronC));
     }
     return value;
+}
+
+uint partialIndex(uint part, uint row, uint slice) {
+    return (part * pixelCount() + row) * parameters.resultSlices + slice;
 }
 
 // `texel` counts within the tile.
@@ -243,6 +261,15 @@ const uint QUAD_STRIDE = TILE_QUADS + 1u;
 shared vec4 stepQuads[STEP_TEXELS * 4u * QUAD_STRIDE]; // of four pixels each
 shared vec4 stepWeights[STEP_WEIGHTS];
 
+void gemmStoreSum(uint row, uint rows, uint texel, vec4 sum) {
+    uint slice = gemmTile() * TILE_TEXELS + texel;
+    if (!IN_PARTS) {
+        gemmStore(gemmPixel(row, rows), texel, sum);
+    } else if (row < rows && slice < parameters.resultSlices) {
+        partials[partialIndex(gemmPart(), row, slice)] = sum;
+    }
+}
+
 void gemmTiled() {
     uint thread = gl_LocalInvocationID.x;
     uint column = thread % TILE_COLUMNS;
@@ -253,6 +280,11 @@ void gemmTiled() {
     TapRange rangeY = tapsY();
     uint firstSlice = gemmFirstSlice();
     uint total = rangeX.count * rangeY.count * parameters.tileSlices;
+    uint first = 0u;
+    if (IN_PARTS) {
+        first = gemmPart() * parameters.partSteps * STEP_TEXELS;
+        total = min(total, first + parameters.partSteps * STEP_TEXELS);
+    }
 
     Pixel pixels[SOURCE_LOADS];
     [[unroll]] for (uint i = 0u; i < SOURCE_LOADS; ++i) {
@@ -267,7 +299,7 @@ void gemmTiled() {
     vec4 nextSource[SOURCE_LOADS];
     vec4 nextWeights[WEIGHT_LOADS];
     // The first round only loads, the last one only multiplies.
-    for (uint step = 0u; step < total + STEP_TEXELS; step += STEP_TEXELS) {
+    for (uint step = first; step < total + STEP_TEXELS; step += STEP_TEXELS) {
         if (step < total) {
             uint at = step + thread % STEP_TEXELS;
             uint tap = at / parameters.tileSlices;
@@ -290,7 +322,7 @@ void gemmTiled() {
                 nextWeights[i] = at < total ? weights[w] : vec4(0.0);
             }
         }
-        if (step > 0u) {
+        if (step > first) {
             [[unroll]] for (uint k = 0u; k < STEP_TEXELS * 4u; ++k) {
                 vec4 left = stepWeights[k * TILE_TEXELS + column];
                 vec4 right = stepWeights[k * TILE_TEXELS + (column + TILE_COLUMNS) % TILE_TEXELS];
@@ -323,10 +355,10 @@ void gemmTiled() {
 
     [[unroll]] for (uint i = 0u; i < TILE_PIXELS; ++i) {
         uint quad = lane + i / 4u * TILE_LANES;
-        Pixel pixel = gemmPixel(firstRow + quad * 4u + i % 4u, rows);
-        gemmStore(pixel, column, sums[i][0]);
+        uint row = firstRow + quad * 4u + i % 4u;
+        gemmStoreSum(row, rows, column, sums[i][0]);
         if (TILE_TEXELS > 1u) {
-            gemmStore(pixel, column + TILE_COLUMNS, sums[i][1]);
+            gemmStoreSum(row, rows, column + TILE_COLUMNS, sums[i][1]);
         }
     }
 }

@@ -11,11 +11,6 @@ const bool rightAlong = false;
 #include "cooperative.glsl"
 // Texels of the destination are pairs at multiples of 16 bytes.
 layout(constant_id = 39) const bool DESTINATION_PAIRS = false;
-// Sums go to Partials, [part][pixel][slice], for gemmParts.glsl. There is one phase then.
-layout(constant_id = 48) const bool IN_PARTS = false;
-layout(set = 0, binding = 5, std430) writeonly buffer Partials {
-    vec4 partials[];
-};
 layout(constant_id = 47) const bool MERGED_TAPS = false;
 
 const uint STEP_SLICES = depth / 4u;
@@ -114,8 +109,7 @@ void elementsStore(uint row, uint column, vec4 sums, vec4 next) {
     }
     uint slice = gemmTile() * TILE_TEXELS + column / 4u;
     if (IN_PARTS) {
-        uint at = (gl_WorkGroupID.z * pixelCount() + gemmBlock() * tileRows + row) *
-                      parameters.resultSlices + slice;
+        uint at = partialIndex(gemmPart(), gemmBlock() * tileRows + row, slice);
         if (slice < parameters.resultSlices) {
             partials[at] = sums;
         }
@@ -182,7 +176,7 @@ void gemmRun() {
     stepTap = uvec2(0u);
     stepSlice = 0u;
     if (IN_PARTS) {
-        uint firstStep = gl_WorkGroupID.z * parameters.partSteps;
+        uint firstStep = gemmPart() * parameters.partSteps;
         uint tap = firstStep / stepsPerTap;
         stepTap = uvec2(tap % tapCount.x, tap / tapCount.x);
         stepSlice = (firstStep - tap * stepsPerTap) * STEP_SLICES;

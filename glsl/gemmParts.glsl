@@ -1,10 +1,6 @@
-// The end of a product of gemmCooperative.glsl whose inner dimension was split: an invocation adds up
-// the parts of a texel, in their order.
+// The end of a product whose inner dimension was split (IN_PARTS): an invocation adds up the parts of a
+// texel, in their order.
 #include "grid.glsl"
-
-layout(set = 0, binding = 5, std430) readonly buffer Partials {
-    vec4 partials[];
-};
 
 void gemmRun() {
     uint rows = pixelCount();
@@ -15,7 +11,7 @@ void gemmRun() {
     }
     vec4 sum = vec4(0.0);
     for (uint part = 0u; part < parameters.parts; ++part) {
-        sum += partials[(part * rows + row) * parameters.resultSlices + slice];
+        sum += partials[partialIndex(part, row, slice)];
     }
     pixelStore(gemmPixel(row, rows), slice, gemmFinished(slice, sum));
 }

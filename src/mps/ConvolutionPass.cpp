@@ -217,6 +217,35 @@ bool isCooperative(const ConvolutionWeights::Layout& layout,
            isSource && !destination.isTexture() && farthest < 0x4000;
 }
 
+/// So many workgroups are enough work for a large device.
+constexpr uint64_t enoughGroups = 528;
+
+/// One of the bodies of glsl/gemm.glsl and, if there are several parts, their sum. `own` are the
+/// body's constants.
+void dispatchParts(Encoder& encoder, const std::string& shader, const char* body,
+                   const ConvolutionWeights::Layout& layout,
+                   const glsl::CNNConvolutionParameters& p, uint64_t rows, const Grid& grid,
+                   const ImageRun& source, const ImageRun& destination,
+                   const vk::BufferSlice& weights, uint32_t neuron, std::vector<vk::Constant> own) {
+    std::shared_ptr<const vk::BufferSlice> partials;
+    if (p.parts > 1)
+        partials = encoder.scratch(rows * layout.resultSlices * p.parts * 4 * sizeof(float));
+    const Operand operands[] = {{1, source},
+                                {2, destination},
+                                {3, weights},
+                                {4, layout.channels},
+                                {5, partials ? *partials : vk::BufferSlice()}};
+    const auto bytes = std::as_bytes(std::span(&p, 1));
+    std::vector<vk::Constant> shared = {constant(33, layout.tile.texels), constant(35, neuron),
+                                        constant(37, p.clampEdges)};
+    own.insert(own.end(), shared.begin(), shared.end());
+    own.push_back(constant(48, uint32_t(p.parts > 1)));
+    encoder.dispatchBytes(shader + body, bytes, grid, operands, own, {});
+    if (p.parts > 1)
+        encoder.dispatchBytes(shader + "Parts", bytes, Grid::of(rows * layout.resultSlices),
+                              operands, shared, {});
+}
+
 void dispatchCooperative(Encoder& encoder, const std::string& shader,
                          const ConvolutionWeights::Layout& layout, glsl::CNNConvolutionParameters p,
                          uint64_t rows, uint32_t phases, const ImageRun& source,
@@ -240,44 +269,36 @@ void dispatchCooperative(Encoder& encoder, const std::string& shader,
                    y = (blocks + most - 1) / most;
     const Grid grid{(blocks + y - 1) / y * layout.tiles * tile.invocations(device), y,
                     uint64_t(phases) * p.parts};
-    std::shared_ptr<const vk::BufferSlice> partials;
-    if (p.parts > 1)
-        partials = encoder.scratch(rows * layout.resultSlices * p.parts * 4 * sizeof(float));
-    const Operand operands[] = {{1, source},
-                                {2, destination},
-                                {3, layout.halves},
-                                {4, layout.channels},
-                                {5, partials ? *partials : vk::BufferSlice()}};
-    const auto bytes = std::as_bytes(std::span(&p, 1));
-    encoder.dispatchBytes(
-        shader + "Cooperative", bytes, grid, operands,
-        tile.constants(device, {constant(33, layout.tile.texels), constant(35, neuron),
-                                constant(39, uint32_t(destination.hasPairs(p.destination))),
-                                constant(47, uint32_t(layout.mergesTaps)),
-                                constant(48, uint32_t(p.parts > 1))}),
-        {});
-    if (p.parts == 1) return;
-    const vk::Constant constants[] = {constant(33, layout.tile.texels), constant(35, neuron)};
-    encoder.dispatchBytes(shader + "Parts", bytes, Grid::of(rows * layout.resultSlices), operands,
-                          constants, {});
+    dispatchParts(
+        encoder, shader, "Cooperative", layout, p, rows, grid, source, destination, layout.halves,
+        neuron,
+        tile.constants(device, {constant(39, uint32_t(destination.hasPairs(p.destination))),
+                                constant(47, uint32_t(layout.mergesTaps))}));
 }
 
 void dispatchProduct(Encoder& encoder, const std::string& shader,
-                     const ConvolutionWeights::Layout& layout,
-                     const glsl::CNNConvolutionParameters& p, uint64_t rows, uint32_t phases,
-                     const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
+                     const ConvolutionWeights::Layout& layout, glsl::CNNConvolutionParameters p,
+                     uint64_t rows, uint32_t phases, const ImageRun& source,
+                     const ImageRun& destination, uint32_t neuron) {
     if (isCooperative(layout, p, source, destination))
         return dispatchCooperative(encoder, shader, layout, p, rows, phases, source, destination,
                                    neuron);
     const auto& tile = layout.tile;
     const uint64_t blocks = (rows + tile.block(rows) - 1) / tile.block(rows);
     const uint64_t most = encoder.limits().workGroupCount, y = (blocks + most - 1) / most;
-    const Grid grid{(blocks + y - 1) / y * tile.lanes, y, uint64_t(layout.tiles) * phases};
-    encoder.dispatch(tile.subgroup ? shader + "Subgroup" : shader, p, grid,
-                     {{1, source}, {2, destination}, {3, layout.packed}, {4, layout.channels}},
-                     {constant(32, tile.lanes), constant(33, tile.texels),
-                      constant(34, tile.pixels(rows)), constant(35, neuron),
-                      constant(36, uint32_t(tile.tiled)), constant(37, p.clampEdges)});
+    // Steps of four texels. Parts give the device more workgroups where these are few.
+    const uint64_t steps = (uint64_t(p.kernelWidth) * p.kernelHeight * p.tileSlices + 3) / 4;
+    const uint64_t groups = blocks * layout.tiles * phases;
+    p.parts = 1;
+    if (tile.tiled && phases == 1 && groups < enoughGroups)
+        p.parts = uint32_t(std::clamp<uint64_t>(steps / 8, 1, enoughGroups / groups));
+    p.partSteps = uint32_t((steps + p.parts - 1) / p.parts);
+    p.parts = uint32_t((steps + p.partSteps - 1) / p.partSteps);
+    dispatchParts(encoder, shader, tile.subgroup ? "Subgroup" : "", layout, p, rows,
+                  {(blocks + y - 1) / y * tile.lanes, y, uint64_t(layout.tiles) * phases * p.parts},
+                  source, destination, layout.packed, neuron,
+                  {constant(32, tile.lanes), constant(34, tile.pixels(rows)),
+                   constant(36, uint32_t(tile.tiled))});
 }
 
 // One invocation per texel of the result. A depthwise kernel is packed per output channel: what

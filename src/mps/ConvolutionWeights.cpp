@@ -73,11 +73,12 @@ ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t p
     const bool wide =
         groups == 1 && !flat && results >= 128 && device.limits().workGroupInvocations >= 256;
     tile.texels = wide ? 32 : groups == 1 || perGroup % 64 == 0 ? 16 : 4;
+    if (results <= 32 && groups == 1) tile.texels = 8;
     if (results <= 16) tile.texels = 4;
     if (groups > 1 && perGroup % 16 != 0) tile.texels = perGroup % 8 == 0 ? 2 : 1;
     // A flat product has few rows: low tiles give the device more workgroups.
     tile.tiledPixels = tile.texels == 1 || flat ? 4 : 8;
-    tile.lanes = tile.texels == 32 ? 256 : tile.texels == 16 ? 128 : tile.texels == 2 ? 32 : 64;
+    tile.lanes = tile.texels == 32 ? 256 : tile.texels >= 8 ? 128 : tile.texels == 2 ? 32 : 64;
     return tile;
 }
 

@@ -32,7 +32,7 @@ struct CooperativePlan {
 struct CooperativeShape {
     uint64_t rows, columns, interior;
     uint64_t products = 1;      ///< of this shape, at once
-    uint64_t tileColumns = 128; ///< that the tile must have: 16, 64 or 128
+    uint64_t tileColumns = 128; ///< that the tile must have: 16, 32, 64 or 128
     uint64_t interiorStep = 64; ///< a multiple of the tile's depth; 32 or a multiple of it
     bool maySplit = true;
 };
