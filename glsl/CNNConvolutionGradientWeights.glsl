@@ -15,13 +15,9 @@ layout(local_size_x_id = 32) in;
 #endif
 layout(constant_id = 33) const uint TILE_TEXELS = 4u;
 layout(constant_id = 36) const bool TILED = false;
-// Cooperative: pixels of the source are whole chunks of eight channels.
-layout(constant_id = 38) const bool WHOLE_CHUNKS = true;
 
 layout(set = 0, binding = 0) uniform Block {
-#ifdef MPSVK_COOPERATIVE
     TexelGrid grid; // of the windows
-#endif
     CNNConvolutionWeightsParameters parameters;
 };
 IMAGE_SOURCE(1, gradient)
@@ -29,12 +25,6 @@ IMAGE_SOURCE(2, source)
 layout(set = 0, binding = 3, std430) writeonly buffer Partials {
     vec4 partials[];
 };
-
-#ifdef MPSVK_COOPERATIVE
-layout(set = 0, binding = 4, std430) buffer WeightsGradient {
-    vec4 weightsGradient[];
-};
-#endif
 
 struct Window {
     int x;
@@ -72,18 +62,17 @@ uint endWindowOfSplit() {
 }
 
 Window windowAt(uint index) {
-    uint line = index / parameters.gradient.width;
-    uint image = line / parameters.gradient.height;
-    return Window(int(index - line * parameters.gradient.width),
-                  int(line - image * parameters.gradient.height), image);
+    uint line = quotient(index, grid.widthFactor, grid.shifts >> 8 & 255u);
+    uint image = quotient(line, grid.heightFactor, grid.shifts >> 16 & 255u);
+    return Window(int(index - line * grid.width), int(line - image * grid.height), image);
 }
 
 Window nextWindow(Window w) {
     w.x += 1;
-    bool wrapped = w.x == int(parameters.gradient.width);
+    bool wrapped = w.x == int(grid.width);
     w.x = wrapped ? 0 : w.x;
     w.y += wrapped ? 1 : 0;
-    wrapped = w.y == int(parameters.gradient.height);
+    wrapped = w.y == int(grid.height);
     w.y = wrapped ? 0 : w.y;
     w.image += wrapped ? 1u : 0u;
     return w;
@@ -138,127 +127,7 @@ void partialStore(uint channel, uint column, vec4 value) {
 // gl_WorkGroupID.z = split * tiles + tile.
 
 #ifdef MPSVK_COOPERATIVE
-const bool leftAlong = false;
-const bool rightAlong = false;
-#include "cooperative.glsl"
-
-// The windows of the gradient lie together from image to image.
-layout(constant_id = 46) const bool DENSE_WINDOWS = false;
-
-uint stepWindow;
-Column chunkColumns[2];
-uint chunkTexels[2]; // from a window's texel to the column's
-// Of the invocation's own chunks: what to read, and which are there (bit i). All of it is computed
-// before the first load, since a load in a branch ends what the compiler may reorder.
-uint leftTexels[leftChunks];
-uint rightTexels[rightChunks];
-uint leftInside;
-uint rightInside;
-
-Window gridWindow(uint index) {
-    uint line = quotient(index, grid.widthFactor, grid.shifts >> 8 & 255u);
-    uint image = quotient(line, grid.heightFactor, grid.shifts >> 16 & 255u);
-    return Window(int(index - line * grid.width), int(line - image * grid.height), image);
-}
-
-uint leftTexel(uint index, uint slice) {
-    if (DENSE_WINDOWS) {
-        return parameters.gradient.offset + index * parameters.gradient.slices + slice;
-    }
-    Window w = gridWindow(index);
-    return texelIndex(parameters.gradient, w.x, w.y, slice, w.image);
-}
-
-bool isInside(Column column, Window w) {
-    uint x = uint(column.x + w.x * parameters.strideX);
-    uint y = uint(column.y + w.y * parameters.strideY);
-    return column.valid && x < parameters.source.width && y < parameters.source.height;
-}
-
-uint windowTexel(Window w) {
-    return texelIndex(parameters.source, w.x * parameters.strideX, w.y * parameters.strideY, 0u,
-                      w.image);
-}
-
-void place() {
-    uint end = endWindowOfSplit();
-    leftInside = 0u;
-    rightInside = 0u;
-    [[unroll]] for (uint i = 0u; i < leftChunks; ++i) {
-        uint index = stepWindow + chunkOf(i) / (tileRows / 8u);
-        uint channel = gemmTile() * tileRows + chunkOf(i) % (tileRows / 8u) * 8u;
-        leftTexels[i] = leftTexel(index, channel / 4u);
-        leftInside |= uint(index < end && channel < parameters.gradient.channels) << i;
-    }
-    [[unroll]] for (uint i = 0u; i < rightChunks; ++i) {
-        uint index = stepWindow + chunkOf(i) / (tileColumns / 8u);
-        Window w = gridWindow(index);
-        rightTexels[i] = windowTexel(w) + chunkTexels[0];
-        bool inside = isInside(chunkColumns[0], w) || chunkColumns[0].bias || !WHOLE_CHUNKS;
-        rightInside |= uint(index < end && inside) << i;
-    }
-}
-
-void advance() {
-    stepWindow += depth;
-    place();
-}
-
-uvec4 leftChunk(uint i, uint row, uint k) {
-    return (leftInside >> i & 1u) != 0u ? gradient_float16Pair[leftTexels[i] >> 1] : uvec4(0u);
-}
-
-uvec2 columnHalves(uint c, Window w) {
-    Column column = chunkColumns[c];
-    if (column.bias) {
-        return uvec2(0x3c00u, 0u); // 1
-    }
-    return isInside(column, w)
-        ? usedHalves(parameters.source, column.slice, source_float16[windowTexel(w) + chunkTexels[c]]) : uvec2(0u);
-}
-
-uvec4 rightChunk(uint i, uint column, uint k) {
-    if ((rightInside >> i & 1u) == 0u) {
-        return uvec4(0u);
-    }
-    if (!WHOLE_CHUNKS) {
-        Window w = gridWindow(stepWindow + k);
-        return uvec4(columnHalves(0u, w), columnHalves(1u, w));
-    }
-    if (chunkColumns[0].bias) {
-        return uvec4(0x3c00u, 0u, 0u, 0u); // 1
-    }
-    return source_float16Pair[rightTexels[i] >> 1];
-}
-
-void texelStore(uint row, uint column, vec4 value) {
-    uint channel = gemmTile() * tileRows + row;
-    if (parameters.inPlace == 0u) {
-        partialStore(row, column, value);
-    } else if (channel < parameters.outputChannels && column < columnCount() - 1u) {
-        uint at = channel * (columnCount() - 1u) + column;
-        weightsGradient[at] = parameters.accumulate != 0u ? weightsGradient[at] + value : value;
-    }
-}
-
-void elementsStore(uint row, uint column, vec4 sums, vec4 next) {
-    column = (gl_WorkGroupID.x * tileColumns + column) / 4u;
-    texelStore(row, column, sums);
-    texelStore(row, column + 1u, next);
-}
-
-void gemmCooperative() {
-    uint texel = (gl_WorkGroupID.x * tileColumns + chunkOf(0u) % (tileColumns / 8u) * 8u) / 4u;
-    [[unroll]] for (uint c = 0u; c < 2u; ++c) {
-        Column column = columnAt(texel + c);
-        chunkColumns[c] = column;
-        chunkTexels[c] = uint(column.y * int(parameters.source.width) + column.x) *
-                             parameters.source.slices + column.slice;
-    }
-    stepWindow = firstWindowOfSplit();
-    place();
-    cooperativeRun((endWindowOfSplit() - firstWindowOfSplit() + depth - 1u) / depth);
-}
+#include "gradientWeightsCooperative.glsl"
 #else
 
 const uint STEP_WINDOWS = 4u;
@@ -339,21 +208,6 @@ const uint GRADIENT_LOADS = (TILED_WINDOWS * TILE_TEXELS + SIZE - 1u) / SIZE;
 shared vec4 stepSource[TILED_WINDOWS * TILE_COLUMNS];
 shared vec4 stepGradient[TILED_WINDOWS * TILE_TEXELS];
 
-Window advanced(Window w, uint count) {
-    w.x += int(count);
-    if (w.x >= int(parameters.gradient.width)) {
-        int lines = w.x / int(parameters.gradient.width);
-        w.x -= lines * int(parameters.gradient.width);
-        w.y += lines;
-        if (w.y >= int(parameters.gradient.height)) {
-            int images = w.y / int(parameters.gradient.height);
-            w.y -= images * int(parameters.gradient.height);
-            w.image += uint(images);
-        }
-    }
-    return w;
-}
-
 void gemmTiled() {
     uint thread = gl_LocalInvocationID.x;
     uint row = thread / TILE_LANES;
@@ -363,15 +217,9 @@ void gemmTiled() {
     uint end = endWindowOfSplit();
 
     Column columns[SOURCE_LOADS];
-    Window sourceWindows[SOURCE_LOADS];
     [[unroll]] for (uint i = 0u; i < SOURCE_LOADS; ++i) {
         uint e = thread + i * SIZE;
         columns[i] = columnAt(firstColumn + e % TILE_COLUMNS);
-        sourceWindows[i] = windowAt(first + e / TILE_COLUMNS);
-    }
-    Window gradientWindows[GRADIENT_LOADS];
-    [[unroll]] for (uint i = 0u; i < GRADIENT_LOADS; ++i) {
-        gradientWindows[i] = windowAt(first + (thread + i * SIZE) / TILE_TEXELS);
     }
     vec4 sums[8][2];
     [[unroll]] for (uint m = 0u; m < 8u; ++m) {
@@ -386,14 +234,12 @@ void gemmTiled() {
         if (k < end) {
             [[unroll]] for (uint i = 0u; i < SOURCE_LOADS; ++i) {
                 uint window = k + (thread + i * SIZE) / TILE_COLUMNS;
-                nextSource[i] = columnLoad(columns[i], sourceWindows[i], window < end);
-                sourceWindows[i] = advanced(sourceWindows[i], TILED_WINDOWS);
+                nextSource[i] = columnLoad(columns[i], windowAt(window), window < end);
             }
             [[unroll]] for (uint i = 0u; i < GRADIENT_LOADS; ++i) {
                 uint e = thread + i * SIZE;
-                bool inside = k + e / TILE_TEXELS < end;
-                nextGradient[i] = gradientLoad(gradientWindows[i], e % TILE_TEXELS, inside);
-                gradientWindows[i] = advanced(gradientWindows[i], TILED_WINDOWS);
+                uint window = k + e / TILE_TEXELS;
+                nextGradient[i] = gradientLoad(windowAt(window), e % TILE_TEXELS, window < end);
             }
         }
         if (k > first) {

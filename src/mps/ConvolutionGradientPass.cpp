@@ -178,12 +178,12 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                                 {3, partials ? *partials : vk::BufferSlice()},
                                 {4, state.buffer(Buffers::Weights)}};
     Grid grid{across * tile.lanes, 1, uint64_t(p.tiles) * p.splits};
+    grid.texels = texelGrid(1, p.gradient.width, p.gradient.height, p.images);
     if (cooperative) {
         const bool isDense =
             p.images == 1 ||
             p.gradient.imageStride == p.gradient.width * p.gradient.height * p.gradient.slices;
         grid.x = across * wide.invocations(device);
-        grid.texels = texelGrid(1, p.gradient.width, p.gradient.height, p.images);
         encoder.dispatchBytes(
             "CNNConvolutionGradientWeightsCooperative", bytes, grid, operands,
             wide.constants(device, {constant(38, uint32_t(p.source.channels % 8 == 0)),
