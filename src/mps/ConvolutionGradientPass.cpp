@@ -183,8 +183,8 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     const uint32_t groupedTaps = std::min(GroupedTile::gradientTaps, p.kernelWidth);
     std::optional<GroupedTile> grouped;
     if (tile.grouped)
-        grouped = GroupedTile::of(p.gradient.width, GroupedTile::gradientPixels, int(groupedTaps),
-                                  p.strideX, p.dilationX, p.originX, false);
+        grouped = GroupedTile::of(encoder.device(), p.gradient.width, GroupedTile::gradientPixels,
+                                  int(groupedTaps), p.strideX, p.dilationX, p.originX, false);
     p.tileChannels = grouped ? 4 : cooperative ? wide.rows() : 4 * tile.texels;
     p.tiles = uint32_t(ceilDivide(rows, p.tileChannels));
     p.tileSlices = tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);

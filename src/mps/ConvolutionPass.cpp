@@ -260,8 +260,9 @@ bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights::Layout& layout,
                      const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                      const ImageRun& destination, uint32_t neuron, bool spread) {
     if (!layout.grouped || (spread && p.clampEdges)) return false;
-    const auto tile = GroupedTile::of(p.clipWidth, GroupedTile::productPixels, int(p.kernelWidth),
-                                      p.strideX, p.dilationX, p.originX, spread);
+    const auto tile =
+        GroupedTile::of(encoder.device(), p.clipWidth, GroupedTile::productPixels,
+                        int(p.kernelWidth), p.strideX, p.dilationX, p.originX, spread);
     if (!tile) return false;
     // Rows of one column of blocks are neighbours.
     const uint64_t blocks = (p.clipWidth + tile->pixels - 1) / tile->pixels;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "geometry.h"
+#include "vk/Device.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -19,12 +20,16 @@ struct GroupedTile {
     static constexpr uint32_t gradientSize = 256;   ///< at most
     static constexpr uint32_t gradientGroups = 264; ///< workgroups
     static constexpr uint32_t mostSpan = 32;        ///< what may be loaded for a row of taps
+    /// A CPU's driver takes long to compile what is unrolled over more pixels.
+    static constexpr uint32_t cpuPixels = 3;
 
     uint32_t pixels = 0, span = 0, lead = 0;
 
     /// For rows of `width` results; none when their taps lie too far apart. `spread`: the adjoint.
-    static std::optional<GroupedTile> of(uint64_t width, uint32_t most, int taps, int stride,
-                                         int dilation, int origin, bool spread) {
+    static std::optional<GroupedTile> of(const vk::Device& device, uint64_t width, uint32_t most,
+                                         int taps, int stride, int dilation, int origin,
+                                         bool spread) {
+        if (device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU) most = cpuPixels;
         std::optional<GroupedTile> best;
         uint64_t bestCost = UINT64_MAX;
         int lead = 0;

@@ -45,11 +45,11 @@ const Case cases[] = {
 const Case groupedCases[] = {
     {"32 groups of 4", 2, 9, 17, 128, 128, 3, 3, 1, 1, 32, false, false, same},
     {"groups of 8, stride 2", 2, 9, 11, 32, 32, 3, 3, 2, 1, 4, false, false, same},
-    {"32 groups of 2, dilated", 2, 7, 9, 64, 64, 3, 3, 1, 2, 32, false, false, same},
-    {"32 groups of 1 to 2", 1, 8, 9, 32, 64, 2, 5, 3, 1, 32, false, false, valid},
-    {"6 groups of 1", 2, 5, 4, 6, 6, 3, 3, 1, 1, 6, false, false, full},
+    {"32 groups of 2, dilated", 2, 7, 9, 64, 64, 3, 2, 1, 2, 32, false, false, same},
+    {"32 groups of 1 to 2", 1, 8, 9, 32, 64, 2, 4, 3, 1, 32, false, false, valid},
+    {"6 groups of 1", 2, 5, 4, 6, 6, 3, 1, 1, 1, 6, false, false, full},
     {"groups of 16", 3, 4, 5, 32, 32, 1, 1, 1, 1, 2, false, false, same},
-    {"groups of 6 to 3, even window", 2, 7, 6, 18, 9, 2, 4, 2, 3, 3, false, false, tensorflow},
+    {"groups of 6 to 3, even window", 2, 7, 6, 18, 9, 4, 2, 2, 3, 3, false, false, tensorflow},
 };
 
 reference::Convolution referenceOf(const Case& k, uint64_t seed) {
@@ -127,8 +127,10 @@ TEST_CASE("convolution and its gradients equal the reference") {
 TEST_CASE("convolution in groups of few channels equals the reference") {
     size_t index = 0;
     for (const Case& k : groupedCases) {
+        // A CPU driver takes long to compile these: both storages with some, textures below.
         auto all = variants();
-        if (index % 3 != 0) all.resize(2);
+        all.resize(2);
+        if (index > 1) all = {all[index % 2]};
         for (const Variant variant : all) {
             INFO(k.name << ", " << variant.name());
             auto r = referenceOf(k, 40 + index);
@@ -146,7 +148,7 @@ TEST_CASE("convolution in groups of few channels equals the reference") {
 
 TEST_CASE("clamped and clipped convolution in groups of few channels, with a neuron") {
     const Case k = {"", 2, 9, 11, 24, 24, 3, 3, 2, 1, 6, false, true, same};
-    for (const Variant variant : variants()) {
+    for (const Variant variant : {variants()[0], variants().back()}) {
         INFO(variant.name());
         auto r = referenceOf(k, 3);
         const Tensor wide =

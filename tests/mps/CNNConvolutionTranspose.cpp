@@ -33,10 +33,10 @@ const Case cases[] = {
 
 // Groups of few channels, which kernels of their own compute where the device chooses them.
 const Case groupedCases[] = {
-    {"32 groups of 4, stride 2", 2, 4, 5, 128, 128, 4, 4, 2, 2, 1, 1, 32, same},
-    {"groups of 8", 2, 5, 9, 32, 32, 3, 3, 1, 1, 1, 1, 4, full},
-    {"32 groups of 2, dilated", 1, 5, 4, 64, 64, 3, 2, 2, 3, 3, 2, 32, same},
-    {"8 groups of 1 to 2, stride 3", 2, 3, 4, 8, 16, 2, 5, 3, 2, 1, 1, 8, same},
+    {"32 groups of 4, stride 2", 2, 4, 5, 128, 128, 3, 4, 2, 2, 1, 1, 32, same},
+    {"groups of 8", 2, 5, 9, 32, 32, 2, 3, 1, 1, 1, 1, 4, full},
+    {"32 groups of 2, dilated", 1, 5, 4, 64, 64, 2, 2, 2, 3, 3, 2, 32, same},
+    {"8 groups of 1 to 2, stride 3", 2, 3, 4, 8, 16, 2, 4, 3, 2, 1, 1, 8, same},
 };
 
 reference::ConvolutionTranspose referenceOf(const Case& k, uint64_t seed) {
@@ -116,7 +116,8 @@ TEST_CASE("transposed convolution in groups of few channels equals the reference
     size_t index = 0;
     for (const Case& k : groupedCases) {
         auto all = variants();
-        if (index != 0) all.resize(2);
+        all.resize(2);
+        if (index > 0) all = {all[index % 2]};
         for (const Variant variant : all) {
             INFO(k.name << ", " << variant.name());
             auto r = referenceOf(k, 40 + index);
