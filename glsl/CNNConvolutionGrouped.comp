@@ -69,6 +69,7 @@ void main() {
                    : x * STRIDE + parameters.originX;
     int width = int(parameters.source.width);
     int height = int(parameters.source.height);
+    bool isEdge = parameters.clampEdges == 0u && (u < 0 || u + SPAN > width);
     uint firstSlice = tileFirstSlice(at.slice, 4u, parameters.resultPerGroup,
                                      parameters.reducedPerGroup);
 
@@ -86,10 +87,12 @@ void main() {
             ImageView view = texelView(parameters.source, firstSlice + s);
             vec4 values[SPAN];
             [[unroll]] for (int i = 0; i < SPAN; ++i) {
-                int nearest = clampIndex(u + i, width);
-                vec4 value = source_load(view, nearest, v, 0u, at.image);
-                bool used = parameters.clampEdges != 0u || nearest == u + i;
-                values[i] = used ? value : vec4(0.0);
+                values[i] = source_load(view, clampIndex(u + i, width), v, 0u, at.image);
+            }
+            if (isEdge) {
+                [[unroll]] for (int i = 0; i < SPAN; ++i) {
+                    values[i] = u + i >= 0 && u + i < width ? values[i] : vec4(0.0);
+                }
             }
             [[unroll]] for (int r = 0; r < TAPS; ++r) {
                 uint first = (uint(q * TAPS + r) * parameters.tileSlices + s) * 4u;

@@ -78,22 +78,34 @@ void main() {
         int x = at.x * PIXELS;
         vec4 e[PIXELS];
         [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-            vec4 value = gradient_load(gradientView, min(x + p, windows - 1), at.y, 0u, at.image);
-            e[p] = x + p < windows ? value : vec4(0.0);
+            e[p] = gradient_load(gradientView, min(x + p, windows - 1), at.y, 0u, at.image);
         }
         int u = x * STRIDE + originX;
         int row = at.y * parameters.strideY + originY;
         int v = clampIndex(row, height);
-        bool isRow = parameters.clampEdges != 0u || v == row;
         vec4 values[SPAN];
         [[unroll]] for (int i = 0; i < SPAN; ++i) {
-            int nearest = clampIndex(u + i, width);
-            vec4 value = source_load(sourceView, nearest, v, 0u, at.image);
-            bool used = isRow && (parameters.clampEdges != 0u || nearest == u + i);
-            values[i] = used ? value : vec4(0.0);
+            values[i] = source_load(sourceView, clampIndex(u + i, width), v, 0u, at.image);
+        }
+        if (x + PIXELS > windows) {
+            [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+                e[p] = x + p < windows ? e[p] : vec4(0.0);
+            }
         }
         [[unroll]] for (int p = 0; p < PIXELS; ++p) {
             bias += e[p];
+        }
+        if (parameters.clampEdges == 0u) {
+            if (v != row) {
+                continue;
+            }
+            if (u < 0 || u + SPAN > width) {
+                [[unroll]] for (int i = 0; i < SPAN; ++i) {
+                    values[i] = u + i >= 0 && u + i < width ? values[i] : vec4(0.0);
+                }
+            }
+        }
+        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
             [[unroll]] for (int r = 0; r < TAPS; ++r) {
                 [[unroll]] for (int c = 0; c < 4; ++c) {
                     sums[r * 4 + c] = fma(vec4(e[p][c]), values[p * STRIDE + r * DILATION],
