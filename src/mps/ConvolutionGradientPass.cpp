@@ -1,6 +1,7 @@
 #include "mps/ConvolutionGradientPass.hpp"
 
 #include "mps/CooperativeTile.hpp"
+#include "mps/GroupedTile.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -59,8 +60,8 @@ uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 /// The tiles of a gradient are other than the forward kernel's: see
 /// glsl/CNNConvolutionGradientWeights.glsl.
 ConvolutionTile gradientTile(const vk::Device& device, uint32_t groups, uint32_t perGroup,
-                             uint32_t results) {
-    ConvolutionTile tile = chooseTile(device, groups, perGroup, results, false);
+                             uint32_t reducedPerGroup, uint32_t results) {
+    ConvolutionTile tile = chooseTile(device, groups, perGroup, reducedPerGroup, results, false);
     if (!tile.tiled) return tile;
     tile.tiled = groups == 1 || perGroup % 8 == 0;
     tile.texels = !tile.tiled ? 1 : groups == 1 || perGroup % 64 == 0 ? 16 : 2;
@@ -130,6 +131,36 @@ private:
     std::shared_ptr<const vk::BufferSlice> partials_;
 };
 
+/// Partial sums for groups with few channels: see glsl/CNNConvolutionGroupedGradientWeights.comp.
+std::shared_ptr<const vk::BufferSlice>
+dispatchGrouped(Encoder& encoder, glsl::CNNConvolutionWeightsParameters& p, const GroupedTile& tile,
+                uint32_t taps, const ImageRun& windows, const ImageRun& source) {
+    const uint64_t across = ceilDivide(p.gradient.width, tile.pixels),
+                   blocks = across * p.gradient.height * p.images;
+    const uint64_t columns =
+        uint64_t(p.tiles) * p.tileSlices * ceilDivide(p.kernelWidth, taps) * p.kernelHeight;
+    const uint32_t most =
+        std::min(GroupedTile::gradientSize, encoder.limits().workGroupInvocations);
+    const auto lanes = uint32_t(std::min<uint64_t>(columns, most / 2));
+    const uint32_t turns = most / lanes;
+    const uint64_t groups = ceilDivide(columns, lanes);
+    const uint64_t wanted = isCpu(encoder.device()) ? 8 : GroupedTile::gradientGroups;
+    const Split split(blocks, ceilDivide(wanted, groups), 4 * turns, turns);
+    p.splits = split.parts;
+    p.splitPixels = split.pixels;
+    const uint64_t texels = uint64_t(p.kernelWidth) * p.kernelHeight * p.tileSlices + 1;
+    auto partials = encoder.scratch(texels * p.tiles * p.tileChannels * p.splits * 16);
+    Grid grid{groups * lanes * turns, 1, p.splits};
+    grid.texels = texelGrid(1, across, p.gradient.height, p.images);
+    encoder.dispatch("CNNConvolutionGroupedGradientWeights", p, grid,
+                     {{1, windows}, {2, source}, {3, *partials}},
+                     {constant(32, lanes * turns), constant(33, tile.pixels), constant(34, taps),
+                      constant(36, uint32_t(p.strideX)), constant(38, uint32_t(p.dilationX)),
+                      constant(39, lanes), constant(41, tile.span),
+                      constant(42, uint32_t((p.gradient.channels | p.source.channels) % 4 == 0))});
+    return partials;
+}
+
 /// dW, and db unless `p.transposed`. `windows` has one pixel per window, `taps` is read at them.
 void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                      glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
@@ -147,11 +178,27 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     p.accumulate = state.accumulated;
     const bool cooperative = isCooperative(device, shape, p, windows, taps);
     const auto wide = CooperativeTile::forWeights(rows);
-    const ConvolutionTile tile = gradientTile(device, shape.groups, p.resultPerGroup, rows);
-    p.tileChannels = cooperative ? wide.rows() : 4 * tile.texels;
+    const ConvolutionTile tile =
+        gradientTile(device, shape.groups, p.resultPerGroup, p.reducedPerGroup, rows);
+    const uint32_t groupedTaps = std::min(GroupedTile::gradientTaps, p.kernelWidth);
+    std::optional<GroupedTile> grouped;
+    if (tile.grouped)
+        grouped = GroupedTile::of(encoder.device(), p.gradient.width, GroupedTile::gradientPixels,
+                                  int(groupedTaps), p.strideX, p.dilationX, p.originX, false);
+    p.tileChannels = grouped ? 4 : cooperative ? wide.rows() : 4 * tile.texels;
     p.tiles = uint32_t(ceilDivide(rows, p.tileChannels));
     p.tileSlices = tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);
     const uint64_t columns = tapCount * p.tileSlices + 1;
+    const auto reduce = [&](const vk::BufferSlice& partials) {
+        encoder.dispatch("CNNConvolutionGradientReduce", p, Grid::of(columns * rows),
+                         {{1, partials},
+                          {2, state.buffer(Buffers::Weights)},
+                          {3, state.buffer(Buffers::Biases)}});
+    };
+    if (grouped) {
+        p.biasColumn = !p.transposed;
+        return reduce(*dispatchGrouped(encoder, p, *grouped, groupedTaps, windows, taps));
+    }
     const uint64_t tileColumns = cooperative  ? wide.columns() / 4
                                  : tile.tiled ? 4 * tile.lanes / tile.texels
                                               : tile.lanes;
@@ -197,10 +244,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                               bytes, grid, operands, constants, {});
     }
     if (bias) bias->finish();
-    if (p.inPlace) return;
-    encoder.dispatch(
-        "CNNConvolutionGradientReduce", p, Grid::of(columns * rows),
-        {{1, *partials}, {2, state.buffer(Buffers::Weights)}, {3, state.buffer(Buffers::Biases)}});
+    if (!p.inPlace) reduce(*partials);
 }
 
 /// dW, and db unless `p.transposed`.

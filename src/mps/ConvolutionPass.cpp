@@ -2,6 +2,7 @@
 
 #include "mps/CNNNeuron.hpp"
 #include "mps/CooperativeTile.hpp"
+#include "mps/GroupedTile.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -301,6 +302,29 @@ void dispatchProduct(Encoder& encoder, const std::string& shader,
                    constant(36, uint32_t(tile.tiled))});
 }
 
+/// The product of groups with few channels; false where its kernel does not do it.
+bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights::Layout& layout,
+                     const glsl::CNNConvolutionParameters& p, const ImageRun& source,
+                     const ImageRun& destination, uint32_t neuron, bool spread) {
+    if (!layout.grouped || (spread && p.clampEdges)) return false;
+    const auto tile =
+        GroupedTile::of(encoder.device(), p.clipWidth, GroupedTile::productPixels,
+                        int(p.kernelWidth), p.strideX, p.dilationX, p.originX, spread);
+    if (!tile) return false;
+    // Rows of one column of blocks are neighbours.
+    const uint64_t blocks = (p.clipWidth + tile->pixels - 1) / tile->pixels;
+    encoder.dispatch(
+        "CNNConvolutionGrouped", p, Grid::over(layout.resultSlices, p.clipHeight, blocks, p.images),
+        {{1, source}, {2, destination}, {3, layout.grouped}, {4, layout.channels}},
+        {constant(32, std::min(GroupedTile::productSize, encoder.limits().workGroupInvocations)),
+         constant(33, tile->pixels), constant(34, p.kernelWidth), constant(35, neuron),
+         constant(36, uint32_t(p.strideX)), constant(37, uint32_t(spread)),
+         constant(38, uint32_t(p.dilationX)), constant(39, uint32_t(p.strideY)),
+         constant(40, tile->lead), constant(41, tile->span),
+         constant(42, uint32_t(p.source.channels % 4 == 0))});
+    return true;
+}
+
 // One invocation per texel of the result. A depthwise kernel is packed per output channel: what
 // reads input channels and what reads output channels are two shaders, and either can do either
 // geometry.
@@ -326,6 +350,7 @@ void dispatchGather(Encoder& encoder, const ConvolutionWeights::Layout& layout,
                     const ImageRun& destination, uint32_t neuron) {
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, layout, p, source, destination, neuron, false);
+    if (dispatchGrouped(encoder, layout, p, source, destination, neuron, false)) return;
     const auto windows = [&](uint64_t size) {
         return (size + p.subPixelScale - 1) / p.subPixelScale;
     };
@@ -339,6 +364,7 @@ void dispatchSpread(Encoder& encoder, const ConvolutionWeights::Layout& layout,
                     const ImageRun& destination, uint32_t neuron) {
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, layout, p, source, destination, neuron, true);
+    if (dispatchGrouped(encoder, layout, p, source, destination, neuron, true)) return;
     const auto phase = [&](uint64_t size, int stride) {
         return p.clampEdges ? size : (size + uint64_t(stride) - 1) / uint64_t(stride);
     };

@@ -1,6 +1,7 @@
 #include "mps/ConvolutionWeights.hpp"
 
 #include "mps/GraphPlan.hpp"
+#include "mps/GroupedTile.hpp"
 #include "mps/Half.hpp"
 #include "mps/Matrix.hpp"
 #include "vk/Instance.hpp"
@@ -59,7 +60,7 @@ ConvolutionShape::ConvolutionShape(const MPS::CNNConvolutionDescriptor& d, bool 
 }
 
 ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t perGroup,
-                           uint32_t results, bool flat) {
+                           uint32_t reducedPerGroup, uint32_t results, bool flat) {
     // A CPU has no shared memory to win from: there registers and broadcasts are what counts.
     const bool direct = device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
                         !vk::isDisabled("direct_tile");
@@ -76,6 +77,9 @@ ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t p
     if (results <= 32 && groups == 1) tile.texels = 8;
     if (results <= 16) tile.texels = 4;
     if (groups > 1 && perGroup % 16 != 0) tile.texels = perGroup % 8 == 0 ? 2 : 1;
+    tile.grouped = groups > 1 && std::max(perGroup, reducedPerGroup) <= GroupedTile::mostChannels &&
+                   !vk::isDisabled("grouped_tile");
+    if (tile.grouped) tile.texels = 1;
     // A flat product has few rows: low tiles give the device more workgroups.
     tile.tiledPixels = tile.texels == 1 || flat ? 4 : 8;
     tile.lanes = tile.texels == 32 ? 256 : tile.texels >= 8 ? 128 : tile.texels == 2 ? 32 : 64;
@@ -124,7 +128,8 @@ ConvolutionWeights::ConvolutionWeights(const ConvolutionWeights& other)
       shift_(other.shift_), slopes_(other.slopes_) {
     runNow(device_, [&](Encoder& encoder) {
         for (Layout& layout : layouts_)
-            for (vk::BufferSlice* slice : {&layout.packed, &layout.halves, &layout.channels}) {
+            for (vk::BufferSlice* slice :
+                 {&layout.packed, &layout.halves, &layout.grouped, &layout.channels}) {
                 const vk::BufferSlice from = *slice;
                 if (!from) continue;
                 *slice = vk::whole(
@@ -190,7 +195,8 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
         const uint32_t results = transposed   ? s.inputs
                                  : blocks > 1 ? 4 * made.resultSlices
                                               : s.outputs;
-        made.tile = chooseTile(*device_.impl().vk, s.groups, made.resultPerGroup, results, flat);
+        made.tile = chooseTile(*device_.impl().vk, s.groups, made.resultPerGroup,
+                               made.reducedPerGroup, results, flat);
         made.tiles = ceilDivide(made.resultSlices, made.tile.texels);
         made.tileSlices = tileSlices(made.tiles, 4 * made.tile.texels, results, made.resultPerGroup,
                                      made.reducedPerGroup);
@@ -210,6 +216,7 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
                               (made.mergesTaps ? 1 : s.kernelWidth) * made.halfSlices * 4;
         made.halves = allocate(device_, rows * 4 * made.tile.texels / 2);
     }
+    if (made.tile.grouped && blocks == 1) made.grouped = allocate(device_, packedFloats);
     made.isExactInHalves = roundToHalf_;
     made.channels = allocate(device_, 2 * channels);
     made.parameters = {
@@ -238,6 +245,10 @@ void ConvolutionWeights::pack(Encoder& encoder, const Layout& layout,
     parameters.hasScale = bool(scale_) && raw;
     encoder.dispatch("CNNConvolutionPack", parameters, Grid::of(layout.packed.size / sizeof(float)),
                      {{1, from.slice}, {2, layout.packed}, {3, scale_}});
+    if (layout.grouped)
+        encoder.dispatch("CNNConvolutionGroupedWeights", layout.parameters,
+                         Grid::of(layout.grouped.size / sizeof(float) / 4),
+                         {{1, layout.packed}, {2, layout.grouped}});
     if (layout.halves) {
         auto halves = parameters;
         halves.toHalves = 1;

@@ -12,6 +12,7 @@ using ConvolutionSource = std::shared_ptr<MPS::CNNConvolutionDataSource>;
 /// Which of a shader's bodies runs, and the size of its tile (glsl/gemm.glsl).
 struct ConvolutionTile {
     bool tiled = false, subgroup = false;
+    bool grouped = false;     ///< of groups with few channels: see GroupedTile
     uint32_t texels = 4;      ///< of result channels
     uint32_t lanes = 8;       ///< invocations of a workgroup
     uint32_t tiledPixels = 8; ///< of an invocation of the body through shared memory
@@ -69,7 +70,8 @@ public:
         /// where the device has no such matrices or the tiles are too narrow for them.
         vk::BufferSlice halves;
         uint32_t halfSlices = 0;
-        bool mergesTaps = false; ///< a row of taps takes the place of a tap in `halves`
+        bool mergesTaps = false;  ///< a row of taps takes the place of a tap in `halves`
+        vk::BufferSlice grouped;  ///< the same for the kernels of groups with few channels
         vk::BufferSlice channels; ///< biases, then slopes of PReLU
         bool isExactInHalves = false;
         glsl::CNNConvolutionPackParameters parameters{};
@@ -118,9 +120,10 @@ std::vector<float> decodedWeights(const MPS::CNNConvolutionDataSource& source,
                                   const MPS::CNNConvolutionDescriptor& descriptor,
                                   const std::string& who);
 
-/// The tile for one product: `results` channels in groups of `perGroup`.
+/// The tile for one product: `results` channels in groups of `perGroup`, each of which sums over
+/// `reducedPerGroup`.
 ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t perGroup,
-                           uint32_t results, bool flat);
+                           uint32_t reducedPerGroup, uint32_t results, bool flat);
 /// The most source texels that a tile of result channels reads.
 uint32_t tileSlices(uint32_t tiles, uint32_t tileChannels, uint32_t results,
                     uint32_t resultPerGroup, uint32_t reducedPerGroup);

@@ -31,6 +31,14 @@ const Case cases[] = {
     {"depthwise times 3", 2, 4, 3, 5, 15, 4, 3, 3, 2, 1, 2, 5, full},
 };
 
+// Groups of few channels, which kernels of their own compute where the device chooses them.
+const Case groupedCases[] = {
+    {"32 groups of 4, stride 2", 2, 4, 5, 128, 128, 3, 4, 2, 2, 1, 1, 32, same},
+    {"groups of 8", 2, 5, 9, 32, 32, 2, 3, 1, 1, 1, 1, 4, full},
+    {"32 groups of 2, dilated", 1, 5, 4, 64, 64, 2, 2, 2, 3, 3, 2, 32, same},
+    {"8 groups of 1 to 2, stride 3", 2, 3, 4, 8, 16, 2, 4, 3, 2, 1, 1, 8, same},
+};
+
 reference::ConvolutionTranspose referenceOf(const Case& k, uint64_t seed) {
     reference::ConvolutionTranspose r;
     r.inputChannels = k.ci;
@@ -48,7 +56,9 @@ reference::ConvolutionTranspose referenceOf(const Case& k, uint64_t seed) {
 
 struct Kernels {
     explicit Kernels(const reference::ConvolutionTranspose& r, MPS::NNPaddingMethod padding = same)
-        : forward(testDevice(), sourceOf(r)), gradient(testDevice(), sourceOf(r)) {
+        : Kernels(sourceOf(r), padding) {}
+    Kernels(const std::shared_ptr<FixedWeights>& source, MPS::NNPaddingMethod padding)
+        : forward(testDevice(), source), gradient(testDevice(), source) {
         forward.setPadding(MPS::NNDefaultPadding::padding(padding));
     }
     MPS::CNNConvolutionTranspose forward;
@@ -97,6 +107,27 @@ TEST_CASE("transposed convolution and its gradients equal the reference") {
             checkPasses(got, r, x, variant);
             conforms("CNNConvolutionTranspose", Aspect::Forward, variant);
             conforms("CNNConvolutionTransposeGradient", Aspect::Gradient, variant);
+        }
+        ++index;
+    }
+}
+
+TEST_CASE("transposed convolution in groups of few channels equals the reference") {
+    size_t index = 0;
+    for (const Case& k : groupedCases) {
+        auto all = variants();
+        all.resize(2);
+        if (index > 0) all = {all[index % 2]};
+        for (const Variant variant : all) {
+            INFO(k.name << ", " << variant.name());
+            auto r = referenceOf(k, 40 + index);
+            Kernels kernels(sourceOf(r, MPS::DataType::Float32, true), k.padding);
+            const Tensor x =
+                reference::rounded(reference::random(k.n, k.h, k.w, k.ci, 5), variant.rounding());
+            const Passes got =
+                runPasses(kernels.forward, kernels.gradient, x, variant, index % 3 == 1);
+            place(r, kernels.forward, got.y);
+            checkPasses(got, r, x, variant);
         }
         ++index;
     }

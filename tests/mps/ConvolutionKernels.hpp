@@ -20,9 +20,11 @@ constexpr auto valid = MPS::NNPaddingMethod::SizeValidOnly;
 constexpr auto full = MPS::NNPaddingMethod::SizeFull;
 constexpr auto tensorflow = same | MPS::NNPaddingMethod::AddRemainderToBottomRight;
 
-/// The descriptor of the reference's shape; depthwise when it has a group per input channel.
-inline MPS::CNNConvolutionDescriptor descriptorOf(const reference::Convolution& r) {
-    const bool depthwise = r.groups > 1 && r.groups == r.inputChannels;
+/// The descriptor of the reference's shape; depthwise when it has a group per input channel, unless
+/// it is to name its groups all the same.
+inline MPS::CNNConvolutionDescriptor descriptorOf(const reference::Convolution& r,
+                                                  bool namesGroups = false) {
+    const bool depthwise = r.groups > 1 && r.groups == r.inputChannels && !namesGroups;
     MPS::CNNConvolutionDescriptor d =
         depthwise ? MPS::CNNDepthWiseConvolutionDescriptor(r.kernelWidth, r.kernelHeight,
                                                            r.inputChannels, r.outputChannels)
@@ -45,8 +47,9 @@ inline void fill(reference::Convolution& r, uint64_t seed) {
 }
 
 inline std::shared_ptr<FixedWeights> sourceOf(const reference::Convolution& r,
-                                              MPS::DataType type = MPS::DataType::Float32) {
-    return std::make_shared<FixedWeights>(descriptorOf(r), r.weights, r.bias, type);
+                                              MPS::DataType type = MPS::DataType::Float32,
+                                              bool namesGroups = false) {
+    return std::make_shared<FixedWeights>(descriptorOf(r, namesGroups), r.weights, r.bias, type);
 }
 
 inline std::vector<double> contents(const MTL::Buffer& buffer) {

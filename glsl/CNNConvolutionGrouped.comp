@@ -1,0 +1,131 @@
+// Convolution whose groups have few channels: an invocation computes a texel of result channels for
+// PIXELS neighbours of a row. It loads what a row of taps reads of them once, SPAN pixels, and
+// multiplies by 4x4 weights; those are packed as [q][r][slice][k][texel], so that neighbouring
+// texels read neighbouring weights. With SPREAD the data gradient, which is the transposed
+// convolution too. The grid is [image][block of pixels][y][texel]: rows that share what they read
+// are in one workgroup.
+//
+// Along x, tap r of pixel p is at row[e / (SPREAD ? STRIDE : 1)] with
+//     e = p * STRIDE + r * DILATION, SPREAD: e = p + LEAD - r * DILATION where STRIDE divides it.
+// LEAD makes that positive and the first pixel of a block, a multiple of STRIDE, hit a window.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#include "CNNConvolution.h"
+#include "neuron.glsl"
+#include "pixel.glsl"
+#include "groupedTexel.glsl"
+
+layout(local_size_x_id = 32) in;
+layout(constant_id = 33) const int PIXELS = 8;
+layout(constant_id = 34) const int TAPS = 3; // of a row
+layout(constant_id = 35) const uint NEURON = 0u;
+layout(constant_id = 36) const int STRIDE = 1;
+layout(constant_id = 37) const bool SPREAD = false;
+layout(constant_id = 38) const int DILATION = 1;
+layout(constant_id = 39) const int STRIDE_Y = 1;
+layout(constant_id = 40) const int LEAD = 0;
+layout(constant_id = 41) const int SPAN = 10;
+layout(set = 0, binding = 0) uniform Block {
+    TexelGrid grid;
+    CNNConvolutionParameters parameters;
+};
+IMAGE_SOURCE(1, source)
+IMAGE_DESTINATION(2, destination)
+layout(set = 0, binding = 3, std430) readonly buffer Weights {
+    vec4 weights[];
+};
+layout(set = 0, binding = 4, std430) readonly buffer Channels {
+    vec4 channels[]; // biases, then for PReLU the slopes
+};
+
+int elementOf(int p, int r) {
+    return SPREAD ? p + LEAD - r * DILATION : p * STRIDE + r * DILATION;
+}
+
+bool isHit(int p, int r) {
+    return !SPREAD || elementOf(p, r) % STRIDE == 0;
+}
+
+// The source row that tap q reads for row y of the result; one outside of the source for none.
+int rowOf(int y, int q) {
+    int tap = parameters.originY + q * parameters.dilationY;
+    if (!SPREAD) {
+        return y * STRIDE_Y + tap;
+    }
+    int v = floorDivide(y - tap, STRIDE_Y);
+    return v * STRIDE_Y == y - tap ? v : -1;
+}
+
+void main() {
+    uint index = gridIndex();
+    if (index >= texelCount(grid)) {
+        return;
+    }
+    Place at = placeOf(grid, index);
+    int x = at.y * PIXELS;
+    int y = at.x;
+    int u = SPREAD ? x / STRIDE - floorDivide(parameters.originX + LEAD, STRIDE)
+                   : x * STRIDE + parameters.originX;
+    int width = int(parameters.source.width);
+    int height = int(parameters.source.height);
+    bool isEdge = parameters.clampEdges == 0u && (u < 0 || u + SPAN > width);
+    uint firstSlice = tileFirstSlice(at.slice, 4u, parameters.resultPerGroup,
+                                     parameters.reducedPerGroup);
+
+    vec4 sums[PIXELS];
+    [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+        sums[p] = vec4(0.0);
+    }
+    for (int q = 0; q < int(parameters.kernelHeight); ++q) {
+        int row = rowOf(y, q);
+        int v = clampIndex(row, height);
+        if (parameters.clampEdges == 0u && v != row) {
+            continue;
+        }
+        for (uint s = 0u; s < parameters.tileSlices; ++s) {
+            ImageView view = texelView(parameters.source, firstSlice + s);
+            vec4 values[SPAN];
+            [[unroll]] for (int i = 0; i < SPAN; ++i) {
+                values[i] = source_load(view, clampIndex(u + i, width), v, 0u, at.image);
+            }
+            if (isEdge) {
+                [[unroll]] for (int i = 0; i < SPAN; ++i) {
+                    values[i] = u + i >= 0 && u + i < width ? values[i] : vec4(0.0);
+                }
+            }
+            [[unroll]] for (int r = 0; r < TAPS; ++r) {
+                uint first = (uint(q * TAPS + r) * parameters.tileSlices + s) * 4u;
+                vec4 weight[4];
+                [[unroll]] for (uint k = 0u; k < 4u; ++k) {
+                    weight[k] = weights[(first + k) * grid.slices + at.slice];
+                }
+                [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+                    if (isHit(p, r)) {
+                        vec4 value = values[elementOf(p, r) / (SPREAD ? STRIDE : 1)];
+                        [[unroll]] for (uint k = 0u; k < 4u; ++k) {
+                            sums[p] = fma(vec4(value[k]), weight[k], sums[p]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    vec4 bias = parameters.hasBias != 0u ? channels[at.slice] : vec4(0.0);
+    vec4 a = vec4(parameters.neuronA);
+    if (NEURON == neuronPReLU) {
+        a = channels[grid.slices + at.slice];
+    }
+    [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+        if (x + p < int(parameters.clipWidth)) {
+            vec4 value = sums[p] + bias;
+            if (NEURON != neuronNone) {
+                value = neuronForward(NEURON, value, a, vec4(parameters.neuronB),
+                                      vec4(parameters.neuronC));
+            }
+            destination_store(parameters.destination, int(parameters.clipX) + x + p,
+                              int(parameters.clipY) + y, at.slice, at.image, value);
+        }
+    }
+}

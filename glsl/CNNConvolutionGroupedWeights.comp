@@ -1,0 +1,26 @@
+// Packed weights of tiles of one texel, [tile][q][r][slice][k], as CNNConvolutionGrouped reads
+// them: [q][r][slice][k][tile].
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "CNNConvolution.h"
+#include "grid.glsl"
+
+layout(local_size_x = 64) in;
+layout(set = 0, binding = 0) uniform Block {
+    CNNConvolutionPackParameters parameters;
+};
+layout(set = 0, binding = 1, std430) readonly buffer Packed {
+    vec4 packed[];
+};
+layout(set = 0, binding = 2, std430) writeonly buffer Grouped {
+    vec4 grouped[];
+};
+
+void main() {
+    uint rows = parameters.kernelWidth * parameters.kernelHeight * parameters.tileSlices * 4u;
+    uint i = gridIndex();
+    if (i < rows * parameters.tiles) {
+        uint row = i / parameters.tiles;
+        grouped[i] = packed[(i - row * parameters.tiles) * rows + row];
+    }
+}
