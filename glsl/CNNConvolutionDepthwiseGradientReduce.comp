@@ -2,15 +2,12 @@
 // up in the order of the parts.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 #include "CNNConvolution.h"
-#include "grid.glsl"
+#include "sumOfParts.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionWeightsParameters parameters;
-};
-layout(set = 0, binding = 1, std430) readonly buffer Partials {
-    vec4 partials[];
 };
 layout(set = 0, binding = 2, std430) buffer WeightsGradient {
     float weightsGradient[];
@@ -22,13 +19,10 @@ layout(set = 0, binding = 3, std430) buffer BiasGradient {
 void main() {
     uint texels = (parameters.outputChannels + 3u) / 4u;
     uint taps = parameters.kernelWidth * parameters.kernelHeight;
-    uint i = gridIndex();
-    if (i >= (taps + 1u) * texels) {
+    uint i = elementOfInvocation();
+    vec4 sum = sumOfParts(i, (taps + 1u) * texels, (taps + 1u) * texels, parameters.splits);
+    if (!isResult(i, (taps + 1u) * texels)) {
         return;
-    }
-    vec4 sum = vec4(0.0);
-    for (uint split = 0u; split < parameters.splits; ++split) {
-        sum += partials[split * (taps + 1u) * texels + i];
     }
     uint tap = i / texels;
     bool accumulate = parameters.accumulate != 0u;

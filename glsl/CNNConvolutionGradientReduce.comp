@@ -3,14 +3,10 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "CNNConvolution.h"
-#include "grid.glsl"
+#include "sumOfParts.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionWeightsParameters parameters;
-};
-layout(set = 0, binding = 1, std430) readonly buffer Partials {
-    vec4 partials[];
 };
 layout(set = 0, binding = 2, std430) buffer WeightsGradient {
     float weightsGradient[];
@@ -22,21 +18,11 @@ layout(set = 0, binding = 3, std430) buffer BiasGradient {
 void main() {
     uint taps = parameters.kernelWidth * parameters.kernelHeight;
     uint columns = taps * parameters.tileSlices + 1u;
-    uint i = gridIndex();
-    if (i >= parameters.outputChannels * columns) {
-        return;
-    }
-    vec4 sum = vec4(0.0);
+    uint i = elementOfInvocation();
     uint stride = parameters.tiles * parameters.tileChannels * columns;
-    // Eight loads at once, added up in order.
-    for (uint split = 0u; split < parameters.splits; split += 8u) {
-        vec4 next[8];
-        [[unroll]] for (uint k = 0u; k < 8u; ++k) {
-            next[k] = partials[i + min(split + k, parameters.splits - 1u) * stride];
-        }
-        [[unroll]] for (uint k = 0u; k < 8u; ++k) {
-            sum += split + k < parameters.splits ? next[k] : vec4(0.0);
-        }
+    vec4 sum = sumOfParts(i, parameters.outputChannels * columns, stride, parameters.splits);
+    if (!isResult(i, parameters.outputChannels * columns)) {
+        return;
     }
 
     uint o = i / columns;

@@ -5,6 +5,8 @@
 // convolution too. The grid is [image][block of pixels][y][texel]: rows that share what they read
 // are in one workgroup.
 //
+// DIAGONAL: each channel is a group of its own, whose weights are packed as [q][r][texel].
+//
 // Along x, tap r of pixel p is at row[e / (SPREAD ? STRIDE : 1)] with
 //     e = p * STRIDE + r * DILATION, SPREAD: e = p + LEAD - r * DILATION where STRIDE divides it.
 // LEAD makes that positive and the first pixel of a block, a multiple of STRIDE, hit a window.
@@ -26,6 +28,7 @@ layout(constant_id = 38) const int DILATION = 1;
 layout(constant_id = 39) const int STRIDE_Y = 1;
 layout(constant_id = 40) const int LEAD = 0;
 layout(constant_id = 41) const int SPAN = 10;
+layout(constant_id = 43) const bool DIAGONAL = false;
 layout(set = 0, binding = 0) uniform Block {
     TexelGrid grid;
     CNNConvolutionParameters parameters;
@@ -38,6 +41,8 @@ layout(set = 0, binding = 3, std430) readonly buffer Weights {
 layout(set = 0, binding = 4, std430) readonly buffer Channels {
     vec4 channels[]; // biases, then for PReLU the slopes
 };
+
+const uint WEIGHTS = DIAGONAL ? 1u : 4u; // texels of them, for a tap and a texel
 
 int elementOf(int p, int r) {
     return SPREAD ? p + LEAD - r * DILATION : p * STRIDE + r * DILATION;
@@ -70,8 +75,9 @@ void main() {
     int width = int(parameters.source.width);
     int height = int(parameters.source.height);
     bool isEdge = parameters.clampEdges == 0u && (u < 0 || u + SPAN > width);
-    uint firstSlice = tileFirstSlice(at.slice, 4u, parameters.resultPerGroup,
-                                     parameters.reducedPerGroup);
+    uint firstSlice = DIAGONAL ? at.slice
+                               : tileFirstSlice(at.slice, 4u, parameters.resultPerGroup,
+                                                parameters.reducedPerGroup);
 
     vec4 sums[PIXELS];
     [[unroll]] for (int p = 0; p < PIXELS; ++p) {
@@ -95,16 +101,16 @@ void main() {
                 }
             }
             [[unroll]] for (int r = 0; r < TAPS; ++r) {
-                uint first = (uint(q * TAPS + r) * parameters.tileSlices + s) * 4u;
-                vec4 weight[4];
-                [[unroll]] for (uint k = 0u; k < 4u; ++k) {
+                uint first = (uint(q * TAPS + r) * parameters.tileSlices + s) * WEIGHTS;
+                vec4 weight[WEIGHTS];
+                [[unroll]] for (uint k = 0u; k < WEIGHTS; ++k) {
                     weight[k] = weights[(first + k) * grid.slices + at.slice];
                 }
                 [[unroll]] for (int p = 0; p < PIXELS; ++p) {
                     if (isHit(p, r)) {
                         vec4 value = values[elementOf(p, r) / (SPREAD ? STRIDE : 1)];
-                        [[unroll]] for (uint k = 0u; k < 4u; ++k) {
-                            sums[p] = fma(vec4(value[k]), weight[k], sums[p]);
+                        [[unroll]] for (uint k = 0u; k < WEIGHTS; ++k) {
+                            sums[p] = fma(DIAGONAL ? value : vec4(value[k]), weight[k], sums[p]);
                         }
                     }
                 }

@@ -3,6 +3,8 @@
 // TAPS taps of a row, 16 sums each. It loads PIXELS neighbouring windows at once and what their
 // taps read, SPAN pixels. The grid is (blocks of COLUMNS columns, 1, parts). The rows of COLUMNS of
 // a workgroup take turns with the blocks of windows of a part; their sums are added up in order.
+// DIAGONAL: each channel is a group of its own; the partial sums are those of
+// CNNConvolutionDepthwiseGradientWeights.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -17,6 +19,7 @@ layout(constant_id = 36) const int STRIDE = 1;
 layout(constant_id = 38) const int DILATION = 1;
 layout(constant_id = 39) const uint COLUMNS = 32u;
 layout(constant_id = 41) const int SPAN = 6;
+layout(constant_id = 43) const bool DIAGONAL = false;
 layout(set = 0, binding = 0) uniform Block {
     TexelGrid grid; // of blocks of windows
     CNNConvolutionWeightsParameters parameters;
@@ -26,6 +29,8 @@ IMAGE_SOURCE(2, source)
 layout(set = 0, binding = 3, std430) writeonly buffer Partials {
     vec4 partials[];
 };
+
+const int SUMS = DIAGONAL ? 1 : 4; // texels of them, for a tap
 
 shared vec4 turns[gl_WorkGroupSize.x];
 
@@ -58,8 +63,9 @@ void main() {
     bool isColumn = q < parameters.kernelHeight;
     ImageView gradientView = texelView(parameters.gradient, tile);
     ImageView sourceView = texelView(
-        parameters.source, s + tileFirstSlice(tile, 4u, parameters.resultPerGroup,
-                                              parameters.reducedPerGroup));
+        parameters.source, DIAGONAL ? tile
+                                    : s + tileFirstSlice(tile, 4u, parameters.resultPerGroup,
+                                                         parameters.reducedPerGroup));
     int originX = parameters.originX + int(firstTap) * DILATION;
     int originY = parameters.originY + int(q) * parameters.dilationY;
     int windows = int(parameters.gradient.width);
@@ -67,8 +73,8 @@ void main() {
     int height = int(parameters.source.height);
 
     vec4 bias = vec4(0.0);
-    vec4 sums[TAPS * 4];
-    [[unroll]] for (int i = 0; i < TAPS * 4; ++i) {
+    vec4 sums[TAPS * SUMS];
+    [[unroll]] for (int i = 0; i < TAPS * SUMS; ++i) {
         sums[i] = vec4(0.0);
     }
     uint begin = gl_WorkGroupID.z * parameters.splitPixels;
@@ -107,31 +113,40 @@ void main() {
         }
         [[unroll]] for (int p = 0; p < PIXELS; ++p) {
             [[unroll]] for (int r = 0; r < TAPS; ++r) {
-                [[unroll]] for (int c = 0; c < 4; ++c) {
-                    sums[r * 4 + c] = fma(vec4(e[p][c]), values[p * STRIDE + r * DILATION],
-                                          sums[r * 4 + c]);
+                [[unroll]] for (int c = 0; c < SUMS; ++c) {
+                    sums[r * SUMS + c] = fma(DIAGONAL ? e[p] : vec4(e[p][c]),
+                                             values[p * STRIDE + r * DILATION],
+                                             sums[r * SUMS + c]);
                 }
             }
         }
     }
 
-    uint columns = parameters.kernelWidth * parameters.kernelHeight * parameters.tileSlices + 1u;
-    uint place = (gl_WorkGroupID.z * parameters.tiles + tile) * 4u * columns;
+    // Texel `c` of a tap's sums lies at place + tap * tapStride + c * stride.
+    uint taps = parameters.kernelWidth * parameters.kernelHeight;
+    uint stride = taps * parameters.tileSlices + 1u;
+    uint tapStride = DIAGONAL ? parameters.tiles : parameters.tileSlices;
+    uint place = DIAGONAL ? gl_WorkGroupID.z * (taps + 1u) * parameters.tiles + tile
+                          : (gl_WorkGroupID.z * parameters.tiles + tile) * 4u * stride;
     isColumn = isColumn && turn == 0u;
     [[unroll]] for (int r = 0; r < TAPS; ++r) {
         uint tap = firstTap + uint(r);
-        uint at = place + (q * parameters.kernelWidth + tap) * parameters.tileSlices + s;
-        [[unroll]] for (int c = 0; c < 4; ++c) {
-            vec4 sum = sumOfTurns(sums[r * 4 + c]);
+        uint at = place + (q * parameters.kernelWidth + tap) * tapStride + s;
+        [[unroll]] for (int c = 0; c < SUMS; ++c) {
+            vec4 sum = sumOfTurns(sums[r * SUMS + c]);
             if (isColumn && tap < parameters.kernelWidth) {
-                partials[at + uint(c) * columns] = sum;
+                partials[at + uint(c) * stride] = sum;
             }
         }
     }
     bias = sumOfTurns(bias);
     if (isColumn && q == 0u && firstTap == 0u && s == 0u) {
-        [[unroll]] for (uint c = 0u; c < 4u; ++c) {
-            partials[place + c * columns + columns - 1u] = vec4(bias[c], 0.0, 0.0, 0.0);
+        if (DIAGONAL) {
+            partials[place + taps * tapStride] = bias;
+        } else {
+            [[unroll]] for (uint c = 0u; c < 4u; ++c) {
+                partials[place + c * stride + stride - 1u] = vec4(bias[c], 0.0, 0.0, 0.0);
+            }
         }
     }
 }

@@ -96,6 +96,18 @@ bool isCooperative(const vk::Device& device, const ConvolutionShape& shape,
            (taps.hasPairs(p.source) || p.source.channels % 8 != 0);
 }
 
+/// Adds up the partial sums of `elements` texels.
+void dispatchReduce(Encoder& encoder, const char* shader,
+                    const glsl::CNNConvolutionWeightsParameters& p, uint64_t elements,
+                    const vk::BufferSlice& partials, CNNConvolutionGradientState::Impl& state) {
+    // Few elements of many parts: invocations share an element.
+    const uint32_t lanes = p.splits >= 32 && elements <= 65536 ? 16 : 256;
+    encoder.dispatch(
+        shader, p, Grid::of(ceilDivide(elements, lanes) * 256),
+        {{1, partials}, {2, state.buffer(Buffers::Weights)}, {3, state.buffer(Buffers::Biases)}},
+        {constant(33, lanes)});
+}
+
 /// db by dispatches of its own.
 class BiasGradient {
 public:
@@ -134,7 +146,8 @@ private:
 /// Partial sums for groups with few channels: see glsl/CNNConvolutionGroupedGradientWeights.comp.
 std::shared_ptr<const vk::BufferSlice>
 dispatchGrouped(Encoder& encoder, glsl::CNNConvolutionWeightsParameters& p, const GroupedTile& tile,
-                uint32_t taps, const ImageRun& windows, const ImageRun& source) {
+                uint32_t taps, const ImageRun& windows, const ImageRun& source,
+                bool diagonal = false) {
     const uint64_t across = ceilDivide(p.gradient.width, tile.pixels),
                    blocks = across * p.gradient.height * p.images;
     const uint64_t columns =
@@ -157,7 +170,8 @@ dispatchGrouped(Encoder& encoder, glsl::CNNConvolutionWeightsParameters& p, cons
                      {constant(32, lanes * turns), constant(33, tile.pixels), constant(34, taps),
                       constant(36, uint32_t(p.strideX)), constant(38, uint32_t(p.dilationX)),
                       constant(39, lanes), constant(41, tile.span),
-                      constant(42, uint32_t((p.gradient.channels | p.source.channels) % 4 == 0))});
+                      constant(42, uint32_t((p.gradient.channels | p.source.channels) % 4 == 0)),
+                      constant(43, uint32_t(diagonal))});
     return partials;
 }
 
@@ -190,10 +204,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     p.tileSlices = tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);
     const uint64_t columns = tapCount * p.tileSlices + 1;
     const auto reduce = [&](const vk::BufferSlice& partials) {
-        encoder.dispatch("CNNConvolutionGradientReduce", p, Grid::of(columns * rows),
-                         {{1, partials},
-                          {2, state.buffer(Buffers::Weights)},
-                          {3, state.buffer(Buffers::Biases)}});
+        dispatchReduce(encoder, "CNNConvolutionGradientReduce", p, columns * rows, partials, state);
     };
     if (grouped) {
         p.biasColumn = !p.transposed;
@@ -260,6 +271,23 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionShape& shape,
     p.accumulate = state.accumulated;
     const uint64_t columns =
         (uint64_t(shape.kernelWidth) * shape.kernelHeight + 1) * ceilDivide(shape.outputs, 4);
+    if (GroupedTile::isDiagonal(encoder.device(), p.multiplier)) {
+        if (p.transposed) std::swap(p.gradient, p.source);
+        const uint32_t taps = std::min(GroupedTile::gradientTaps, p.kernelWidth);
+        const auto tile =
+            GroupedTile::of(encoder.device(), p.gradient.width, GroupedTile::gradientPixels,
+                            int(taps), p.strideX, p.dilationX, p.originX, false);
+        if (tile) {
+            p.tiles = uint32_t(ceilDivide(shape.outputs, 4));
+            p.tileSlices = p.tileChannels = 1;
+            const auto partials =
+                dispatchGrouped(encoder, p, *tile, taps, p.transposed ? source : gradient,
+                                p.transposed ? gradient : source, true);
+            return dispatchReduce(encoder, "CNNConvolutionDepthwiseGradientReduce", p, columns,
+                                  *partials, state);
+        }
+        if (p.transposed) std::swap(p.gradient, p.source);
+    }
     const Split split(pixels, (isCpu(encoder.device()) ? 8 : 2112) / ceilDivide(columns, 64), 16,
                       1);
     p.splits = split.parts;
@@ -267,9 +295,7 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionShape& shape,
     const auto partials = encoder.scratch(columns * p.splits * 16);
     encoder.dispatch("CNNConvolutionDepthwiseGradientWeights", p, {columns, 1, p.splits},
                      {{1, gradient}, {2, source}, {3, *partials}}, {constant(37, p.transposed)});
-    encoder.dispatch(
-        "CNNConvolutionDepthwiseGradientReduce", p, Grid::of(columns),
-        {{1, *partials}, {2, state.buffer(Buffers::Weights)}, {3, state.buffer(Buffers::Biases)}});
+    dispatchReduce(encoder, "CNNConvolutionDepthwiseGradientReduce", p, columns, *partials, state);
 }
 
 } // namespace

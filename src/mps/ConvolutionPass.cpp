@@ -306,7 +306,9 @@ void dispatchProduct(Encoder& encoder, const std::string& shader,
 bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights::Layout& layout,
                      const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                      const ImageRun& destination, uint32_t neuron, bool spread) {
-    if (!layout.grouped || (spread && p.clampEdges)) return false;
+    const bool diagonal = layout.shape.depthwise && p.subPixelScale == 1 &&
+                          GroupedTile::isDiagonal(encoder.device(), p.multiplier);
+    if ((!layout.grouped && !diagonal) || (spread && p.clampEdges)) return false;
     const auto tile =
         GroupedTile::of(encoder.device(), p.clipWidth, GroupedTile::productPixels,
                         int(p.kernelWidth), p.strideX, p.dilationX, p.originX, spread);
@@ -315,13 +317,16 @@ bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights::Layout& layout,
     const uint64_t blocks = (p.clipWidth + tile->pixels - 1) / tile->pixels;
     encoder.dispatch(
         "CNNConvolutionGrouped", p, Grid::over(layout.resultSlices, p.clipHeight, blocks, p.images),
-        {{1, source}, {2, destination}, {3, layout.grouped}, {4, layout.channels}},
+        {{1, source},
+         {2, destination},
+         {3, diagonal ? layout.packed : layout.grouped},
+         {4, layout.channels}},
         {constant(32, std::min(GroupedTile::productSize, encoder.limits().workGroupInvocations)),
          constant(33, tile->pixels), constant(34, p.kernelWidth), constant(35, neuron),
          constant(36, uint32_t(p.strideX)), constant(37, uint32_t(spread)),
          constant(38, uint32_t(p.dilationX)), constant(39, uint32_t(p.strideY)),
          constant(40, tile->lead), constant(41, tile->span),
-         constant(42, uint32_t(p.source.channels % 4 == 0))});
+         constant(42, uint32_t(p.source.channels % 4 == 0)), constant(43, uint32_t(diagonal))});
     return true;
 }
 
@@ -348,9 +353,9 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionWeights::Layout& layou
 void dispatchGather(Encoder& encoder, const ConvolutionWeights::Layout& layout,
                     const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                     const ImageRun& destination, uint32_t neuron) {
+    if (dispatchGrouped(encoder, layout, p, source, destination, neuron, false)) return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, layout, p, source, destination, neuron, false);
-    if (dispatchGrouped(encoder, layout, p, source, destination, neuron, false)) return;
     const auto windows = [&](uint64_t size) {
         return (size + p.subPixelScale - 1) / p.subPixelScale;
     };
@@ -362,9 +367,9 @@ void dispatchGather(Encoder& encoder, const ConvolutionWeights::Layout& layout,
 void dispatchSpread(Encoder& encoder, const ConvolutionWeights::Layout& layout,
                     const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                     const ImageRun& destination, uint32_t neuron) {
+    if (dispatchGrouped(encoder, layout, p, source, destination, neuron, true)) return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, layout, p, source, destination, neuron, true);
-    if (dispatchGrouped(encoder, layout, p, source, destination, neuron, true)) return;
     const auto phase = [&](uint64_t size, int stride) {
         return p.clampEdges ? size : (size + uint64_t(stride) - 1) / uint64_t(stride);
     };

@@ -4,6 +4,7 @@
 
 #include "geometry.h"
 #include "vk/Device.hpp"
+#include "vk/Instance.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -24,6 +25,14 @@ struct GroupedTile {
     static constexpr uint32_t cpuPixels = 3;
 
     uint32_t pixels = 0, span = 0, lead = 0;
+
+    /// Whether a depthwise convolution, of so many outputs for an input, goes through these
+    /// kernels.
+    static bool isDiagonal(const vk::Device& device, uint64_t multiplier) {
+        const bool direct = device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
+                            !vk::isDisabled("direct_tile");
+        return multiplier == 1 && !direct && !vk::isDisabled("grouped_tile");
+    }
 
     /// For rows of `width` results; none when their taps lie too far apart. `spread`: the adjoint.
     static std::optional<GroupedTile> of(const vk::Device& device, uint64_t width, uint32_t most,

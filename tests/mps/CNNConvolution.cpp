@@ -50,6 +50,8 @@ const Case groupedCases[] = {
     {"6 groups of 1", 2, 5, 4, 6, 6, 3, 1, 1, 1, 6, false, false, full},
     {"groups of 16", 3, 4, 5, 32, 32, 1, 1, 1, 1, 2, false, false, same},
     {"groups of 6 to 3, even window", 2, 7, 6, 18, 9, 4, 2, 2, 3, 3, false, false, tensorflow},
+    {"depthwise, stride 2", 2, 9, 10, 12, 12, 3, 3, 2, 1, 1, true, false, same},
+    {"depthwise of 6, dilated, clamped", 2, 8, 9, 6, 6, 3, 4, 1, 2, 1, true, true, same},
 };
 
 reference::Convolution referenceOf(const Case& k, uint64_t seed) {
@@ -134,7 +136,7 @@ TEST_CASE("convolution in groups of few channels equals the reference") {
         for (const Variant variant : all) {
             INFO(k.name << ", " << variant.name());
             auto r = referenceOf(k, 40 + index);
-            Kernels kernels(r, k.padding, sourceOf(r, MPS::DataType::Float32, true));
+            Kernels kernels(r, k.padding, sourceOf(r, MPS::DataType::Float32, !k.depthwise));
             const Tensor x =
                 reference::rounded(reference::random(k.n, k.h, k.w, k.ci, 5), variant.rounding());
             const Passes got =

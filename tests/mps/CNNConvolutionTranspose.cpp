@@ -37,6 +37,7 @@ const Case groupedCases[] = {
     {"groups of 8", 2, 5, 9, 32, 32, 2, 3, 1, 1, 1, 1, 4, full},
     {"32 groups of 2, dilated", 1, 5, 4, 64, 64, 2, 2, 2, 3, 3, 2, 32, same},
     {"8 groups of 1 to 2, stride 3", 2, 3, 4, 8, 16, 2, 4, 3, 2, 1, 1, 8, same},
+    {"depthwise, stride 2", 2, 4, 5, 12, 12, 4, 3, 2, 2, 1, 1, 12, same},
 };
 
 reference::ConvolutionTranspose referenceOf(const Case& k, uint64_t seed) {
@@ -121,7 +122,8 @@ TEST_CASE("transposed convolution in groups of few channels equals the reference
         for (const Variant variant : all) {
             INFO(k.name << ", " << variant.name());
             auto r = referenceOf(k, 40 + index);
-            Kernels kernels(sourceOf(r, MPS::DataType::Float32, true), k.padding);
+            const bool isDepthwise = k.groups == k.ci && k.groups == k.co;
+            Kernels kernels(sourceOf(r, MPS::DataType::Float32, !isDepthwise), k.padding);
             const Tensor x =
                 reference::rounded(reference::random(k.n, k.h, k.w, k.ci, 5), variant.rounding());
             const Passes got =
