@@ -2,6 +2,7 @@
 
 #include "vk/Instance.hpp"
 #include "vk/Pipeline.hpp"
+#include "vk/Shaders.hpp"
 #include "vk/Texture.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -46,19 +47,25 @@ struct CooperativeMatrices {
                                                  VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME,
                                                  VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME};
 
-    /// Whether the device has all of it, and matrices of the size and types that shaders use.
+    /// Whether the device has all of it, matrices of the size and types that shaders use, and
+    /// whether the shader compiler knew these.
     bool query(VkPhysicalDevice device, const std::set<std::string>& available) {
+        if (!std::ranges::count(shaders(), std::string_view("MatrixMultiplicationCooperative"),
+                                &Shader::name))
+            return false;
         for (const char* name : extensions)
             if (!available.count(name)) return false;
         VkPhysicalDeviceSubgroupProperties subgroup{
             VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
-        VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
-                                               &subgroup, {}};
+        VkPhysicalDeviceProperties2 properties{
+            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &subgroup, {}};
         vkGetPhysicalDeviceProperties2(device, &properties);
-        VkPhysicalDeviceFeatures2 features{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, &matrix,
-                                           {}};
+        VkPhysicalDeviceFeatures2 features{
+            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, &matrix, {}};
         vkGetPhysicalDeviceFeatures2(device, &features);
-        if (subgroup.subgroupSize != 32 || !matrix.cooperativeMatrix ||
+        const VkPhysicalDeviceLimits& limits = properties.properties.limits;
+        if (subgroup.subgroupSize != 32 || limits.maxComputeSharedMemorySize < 48 * 1024 ||
+            limits.maxComputeWorkGroupInvocations < 256 || !matrix.cooperativeMatrix ||
             !memoryModel.vulkanMemoryModel || !float16.shaderFloat16)
             return false;
         matrix.cooperativeMatrixRobustBufferAccess = VK_FALSE;
