@@ -32,7 +32,7 @@ const Candidate candidates[] = {
     {{2, 2, 2, 4, 32}, {0.60, 0.78, 1.02}},
     {{2, 2, 4, 2, 32}, {0.80, 1.02, 1.25}}, // 128 x 64
     {{4, 1, 2, 2, 32}, {0.45, 0.60, 0.75}},
-    {{4, 1, 2, 1, 32}, {0.30, 0.40, 0.50, 0.60}},
+    {{2, 1, 4, 1, 32}, {0.30, 0.40, 0.50, 0.60}},
 };
 /// Of the second dispatch of a product in parts.
 constexpr double finish = 3, bytesPerMicrosecond = 2.5e6;

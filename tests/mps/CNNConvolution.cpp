@@ -112,7 +112,8 @@ TEST_CASE("convolution and its gradients equal the reference") {
         for (const Variant variant : all) {
             INFO(k.name << ", " << variant.name());
             auto r = referenceOf(k, 10 + index);
-            Kernels kernels(r, k.padding);
+            const auto kept = keptWeights(r, variant);
+            Kernels kernels(r, k.padding, sourceOf(r, kept));
             const Tensor x =
                 reference::rounded(reference::random(k.n, k.h, k.w, k.ci, 5), variant.rounding());
             const Passes got =

@@ -46,6 +46,13 @@ inline void fill(reference::Convolution& r, uint64_t seed) {
                                 reference::Storage::Float32);
 }
 
+/// What weights are kept as beside images of the variant; the reference gets them rounded so.
+inline MPS::DataType keptWeights(reference::Convolution& r, Variant variant) {
+    if (variant.format != MPS::ImageFeatureChannelFormat::Float16) return MPS::DataType::Float32;
+    r.weights = reference::rounded(r.weights, reference::Storage::Float16);
+    return MPS::DataType::Float16;
+}
+
 inline std::shared_ptr<FixedWeights> sourceOf(const reference::Convolution& r,
                                               MPS::DataType type = MPS::DataType::Float32,
                                               bool namesGroups = false) {
