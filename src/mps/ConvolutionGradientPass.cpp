@@ -131,9 +131,9 @@ public:
     }
     /// Adds the parts up.
     void finish() {
-        encoder_.dispatch("CNNConvolutionBiasGradientReduce", p_,
-                          {ceilDivide(p_.texels, p_.lanes) * 256, 1, 1},
-                          {{1, *partials_}, {2, state_.buffer(Buffers::Biases)}});
+        encoder_.dispatch(
+            "CNNConvolutionBiasGradientReduce", p_, {ceilDivide(p_.texels, p_.lanes) * 256, 1, 1},
+            {{1, *partials_}, {2, state_.buffer(Buffers::Biases)}}, {constant(33, p_.lanes)});
     }
 
 private:
@@ -143,11 +143,24 @@ private:
     std::shared_ptr<const vk::BufferSlice> partials_;
 };
 
+/// Taps of a row that an invocation of glsl/CNNConvolutionGroupedGradientWeights.comp has.
+uint32_t groupedTaps(const glsl::CNNConvolutionWeightsParameters& p) {
+    return std::min(GroupedTile::gradientTaps, p.kernelWidth);
+}
+
+/// The tile of that shader, for windows on such images; none where it does not do them.
+std::optional<GroupedTile> groupedTile(const vk::Device& device,
+                                       const glsl::CNNConvolutionWeightsParameters& p,
+                                       const glsl::ImageView& windows) {
+    return GroupedTile::of(device, windows.width, GroupedTile::gradientPixels, int(groupedTaps(p)),
+                           p.strideX, p.dilationX, p.originX, false);
+}
+
 /// Partial sums for groups with few channels: see glsl/CNNConvolutionGroupedGradientWeights.comp.
 std::shared_ptr<const vk::BufferSlice>
 dispatchGrouped(Encoder& encoder, glsl::CNNConvolutionWeightsParameters& p, const GroupedTile& tile,
-                uint32_t taps, const ImageRun& windows, const ImageRun& source,
-                bool diagonal = false) {
+                const ImageRun& windows, const ImageRun& source, bool diagonal = false) {
+    const uint32_t taps = groupedTaps(p);
     const uint64_t across = ceilDivide(p.gradient.width, tile.pixels),
                    blocks = across * p.gradient.height * p.images;
     const uint64_t columns =
@@ -194,11 +207,8 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     const auto wide = CooperativeTile::forWeights(rows);
     const ConvolutionTile tile =
         gradientTile(device, shape.groups, p.resultPerGroup, p.reducedPerGroup, rows);
-    const uint32_t groupedTaps = std::min(GroupedTile::gradientTaps, p.kernelWidth);
     std::optional<GroupedTile> grouped;
-    if (tile.grouped)
-        grouped = GroupedTile::of(encoder.device(), p.gradient.width, GroupedTile::gradientPixels,
-                                  int(groupedTaps), p.strideX, p.dilationX, p.originX, false);
+    if (tile.grouped) grouped = groupedTile(device, p, p.gradient);
     p.tileChannels = grouped ? 4 : cooperative ? wide.rows() : 4 * tile.texels;
     p.tiles = uint32_t(ceilDivide(rows, p.tileChannels));
     p.tileSlices = tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);
@@ -208,7 +218,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     };
     if (grouped) {
         p.biasColumn = !p.transposed;
-        return reduce(*dispatchGrouped(encoder, p, *grouped, groupedTaps, windows, taps));
+        return reduce(*dispatchGrouped(encoder, p, *grouped, windows, taps));
     }
     const uint64_t tileColumns = cooperative  ? wide.columns() / 4
                                  : tile.tiled ? 4 * tile.lanes / tile.texels
@@ -271,22 +281,18 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionShape& shape,
     p.accumulate = state.accumulated;
     const uint64_t columns =
         (uint64_t(shape.kernelWidth) * shape.kernelHeight + 1) * ceilDivide(shape.outputs, 4);
-    if (GroupedTile::isDiagonal(encoder.device(), p.multiplier)) {
+    std::optional<GroupedTile> grouped;
+    if (GroupedTile::isDiagonal(encoder.device(), p.multiplier))
+        grouped = groupedTile(encoder.device(), p, windows);
+    if (grouped) {
         if (p.transposed) std::swap(p.gradient, p.source);
-        const uint32_t taps = std::min(GroupedTile::gradientTaps, p.kernelWidth);
-        const auto tile =
-            GroupedTile::of(encoder.device(), p.gradient.width, GroupedTile::gradientPixels,
-                            int(taps), p.strideX, p.dilationX, p.originX, false);
-        if (tile) {
-            p.tiles = uint32_t(ceilDivide(shape.outputs, 4));
-            p.tileSlices = p.tileChannels = 1;
-            const auto partials =
-                dispatchGrouped(encoder, p, *tile, taps, p.transposed ? source : gradient,
-                                p.transposed ? gradient : source, true);
-            return dispatchReduce(encoder, "CNNConvolutionDepthwiseGradientReduce", p, columns,
-                                  *partials, state);
-        }
-        if (p.transposed) std::swap(p.gradient, p.source);
+        p.tiles = uint32_t(ceilDivide(shape.outputs, 4));
+        p.tileSlices = p.tileChannels = 1;
+        const auto partials =
+            dispatchGrouped(encoder, p, *grouped, p.transposed ? source : gradient,
+                            p.transposed ? gradient : source, true);
+        return dispatchReduce(encoder, "CNNConvolutionDepthwiseGradientReduce", p, columns,
+                              *partials, state);
     }
     const Split split(pixels, (isCpu(encoder.device()) ? 8 : 2112) / ceilDivide(columns, 64), 16,
                       1);

@@ -2,7 +2,6 @@
 
 #include "vk/Device.hpp"
 
-#include <algorithm>
 #include <limits>
 
 namespace mpsvk::mps {
