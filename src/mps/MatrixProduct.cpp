@@ -44,6 +44,7 @@ void splitIntoTiles(Parameters& p, uint32_t rows, uint32_t columns) {
 
 /// Splits the interior into about so many parts of whole steps.
 void splitIntoParts(Parameters& p, uint64_t parts, uint32_t depth) {
+    if (parts <= 1) return; // also where the interior is empty
     p.partInterior = uint32_t(vk::roundUp(ceilDivide(p.interior, parts), depth));
     p.parts = uint32_t(ceilDivide(p.interior, p.partInterior));
 }

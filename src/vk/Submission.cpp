@@ -1,8 +1,8 @@
 #include "vk/Submission.hpp"
 
 #include "vk/Device.hpp"
-#include "vk/Hazards.hpp"
 #include "vk/Pipeline.hpp"
+#include "vk/Schedule.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -114,14 +114,15 @@ public:
     void emit(const CommandList& list) {
         const size_t most = owner_.pace_.dispatchesPerPiece();
         size_t dispatches = 0;
-        for (const auto& command : list.commands()) {
+        for (const auto& [index, afterBarrier] : schedule(list)) {
+            const auto& command = list.commands()[index];
             const bool isDispatch = command.kind == CommandList::Kind::Dispatch ||
                                     command.kind == CommandList::Kind::DispatchIndirect;
             if (isDispatch && dispatches++ == most) {
                 cut();
                 dispatches = 1;
             }
-            if (hazards_.needsBarrier(list, command)) barrier();
+            if (afterBarrier) barrier();
             const auto bindings = list.bindings(command);
             switch (command.kind) {
             case CommandList::Kind::Dispatch:
@@ -301,7 +302,6 @@ private:
     Submission& owner_;
     Device& device_;
     VkCommandBuffer commands_;
-    Hazards hazards_;
     const Pipeline* bound_ = nullptr;
     std::vector<VkWriteDescriptorSet> writes_;
     std::vector<VkDescriptorBufferInfo> buffers_;

@@ -58,8 +58,12 @@ struct Leaving {
     }
     Made encode(const MTL::CommandBuffer& commands, const MPS::ImageBatch& input,
                 const Tensor& targets) const {
+        return encode(commands, input, lossLabels(targets));
+    }
+    Made encode(const MTL::CommandBuffer& commands, const MPS::ImageBatch& input,
+                const MPS::StateBatch& labels) const {
         Made made;
-        made.labels = lossLabels(targets);
+        made.labels = labels;
         std::vector<MPS::ImageBatch> others;
         made.gradient = graph.encodeBatch(commands, {input}, given(made.labels), &others, nullptr);
         made.sigmoid = others.at(0);
@@ -92,6 +96,24 @@ struct Leaving {
 Tensor pictures(size_t count, uint64_t seed) { return reference::distinct(count, 6, 6, 5, seed); }
 Tensor targets(size_t count, uint64_t seed) {
     return reference::random(count, 3, 3, 5, seed, 0, 1);
+}
+
+/// Where the labels of a batch lie, and their losses, seen from the first one: what a plan is made
+/// for. Labels that are made anew lie at other distances now and then.
+std::vector<int64_t> distances(const MPS::StateBatch& labels) {
+    std::vector<int64_t> all;
+    const auto& first = labels.at(0).as<MPS::CNNLossLabels>();
+    const auto add = [&](const MPS::Image& image, const MPS::Image& from) {
+        const auto place = [](const MPS::Image& i) { return i.impl().storage->buffer(); };
+        all.push_back(int64_t(place(image).begin()) - int64_t(place(from).begin()));
+        all.push_back(place(image).buffer->handle() == place(from).buffer->handle());
+    };
+    for (const MPS::State& state : labels) {
+        const auto& one = state.as<MPS::CNNLossLabels>();
+        add(one.labelsImage(), first.labelsImage());
+        add(one.lossImage(), first.lossImage());
+    }
+    return all;
 }
 
 const void* memoryOf(const MPS::ImageBatch& images) { return images.at(0).impl().storage.get(); }
@@ -135,6 +157,7 @@ TEST_CASE("what leaves a replayed graph has the bits of an eager one's, and keep
         const Leaving replayed(false, firstIsNeeded), eager(true, firstIsNeeded), other;
         std::vector<Leaving::Made> a, b;
         std::vector<MTL::CommandBuffer> inFlight;
+        std::set<std::vector<int64_t>> shapes; // sizes of batches, and how their labels lie
         for (uint64_t step = 0; step < 9; ++step) {
             const size_t count = step % 3 == 2 ? 1 : 2; // the last of a set is a smaller batch
             const auto input = upload(pictures(count, 10 + step));
@@ -153,6 +176,12 @@ TEST_CASE("what leaves a replayed graph has the bits of an eager one's, and keep
             commands.commit();
             inFlight.push_back(commands);
             if (step == 4) commands.waitUntilCompleted(); // else many steps are in flight
+            if (step % 4 == 3) continue;
+            for (size_t i = a.size() - 2; i < a.size(); ++i) {
+                auto shape = firstIsNeeded ? distances(a[i].labels) : std::vector<int64_t>();
+                shape.push_back(int64_t(count));
+                shapes.insert(shape);
+            }
         }
         for (const auto& commands : inFlight) {
             commands.waitUntilCompleted();
@@ -165,7 +194,7 @@ TEST_CASE("what leaves a replayed graph has the bits of an eager one's, and keep
             for (size_t k = 0; k < i; ++k) CHECK(memoryOf(a[i].tanH) != memoryOf(a[k].tanH));
         }
         CHECK(isReplayed(replayed.graph));
-        CHECK(planCount(replayed.graph) == 3); // two sizes of batches, and one image alone
+        CHECK(planCount(replayed.graph) == shapes.size() + 1); // and one image alone
         CHECK_FALSE(isReplayed(eager.graph));
         CHECK_THAT(eager.graph.debugDescription(),
                    ContainsSubstring("encoded anew each time: the result of CNNNeuronTanHNode has "
@@ -176,12 +205,14 @@ TEST_CASE("what leaves a replayed graph has the bits of an eager one's, and keep
 TEST_CASE("images that nobody holds any more are used again for those that leave a graph") {
     const Leaving leaving;
     const auto input = upload(pictures(2, 1));
-    const Tensor t = targets(2, 2);
+    const MPS::StateBatch labels = lossLabels(targets(2, 2));
     std::set<const void*> gradients, sigmoids;
     Leaving::Made made;
     uint64_t allocated = 0;
     for (int step = 0; step < 8; ++step) {
-        run([&](const MTL::CommandBuffer& commands) { made = leaving.encode(commands, input, t); });
+        run([&](const MTL::CommandBuffer& commands) {
+            made = leaving.encode(commands, input, labels);
+        });
         gradients.insert(memoryOf(made.gradient));
         sigmoids.insert(memoryOf(made.sigmoid));
         if (step == 3) allocated = testDevice().currentAllocatedSize();
@@ -197,7 +228,7 @@ TEST_CASE("images that nobody holds any more are used again for those that leave
     for (int step = 0; step < 6; ++step) {
         views.push_back(MPS::Image(made.tanH[1], MTL::Range{0, 2}, 5));
         run([&](const MTL::CommandBuffer& commands) {
-            made = leaving.encode(commands, upload(pictures(2, 70 + step)), t);
+            made = leaving.encode(commands, upload(pictures(2, 70 + step)), labels);
         });
         CHECK(memoryOf({views.back()}) != memoryOf(made.tanH));
     }
@@ -208,12 +239,13 @@ TEST_CASE("images that nobody holds any more are used again for those that leave
 TEST_CASE("textures and concatenations leave a replayed graph as any images do") {
     for (const Variant& variant : variants()) {
         const Leaving replayed, eager(true);
+        const auto labels = lossLabels(targets(2, 1)), same = lossLabels(targets(2, 1));
         std::vector<Leaving::Made> a, b;
         for (uint64_t step = 0; step < 3; ++step) {
             const auto input = upload(pictures(2, 10 + step), variant);
             run([&](const MTL::CommandBuffer& commands) {
-                a.push_back(replayed.encode(commands, input, targets(2, step)));
-                b.push_back(eager.encode(commands, input, targets(2, step)));
+                a.push_back(replayed.encode(commands, input, labels));
+                b.push_back(eager.encode(commands, input, same));
             });
             for (uint64_t k = 0; k <= step; ++k) CHECK(a[k] == b[k]);
         }

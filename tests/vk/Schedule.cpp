@@ -1,7 +1,8 @@
-// Barriers stand exactly where a command needs one.
+// Commands that wait for each other are in order with a barrier between them, the others side by
+// side.
 #include "Rig.hpp"
 
-#include "vk/Hazards.hpp"
+#include "vk/Schedule.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -10,12 +11,11 @@ using namespace mpsvk::test;
 
 namespace {
 
-/// One letter per command: '|' where a barrier stands before it, '.' where none does.
-std::string barriers(const vk::CommandList& list) {
-    vk::Hazards hazards;
+/// The commands' numbers in the order of their submission, '|' where a barrier stands.
+std::string order(const vk::CommandList& list) {
     std::string text;
-    for (const auto& command : list.commands())
-        text += hazards.needsBarrier(list, command) ? '|' : '.';
+    for (const auto& [command, afterBarrier] : vk::schedule(list))
+        text += (afterBarrier ? "|" : "") + std::to_string(command);
     return text;
 }
 
@@ -27,47 +27,72 @@ vk::BufferSlice part(vk::BufferSlice of, uint64_t first, uint64_t count) {
 
 } // namespace
 
-TEST_CASE("Commands that share nothing, or only read, need no barrier", "[Hazards]") {
+TEST_CASE("Commands that share nothing, or only read, need no barrier", "[Schedule]") {
     const auto pipeline = affinePipeline();
     const auto a = slice(64), b = slice(64), c = slice(64), d = slice(64);
     vk::CommandList list;
     affine(list, pipeline, a, b, 1, 0);
     affine(list, pipeline, a, c, 1, 0);
     affine(list, pipeline, a, d, 1, 0);
-    CHECK(barriers(list) == "...");
+    CHECK(order(list) == "012");
 }
 
 TEST_CASE("A read after a write, a write after a write and a write after a read wait",
-          "[Hazards]") {
+          "[Schedule]") {
     const auto pipeline = affinePipeline();
     const auto a = slice(64), b = slice(64), c = slice(64);
     vk::CommandList readAfterWrite, writeAfterWrite, writeAfterRead;
     affine(readAfterWrite, pipeline, a, b, 1, 0);
     affine(readAfterWrite, pipeline, b, c, 1, 0);
-    CHECK(barriers(readAfterWrite) == ".|");
+    CHECK(order(readAfterWrite) == "0|1");
     affine(writeAfterWrite, pipeline, a, b, 1, 0);
     affine(writeAfterWrite, pipeline, c, b, 1, 0);
-    CHECK(barriers(writeAfterWrite) == ".|");
+    CHECK(order(writeAfterWrite) == "0|1");
     affine(writeAfterRead, pipeline, a, b, 1, 0);
     affine(writeAfterRead, pipeline, c, a, 1, 0);
-    CHECK(barriers(writeAfterRead) == ".|");
+    CHECK(order(writeAfterRead) == "0|1");
 }
 
-TEST_CASE("A barrier settles all that came before it and nothing that comes after", "[Hazards]") {
+TEST_CASE("A command is in the first wave that it need not wait in", "[Schedule]") {
     const auto pipeline = affinePipeline();
     const auto a = slice(64), b = slice(64), c = slice(64), d = slice(64), e = slice(64);
     vk::CommandList list;
     affine(list, pipeline, a, b, 1, 0);
-    affine(list, pipeline, a, c, 1, 0);
-    affine(list, pipeline, b, d, 1, 0); // waits for the first
-    affine(list, pipeline, c, e, 1, 0); // so the second is done too
-    affine(list, pipeline, e, a, 1, 0); // reads what was written since
-    affine(list, pipeline, b, c, 1, 0); // b and c: all settled
-    affine(list, pipeline, d, b, 1, 0); // writes what the one before reads
-    CHECK(barriers(list) == "..|.|.|");
+    affine(list, pipeline, b, c, 1, 0); // waits for the first
+    affine(list, pipeline, c, d, 1, 0); // and this one for that
+    affine(list, pipeline, a, e, 1, 0); // waits for nobody: beside the first
+    affine(list, pipeline, e, a, 1, 0); // writes what two of the first wave read
+    affine(list, pipeline, d, b, 1, 0); // writes what the second reads, and waits for the third
+    CHECK(order(list) == "03|14|2|5");
 }
 
-TEST_CASE("Bytes decide, not buffers", "[Hazards]") {
+TEST_CASE("Parts of a range are waited for by who touches them", "[Schedule]") {
+    const auto pipeline = affinePipeline();
+    const auto all = slice(256), a = slice(128), b = slice(256), c = slice(64);
+    vk::CommandList list;
+    affine(list, pipeline, a, part(all, 0, 128), 1, 0);
+    affine(list, pipeline, part(all, 0, 64), c, 1, 0);    // its first half
+    affine(list, pipeline, a, part(all, 128, 128), 1, 0); // beside the first
+    affine(list, pipeline, all, b, 1, 0);                 // waits for both
+    affine(list, pipeline, c, part(all, 192, 64), 1, 0);  // writes what that reads
+    affine(list, pipeline, part(all, 64, 64), a, 1, 0);   // waits for who reads a, nobody else
+    CHECK(order(list) == "02|135|4");
+}
+
+TEST_CASE("Nothing passes a label", "[Schedule]") {
+    const auto pipeline = affinePipeline();
+    const auto a = slice(64), b = slice(64), c = slice(64), d = slice(64);
+    vk::CommandList list;
+    affine(list, pipeline, a, b, 1, 0);
+    affine(list, pipeline, b, c, 1, 0);
+    list.label(vk::CommandList::LabelKind::Push, "group");
+    affine(list, pipeline, a, d, 1, 0); // without the label beside the first
+    list.label(vk::CommandList::LabelKind::Pop);
+    affine(list, pipeline, d, b, 1, 0);
+    CHECK(order(list) == "0|1234|5");
+}
+
+TEST_CASE("Bytes decide, not buffers", "[Schedule]") {
     const auto pipeline = affinePipeline();
     const auto all = slice(256), source = slice(64);
     SECTION("neighbours do not wait") {
@@ -75,13 +100,13 @@ TEST_CASE("Bytes decide, not buffers", "[Hazards]") {
         affine(list, pipeline, source, part(all, 0, 64), 1, 0);
         affine(list, pipeline, source, part(all, 64, 64), 1, 0);
         affine(list, pipeline, source, part(all, 128, 128), 1, 0);
-        CHECK(barriers(list) == "...");
+        CHECK(order(list) == "012");
     }
     SECTION("one common element waits") {
         vk::CommandList list;
         affine(list, pipeline, source, part(all, 0, 65), 1, 0);
         affine(list, pipeline, source, part(all, 64, 64), 1, 0);
-        CHECK(barriers(list) == ".|");
+        CHECK(order(list) == "0|1");
     }
     SECTION("two objects in one VkBuffer do not wait for each other") {
         const auto a = slice(64), b = slice(64);
@@ -89,11 +114,11 @@ TEST_CASE("Bytes decide, not buffers", "[Hazards]") {
         vk::CommandList list;
         affine(list, pipeline, source, a, 1, 0);
         affine(list, pipeline, source, b, 1, 0);
-        CHECK(barriers(list) == "..");
+        CHECK(order(list) == "01");
     }
 }
 
-TEST_CASE("A shader that reads and writes a binding waits for itself", "[Hazards]") {
+TEST_CASE("A shader that reads and writes a binding waits for itself", "[Schedule]") {
     const auto code = scaleKernel();
     const auto pipeline = insides().pipelines().make("scale", {code.begin(), code.end()}, {});
     const auto data = slice(64);
@@ -101,10 +126,10 @@ TEST_CASE("A shader that reads and writes a binding waits for itself", "[Hazards
     vk::CommandList list;
     list.dispatch(pipeline, bindings, {}, {1, 1, 1});
     list.dispatch(pipeline, bindings, {}, {1, 1, 1});
-    CHECK(barriers(list) == ".|");
+    CHECK(order(list) == "0|1");
 }
 
-TEST_CASE("Copies, fills, group counts and labels", "[Hazards]") {
+TEST_CASE("Copies, fills, group counts and labels", "[Schedule]") {
     const auto pipeline = affinePipeline();
     const auto a = slice(64), b = slice(64), c = slice(64), counts = slice(3);
     vk::CommandList list;
@@ -118,10 +143,10 @@ TEST_CASE("Copies, fills, group counts and labels", "[Hazards]") {
     list.label(vk::CommandList::LabelKind::Pop);
     list.copy(b, a); // a is being read
     list.fill(b, 0); // b is being read
-    CHECK(barriers(list) == "...|.||");
+    CHECK(order(list) == "012|34|5|6");
 }
 
-TEST_CASE("A texture is one thing", "[Hazards]") {
+TEST_CASE("A texture is one thing", "[Schedule]") {
     if (!insides().features().textureStorage) SKIP("the device has no textures");
     const auto texture =
         std::make_shared<vk::Texture>(insides(), VK_FORMAT_R32G32B32A32_SFLOAT, 4, 4, 2);
@@ -138,5 +163,5 @@ TEST_CASE("A texture is one thing", "[Hazards]") {
     list.copy(bytes, other, region);
     list.copy(bytes, texture, second); // another layer of the first texture: the texture counts
     list.copy(texture, more, region);
-    CHECK(barriers(list) == "..||");
+    CHECK(order(list) == "01|2|3");
 }
