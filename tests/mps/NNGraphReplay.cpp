@@ -194,7 +194,8 @@ TEST_CASE("what leaves a replayed graph has the bits of an eager one's, and keep
             for (size_t k = 0; k < i; ++k) CHECK(memoryOf(a[i].tanH) != memoryOf(a[k].tanH));
         }
         CHECK(isReplayed(replayed.graph));
-        CHECK(planCount(replayed.graph) == shapes.size() + 1); // and one image alone
+        // And one image alone; no more than four plans are kept.
+        CHECK(planCount(replayed.graph) == std::min<size_t>(shapes.size() + 1, 4));
         CHECK_FALSE(isReplayed(eager.graph));
         CHECK_THAT(eager.graph.debugDescription(),
                    ContainsSubstring("encoded anew each time: the result of CNNNeuronTanHNode has "
