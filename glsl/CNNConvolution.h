@@ -125,6 +125,18 @@ struct CNNConvolutionPackParameters {
     uint hasSlopes;
 };
 
+// Taps of the packed weights: rows of taps where they are merged.
+MPSVK_FUNCTION uint packedTaps(CNNConvolutionPackParameters p) {
+    return p.kernelHeight * (p.mergedTaps != 0u ? 1u : p.kernelWidth);
+}
+
+// Blocks of four rows (channels that are summed over) of four columns (result channels); of a depthwise
+// kernel, of one row.
+MPSVK_FUNCTION uint packedBlockCount(CNNConvolutionPackParameters p) {
+    return p.tileTexels == 0u ? packedTaps(p) * ((p.outputChannels + 3u) / 4u)
+                              : p.tiles * packedTaps(p) * p.tileSlices * p.tileTexels;
+}
+
 // The first source texel that a tile of result channels reads.
 MPSVK_FUNCTION uint tileFirstSlice(
     uint tile, uint tileChannels, uint resultPerGroup, uint reducedPerGroup) {

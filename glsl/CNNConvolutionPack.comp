@@ -7,10 +7,10 @@ layout(set = 0, binding = 1, std430) readonly buffer Source {
     float source[];
 };
 layout(set = 0, binding = 2, std430) writeonly buffer Packed {
-    float packed[];
+    vec4 packed[];
 };
 layout(set = 0, binding = 2, std430) writeonly buffer Halves {
-    uint packedHalves[];
+    uvec2 packedHalves[];
 };
 layout(set = 0, binding = 3, std430) readonly buffer Scale {
     float scale[]; // per output channel
@@ -37,8 +37,8 @@ float roundedToHalf(float x) {
     return uintBitsToFloat(magnitude | (bits & 0x80000000u));
 }
 
-float weightAt(uint i) {
-    PackedWeight w = packedWeight(i);
+float weightAt(PackedBlock block, uint row, uint column) {
+    PackedWeight w = packedWeight(block, row, column);
     if (!w.used) {
         return 0.0;
     }
@@ -51,11 +51,20 @@ float weightAt(uint i) {
 
 void main() {
     uint i = gridIndex();
-    if (parameters.toHalves != 0u) {
-        if (2u * i < packedCount()) {
-            packedHalves[i] = packHalf2x16(vec2(weightAt(2u * i), weightAt(2u * i + 1u)));
+    if (i >= packedBlockCount(parameters)) {
+        return;
+    }
+    PackedBlock block = packedBlock(i);
+    [[unroll]] for (uint row = 0u; row < 4u; ++row) if (row < block.rows) {
+        vec4 weights;
+        [[unroll]] for (uint column = 0u; column < 4u; ++column) {
+            weights[column] = weightAt(block, row, column);
         }
-    } else if (i < packedCount()) {
-        packed[i] = weightAt(i);
+        uint at = block.first + row * block.stride;
+        if (parameters.toHalves != 0u) {
+            packedHalves[at] = uvec2(packHalf2x16(weights.xy), packHalf2x16(weights.zw));
+        } else {
+            packed[at] = weights;
+        }
     }
 }

@@ -1,4 +1,5 @@
-// The packed layout of convolution weights, see CNNConvolution.h.
+// The packed layout of convolution weights, see CNNConvolution.h, of which an invocation has a block.
+#extension GL_EXT_control_flow_attributes : require
 #include "CNNConvolution.h"
 #include "grid.glsl"
 
@@ -8,29 +9,25 @@ layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionPackParameters parameters;
 };
 
+struct PackedBlock {
+    uint first;   // texel of packed weights; its rows are `stride` texels apart
+    uint stride, rows;
+    uint result;  // first result channel
+    uint reduced; // first channel that is summed over, 0xffffffff: all padding
+    uint tap;
+};
+
 struct PackedWeight {
     bool used;          // false: padding, zero
     uint index;         // in the data source's layout
     uint outputChannel;
 };
 
-uint depthwiseTexels() {
-    return (parameters.outputChannels + 3u) / 4u;
-}
-
-uint packedCount() {
-    uint taps = parameters.kernelWidth * parameters.kernelHeight;
-    if (parameters.tileTexels == 0u) {
-        return taps * depthwiseTexels() * 4u;
-    }
-    if (parameters.mergedTaps != 0u) {
-        taps = parameters.kernelHeight;
-    }
-    return parameters.tiles * taps * parameters.tileSlices * 16u * parameters.tileTexels;
-}
-
 // A sub-pixel convolution pads the channels of each of its blocks to whole texels.
 uint unpaddedChannel(uint channel) {
+    if (parameters.subPixelBlocks == 1u) {
+        return channel;
+    }
     uint block = parameters.outputChannels / parameters.subPixelBlocks;
     uint padded = (block + 3u) / 4u * 4u;
     uint within = channel % padded;
@@ -42,44 +39,47 @@ uint sourceTap(uint tap) {
     return parameters.rotated != 0u ? last - tap : tap;
 }
 
-PackedWeight packedWeight(uint i) {
-    uint taps = parameters.kernelWidth * parameters.kernelHeight;
+PackedBlock packedBlock(uint i) {
     if (parameters.tileTexels == 0u) {
-        uint channel = i % (4u * depthwiseTexels());
-        uint tap = sourceTap(i / (4u * depthwiseTexels()));
-        return PackedWeight(channel < parameters.outputChannels, channel * taps + tap, channel);
+        uint texels = (parameters.outputChannels + 3u) / 4u, tap = i / texels;
+        return PackedBlock(i, 0u, 1u, (i - tap * texels) * 4u, 0u, sourceTap(tap));
     }
-    uint tileChannels = 4u * parameters.tileTexels;
-    uint inputs = parameters.inputChannels / parameters.groups;
-    uint outputs = parameters.outputChannels / parameters.groups;
-    uint n = i % tileChannels;
-    i /= tileChannels;
-    uint reduced = i % (4u * parameters.tileSlices);
-    i /= 4u * parameters.tileSlices;
+    uint texels = parameters.tileTexels, slices = parameters.tileSlices;
+    uint taps = packedTaps(parameters);
+    uint row = i / texels, texel = i - row * texels;
+    uint tapRow = row / slices, slice = row - tapRow * slices;
+    uint tile = tapRow / taps, tap = tapRow - tile * taps;
+    uint reduced = slice * 4u;
     if (parameters.mergedTaps != 0u) {
-        uint column = reduced / 4u;
-        if (column >= parameters.kernelWidth) {
-            return PackedWeight(false, 0u, 0u);
-        }
-        reduced %= 4u;
-        i = i * parameters.kernelWidth + column;
+        reduced = slice < parameters.kernelWidth ? 0u : 0xffffffffu;
+        tap = tap * parameters.kernelWidth + slice;
+    } else if (parameters.groups > 1u) {
+        uint ofInputs = parameters.inputChannels / parameters.groups;
+        uint ofOutputs = parameters.outputChannels / parameters.groups;
+        bool transposed = parameters.transposed != 0u;
+        reduced += 4u * tileFirstSlice(tile, 4u * texels, transposed ? ofInputs : ofOutputs,
+                                       transposed ? ofOutputs : ofInputs);
     }
-    uint tap = sourceTap(i % taps);
-    uint tile = i / taps;
+    return PackedBlock(row * 4u * texels + texel, texels, 4u, (tile * texels + texel) * 4u, reduced,
+                       sourceTap(tap));
+}
 
-    uint result = tile * tileChannels + n;
-    if (parameters.transposed == 0u) {
-        if (parameters.groups > 1u) {
-            reduced += 4u * tileFirstSlice(tile, tileChannels, outputs, inputs);
-        }
-        uint o = unpaddedChannel(result);
-        uint c = reduced - o / outputs * inputs;
-        bool used = o < parameters.outputChannels && c < inputs;
-        return PackedWeight(used, (o * taps + tap) * inputs + c, o);
+PackedWeight packedWeight(PackedBlock block, uint row, uint column) {
+    uint taps = parameters.kernelWidth * parameters.kernelHeight;
+    uint result = block.result + column, reduced = block.reduced + row;
+    if (parameters.tileTexels == 0u) {
+        return PackedWeight(result < parameters.outputChannels, result * taps + block.tap, result);
     }
-    reduced += 4u * tileFirstSlice(tile, tileChannels, inputs, outputs);
-    uint group = result / inputs;
-    bool used = result < parameters.inputChannels && reduced < parameters.outputChannels &&
-                reduced / outputs == group;
-    return PackedWeight(used, (reduced * taps + tap) * inputs + result % inputs, reduced);
+    if (block.reduced == 0xffffffffu) {
+        return PackedWeight(false, 0u, 0u);
+    }
+    uint inputs = parameters.inputChannels;
+    bool transposed = parameters.transposed != 0u;
+    uint o = transposed ? reduced : unpaddedChannel(result), c = transposed ? result : reduced;
+    if (parameters.groups > 1u) {
+        inputs /= parameters.groups;
+        c -= o / (parameters.outputChannels / parameters.groups) * inputs;
+    }
+    bool used = o < parameters.outputChannels && c < inputs;
+    return PackedWeight(used, (o * taps + block.tap) * inputs + c, o);
 }

@@ -4,7 +4,7 @@
 #include "CNNConvolutionPack.glsl"
 
 layout(set = 0, binding = 1, std430) readonly buffer Packed {
-    float packed[];
+    vec4 packed[];
 };
 layout(set = 0, binding = 2, std430) writeonly buffer Destination {
     float destination[];
@@ -12,11 +12,17 @@ layout(set = 0, binding = 2, std430) writeonly buffer Destination {
 
 void main() {
     uint i = gridIndex();
-    if (i >= packedCount()) {
+    if (i >= packedBlockCount(parameters)) {
         return;
     }
-    PackedWeight w = packedWeight(i);
-    if (w.used) {
-        destination[parameters.sourceOffset + w.index] = packed[i];
+    PackedBlock block = packedBlock(i);
+    [[unroll]] for (uint row = 0u; row < 4u; ++row) if (row < block.rows) {
+        vec4 weights = packed[block.first + row * block.stride];
+        [[unroll]] for (uint column = 0u; column < 4u; ++column) {
+            PackedWeight w = packedWeight(block, row, column);
+            if (w.used) {
+                destination[parameters.sourceOffset + w.index] = weights[column];
+            }
+        }
     }
 }

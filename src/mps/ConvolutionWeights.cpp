@@ -243,7 +243,7 @@ void ConvolutionWeights::pack(Encoder& encoder, const Layout& layout,
     parameters.sourceOffset = uint32_t(from.skipped / sizeof(float));
     parameters.roundToHalf = roundToHalf_ && raw;
     parameters.hasScale = bool(scale_) && raw;
-    encoder.dispatch("CNNConvolutionPack", parameters, Grid::of(layout.packed.size / sizeof(float)),
+    encoder.dispatch("CNNConvolutionPack", parameters, Grid::of(packedBlockCount(parameters)),
                      {{1, from.slice}, {2, layout.packed}, {3, scale_}});
     if (layout.grouped)
         encoder.dispatch("CNNConvolutionGroupedWeights", layout.parameters,
@@ -254,8 +254,7 @@ void ConvolutionWeights::pack(Encoder& encoder, const Layout& layout,
         halves.toHalves = 1;
         halves.tileSlices = layout.halfSlices;
         halves.mergedTaps = layout.mergesTaps;
-        encoder.dispatch("CNNConvolutionPack", halves,
-                         Grid::of(layout.halves.size / sizeof(uint32_t)),
+        encoder.dispatch("CNNConvolutionPack", halves, Grid::of(packedBlockCount(halves)),
                          {{1, from.slice}, {2, layout.halves}, {3, scale_}});
     }
     if (isDataGradient()) return;
@@ -282,7 +281,7 @@ const ConvolutionWeights::Layout& ConvolutionWeights::layout(Encoder& encoder, b
         Layout taps = makeLayout(false);
         const auto floats = encoder.scratch(descriptor_.weightCount() * sizeof(float));
         encoder.dispatch("CNNConvolutionUnpack", layouts_[0].parameters,
-                         Grid::of(layouts_[0].packed.size / sizeof(float)),
+                         Grid::of(packedBlockCount(layouts_[0].parameters)),
                          {{1, layouts_[0].packed}, {2, *floats}});
         pack(encoder, taps, *floats, {}, false);
         encoder.list().copy({layouts_[0].channels.buffer, layouts_[0].channels.offset,
@@ -298,7 +297,7 @@ void ConvolutionWeights::unpack(Encoder& encoder, const vk::BufferSlice& weights
                                 const vk::BufferSlice& biases) const {
     const Layout& layout = layouts_[0];
     encoder.dispatch("CNNConvolutionUnpack", layout.parameters,
-                     Grid::of(layout.packed.size / sizeof(float)),
+                     Grid::of(packedBlockCount(layout.parameters)),
                      {{1, layout.packed}, {2, weights}});
     if (!biases) return;
     // A sub-pixel convolution pads the channels of each block to whole texels.
