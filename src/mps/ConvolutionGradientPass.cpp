@@ -2,6 +2,7 @@
 
 #include "mps/CooperativeTile.hpp"
 #include "mps/GroupedTile.hpp"
+#include "mps/ThinTile.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -188,6 +189,52 @@ dispatchGrouped(Encoder& encoder, glsl::CNNConvolutionWeightsParameters& p, cons
     return partials;
 }
 
+/// dW and db of a source with few channels; false where their kernel does not do it.
+bool dispatchThin(Encoder& encoder, const ConvolutionShape& shape,
+                  glsl::CNNConvolutionWeightsParameters p, const ImageRun& gradient,
+                  const ImageRun& source, CNNConvolutionGradientState::Impl& state) {
+    auto& device = encoder.device();
+    if (!ThinGradientTile::isChosen(device, shape.groups, shape.inputs) ||
+        isCooperative(device, shape, p, gradient, source))
+        return false;
+    const auto tile =
+        ThinGradientTile::of(device, p.gradient.width, shape.inputs, shape.kernelWidth,
+                             shape.kernelHeight, p.strideX, p.dilationX);
+    if (!tile) return false;
+    p.kernelWidth = shape.kernelWidth;
+    p.kernelHeight = shape.kernelHeight;
+    p.outputChannels = shape.outputs;
+    p.accumulate = state.accumulated;
+    p.tiles = uint32_t(ceilDivide(shape.outputs, 4));
+    const uint64_t across = ceilDivide(p.gradient.width, tile->pixels),
+                   blocks = across * p.gradient.height * p.images;
+    const uint64_t columns =
+        p.tiles * ceilDivide(p.kernelWidth, tile->taps) * ceilDivide(p.kernelHeight, tile->rows);
+    const uint32_t most = std::min(ThinGradientTile::size, encoder.limits().workGroupInvocations);
+    const auto lanes = uint32_t(ceilDivide(columns, ceilDivide(columns, most)));
+    const uint32_t turns = most / lanes;
+    const uint64_t groups = ceilDivide(columns, lanes);
+    const uint64_t wanted = isCpu(device) ? 8 : ThinGradientTile::groups;
+    const Split split(blocks, ceilDivide(wanted, groups), 4 * turns, turns);
+    p.splits = split.parts;
+    p.splitPixels = split.pixels;
+    const uint64_t weights = uint64_t(p.kernelWidth) * p.kernelHeight * shape.inputs;
+    const auto partials = encoder.scratch((weights + 1) * p.tiles * p.splits * 16);
+    Grid grid{groups * lanes * turns, 1, p.splits};
+    grid.texels = texelGrid(1, across, p.gradient.height, p.images);
+    encoder.dispatch(
+        "CNNConvolutionThinGradientWeights", p, grid, {{1, gradient}, {2, source}, {3, *partials}},
+        {constant(32, lanes * turns), constant(33, tile->pixels), constant(34, tile->taps),
+         constant(35, tile->rows), constant(36, uint32_t(p.strideX)), constant(37, shape.inputs),
+         constant(38, uint32_t(p.dilationX)), constant(39, lanes), constant(41, tile->span),
+         constant(42, 1u)});
+    // The partial sums of a depthwise convolution with as many taps as there are weights.
+    p.kernelWidth *= shape.inputs;
+    dispatchReduce(encoder, "CNNConvolutionDepthwiseGradientReduce", p, (weights + 1) * p.tiles,
+                   *partials, state);
+    return true;
+}
+
 /// dW, and db unless `p.transposed`. `windows` has one pixel per window, `taps` is read at them.
 void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                      glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
@@ -311,7 +358,7 @@ void dispatchWeightsGradient(Encoder& encoder, const ConvolutionShape& shape,
                              const ImageRun& source, CNNConvolutionGradientState::Impl& state) {
     if (shape.depthwise)
         dispatchDepthwise(encoder, shape, p, gradient, source, state);
-    else
+    else if (!dispatchThin(encoder, shape, p, gradient, source, state))
         dispatchWeights(encoder, shape, p, gradient, source, state);
     state.accumulated = true;
 }

@@ -5,6 +5,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <span>
+
 using namespace mpsvk;
 using namespace mpsvk::test;
 
@@ -52,6 +54,17 @@ const Case groupedCases[] = {
     {"groups of 6 to 3, even window", 2, 7, 6, 18, 9, 4, 2, 2, 3, 3, false, false, tensorflow},
     {"depthwise, stride 2", 2, 9, 10, 12, 12, 3, 3, 2, 1, 1, true, false, same},
     {"depthwise of 6, dilated, clamped", 2, 8, 9, 6, 6, 3, 4, 1, 2, 1, true, true, same},
+};
+
+// Images of four channels at most, the same.
+const Case thinCases[] = {
+    {"colours to 64", 2, 15, 19, 3, 64, 7, 7, 2, 1, 1, false, false, same},
+    {"grey to 32", 3, 12, 14, 1, 32, 5, 5, 1, 1, 1, false, false, valid},
+    {"grey to 6, clamped", 2, 9, 8, 1, 6, 5, 3, 1, 1, 1, false, true, same},
+    {"two to 21, dilated", 2, 9, 17, 2, 21, 3, 4, 1, 2, 1, false, false, full},
+    {"four to 40, stride 3", 2, 10, 11, 4, 40, 4, 3, 3, 1, 1, false, false, tensorflow},
+    {"colours to 3, clamped", 2, 9, 10, 3, 3, 4, 2, 2, 3, 1, false, true, same},
+    {"colours to 160, 1x1", 2, 6, 5, 3, 160, 1, 1, 2, 1, 1, false, false, same},
 };
 
 reference::Convolution referenceOf(const Case& k, uint64_t seed) {
@@ -127,9 +140,11 @@ TEST_CASE("convolution and its gradients equal the reference") {
     }
 }
 
-TEST_CASE("convolution in groups of few channels equals the reference") {
+namespace {
+
+void compare(std::span<const Case> cases) {
     size_t index = 0;
-    for (const Case& k : groupedCases) {
+    for (const Case& k : cases) {
         // A CPU driver takes long to compile these: both storages with some, textures below.
         auto all = variants();
         all.resize(2);
@@ -148,6 +163,12 @@ TEST_CASE("convolution in groups of few channels equals the reference") {
         ++index;
     }
 }
+
+} // namespace
+
+TEST_CASE("convolution in groups of few channels equals the reference") { compare(groupedCases); }
+
+TEST_CASE("convolution of few channels equals the reference") { compare(thinCases); }
 
 TEST_CASE("clamped and clipped convolution in groups of few channels, with a neuron") {
     const Case k = {"", 2, 9, 11, 24, 24, 3, 3, 2, 1, 6, false, true, same};
