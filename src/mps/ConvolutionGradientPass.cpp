@@ -189,23 +189,25 @@ dispatchGrouped(Encoder& encoder, glsl::CNNConvolutionWeightsParameters& p, cons
     return partials;
 }
 
-/// dW and db of a source with few channels; false where their kernel does not do it.
+/// dW, and db unless `p.transposed`, of taps that read images of few channels; false where their
+/// kernel does not do it.
 bool dispatchThin(Encoder& encoder, const ConvolutionShape& shape,
-                  glsl::CNNConvolutionWeightsParameters p, const ImageRun& gradient,
-                  const ImageRun& source, CNNConvolutionGradientState::Impl& state) {
+                  glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
+                  const ImageRun& taps, CNNConvolutionGradientState::Impl& state) {
     auto& device = encoder.device();
-    if (!ThinGradientTile::isChosen(device, shape.groups, shape.inputs) ||
-        isCooperative(device, shape, p, gradient, source))
+    const uint32_t channels = p.transposed ? shape.outputs : shape.inputs;
+    if (!hasThinTiles(device) || shape.groups != 1 || channels > mostThinChannels ||
+        isCooperative(device, shape, p, windows, taps))
         return false;
-    const auto tile =
-        ThinGradientTile::of(device, p.gradient.width, shape.inputs, shape.kernelWidth,
-                             shape.kernelHeight, p.strideX, p.dilationX);
-    if (!tile) return false;
     p.kernelWidth = shape.kernelWidth;
     p.kernelHeight = shape.kernelHeight;
-    p.outputChannels = shape.outputs;
+    p.outputChannels = p.transposed ? shape.inputs : shape.outputs;
+    p.reducedPerGroup = channels;
+    p.biasColumn = !p.transposed;
+    const auto tile = ThinGradientTile::of(device, p);
+    if (!tile) return false;
     p.accumulate = state.accumulated;
-    p.tiles = uint32_t(ceilDivide(shape.outputs, 4));
+    p.tiles = uint32_t(ceilDivide(p.outputChannels, 4));
     const uint64_t across = ceilDivide(p.gradient.width, tile->pixels),
                    blocks = across * p.gradient.height * p.images;
     const uint64_t columns =
@@ -218,19 +220,17 @@ bool dispatchThin(Encoder& encoder, const ConvolutionShape& shape,
     const Split split(blocks, ceilDivide(wanted, groups), 4 * turns, turns);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
-    const uint64_t weights = uint64_t(p.kernelWidth) * p.kernelHeight * shape.inputs;
+    const uint64_t weights = uint64_t(p.kernelWidth) * p.kernelHeight * channels;
     const auto partials = encoder.scratch((weights + 1) * p.tiles * p.splits * 16);
     Grid grid{groups * lanes * turns, 1, p.splits};
     grid.texels = texelGrid(1, across, p.gradient.height, p.images);
     encoder.dispatch(
-        "CNNConvolutionThinGradientWeights", p, grid, {{1, gradient}, {2, source}, {3, *partials}},
+        "CNNConvolutionThinGradientWeights", p, grid, {{1, windows}, {2, taps}, {3, *partials}},
         {constant(32, lanes * turns), constant(33, tile->pixels), constant(34, tile->taps),
-         constant(35, tile->rows), constant(36, uint32_t(p.strideX)), constant(37, shape.inputs),
+         constant(35, tile->rows), constant(36, uint32_t(p.strideX)), constant(37, channels),
          constant(38, uint32_t(p.dilationX)), constant(39, lanes), constant(41, tile->span),
          constant(42, 1u)});
-    // The partial sums of a depthwise convolution with as many taps as there are weights.
-    p.kernelWidth *= shape.inputs;
-    dispatchReduce(encoder, "CNNConvolutionDepthwiseGradientReduce", p, (weights + 1) * p.tiles,
+    dispatchReduce(encoder, "CNNConvolutionThinGradientReduce", p, (weights + 1) * p.tiles,
                    *partials, state);
     return true;
 }
@@ -239,6 +239,7 @@ bool dispatchThin(Encoder& encoder, const ConvolutionShape& shape,
 void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                      glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
                      const ImageRun& taps, CNNConvolutionGradientState::Impl& state) {
+    if (dispatchThin(encoder, shape, p, windows, taps, state)) return;
     auto& device = encoder.device();
     const bool cpu = isCpu(device);
     const uint64_t pixels = uint64_t(p.gradient.width) * p.gradient.height * p.images;
@@ -358,7 +359,7 @@ void dispatchWeightsGradient(Encoder& encoder, const ConvolutionShape& shape,
                              const ImageRun& source, CNNConvolutionGradientState::Impl& state) {
     if (shape.depthwise)
         dispatchDepthwise(encoder, shape, p, gradient, source, state);
-    else if (!dispatchThin(encoder, shape, p, gradient, source, state))
+    else
         dispatchWeights(encoder, shape, p, gradient, source, state);
     state.accumulated = true;
 }

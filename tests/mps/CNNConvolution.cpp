@@ -64,7 +64,8 @@ const Case thinCases[] = {
     {"two to 21, dilated", 2, 9, 17, 2, 21, 3, 4, 1, 2, 1, false, false, full},
     {"four to 40, stride 3", 2, 10, 11, 4, 40, 4, 3, 3, 1, 1, false, false, tensorflow},
     {"colours to 3, clamped", 2, 9, 10, 3, 3, 4, 2, 2, 3, 1, false, true, same},
-    {"colours to 160, 1x1", 2, 6, 5, 3, 160, 1, 1, 2, 1, 1, false, false, same},
+    {"21 to one, stride 2, clamped", 2, 19, 22, 21, 1, 3, 5, 2, 1, 1, false, true, same},
+    {"colours to 160, 1x1", 2, 9, 8, 3, 160, 1, 1, 2, 1, 1, false, false, same},
 };
 
 reference::Convolution referenceOf(const Case& k, uint64_t seed) {
