@@ -5,7 +5,8 @@
 // convolution too. The grid is [image][block of pixels][y][texel]: rows that share what they read
 // are in one workgroup.
 //
-// DIAGONAL: each channel is a group of its own, whose weights are packed as [q][r][texel].
+// DIAGONAL: each channel is a group of its own, whose weights are packed as [q][r][texel]. Of sources of
+// few channels, in one group, only the LANES that there are of a texel are multiplied.
 //
 // Along x, tap r of pixel p is at row[e / (SPREAD ? STRIDE : 1)] with
 //     e = p * STRIDE + r * DILATION, SPREAD: e = p + LEAD - r * DILATION where STRIDE divides it.
@@ -29,6 +30,8 @@ layout(constant_id = 39) const int STRIDE_Y = 1;
 layout(constant_id = 40) const int LEAD = 0;
 layout(constant_id = 41) const int SPAN = 10;
 layout(constant_id = 43) const bool DIAGONAL = false;
+layout(constant_id = 44) const uint LANES = 4u;
+layout(constant_id = 45) const uint TILE_TEXELS = 1u; // of the packed weights
 layout(set = 0, binding = 0) uniform Block {
     TexelGrid grid;
     CNNConvolutionParameters parameters;
@@ -43,6 +46,7 @@ layout(set = 0, binding = 4, std430) readonly buffer Channels {
 };
 
 const uint WEIGHTS = DIAGONAL ? 1u : 4u; // texels of them, for a tap and a texel
+const uint USED = DIAGONAL ? 1u : LANES; // of them
 
 int elementOf(int p, int r) {
     return SPREAD ? p + LEAD - r * DILATION : p * STRIDE + r * DILATION;
@@ -79,6 +83,8 @@ void main() {
                                : tileFirstSlice(at.slice, 4u, parameters.resultPerGroup,
                                                 parameters.reducedPerGroup);
 
+    uint packedSlices = DIAGONAL ? grid.slices : parameters.tiles * TILE_TEXELS;
+
     vec4 sums[PIXELS];
     [[unroll]] for (int p = 0; p < PIXELS; ++p) {
         sums[p] = vec4(0.0);
@@ -102,14 +108,14 @@ void main() {
             }
             [[unroll]] for (int r = 0; r < TAPS; ++r) {
                 uint first = (uint(q * TAPS + r) * parameters.tileSlices + s) * WEIGHTS;
-                vec4 weight[WEIGHTS];
-                [[unroll]] for (uint k = 0u; k < WEIGHTS; ++k) {
-                    weight[k] = weights[(first + k) * grid.slices + at.slice];
+                vec4 weight[USED];
+                [[unroll]] for (uint k = 0u; k < USED; ++k) {
+                    weight[k] = weights[(first + k) * packedSlices + at.slice];
                 }
                 [[unroll]] for (int p = 0; p < PIXELS; ++p) {
                     if (isHit(p, r)) {
                         vec4 value = values[elementOf(p, r) / (SPREAD ? STRIDE : 1)];
-                        [[unroll]] for (uint k = 0u; k < WEIGHTS; ++k) {
+                        [[unroll]] for (uint k = 0u; k < USED; ++k) {
                             sums[p] = fma(DIAGONAL ? value : vec4(value[k]), weight[k], sums[p]);
                         }
                     }
@@ -121,7 +127,7 @@ void main() {
     vec4 bias = parameters.hasBias != 0u ? channels[at.slice] : vec4(0.0);
     vec4 a = vec4(parameters.neuronA);
     if (NEURON == neuronPReLU) {
-        a = channels[grid.slices + at.slice];
+        a = channels[packedSlices + at.slice];
     }
     [[unroll]] for (int p = 0; p < PIXELS; ++p) {
         if (x + p < int(parameters.clipWidth)) {

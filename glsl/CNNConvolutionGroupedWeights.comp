@@ -1,5 +1,5 @@
-// Packed weights of tiles of one texel, [tile][q][r][slice][k], as CNNConvolutionGrouped reads
-// them: [q][r][slice][k][tile].
+// Packed weights, [tile][q][r][slice][k][n], as CNNConvolutionGrouped reads them:
+// [q][r][slice][k][tile][n].
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNConvolution.h"
@@ -18,9 +18,11 @@ layout(set = 0, binding = 2, std430) writeonly buffer Grouped {
 
 void main() {
     uint rows = parameters.kernelWidth * parameters.kernelHeight * parameters.tileSlices * 4u;
+    uint texels = parameters.tiles * parameters.tileTexels;
     uint i = gridIndex();
-    if (i < rows * parameters.tiles) {
-        uint row = i / parameters.tiles;
-        grouped[i] = packed[(i - row * parameters.tiles) * rows + row];
+    if (i < rows * texels) {
+        uint row = i / texels;
+        uint tile = (i - row * texels) / parameters.tileTexels;
+        grouped[i] = packed[(tile * rows + row) * parameters.tileTexels + i % parameters.tileTexels];
     }
 }

@@ -4,6 +4,8 @@
 #include "mps/CooperativeTile.hpp"
 #include "mps/GroupedTile.hpp"
 #include "mps/PassChecks.hpp"
+#include "mps/ThinProduct.hpp"
+#include "mps/ThinTile.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -302,16 +304,18 @@ void dispatchProduct(Encoder& encoder, const std::string& shader,
                    constant(36, uint32_t(tile.tiled))});
 }
 
-/// The product of groups with few channels; false where its kernel does not do it.
+/// The product of groups with few channels, or of a source with few; false where its kernel does
+/// not do it.
 bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights::Layout& layout,
                      const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                      const ImageRun& destination, uint32_t neuron, bool spread) {
     const bool diagonal = layout.shape.depthwise && p.subPixelScale == 1 &&
                           GroupedTile::isDiagonal(encoder.device(), p.multiplier);
     if ((!layout.grouped && !diagonal) || (spread && p.clampEdges)) return false;
-    const auto tile =
-        GroupedTile::of(encoder.device(), p.clipWidth, GroupedTile::productPixels,
-                        int(p.kernelWidth), p.strideX, p.dilationX, p.originX, spread);
+    if (layout.thin && isCooperative(layout, p, source, destination)) return false;
+    const uint32_t most = layout.thin ? thinSourcePixels : GroupedTile::productPixels;
+    const auto tile = GroupedTile::of(encoder.device(), p.clipWidth, most, int(p.kernelWidth),
+                                      p.strideX, p.dilationX, p.originX, spread);
     if (!tile) return false;
     // Rows of one column of blocks are neighbours.
     const uint64_t blocks = (p.clipWidth + tile->pixels - 1) / tile->pixels;
@@ -326,7 +330,9 @@ bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights::Layout& layout,
          constant(36, uint32_t(p.strideX)), constant(37, uint32_t(spread)),
          constant(38, uint32_t(p.dilationX)), constant(39, uint32_t(p.strideY)),
          constant(40, tile->lead), constant(41, tile->span),
-         constant(42, uint32_t(p.source.channels % 4 == 0)), constant(43, uint32_t(diagonal))});
+         constant(42, uint32_t(layout.thin || p.source.channels % 4 == 0)),
+         constant(43, uint32_t(diagonal)), constant(44, layout.thin ? p.reducedPerGroup : 4),
+         constant(45, layout.tile.texels)});
     return true;
 }
 
@@ -353,7 +359,9 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionWeights::Layout& layou
 void dispatchGather(Encoder& encoder, const ConvolutionWeights::Layout& layout,
                     const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                     const ImageRun& destination, uint32_t neuron) {
-    if (dispatchGrouped(encoder, layout, p, source, destination, neuron, false)) return;
+    if (dispatchThinProduct(encoder, layout, p, source, destination, neuron, false) ||
+        dispatchGrouped(encoder, layout, p, source, destination, neuron, false))
+        return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, layout, p, source, destination, neuron, false);
     const auto windows = [&](uint64_t size) {
@@ -367,7 +375,9 @@ void dispatchGather(Encoder& encoder, const ConvolutionWeights::Layout& layout,
 void dispatchSpread(Encoder& encoder, const ConvolutionWeights::Layout& layout,
                     const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                     const ImageRun& destination, uint32_t neuron) {
-    if (dispatchGrouped(encoder, layout, p, source, destination, neuron, true)) return;
+    if (dispatchThinProduct(encoder, layout, p, source, destination, neuron, true) ||
+        dispatchGrouped(encoder, layout, p, source, destination, neuron, true))
+        return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, layout, p, source, destination, neuron, true);
     const auto phase = [&](uint64_t size, int stride) {

@@ -4,6 +4,7 @@
 #include "mps/GroupedTile.hpp"
 #include "mps/Half.hpp"
 #include "mps/Matrix.hpp"
+#include "mps/ThinTile.hpp"
 #include "vk/Instance.hpp"
 #include "vk/Submission.hpp"
 
@@ -216,7 +217,10 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
                               (made.mergesTaps ? 1 : s.kernelWidth) * made.halfSlices * 4;
         made.halves = allocate(device_, rows * 4 * made.tile.texels / 2);
     }
-    if (made.tile.grouped && blocks == 1) made.grouped = allocate(device_, packedFloats);
+    made.thin = gathers && s.groups == 1 && !s.depthwise && !flat && blocks == 1 &&
+                made.reducedPerGroup <= mostThinChannels && hasThinTiles(*device_.impl().vk);
+    if (made.thin || (made.tile.grouped && blocks == 1))
+        made.grouped = allocate(device_, packedFloats);
     made.isExactInHalves = roundToHalf_;
     made.channels = allocate(device_, 2 * channels);
     made.parameters = {

@@ -71,7 +71,8 @@ public:
         vk::BufferSlice halves;
         uint32_t halfSlices = 0;
         bool mergesTaps = false;  ///< a row of taps takes the place of a tap in `halves`
-        vk::BufferSlice grouped;  ///< the same for the kernels of groups with few channels
+        bool thin = false;        ///< what is read has few channels: see ThinTile
+        vk::BufferSlice grouped;  ///< the same for the kernels of few channels
         vk::BufferSlice channels; ///< biases, then slopes of PReLU
         bool isExactInHalves = false;
         glsl::CNNConvolutionPackParameters parameters{};

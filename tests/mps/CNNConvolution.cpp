@@ -1,4 +1,4 @@
-#include "mps/ConvolutionKernels.hpp"
+#include "mps/ConvolutionCases.hpp"
 #include "support/GradientCheck.hpp"
 
 #include <mpsvk/MPS/CNNNeuron.hpp>
@@ -9,13 +9,6 @@ using namespace mpsvk;
 using namespace mpsvk::test;
 
 namespace {
-
-struct Case {
-    const char* name;
-    size_t n, h, w, ci, co, kh, kw, stride, dilation, groups;
-    bool depthwise, clamp;
-    MPS::NNPaddingMethod padding;
-};
 
 const Case cases[] = {
     {"3x3 same", 2, 7, 9, 8, 16, 3, 3, 1, 1, 1, false, false, same},
@@ -41,47 +34,6 @@ const Case cases[] = {
     {"depthwise clamped", 2, 7, 6, 5, 5, 3, 4, 1, 2, 1, true, true, same},
 };
 
-// Groups of few channels, which kernels of their own compute where the device chooses them.
-const Case groupedCases[] = {
-    {"32 groups of 4", 2, 9, 17, 128, 128, 3, 3, 1, 1, 32, false, false, same},
-    {"groups of 8, stride 2", 2, 9, 11, 32, 32, 3, 3, 2, 1, 4, false, false, same},
-    {"32 groups of 2, dilated", 2, 7, 9, 64, 64, 3, 2, 1, 2, 32, false, false, same},
-    {"32 groups of 1 to 2", 1, 8, 9, 32, 64, 2, 4, 3, 1, 32, false, false, valid},
-    {"6 groups of 1", 2, 5, 4, 6, 6, 3, 1, 1, 1, 6, false, false, full},
-    {"groups of 16", 3, 4, 5, 32, 32, 1, 1, 1, 1, 2, false, false, same},
-    {"groups of 6 to 3, even window", 2, 7, 6, 18, 9, 4, 2, 2, 3, 3, false, false, tensorflow},
-    {"depthwise, stride 2", 2, 9, 10, 12, 12, 3, 3, 2, 1, 1, true, false, same},
-    {"depthwise of 6, dilated, clamped", 2, 8, 9, 6, 6, 3, 4, 1, 2, 1, true, true, same},
-};
-
-reference::Convolution referenceOf(const Case& k, uint64_t seed) {
-    reference::Convolution r;
-    r.inputChannels = k.ci;
-    r.outputChannels = k.co;
-    r.kernelWidth = k.kw;
-    r.kernelHeight = k.kh;
-    r.strideX = r.strideY = k.stride;
-    r.dilationX = r.dilationY = k.dilation;
-    r.groups = k.depthwise ? k.ci : k.groups;
-    r.edge = k.clamp ? reference::EdgeMode::Clamp : reference::EdgeMode::Zero;
-    fill(r, seed);
-    return r;
-}
-
-struct Kernels {
-    Kernels(const reference::Convolution& r, MPS::NNPaddingMethod padding = same)
-        : Kernels(r, padding, sourceOf(r)) {}
-    Kernels(const reference::Convolution& r, MPS::NNPaddingMethod padding,
-            const std::shared_ptr<FixedWeights>& source)
-        : forward(testDevice(), source), gradient(testDevice(), source) {
-        forward.setPadding(MPS::NNDefaultPadding::padding(padding));
-        forward.setEdgeMode(r.edge == reference::EdgeMode::Clamp ? MPS::ImageEdgeMode::Clamp
-                                                                 : MPS::ImageEdgeMode::Zero);
-    }
-    MPS::CNNConvolution forward;
-    MPS::CNNConvolutionGradient gradient;
-};
-
 reference::Convolution genericShape() {
     return referenceOf({"", 1, 1, 1, 8, 8, 3, 2, 1, 1, 1, false, false, same}, 1);
 }
@@ -93,13 +45,6 @@ const bool named[] = {
         [] { return MPS::CNNConvolutionGradient(testDevice(), sourceOf(genericShape())); },
         forwardPass(generic)),
 };
-
-void place(reference::Convolution& r, const MPS::CNNConvolution& kernel, const Tensor& y) {
-    r.offsetX = kernel.offset().x;
-    r.offsetY = kernel.offset().y;
-    r.outputWidth = y.w;
-    r.outputHeight = y.h;
-}
 
 } // namespace
 
@@ -124,83 +69,6 @@ TEST_CASE("convolution and its gradients equal the reference") {
             conforms("CNNConvolutionGradient", Aspect::Gradient, variant);
         }
         ++index;
-    }
-}
-
-TEST_CASE("convolution in groups of few channels equals the reference") {
-    size_t index = 0;
-    for (const Case& k : groupedCases) {
-        // A CPU driver takes long to compile these: both storages with some, textures below.
-        auto all = variants();
-        all.resize(2);
-        if (index > 1) all = {all[index % 2]};
-        for (const Variant variant : all) {
-            INFO(k.name << ", " << variant.name());
-            auto r = referenceOf(k, 40 + index);
-            Kernels kernels(r, k.padding, sourceOf(r, MPS::DataType::Float32, !k.depthwise));
-            const Tensor x =
-                reference::rounded(reference::random(k.n, k.h, k.w, k.ci, 5), variant.rounding());
-            const Passes got =
-                runPasses(kernels.forward, kernels.gradient, x, variant, index % 3 == 1);
-            place(r, kernels.forward, got.y);
-            checkPasses(got, r, x, variant);
-        }
-        ++index;
-    }
-}
-
-TEST_CASE("clamped and clipped convolution in groups of few channels, with a neuron") {
-    const Case k = {"", 2, 9, 11, 24, 24, 3, 3, 2, 1, 6, false, true, same};
-    for (const Variant variant : {variants()[0], variants().back()}) {
-        INFO(variant.name());
-        auto r = referenceOf(k, 3);
-        const Tensor wide =
-            reference::rounded(reference::random(2, 9, 11, 32, 8), variant.rounding());
-        const Tensor x = reference::channels(wide, 4, 24);
-        auto descriptor = descriptorOf(r);
-        descriptor.setFusedNeuronDescriptor(
-            MPS::NNNeuronDescriptor(MPS::CNNNeuronType::Linear, 2, 1));
-        MPS::CNNConvolution conv(testDevice(),
-                                 std::make_shared<FixedWeights>(descriptor, r.weights, r.bias));
-        conv.setEdgeMode(MPS::ImageEdgeMode::Clamp);
-        conv.setOffset({r.offsetX = 1, r.offsetY = 0, 0});
-        conv.setClipRect(MTL::RegionMake2D(2, 1, r.outputWidth = 5, r.outputHeight = 4));
-        conv.setSourceFeatureChannelOffset(4);
-        conv.setDestinationFeatureChannelOffset(8);
-        Guarded y(2, 6, 9, 32, variant);
-        const auto images = upload(wide, variant);
-        run([&](const MTL::CommandBuffer& commands) {
-            conv.encodeBatch(commands, images, y.images());
-        });
-        Tensor values = reference::forward(r, x);
-        for (double& value : values.v) value = 2 * value + 1;
-        Tensor expected(2, 6, 9, 32, Guarded::poison);
-        reference::paste(expected, {2, 1, 5, 4}, 8, values);
-        CHECK(
-            reference::compare(y.read(), expected,
-                               {2e-3 / Guarded::poison *
-                                (variant.rounding() == reference::Storage::Float32 ? 1e-2 : 10)}));
-
-        // The gradient of the weights, of the same windows.
-        MPS::CNNConvolution plain(testDevice(), sourceOf(r));
-        MPS::CNNConvolutionGradient gradient(testDevice(), sourceOf(r));
-        plain.setEdgeMode(MPS::ImageEdgeMode::Clamp);
-        plain.setOffset(conv.offset());
-        plain.setClipRect(conv.clipRect());
-        plain.setSourceFeatureChannelOffset(4);
-        gradient.setGradientOption(MPS::CNNConvolutionGradientOption::GradientWithWeightsAndBias);
-        gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
-        const Tensor e = reference::rounded(reference::random(2, 4, 5, 24, 9), variant.rounding());
-        MPS::StateBatch states;
-        run([&](const MTL::CommandBuffer& commands) {
-            states = plain.resultStateBatch(images, {}, y.images());
-            gradient.encodeBatch(commands, upload(e, variant), images, states);
-        });
-        const auto state = states[0].as<MPS::CNNConvolutionGradientState>();
-        CHECK(reference::compare(contents(state.gradientForWeights()),
-                                 reference::weightsGradient(r, e, x), {1e-5}));
-        CHECK(reference::compare(contents(state.gradientForBiases()), reference::biasGradient(e),
-                                 {1e-5}));
     }
 }
 

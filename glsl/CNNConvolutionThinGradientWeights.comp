@@ -1,0 +1,153 @@
+// Partial sums over parts of the windows of dW[o][q][r][c] = sum of E[o] * x[c at the tap] and of db[o]
+// = sum of E[o], for images of CHANNELS channels, four at most: only these are multiplied. They are
+// texels of output channels at (part * (weights + 1) + weight) * texels + texel, where a weight is
+// (q * kernelWidth + r) * CHANNELS + c; the last one is the bias.
+//
+// An invocation has a column: a texel of output channels, ROWS rows of taps and TAPS taps of each. It
+// loads PIXELS neighbouring windows at once and what their taps read, SPAN pixels of each row. The
+// grid is (blocks of COLUMNS columns, 1, parts). The rows of COLUMNS of a workgroup take turns with
+// the blocks of windows of a part; their sums are added up in a fixed order.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#include "CNNConvolution.h"
+#include "pixel.glsl"
+#include "groupedTexel.glsl"
+
+layout(local_size_x_id = 32) in;
+layout(constant_id = 33) const int PIXELS = 4;
+layout(constant_id = 34) const int TAPS = 5;
+layout(constant_id = 35) const int ROWS = 5;
+layout(constant_id = 36) const int STRIDE = 1;
+layout(constant_id = 37) const int CHANNELS = 1;
+layout(constant_id = 38) const int DILATION = 1;
+layout(constant_id = 39) const uint COLUMNS = 8u;
+layout(constant_id = 41) const int SPAN = 8;
+layout(set = 0, binding = 0) uniform Block {
+    TexelGrid grid; // of blocks of windows
+    CNNConvolutionWeightsParameters parameters;
+};
+IMAGE_SOURCE(1, gradient)
+IMAGE_SOURCE(2, source)
+layout(set = 0, binding = 3, std430) writeonly buffer Partials {
+    vec4 partials[];
+};
+
+const int SUMS = ROWS * TAPS * CHANNELS;
+const uint SIZE = gl_WorkGroupSize.x;
+// Sums of the turns are added up so many at once.
+const int AT_ONCE = 4;
+shared vec4 turns[uint(AT_ONCE) * SIZE];
+
+void main() {
+    uint thread = gl_LocalInvocationID.x;
+    uint turn = thread / COLUMNS;
+    uint column = gl_WorkGroupID.x * COLUMNS + thread - turn * COLUMNS;
+    uint rest = column / parameters.tiles;
+    uint tile = column - rest * parameters.tiles;
+    uint runs = (parameters.kernelWidth + uint(TAPS) - 1u) / uint(TAPS);
+    uint firstRow = rest / runs * uint(ROWS);
+    uint firstTap = rest % runs * uint(TAPS);
+    bool isColumn = firstRow < parameters.kernelHeight;
+    ImageView gradientView = texelView(parameters.gradient, tile);
+    ImageView sourceView = texelView(parameters.source, 0u);
+    int originX = parameters.originX + int(firstTap) * DILATION;
+    int originY = parameters.originY + int(firstRow) * parameters.dilationY;
+    int windows = int(parameters.gradient.width);
+    int width = int(parameters.source.width);
+    int height = int(parameters.source.height);
+
+    vec4 sums[SUMS + 1]; // the last one is the bias
+    [[unroll]] for (int n = 0; n <= SUMS; ++n) {
+        sums[n] = vec4(0.0);
+    }
+    uint begin = gl_WorkGroupID.z * parameters.splitPixels;
+    uint end = isColumn ? min(begin + parameters.splitPixels, texelCount(grid)) : 0u;
+    for (uint block = begin + turn; block < end; block += SIZE / COLUMNS) {
+        Place at = placeOf(grid, block);
+        int x = at.x * PIXELS;
+        int u = x * STRIDE + originX;
+        int v = at.y * parameters.strideY + originY;
+        vec4 e[PIXELS];
+        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+            e[p] = gradient_load(gradientView, min(x + p, windows - 1), at.y, 0u, at.image);
+        }
+        vec4 values[ROWS * SPAN];
+        [[unroll]] for (int k = 0; k < ROWS; ++k) {
+            int row = clampIndex(v + k * parameters.dilationY, height);
+            [[unroll]] for (int i = 0; i < SPAN; ++i) {
+                values[k * SPAN + i] =
+                    source_load(sourceView, clampIndex(u + i, width), row, 0u, at.image);
+            }
+        }
+        if (x + PIXELS > windows) {
+            [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+                e[p] = x + p < windows ? e[p] : vec4(0.0);
+            }
+        }
+        int bottom = v + (ROWS - 1) * parameters.dilationY;
+        if (parameters.clampEdges == 0u &&
+            (u < 0 || u + SPAN > width || v < 0 || bottom >= height)) {
+            [[unroll]] for (int k = 0; k < ROWS; ++k) {
+                int row = v + k * parameters.dilationY;
+                bool isRow = row >= 0 && row < height;
+                [[unroll]] for (int i = 0; i < SPAN; ++i) {
+                    bool isInside = isRow && u + i >= 0 && u + i < width;
+                    values[k * SPAN + i] = isInside ? values[k * SPAN + i] : vec4(0.0);
+                }
+            }
+        }
+        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+            sums[SUMS] += e[p];
+            [[unroll]] for (int k = 0; k < ROWS; ++k) {
+                [[unroll]] for (int r = 0; r < TAPS; ++r) {
+                    vec4 value = values[k * SPAN + p * STRIDE + r * DILATION];
+                    int n = (k * TAPS + r) * CHANNELS;
+                    [[unroll]] for (int c = 0; c < CHANNELS; ++c) {
+                        sums[n + c] = fma(e[p], vec4(value[c]), sums[n + c]);
+                    }
+                }
+            }
+        }
+    }
+
+    uint rows = parameters.kernelHeight;
+    uint weights = parameters.kernelWidth * rows * uint(CHANNELS);
+    uint place = gl_WorkGroupID.z * (weights + 1u) * parameters.tiles + tile;
+    [[unroll]] for (int first = 0; first <= SUMS; first += AT_ONCE) {
+        const int together = min(AT_ONCE, SUMS + 1 - first);
+        if (SIZE > COLUMNS) {
+            barrier();
+            [[unroll]] for (int j = 0; j < together; ++j) {
+                turns[uint(j) * SIZE + thread] = sums[first + j];
+            }
+            uint count = SIZE / COLUMNS;
+            while (count > 1u) {
+                uint kept = (count + 1u) / 2u;
+                barrier();
+                if (turn + kept < count) {
+                    [[unroll]] for (int j = 0; j < together; ++j) {
+                        uint other = uint(j) * SIZE + thread + kept * COLUMNS;
+                        turns[uint(j) * SIZE + thread] += turns[other];
+                    }
+                }
+                count = kept;
+            }
+        }
+        [[unroll]] for (int j = 0; j < together; ++j) {
+            int n = first + j;
+            uint row = firstRow + uint(n / (TAPS * CHANNELS));
+            uint tap = firstTap + uint(n / CHANNELS % TAPS);
+            uint weight = (row * parameters.kernelWidth + tap) * uint(CHANNELS) + uint(n % CHANNELS);
+            bool isWeight = row < rows && tap < parameters.kernelWidth;
+            if (n == SUMS) {
+                weight = weights;
+                isWeight = firstRow == 0u && firstTap == 0u;
+            }
+            if (isColumn && turn == 0u && isWeight) {
+                partials[place + weight * parameters.tiles] =
+                    SIZE > COLUMNS ? turns[uint(j) * SIZE + thread] : sums[n];
+            }
+        }
+    }
+}
