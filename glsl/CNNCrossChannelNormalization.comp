@@ -6,11 +6,10 @@
 IMAGE_EDGE_READ(source)
 IMAGE_DESTINATION(3, destination)
 
-Place at;
-
 vec4 sourceAt(int slice) {
     return isSlice(slice)
-               ? source_read(p.source, p.startX + at.x, p.startY + at.y, uint(slice), at.image, p.clampEdges)
+               ? source_read(p.source, p.startX + at.x, p.startY + at.y, at.slice + uint(slice), at.image,
+                             p.clampEdges)
                : vec4(0.0);
 }
 
@@ -25,7 +24,7 @@ void main() {
     uint i = gridIndex();
     if (i >= texelCount(grid)) return;
     at = placeOf(grid, i);
-    vec4 l = p.delta + p.alpha * squareSum(int(at.slice), p.before, p.after);
-    destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image,
-                      sourceAt(int(at.slice)) * inversePower(l, 1.0 / l, p.betaWhole, p.betaQuarters, p.betaRest));
+    vec4 l = p.delta + p.alpha * squareSum(0, before, after);
+    vec4 inverse, power = inversePower(l, betaWhole, betaQuarters, p.betaRest, inverse);
+    destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, sourceAt(0) * power);
 }

@@ -18,37 +18,52 @@ layout(constant_id = 32) const uint pass = inWorkgroup;
 // 1: the images are whole, alike and in buffers, so that a texel has the same place in all of them.
 layout(constant_id = 33) const uint alike = 0u;
 
-shared vec4 values[256u * texels]; // squares, then terms
+// The first texels of all pairs, then the second ones, so that neighbours lie side by side.
+shared vec4 squares[256u * texels], terms[256u * texels];
 
-Place at;
 uint texel;
 int sourceX, sourceY;
+vec4 x[2] = vec4[2](vec4(0.0), vec4(0.0)), g[2] = x, power[2] = x, term[2] = x;
 
-vec4 valueAt(int slice) { return values[int(gl_LocalInvocationID.x * texels) + slice - int(at.slice)]; }
-
-void setValues(vec4 own[2]) {
-    EACH_TEXEL(k) values[gl_LocalInvocationID.x * texels + k] = own[k];
+// Where a slice, counted from the invocation's first, is in shared memory.
+uint placeInGroup(int slice) {
+    uint index = uint(int(gl_LocalInvocationID.x * texels) + slice);
+    return texels == 2u ? (index & 1u) * 256u + (index >> 1) : index;
 }
 
 vec4 squareAt(int slice) {
+    if (slice == 0) return x[0] * x[0];
+    if (slice == 1 && texels == 2u) return x[1] * x[1];
     if (!isSlice(slice)) return vec4(0.0);
-    if (pass == inWorkgroup) return valueAt(slice);
-    vec4 x = source_load(p.source, sourceX, sourceY, uint(slice), at.image);
-    return x * x;
+    if (pass == inWorkgroup) return squares[placeInGroup(slice)];
+    vec4 other = source_load(p.source, sourceX, sourceY, at.slice + uint(slice), at.image);
+    return other * other;
 }
 
 vec4 termAt(int slice) {
+    if (pass == inWorkgroup && slice == 0) return term[0];
+    if (pass == inWorkgroup && slice == 1 && texels == 2u) return term[1];
     if (!isSlice(slice)) return vec4(0.0);
-    if (pass == inWorkgroup) return valueAt(slice);
-    return savedTerms[texel * texels + uint(slice) - at.slice];
+    if (pass == inWorkgroup) return terms[placeInGroup(slice)];
+    return savedTerms[texel * texels + uint(slice)];
 }
 
 CHANNEL_WINDOW_SUM(squareSum, squareAt)
 CHANNEL_WINDOW_SUM(termSum, termAt)
 
+// A view in which all texels are slices of one pixel, of images that are alike.
+ImageView inARow(ImageView v) {
+    v.channels = 0xffffffffu;
+    return v;
+}
+
+vec4[2] usedTexels(vec4 values[2]) {
+    EACH_TEXEL(k) values[k] = usedLanes(p.source, at.slice + k, values[k]);
+    return values;
+}
+
 // Of all results that the edge mode lets the pixel make: one, but for edges.
 vec4[2] gradientSum() {
-    if (alike != 0u) return gradient_loadTexels(p.gradient, sourceX, sourceY, at.slice, at.image);
     Readers columns = readersOf(sourceX, int(p.source.width), p.startX, 1, int(p.resultsX), p.clampEdges);
     Readers rows = readersOf(sourceY, int(p.source.height), p.startY, 1, int(p.resultsY), p.clampEdges);
     vec4 sum[2] = vec4[2](vec4(0.0), vec4(0.0));
@@ -71,36 +86,41 @@ void main() {
     sourceX = p.originX + at.x;
     sourceY = p.originY + at.y;
     bool hasSource = exists && (alike != 0u || inside(p.source, sourceX, sourceY));
-    vec4 x[2] = vec4[2](vec4(0.0), vec4(0.0)), g[2] = x, power[2] = x, term[2] = x;
-    if (hasSource) {
+    if (hasSource && alike != 0u) {
+        x = source_loadTexels(inARow(p.source), 0, 0, texel * texels, 0u);
+        g = gradient_loadTexels(inARow(p.gradient), 0, 0, texel * texels, 0u);
+        x = usedTexels(x);
+    } else if (hasSource) {
         x = source_loadTexels(p.source, sourceX, sourceY, at.slice, at.image);
         g = gradientSum();
     }
     if (pass == inWorkgroup) {
-        setValues(vec4[2](x[0] * x[0], x[1] * x[1]));
+        EACH_TEXEL(k) squares[placeInGroup(int(k))] = x[k] * x[k];
         barrier();
     }
     bool hasNeighbours = local >= p.halo / 2u && local < 256u - p.halo / 2u;
-    if (hasSource && hasNeighbours)
+    if (hasSource && hasNeighbours) {
         EACH_TEXEL(k) {
-            vec4 l = p.delta + p.alpha * squareSum(int(at.slice + k), p.before, p.after);
-            vec4 inverse = 1.0 / l;
-            power[k] = inversePower(l, inverse, p.betaWhole, p.betaQuarters, p.betaRest);
-            term[k] = usedLanes(p.source, at.slice + k, g[k] * x[k] * power[k] * inverse);
+            vec4 inverse, l = p.delta + p.alpha * squareSum(int(k), before, after);
+            power[k] = inversePower(l, betaWhole, betaQuarters, p.betaRest, inverse);
+            term[k] = g[k] * x[k] * power[k] * inverse;
         }
+        term = usedTexels(term);
+    }
     if (pass == saveTerms) {
-        if (exists)
-            EACH_TEXEL(k) savedTerms[texel * texels + k] = term[k];
+        if (exists) EACH_TEXEL(k) savedTerms[texel * texels + k] = term[k];
         return;
     }
     if (pass == inWorkgroup) {
-        barrier();
-        setValues(term);
+        EACH_TEXEL(k) terms[placeInGroup(int(k))] = term[k];
         barrier();
     }
     if (!exists || local < p.halo || local >= 256u - p.halo) return;
     if (hasSource) // the windows that have a channel reach as far as its own, mirrored
-        EACH_TEXEL(k)
-            g[k] = g[k] * power[k] - p.slope * x[k] * termSum(int(at.slice + k), p.after, p.before);
-    destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, g);
+        EACH_TEXEL(k) g[k] = g[k] * power[k] - p.slope * x[k] * termSum(int(k), after, before);
+    if (alike != 0u) {
+        g = usedTexels(g);
+        destination_storeTexels(inARow(p.destination), 0, 0, texel * texels, 0u, g);
+    } else
+        destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, g);
 }

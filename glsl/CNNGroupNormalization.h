@@ -12,11 +12,19 @@ const uint sumsPart = 0u;   // adds up a part of an image's pixels
 const uint sumsMerge = 1u;  // adds up the parts
 const uint sumsWhole = 2u;  // adds up an image's pixels and finishes its groups
 const uint sumsResult = 3u; // the same, and computes the result
+const uint sumsChunks = 4u; // a part of one chunk's sums, or of the results of another one
 
-// A workgroup has blockLanes slices next to each other, of which blockSlices are in use.
+// The images that a dispatch adds up, and those that it computes results of.
+struct MPSVK_ALIGNED ImageChunks {
+    uint sumsFirst, sumsCount;
+    uint resultsFirst, resultsCount;
+};
+
+// A workgroup has blockLanes invocations next to each other, which share blockSlices slices.
 struct CNNGroupNormalizationParameters {
     ImageView source;
     ImageView destination;
+    ImageChunks chunks;
     int clipX, clipY;
     uint clipWidth, clipHeight;
     int offsetX, offsetY;
@@ -25,6 +33,7 @@ struct CNNGroupNormalizationParameters {
     uint groupChannels;
     uint blockSlices, blockLanes, blocks;
     uint parts, partPixels;
+    uint resultPixels;     // of a part
     uint statisticsStride; // texels from one image's statistics to the next
     float epsilon;
 };
@@ -33,6 +42,7 @@ struct CNNGroupNormalizationGradientParameters {
     ImageView gradient;
     ImageView source; // of the forward pass
     ImageView destination;
+    ImageChunks chunks;
     int clipX, clipY;
     uint clipWidth, clipHeight;
     int gradientOffsetX, gradientOffsetY, sourceOffsetX, sourceOffsetY;
@@ -43,6 +53,7 @@ struct CNNGroupNormalizationGradientParameters {
     uint groupChannels;
     uint blockSlices, blockLanes, blocks;
     uint parts, partPixels;
+    uint resultPixels;                              // of a part
     uint statisticsStride, gammaStride, betaStride; // in texels
     float groupElements;                            // that a group's statistics are over
 };

@@ -15,7 +15,7 @@ void main() {
     vec4 x = source_read(p.source, sourceX, sourceY, at.slice, at.image, p.clampEdges);
     Statistics window = statisticsOf(at, slices, sourceX, sourceY, x);
     vec4 t = p.delta + p.alpha * window.variance;
-    vec4 power = inversePower(t, 1.0 / t, p.betaWhole, p.betaQuarters, p.betaRest);
+    vec4 inverse, power = inversePower(t, p.betaWhole, p.betaQuarters, p.betaRest, inverse);
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image,
                       p.pm + p.ps * (x - p.p0 * window.mean) * power);
 }

@@ -47,13 +47,11 @@ struct CNNCrossChannelNormalizationParameters {
     int startX, startY;
     int gradientX, gradientY;
     uint resultsX, resultsY;
-    int before, after; // channels of the window on either side of its centre
-    uint halo;         // invocations at either end of a workgroup that only help their neighbours
+    uint halo; // invocations at either end of a workgroup that only help their neighbours
     uint clampEdges;
     uint images;
     float alpha; // over N
     float delta;
-    uint betaWhole, betaQuarters;
     float betaRest;
     float slope;
     uint padding0;

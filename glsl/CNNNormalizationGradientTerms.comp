@@ -17,9 +17,9 @@ void main() {
     Statistics window = statisticsOf(at, slices, sourceX, sourceY, x);
     vec4 t = p.delta + p.alpha * window.variance;
     vec4 g = gradient_load(p.gradient, p.gradientX + at.x, p.gradientY + at.y, at.slice, at.image);
-    vec4 a = p.ps * g * inversePower(t, 1.0 / t, p.betaWhole, p.betaQuarters, p.betaRest);
+    vec4 inverse, a = p.ps * g * inversePower(t, p.betaWhole, p.betaQuarters, p.betaRest, inverse);
     uint plane = p.termPlane;
     terms[i] = a;
-    terms[i + plane] = a * (x - p.p0 * window.mean) / t;
+    terms[i + plane] = a * (x - p.p0 * window.mean) * inverse;
     if (centred != 0u) terms[i + 2u * plane] = window.mean;
 }

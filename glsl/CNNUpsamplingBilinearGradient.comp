@@ -25,37 +25,74 @@ Results resultsOf(int pixel, int size, int offset, Scale s, int first, int end, 
                    isFirst ? 0 : -int(s.per), isLast ? 0 : int(s.per));
 }
 
+// 0 where the result belongs to other pixels only.
 float weight(Results r, Scale s, int result) {
     int distance = clamp(result * int(s.step) - r.here, r.lowest, r.highest);
-    return float(int(s.per) - abs(distance)) / float(s.per);
+    return float(max(int(s.per) - abs(distance), 0)) / float(s.per);
 }
+
+const uint width = bilinearBlockWidth, height = bilinearBlockHeight;
+// Results along a row that a block reads at once: all of them, or equal shares where they are many.
+const uint anyStep = constantStepX + uint(constantStepX == 0u), anyPer = constantPerX + uint(constantPerX == 0u);
+const uint taps = ((width + 1u) * anyPer + anyStep - 1u) / anyStep - uint(anyPer % anyStep == 0u);
+const uint turns = (taps + 5u) / 6u;
+const uint atOnce = constantPerX == 0u ? 4u : (taps + turns - 1u) / turns;
+
+bool isSource(int x, int y) { return x < p.sourceWidth && y < p.sourceHeight; }
 
 void main() {
     uint i = gridIndex();
     if (i >= texelCount(grid)) return;
     Place at = placeOf(grid, i);
+    at.x *= int(width);
+    at.y *= int(height);
     int x = p.originX + at.x, y = p.originY + at.y;
-    vec4 sum[2] = vec4[2](vec4(0.0), vec4(0.0));
-    if (x < p.sourceWidth && y < p.sourceHeight) {
-        Scale sx = scaleX(p.stepX, p.perX), sy = scaleY(p.stepY, p.perY);
-        Results columns = resultsOf(x, p.sourceWidth, p.offsetX, sx, p.firstX, p.endX, p.reachX);
-        Results rows = resultsOf(y, p.sourceHeight, p.offsetY, sy, p.firstY, p.endY, p.reachY);
-        for (int first = columns.first; first < columns.end; first += 4) {
-            float near[4];
-            [[unroll]] for (int c = 0; c < 4; ++c)
-                near[c] = first + c < columns.end ? weight(columns, sx, first + c) : 0.0;
-            for (int row = rows.first; row < rows.end; ++row) {
-                vec4 rowSum[2] = vec4[2](vec4(0.0), vec4(0.0));
-                [[unroll]] for (int c = 0; c < 4; ++c) {
-                    if (first + c >= columns.end) break;
-                    vec4 g[2] = gradient_loadTexels(p.gradient, p.gradientX + first + c, p.gradientY + row, at.slice,
-                                                    at.image);
-                    EACH_TEXEL(k) rowSum[k] += near[c] * g[k];
-                }
-                float nearRow = weight(rows, sy, row);
-                EACH_TEXEL(k) sum[k] += nearRow * rowSum[k];
+    Scale sx = scaleX(p.stepX, p.perX), sy = scaleY(p.stepY, p.perY);
+    Results columns[width], rows[height];
+    vec4 sum[height][width][2];
+    [[unroll]] for (uint b = 0u; b < width; ++b)
+        columns[b] = resultsOf(min(x + int(b), p.sourceWidth - 1), p.sourceWidth, p.offsetX, sx, p.firstX,
+                               p.endX, p.reachX);
+    [[unroll]] for (uint a = 0u; a < height; ++a) {
+        rows[a] = resultsOf(min(y + int(a), p.sourceHeight - 1), p.sourceHeight, p.offsetY, sy, p.firstY,
+                            p.endY, p.reachY);
+        [[unroll]] for (uint b = 0u; b < width; ++b) sum[a][b] = vec4[2](vec4(0.0), vec4(0.0));
+    }
+
+    int end = columns[width - 1u].end, lastRow = rows[height - 1u].end;
+    if (!isSource(x, y)) end = columns[0].first;
+    for (int first = columns[0].first; first < end; first += int(atOnce)) {
+        float near[width][atOnce];
+        [[unroll]] for (uint b = 0u; b < width; ++b)
+            [[unroll]] for (uint c = 0u; c < atOnce; ++c)
+                near[b][c] = first + int(c) < end ? weight(columns[b], sx, first + int(c)) : 0.0;
+        for (int row = rows[0].first; row < lastRow; ++row) {
+            vec4 g[atOnce][2];
+            [[unroll]] for (uint c = 0u; c < atOnce; ++c)
+                g[c] = gradient_loadTexels(p.gradient, p.gradientX + min(first + int(c), end - 1),
+                                           p.gradientY + row, at.slice, at.image);
+            vec4 rowSum[width][2];
+            // What has no weight may be no number.
+            [[unroll]] for (uint b = 0u; b < width; ++b) {
+                rowSum[b] = vec4[2](vec4(0.0), vec4(0.0));
+                [[unroll]] for (uint c = 0u; c < atOnce; ++c)
+                    if (near[b][c] > 0.0) EACH_TEXEL(k) rowSum[b][k] += near[b][c] * g[c][k];
+            }
+            [[unroll]] for (uint a = 0u; a < height; ++a) {
+                float nearRow = weight(rows[a], sy, row);
+                if (nearRow > 0.0)
+                    [[unroll]] for (uint b = 0u; b < width; ++b)
+                        EACH_TEXEL(k) sum[a][b][k] += nearRow * rowSum[b][k];
             }
         }
     }
-    destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, sum);
+    [[unroll]] for (uint a = 0u; a < height; ++a)
+        [[unroll]] for (uint b = 0u; b < width; ++b) {
+            int toX = at.x + int(b), toY = at.y + int(a);
+            if (toX < int(p.clipWidth) && toY < int(p.clipHeight)) {
+                if (!isSource(p.originX + toX, p.originY + toY)) sum[a][b] = vec4[2](vec4(0.0), vec4(0.0));
+                destination_storeTexels(p.destination, p.clipX + toX, p.clipY + toY, at.slice, at.image,
+                                        sum[a][b]);
+            }
+        }
 }

@@ -1,7 +1,8 @@
 // Sums over a window of neighbouring channels. CHANNEL_WINDOW_SUM(NAME, AT) declares
 //     vec4 NAME(int slice, int before, int after)
 // for the four channels of a slice: the sum of AT's channels from `before` below to `after` above
-// each of them. AT(int slice) gives zeros where there are no channels.
+// each of them. Slices count from the invocation's first. AT(int slice) gives zeros where
+// isSlice(slice) is false.
 #ifndef MPSVK_CHANNELWINDOW_GLSL
 #define MPSVK_CHANNELWINDOW_GLSL
 
@@ -34,10 +35,10 @@ vec4 fartherElements(vec4 v, ivec4 nearest, int step, int reach) {
             if (after > 3) sum += above;                                                           \
         }                                                                                          \
         if (before > 4)                                                                            \
-            for (int d = 1; 4 * d - 3 <= before && d <= slice; ++d)                                \
+            for (int d = 1; 4 * d - 3 <= before && isSlice(slice - d); ++d)                        \
                 sum += fartherElements(AT(slice - d), 4 * d + lanes, -1, before);                  \
         if (after > 4)                                                                             \
-            for (int d = 1; 4 * d - 3 <= after && slice + d < sliceCount(); ++d)                   \
+            for (int d = 1; 4 * d - 3 <= after && isSlice(slice + d); ++d)                         \
                 sum += fartherElements(AT(slice + d), 4 * d - lanes, 1, after);                    \
         return sum;                                                                                \
     }

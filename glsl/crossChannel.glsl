@@ -10,7 +10,18 @@ layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNCrossChannelNormalizationParameters p; };
 IMAGE_SOURCE(1, source)
 
-int sliceCount() { return int((p.source.channels + 3u) / 4u); }
-bool isSlice(int slice) { return slice >= 0 && slice < sliceCount(); }
+// Channels of the window on either side of its centre, and beta: constants, for there are few of them.
+layout(constant_id = 34) const int before = 0;
+layout(constant_id = 35) const int after = 0;
+layout(constant_id = 36) const uint betaWhole = 0u; // beta = betaWhole + betaQuarters / 4 or + betaRest
+layout(constant_id = 37) const uint betaQuarters = 0u;
+
+Place at;
+
+// Slices count from the invocation's first.
+bool isSlice(int slice) {
+    slice += int(at.slice);
+    return slice >= 0 && slice < int((p.source.channels + 3u) / 4u);
+}
 
 #endif

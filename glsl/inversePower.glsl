@@ -5,13 +5,15 @@
 
 #include "CNNNormalization.h"
 
-// `inverse` is 1 / t.
-vec4 inversePower(vec4 t, vec4 inverse, uint whole, uint quarters, float rest) {
+// `inverse` becomes 1 / t, of the root where there is one.
+vec4 inversePower(vec4 t, uint whole, uint quarters, float rest, out vec4 inverse) {
     vec4 power = vec4(1.0);
-    if (quarters == betaOther) {
-        power = exp2(-rest * log2(t));
-    } else if (quarters != 0u) {
+    if (quarters == 0u || quarters == betaOther) {
+        inverse = 1.0 / t;
+        if (quarters == betaOther) power = exp2(-rest * log2(t));
+    } else {
         vec4 root = inversesqrt(t);
+        inverse = root * root;
         power = quarters == 2u ? root : quarters == 1u ? sqrt(root) : root * sqrt(root);
     }
     for (; whole > 0u; --whole) power *= inverse;

@@ -41,23 +41,27 @@ void checkKernelSize(const char* className, uint64_t kernelSize) {
                               "] kernelSize is 0 but must be at least 1.");
 }
 
+/// The specialization constants of glsl/crossChannel.glsl.
+struct Window {
+    Window(const mps::LocalNormalizationValues& v, uint64_t kernelSize, uint64_t channels)
+        : before(uint32_t(std::min(kernelSize / 2, channels))),
+          after(uint32_t(std::min((kernelSize - 1) / 2, channels))), beta(v.beta) {}
+    uint32_t before, after;
+    mps::SplitBeta beta;
+};
+
 Parameters parametersOf(const mps::LocalNormalizationValues& v, uint64_t kernelSize,
-                        uint64_t channels, const mps::Clip& clip, uint64_t images,
+                        const mps::SplitBeta& beta, const mps::Clip& clip, uint64_t images,
                         ImageEdgeMode edgeMode) {
-    const mps::SplitBeta beta(v.beta);
     Parameters p{};
     p.clipX = int(clip.x);
     p.clipY = int(clip.y);
     p.clipWidth = uint32_t(clip.width);
     p.clipHeight = uint32_t(clip.height);
-    p.before = int(std::min(kernelSize / 2, channels));
-    p.after = int(std::min((kernelSize - 1) / 2, channels));
     p.clampEdges = edgeMode == ImageEdgeMode::Clamp;
     p.images = uint32_t(images);
     p.alpha = float(double(v.alpha) / double(kernelSize));
     p.delta = v.delta;
-    p.betaWhole = beta.whole;
-    p.betaQuarters = beta.quarters;
     p.betaRest = beta.rest;
     p.slope = float(2.0 * v.alpha * v.beta / double(kernelSize));
     return p;
@@ -90,8 +94,9 @@ void CNNCrossChannelNormalization::validate(const mps::UnaryPass& pass) const {
 }
 
 void CNNCrossChannelNormalization::dispatch(const mps::UnaryPass& pass) const {
-    Parameters p = parametersOf(values_, kernelSize_, pass.sourceChannels, pass.clip,
-                                pass.imageCount, pass.edgeMode);
+    const Window window(values_, kernelSize_, pass.sourceChannels);
+    Parameters p =
+        parametersOf(values_, kernelSize_, window.beta, pass.clip, pass.imageCount, pass.edgeMode);
     p.source = pass.sourceView;
     p.destination = pass.destinationView;
     p.startX = int(pass.offset.x);
@@ -99,7 +104,10 @@ void CNNCrossChannelNormalization::dispatch(const mps::UnaryPass& pass) const {
     p.resultsX = p.clipWidth;
     p.resultsY = p.clipHeight;
     pass.encoder->dispatch("CNNCrossChannelNormalization", p, pass.clipGrid(),
-                           {{1, pass.source}, {3, pass.destination}});
+                           {{1, pass.source}, {3, pass.destination}},
+                           {mps::constant(34, window.before), mps::constant(35, window.after),
+                            mps::constant(36, window.beta.whole),
+                            mps::constant(37, window.beta.quarters)});
 }
 
 CNNCrossChannelNormalizationGradient::CNNCrossChannelNormalizationGradient(
@@ -133,8 +141,9 @@ void CNNCrossChannelNormalizationGradient::validate(const mps::BinaryPass& pass)
 
 void CNNCrossChannelNormalizationGradient::dispatch(const mps::BinaryPass& pass) const {
     const mps::ForwardResults results(pass, primaryOffset(), secondaryOffset());
-    Parameters p = parametersOf(values_, kernelSize_, pass.secondaryChannels, pass.clip,
-                                pass.imageCount, secondaryEdgeMode());
+    const Window window(values_, kernelSize_, pass.secondaryChannels);
+    Parameters p = parametersOf(values_, kernelSize_, window.beta, pass.clip, pass.imageCount,
+                                secondaryEdgeMode());
     p.source = pass.secondaryView;
     p.gradient = pass.primaryView;
     p.destination = pass.destinationView;
@@ -157,10 +166,12 @@ void CNNCrossChannelNormalizationGradient::dispatch(const mps::BinaryPass& pass)
         pass.encoder->dispatch(
             "CNNCrossChannelNormalizationGradient", p, grid,
             {{1, pass.secondary}, {2, pass.primary}, {3, pass.destination}, {4, terms}},
-            {mps::constant(32, kind), mps::constant(33, uint32_t(areAlike(pass, p)))});
+            {mps::constant(32, kind), mps::constant(33, uint32_t(areAlike(pass, p))),
+             mps::constant(34, window.before), mps::constant(35, window.after),
+             mps::constant(36, window.beta.whole), mps::constant(37, window.beta.quarters)});
     };
-    if (fitsGroup(p.before)) {
-        p.halo = uint32_t(haloOf(p.before));
+    if (fitsGroup(int(window.before))) {
+        p.halo = uint32_t(haloOf(int(window.before)));
         encode(inWorkgroup, {});
         return;
     }

@@ -118,8 +118,8 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
     const StateImpl& state = own(pass.sourceStates[0]);
     const mps::ForwardRecord& r = state.record;
     const uint64_t channels = pass.secondaryChannels, groupChannels = channels / state.groups;
-    const mps::NormalizationPlan plan(encoder.limits(), pass.secondaries[0], channels,
-                                      groupChannels);
+    mps::NormalizationPlan plan(encoder.limits(), pass.secondaries[0], channels, groupChannels,
+                                pass.texelsEach());
     const auto statistics =
         mps::NormalizationStatistics::of(pass.stateBuffers[StateImpl::Statistics]);
     if (!std::ranges::all_of(pass.sourceStates,
@@ -146,12 +146,13 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
     };
     // The forward result may be larger than its source.
     const uint64_t regionPixels = std::max<uint64_t>(1, r.clip.width * r.clip.height);
-    const uint64_t partPixels = plan.whole ? regionPixels : plan.partPixels;
-    const uint64_t parts = (regionPixels + partPixels - 1) / partPixels;
-    const glsl::CNNGroupNormalizationGradientParameters p{
+    if (plan.whole) plan.partPixels = uint32_t(regionPixels);
+    plan.parts = uint32_t((regionPixels + plan.partPixels - 1) / plan.partPixels);
+    glsl::CNNGroupNormalizationGradientParameters p{
         .gradient = pass.primaryView,
         .source = pass.secondaryView,
         .destination = pass.destinationView,
+        .chunks = {.sumsCount = uint32_t(pass.imageCount)},
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
         .clipWidth = uint32_t(pass.clip.width),
@@ -170,8 +171,9 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
         .blockSlices = plan.blockSlices,
         .blockLanes = plan.blockLanes,
         .blocks = plan.blocks,
-        .parts = uint32_t(parts),
-        .partPixels = uint32_t(partPixels),
+        .parts = plan.parts,
+        .partPixels = plan.partPixels,
+        .resultPixels = plan.resultPixels(pass.clip),
         .statisticsStride = statistics.stride,
         .gammaStride = stride(StateImpl::GradientForGamma),
         .betaStride = stride(StateImpl::GradientForBeta),
@@ -191,11 +193,27 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
                           {8, gamma},
                           {9, beta}},
                          {lanes, mps::constant(33, glsl::sumsResult)});
+    } else if (plan.wholeGroups) {
+        const auto partials = encoder.scratch(texels * plan.parts * 32);
+        for (const auto& chunks : mps::chunksOf(pass.imageCount, 2 * plan.imageBytes)) {
+            p.chunks = chunks;
+            encoder.dispatch(sums, p, plan.gridOf(chunks),
+                             {{1, pass.primary},
+                              {2, pass.secondary},
+                              {3, pass.destination},
+                              {4, statistics.slice},
+                              {5, weights},
+                              {6, *partials},
+                              {7, *partials},
+                              {8, gamma},
+                              {9, beta}},
+                             {lanes, mps::constant(33, glsl::sumsChunks)});
+        }
     } else {
-        const auto partials = encoder.scratch(texels * parts * 32);
+        const auto partials = encoder.scratch(texels * plan.parts * 32);
         const auto terms = encoder.scratch(texels * 32);
         encoder.dispatch(
-            sums, p, plan.grid(workgroups * parts),
+            sums, p, plan.grid(workgroups * plan.parts),
             {{1, pass.primary}, {2, pass.secondary}, {4, statistics.slice}, {7, *partials}},
             {lanes, mps::constant(33, glsl::sumsPart)});
         encoder.dispatch(sums, p, plan.grid(workgroups),

@@ -239,18 +239,21 @@ void CNNArithmeticGradient::dispatch(const mps::BinaryPass& pass) const {
     const auto partials =
         overPixels || p.parts > 1 ? pass.encoder->scratch(items * 4 * sizeof(float)) : nullptr;
     const vk::BufferSlice mask = readsMask ? pass.stateBuffers[0].all : vk::BufferSlice{};
+    const auto plain = mps::constant(32, uint32_t(!multiplies() && !readsMask));
     if (overPixels) {
         auto grid = mps::walkGrid(p.walk, texelsEach);
         grid.x *= pass.imageCount;
         pass.encoder->dispatch("CNNArithmeticGradientPixels", p, grid,
-                               {{1, pass.primary}, {2, pass.secondary}, {4, mask}, {5, *partials}});
+                               {{1, pass.primary}, {2, pass.secondary}, {4, mask}, {5, *partials}},
+                               {plain});
     } else {
         pass.encoder->dispatch("CNNArithmeticGradient", p, mps::Grid::of(items * lanes),
                                {{1, pass.primary},
                                 {2, pass.secondary},
                                 {3, partials ? mps::ImageRun{} : pass.destination},
                                 {4, mask},
-                                {5, partials ? *partials : vk::BufferSlice{}}});
+                                {5, partials ? *partials : vk::BufferSlice{}}},
+                               {plain});
     }
     if (!partials) return;
     const glsl::CNNArithmeticGradientSumParameters sum{

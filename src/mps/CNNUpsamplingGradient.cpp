@@ -141,9 +141,18 @@ void CNNUpsamplingGradient::dispatch(const mps::BinaryPass& pass) const {
         .sourceWidth = int(x.source),
         .sourceHeight = int(y.source),
         .clampEdges = secondaryEdgeMode() == ImageEdgeMode::Clamp,
+        .clipWidth = uint32_t(pass.clip.width),
+        .clipHeight = uint32_t(pass.clip.height),
     };
+    const bool inBlocks = forwardClassName() == "CNNUpsamplingBilinear";
+    const auto blocks = [&](uint64_t pixels, uint32_t block) {
+        return inBlocks ? (pixels + block - 1) / block : pixels;
+    };
+    const mps::Grid grid = mps::Grid::over(
+        mps::slicesFor(pass.destinationChannels), blocks(pass.clip.width, glsl::bilinearBlockWidth),
+        blocks(pass.clip.height, glsl::bilinearBlockHeight), pass.imageCount, pass.texelsEach());
     pass.encoder->dispatch(
-        shader(), parameters, pass.pairGrid(), {{1, pass.primary}, {2, pass.destination}},
+        shader(), parameters, grid, {{1, pass.primary}, {2, pass.destination}},
         {mps::constant(32, x.step.constantStep()), mps::constant(33, x.step.constantPer()),
          mps::constant(34, y.step.constantStep()), mps::constant(35, y.step.constantPer())});
 }
