@@ -88,6 +88,11 @@ std::vector<std::string> words(const Json& entry, const Json& group, const char*
 
 } // namespace
 
+std::string nameOf(Group group) {
+    return std::ranges::find(groupsByName, group, &std::pair<const std::string, Group>::second)
+        ->first;
+}
+
 std::vector<Case> parseCases(std::string_view json) {
     std::vector<Case> all;
     try {

@@ -20,6 +20,8 @@ enum class Group {
     GramMatrix,
     TrainingStep
 };
+/// As the table calls it.
+std::string nameOf(Group group);
 
 /// One line of the report: a case of the table in one pass and one mode.
 struct Case {
