@@ -119,6 +119,7 @@ TEST_CASE("the command line") {
     CHECK(all.cases == "c.json");
     CHECK(all.list);
     CHECK(parseOptions({"--from", "d.json"}, "").from == "d.json");
+    CHECK(parseOptions({"--chart", "e.svg"}, "").chart == "e.svg");
     CHECK_THROWS_AS(parseOptions({"--from", "d.json", "--list"}, ""), UsageError);
     CHECK_THAT(parseOptions({"--help"}, "").helpText, ContainsSubstring("--compare"));
     CHECK_THROWS_AS(parseOptions({"--scale", "0"}, ""), UsageError);

@@ -23,12 +23,6 @@ bool samePairOfPasses(const Pair& a, const Pair& b) {
     return a.name == b.name && a.pass == b.pass && a.mode == b.mode;
 }
 
-/// The name of the group of means that a pair belongs to.
-std::string meansName(const Pair& pair) {
-    const std::string group = pair.group.empty() ? "other" : pair.group;
-    return pair.otherPass == pair.pass ? group : group + ", " + pair.otherPass;
-}
-
 GroupMeans meansOf(std::string name, const std::vector<Pair>& pairs,
                    const std::function<bool(const Pair&)>& belongs) {
     const auto mean = [&](const std::string& mode) {
@@ -52,6 +46,11 @@ std::string text(const Mean& mean) {
 }
 
 } // namespace
+
+std::string Pair::meansGroup() const {
+    const std::string known = group.empty() ? "other" : group;
+    return otherPass == pass ? known : known + ", " + otherPass;
+}
 
 std::vector<Pair> pairsOf(const Report& ours, const Report& other) {
     std::vector<Pair> made;
@@ -77,10 +76,10 @@ std::vector<Pair> pairsOf(const Report& ours, const Report& other) {
 std::vector<GroupMeans> meansOf(const std::vector<Pair>& pairs) {
     std::vector<GroupMeans> made;
     for (const Pair& pair : pairs) {
-        const std::string name = meansName(pair);
+        const std::string name = pair.meansGroup();
         if (std::ranges::find(made, name, &GroupMeans::name) != made.end()) continue;
         made.push_back(
-            meansOf(name, pairs, [&](const Pair& other) { return meansName(other) == name; }));
+            meansOf(name, pairs, [&](const Pair& other) { return other.meansGroup() == name; }));
     }
     std::vector<Pair> fastest;
     for (const Pair& pair : pairs) {

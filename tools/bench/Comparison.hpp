@@ -14,6 +14,8 @@ struct Pair {
     std::string otherPass, otherMode;
 
     double ratio() const { return otherMs / ms; } ///< above 1 we are faster
+    /// The group of means that it belongs to.
+    std::string meansGroup() const;
 };
 
 /// In the order of our results. Those that failed, or are nowhere in the other report, have none.

@@ -17,6 +17,7 @@ const char* const footer =
     "  mpsvk-bench\n"
     "  mpsvk-bench --only conv3x3_ --json mine.json\n"
     "  mpsvk-bench --compare theirs.json\n"
+    "  mpsvk-bench --from mine.json --compare theirs.json --chart both.svg\n"
     "\nExit codes: 0 done, 1 trouble with the device, 2 wrong options or files.";
 
 } // namespace
@@ -42,6 +43,8 @@ Options parseOptions(std::vector<std::string> arguments,
     add("--json", options.json, "FILE", "Write the results there");
     add("--compare", options.compare, "FILE",
         "Print other/ours for results in such a file (above 1: we are faster), and the means");
+    add("--chart", options.chart, "FILE",
+        "Draw the roofline there, with --compare also the ratios (.svg or .png)");
     add("--from", options.from, "FILE", "Take results from such a file, and measure nothing");
     add("--cases", options.cases, "FILE", "Another table of cases");
     app.add_flag("--list", options.list, "List the cases that would run, and run nothing");

@@ -3,6 +3,7 @@
 #include "Comparison.hpp"
 #include "DeviceFacts.hpp"
 #include "Options.hpp"
+#include "Picture.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -83,7 +84,8 @@ Report earlier(const Options& options) {
 }
 
 int runBenchmark(const Options& options) {
-    // Read first: a wrong file should not cost a whole run.
+    // First: a wrong file should not cost a whole run.
+    if (!options.chart.empty()) checkPicturePath(options.chart);
     const Report other = options.compare.empty() ? Report{} : loadReport(options.compare);
     const std::optional<Report> report =
         options.from.empty() ? measured(options) : std::optional(earlier(options));
@@ -95,6 +97,7 @@ int runBenchmark(const Options& options) {
             std::cout << "The two ran with different --scale: the ratios mean nothing.\n";
         std::cout << "\n" << comparison(*report, other);
     }
+    if (!options.chart.empty()) savePicture(options.chart, *report, other);
     return std::any_of(report->results.begin(), report->results.end(),
                        [](const Result& result) { return !result.error.empty(); })
                ? 1
