@@ -6,6 +6,7 @@
 #include <mpsvk/mpsvk.hpp>
 
 #include "support/Digits.hpp"
+#include "train/ResNet.hpp"
 
 using namespace mpsvk;
 
@@ -13,88 +14,25 @@ namespace {
 
 using examples::Digits;
 
-/// The network up to its logits. Its layers are made, or found, by their names.
-class ResNet {
-public:
-    ResNet(examples::Layers& layers, uint32_t depth, uint64_t width)
-        : layers_(layers), bottleneck_(depth == 50), width_(width) {
-        stages_ =
-            depth == 50 ? std::array<uint32_t, 4>{3, 4, 6, 3} : std::array<uint32_t, 4>{2, 2, 2, 2};
-    }
-
-    MPS::NNImageNode logits(const MPS::NNImageNode& input) const {
-        Features x = normalized("stem", {input, 1}, 7, width_, 2);
-        x.image = relu(x.image);
-        x.image = MPS::CNNPoolingMaxNode(x.image, 3, 2).resultImage();
-        for (size_t stage = 0; stage < stages_.size(); ++stage) {
-            for (uint32_t i = 0; i < stages_[stage]; ++i) {
-                const std::string name =
-                    "stage " + std::to_string(stage + 1) + " block " + std::to_string(i + 1);
-                x = block(name, x, width_ << stage, stage > 0 && i == 0 ? 2 : 1);
-            }
-        }
-        const MPS::NNReductionSpatialMeanNode mean(x.image);
-        return MPS::CNNFullyConnectedNode(
-                   mean.resultImage(),
-                   layers_.convolution("output", {1, 1, x.channels, Digits::classes}))
-            .resultImage();
-    }
-
-private:
-    struct Features {
-        MPS::NNImageNode image;
-        uint64_t channels;
-    };
-
-    static MPS::NNImageNode relu(const MPS::NNImageNode& image) {
-        return MPS::CNNNeuronReLUNode(image).resultImage();
-    }
-
-    Features normalized(const std::string& name, const Features& x, uint64_t kernel,
-                        uint64_t channels, uint64_t stride, float gamma = 1) const {
-        MPS::CNNConvolutionDescriptor descriptor(kernel, kernel, x.channels, channels);
-        descriptor.setStrideInPixelsX(stride);
-        descriptor.setStrideInPixelsY(stride);
-        const MPS::CNNConvolutionNode convolution(x.image, layers_.convolution(name, descriptor));
-        const MPS::CNNBatchNormalizationNode normalization(
-            convolution.resultImage(), layers_.batchNormalization(name, channels, gamma));
-        return {normalization.resultImage(), channels};
-    }
-
-    /// Two 3x3 convolutions, or 1x1, 3x3 and 1x1 to four times the channels; their result and the
-    /// block's source, brought to the same shape, are added. With gamma 0 a block starts as the
-    /// identity, which is easier to train (Goyal et al., 2017).
-    Features block(const std::string& name, const Features& x, uint64_t channels,
-                   uint64_t stride) const {
-        const uint64_t outputs = bottleneck_ ? 4 * channels : channels;
-        Features y = x;
-        if (bottleneck_) {
-            y = normalized(name + " narrow", y, 1, channels, 1);
-            y = normalized(name + " middle", {relu(y.image), channels}, 3, channels, stride);
-            y = normalized(name + " wide", {relu(y.image), channels}, 1, outputs, 1, 0);
-        } else {
-            y = normalized(name + " first", y, 3, channels, stride);
-            y = normalized(name + " second", {relu(y.image), channels}, 3, channels, 1, 0);
-        }
-        const bool sameShape = stride == 1 && x.channels == outputs;
-        const Features shortcut =
-            sameShape ? x : normalized(name + " shortcut", x, 1, outputs, stride);
-        const MPS::NNAdditionNode sum(y.image, shortcut.image);
-        return {relu(sum.resultImage()), outputs};
-    }
-
-    examples::Layers& layers_;
-    bool bottleneck_;
-    uint64_t width_;
-    std::array<uint32_t, 4> stages_;
-};
+/// What the layers are made by: graphs that name a layer again share it.
+train::ResNetLayers namedLayers(examples::Session& session) {
+    examples::Layers& layers = session.layers();
+    return {[&layers](const std::string& name, const MPS::CNNConvolutionDescriptor& descriptor) {
+                return layers.convolution(name, descriptor);
+            },
+            [&layers](const std::string& name, uint64_t channels, float gamma) {
+                return layers.batchNormalization(name, channels, gamma);
+            }};
+}
 
 class Classifier {
 public:
     Classifier(examples::Session& session, Digits& digits, uint32_t depth, uint32_t width)
         : session_(session), digits_(digits) {
         const examples::Settings& settings = session.settings();
-        const ResNet network(session.layers(), depth, width);
+        const train::ResNet network(
+            namedLayers(session),
+            {.depth = depth, .width = width, .channels = 1, .classes = Digits::classes});
         MPS::CNNLossDescriptor descriptor(MPS::CNNLossType::SoftMaxCrossEntropy,
                                           MPS::CNNReductionType::Sum);
         descriptor.setWeight(1.0f / static_cast<float>(settings.batch));

@@ -18,13 +18,6 @@ MPS::Vector vectorOf(const MTL::Buffer& buffer, uint64_t length) {
     return MPS::Vector(buffer, MPS::VectorDescriptor(length, MPS::DataType::Float32));
 }
 
-/// An optimizer whose step is v = v + share * (new - keep * v).
-MPS::NNOptimizerStochasticGradientDescent adder(const MTL::Device& device, float share,
-                                                float keep) {
-    return {device, 0, false,
-            MPS::NNOptimizerDescriptor(-share, 1, MPS::NNRegularizationType::L2, -keep)};
-}
-
 constexpr float newShare = 0.1f; ///< of a batch's statistics in the running ones
 
 } // namespace
@@ -35,7 +28,7 @@ BatchNormalization::BatchNormalization(const MTL::Device& device, std::string la
     : label_(std::move(label)), channels_(channels), gamma_(filled(device, channels, gamma)),
       beta_(filled(device, channels, 0)), mean_(filled(device, channels, 0)),
       variance_(filled(device, channels, 1)), optimizer_(device, settings, {channels, channels}),
-      average_(adder(device, newShare, 1)) {}
+      average_(train::adder(device, newShare, 1)) {}
 
 MPS::CNNNormalizationGammaAndBetaState
 BatchNormalization::updateGammaAndBeta(const MTL::CommandBuffer& commandBuffer,
@@ -79,7 +72,7 @@ InstanceNormalization::updateGammaAndBeta(const MTL::CommandBuffer& commandBuffe
                      vectorOf(state.gradientForBeta(), channels_)};
         if (gradientStates.size() > 1) {
             // The first of the batch takes the place of the last step's sum.
-            auto start = adder(commandBuffer.device(), 1, 1);
+            auto start = train::adder(commandBuffer.device(), 1, 1);
             for (size_t k = 0; k < sums.size(); ++k)
                 (i == 0 ? start : add_).encode(commandBuffer, gradients[k], sums[k], {}, sums[k]);
         }

@@ -11,6 +11,7 @@
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MTL/Device.hpp>
 
+#include "train/Canvas.hpp"
 #include "train/Chart.hpp"
 
 namespace mpsvk::examples {

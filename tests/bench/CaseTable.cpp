@@ -83,6 +83,20 @@ TEST_CASE("a scale divides batches and parameters and leaves at least one") {
     CHECK(scaled(find("conv3x3_64_28_b8", "forward", "fp32"), 64).n == 8);
 }
 
+TEST_CASE("a scale makes large pictures of training steps smaller, by its root") {
+    const Case network = find("train_resnet50_b64", "step", "fp16");
+    CHECK(network.network == "resnet50");
+    CHECK(network.n == 64);
+    CHECK(network.ci == 3);
+    CHECK(scaled(network, 1).h == 224);
+    CHECK(scaled(network, 4).n == 16);
+    CHECK(scaled(network, 4).h == 112);
+    CHECK(scaled(network, 4).w == 112);
+    CHECK(scaled(network, 64).h == 32);
+    CHECK(scaled(find("train_lenet_b128", "step", "fp32"), 64).h == 28);
+    CHECK(scaled(find("relu_gradient", "gradient", "fp32"), 64).h == 112);
+}
+
 TEST_CASE("a transposed convolution makes its source larger") {
     const Case up = find("transpose4x4s2_256_128_16", "forward", "fp32");
     CHECK(up.outputWidth() == 32);

@@ -1,4 +1,4 @@
-// Results as JSON and lines, and next to somebody else's.
+// Results as JSON and lines, and the command line that asks for them.
 #include "Report.hpp"
 
 #include "Options.hpp"
@@ -83,39 +83,16 @@ TEST_CASE("a line has the rate, the share, or the reason why not") {
     CHECK_THAT(line(r), ContainsSubstring("failed: No memory.") && !ContainsSubstring("95 %"));
 }
 
-TEST_CASE("the counterpart is the other's fastest way of the same precision") {
-    Report other;
-    other.results = {made("conv", "forward", "fp32", 4),      made("conv", "forward", "fp16", 3),
-                     made("conv", "forward", "fp16_nhwc", 2), made("conv", "backward", "fp16", 1),
-                     made("other", "forward", "fp16", 1),     made("train", "step", "fp32", 9),
-                     made("train", "step_replay", "fp32", 5), made("train", "steps", "fp32", 1)};
-    other.results.push_back(made("broken", "forward", "fp32", 0));
-    other.results.back().error = "no";
-
-    const auto conv = bestMatch(made("conv", "forward", "fp16", 1), other);
-    REQUIRE(conv);
-    CHECK(conv->ms == 2);
-    CHECK(conv->mode == "fp16_nhwc");
-    CHECK(bestMatch(made("conv", "forward", "fp32", 1), other)->ms == 4);
-    const auto train = bestMatch(made("train", "step", "fp32", 1), other);
-    REQUIRE(train);
-    CHECK(train->ms == 5);
-    CHECK(train->pass == "step_replay");
-    CHECK_FALSE(bestMatch(made("broken", "forward", "fp32", 1), other));
-    CHECK_FALSE(bestMatch(made("missing", "forward", "fp32", 1), other));
-}
-
-TEST_CASE("a comparison divides the other's time by ours, of steps the wall time") {
-    Report ours, other;
-    ours.results = {made("conv", "forward", "fp16", 4), made("train", "step", "fp32", 1),
-                    made("alone", "forward", "fp32", 1)};
-    ours.results[1].wallMs = 2;
-    other.results = {made("conv", "forward", "fp16_nhwc", 2), made("train", "step", "fp32", 3)};
-    const std::string text = comparison(ours, other);
-    CHECK_THAT(text, ContainsSubstring("0.50x  (forward, fp16_nhwc)"));
-    CHECK_THAT(text, ContainsSubstring("1.50x"));
-    CHECK_THAT(text, ContainsSubstring("1 results have no counterpart"));
-    CHECK_THAT(text, !ContainsSubstring("alone"));
+TEST_CASE("a report is completed from the table of cases") {
+    Report report{"a device", "a driver", 2, {}};
+    report.results = {made("conv", "forward", "fp16", 1), made("conv", "backward", "fp16", 1)};
+    describe(report, parseCases(R"({"convolution": {"modes": ["fp16"], "passes": ["forward"],
+        "cases": [{"name": "conv", "n": 8, "ci": 4, "co": 8, "h": 2, "w": 2}]}})"));
+    CHECK(report.results[0].group == "convolution");
+    CHECK(report.results[0].flops == 2.0 * 4 * 2 * 2 * 4 * 8);
+    CHECK(report.results[0].bytes == 2.0 * (4 * 2 * 2 * (4 + 8) + 4 * 8));
+    CHECK(report.results[1].group.empty());
+    CHECK(report.results[1].bytes == 0);
 }
 
 TEST_CASE("a median") {
@@ -141,6 +118,9 @@ TEST_CASE("the command line") {
     CHECK(all.compare == "b.json");
     CHECK(all.cases == "c.json");
     CHECK(all.list);
+    CHECK(parseOptions({"--from", "d.json"}, "").from == "d.json");
+    CHECK(parseOptions({"--chart", "e.svg"}, "").chart == "e.svg");
+    CHECK_THROWS_AS(parseOptions({"--from", "d.json", "--list"}, ""), UsageError);
     CHECK_THAT(parseOptions({"--help"}, "").helpText, ContainsSubstring("--compare"));
     CHECK_THROWS_AS(parseOptions({"--scale", "0"}, ""), UsageError);
     CHECK_THROWS_AS(parseOptions({"--scale", "-1"}, ""), UsageError);

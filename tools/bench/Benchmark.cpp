@@ -77,6 +77,7 @@ Report runCases(const MTL::Device& device, const std::vector<Case>& cases, uint6
         report.results.push_back(runner.run(scaled(cases[i], scale)));
         progress.after(report.results.back());
     }
+    describe(report, cases);
     return report;
 }
 

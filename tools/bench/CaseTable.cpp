@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -75,6 +76,7 @@ Case parseCase(const Json& entry, Group group) {
     made.dilation = number(entry, "dilation", 1);
     made.parameters = number(entry, "parameters", 0);
     made.fixed = entry.value("fixed", false);
+    made.network = entry.value("network", std::string());
     made.cpuOnly = entry.value("devices", std::string()) == "cpu";
     return made;
 }
@@ -85,6 +87,11 @@ std::vector<std::string> words(const Json& entry, const Json& group, const char*
 }
 
 } // namespace
+
+std::string nameOf(Group group) {
+    return std::ranges::find(groupsByName, group, &std::pair<const std::string, Group>::second)
+        ->first;
+}
 
 std::vector<Case> parseCases(std::string_view json) {
     std::vector<Case> all;
@@ -127,6 +134,11 @@ Case scaled(Case given, uint64_t divisor) {
     if (given.fixed) return given;
     given.n = std::max<uint64_t>(given.n / divisor, 1);
     if (given.parameters > 0) given.parameters = std::max<uint64_t>(given.parameters / divisor, 1);
+    if (given.group == Group::TrainingStep) {
+        const double root = std::sqrt(double(divisor));
+        for (uint64_t* size : {&given.h, &given.w})
+            if (*size > 32) *size = std::max<uint64_t>(uint64_t(double(*size) / root), 32);
+    }
     return given;
 }
 

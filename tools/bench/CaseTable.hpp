@@ -20,6 +20,8 @@ enum class Group {
     GramMatrix,
     TrainingStep
 };
+/// As the table calls it.
+std::string nameOf(Group group);
 
 /// One line of the report: a case of the table in one pass and one mode.
 struct Case {
@@ -32,6 +34,7 @@ struct Case {
     uint64_t parameters = 0; ///< of an update
     bool fixed = false;      ///< not made smaller on CPU devices
     bool cpuOnly = false;    ///< on other devices only where --only names it
+    std::string network;     ///< of a training step
 
     uint64_t elementBytes() const { return mode == "fp16" ? 2 : 4; }
     /// Of the forward result.
@@ -50,7 +53,8 @@ private:
 std::vector<Case> parseCases(std::string_view json);
 std::vector<Case> loadCases(const std::filesystem::path& file);
 
-/// n and parameters divided by `divisor`, at least 1, unless the case is fixed.
+/// n and parameters divided by `divisor`, at least 1, unless the case is fixed. Pictures of a
+/// training step that are larger than 32 pixels become smaller by the root of it, down to 32.
 Case scaled(Case given, uint64_t divisor);
 
 /// Those that run: `only` is a part of a name, "" for the default set of the kind of device.

@@ -14,6 +14,7 @@
 #include <mpsvk/MPS/CNNUpsampling.hpp>
 #include <mpsvk/MPS/MatrixSoftMax.hpp>
 #include <mpsvk/MPS/NNGramMatrixCalculation.hpp>
+#include <mpsvk/MPS/NNOptimizer.hpp>
 #include <mpsvk/MTL/BlitCommandEncoder.hpp>
 
 namespace mpsvk::bench {

@@ -10,12 +10,6 @@ namespace mpsvk::bench {
 
 namespace {
 
-MPS::Vector zeros(const MTL::Device& device, uint64_t length) {
-    const MTL::Buffer buffer =
-        device.newBuffer(length * sizeof(float), MTL::ResourceOptions::StorageModePrivate);
-    return MPS::Vector(buffer, MPS::VectorDescriptor(length, MPS::DataType::Float32));
-}
-
 MTL::Buffer privateCopy(const MTL::CommandQueue& queue, const MTL::Buffer& staging) {
     const MTL::Buffer made =
         queue.device().newBuffer(staging.length(), MTL::ResourceOptions::StorageModePrivate);
@@ -85,31 +79,17 @@ MPS::Vector randomVector(const MTL::CommandQueue& queue, uint64_t length, uint64
                        MPS::VectorDescriptor(length, MPS::DataType::Float32));
 }
 
+MPS::Vector zeros(const MTL::Device& device, uint64_t length) {
+    const MTL::Buffer buffer =
+        device.newBuffer(length * sizeof(float), MTL::ResourceOptions::StorageModePrivate);
+    return MPS::Vector(buffer, MPS::VectorDescriptor(length, MPS::DataType::Float32));
+}
+
 RandomWeights::RandomWeights(const MPS::CNNConvolutionDescriptor& shape, MPS::DataType kernelType,
                              uint64_t seed)
     : shape_(shape), kernelType_(kernelType), weights_(randomNumbers(shape.weightCount(), seed)) {
     const float perOutput = float(shape.weightCount()) / float(shape.outputFeatureChannels());
     for (float& weight : weights_) weight /= std::sqrt(perOutput);
-}
-
-AdamWeights::AdamWeights(const MTL::CommandQueue& queue, const MPS::CNNConvolutionDescriptor& shape,
-                         MPS::DataType kernelType, uint64_t seed)
-    : RandomWeights(shape, kernelType, seed), optimizer_(queue.device(), 1e-3f) {
-    biases_.assign(shape.outputFeatureChannels(), 0);
-    trained_ = MPS::CNNConvolutionWeightsAndBiasesState(privateBuffer(queue, weights_),
-                                                        privateBuffer(queue, biases_));
-    for (auto* moments : {&momentum_, &velocity_}) {
-        for (const size_t length : {weights_.size(), biases_.size()})
-            moments->push_back(zeros(queue.device(), length));
-    }
-}
-
-MPS::CNNConvolutionWeightsAndBiasesState
-AdamWeights::update(const MTL::CommandBuffer& commands,
-                    const MPS::CNNConvolutionGradientState& gradient,
-                    const MPS::CNNConvolutionWeightsAndBiasesState&) {
-    optimizer_.encode(commands, gradient, trained_, momentum_, velocity_, trained_);
-    return trained_;
 }
 
 } // namespace mpsvk::bench

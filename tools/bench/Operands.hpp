@@ -1,10 +1,9 @@
-// Random operands: images, vectors, and weights that an optimizer may train.
+// Random operands: images, vectors and weights.
 #pragma once
 
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/CNNConvolution.hpp>
 #include <mpsvk/MPS/Matrix.hpp>
-#include <mpsvk/MPS/NNOptimizer.hpp>
 #include <mpsvk/MTL/CommandQueue.hpp>
 
 #include <cstdint>
@@ -42,6 +41,8 @@ MTL::Buffer privateBuffer(const MTL::CommandQueue& queue, const std::vector<floa
 MPS::Matrix randomMatrix(const MTL::CommandQueue& queue, const MPS::MatrixDescriptor& descriptor,
                          uint64_t seed);
 MPS::Vector randomVector(const MTL::CommandQueue& queue, uint64_t length, uint64_t seed);
+/// In the GPU's own memory.
+MPS::Vector zeros(const MTL::Device& device, uint64_t length);
 
 /// Weights of the size that keeps a layer's outputs near 1, and no biases.
 class RandomWeights : public MPS::CNNConvolutionDataSource {
@@ -62,22 +63,6 @@ protected:
     MPS::CNNConvolutionDescriptor shape_;
     MPS::DataType kernelType_;
     std::vector<float> weights_, biases_;
-};
-
-/// The same with biases, trained by Adam on the GPU.
-class AdamWeights : public RandomWeights {
-public:
-    AdamWeights(const MTL::CommandQueue& queue, const MPS::CNNConvolutionDescriptor& shape,
-                MPS::DataType kernelType, uint64_t seed);
-    using MPS::CNNConvolutionDataSource::update;
-    MPS::CNNConvolutionWeightsAndBiasesState
-    update(const MTL::CommandBuffer& commands, const MPS::CNNConvolutionGradientState& gradient,
-           const MPS::CNNConvolutionWeightsAndBiasesState& source) override;
-
-private:
-    MPS::NNOptimizerAdam optimizer_;
-    MPS::CNNConvolutionWeightsAndBiasesState trained_; ///< fp32, whatever the kernels compute with
-    std::vector<MPS::Vector> momentum_, velocity_;
 };
 
 } // namespace mpsvk::bench

@@ -17,6 +17,7 @@ const char* const footer =
     "  mpsvk-bench\n"
     "  mpsvk-bench --only conv3x3_ --json mine.json\n"
     "  mpsvk-bench --compare theirs.json\n"
+    "  mpsvk-bench --from mine.json --compare theirs.json --chart both.svg\n"
     "\nExit codes: 0 done, 1 trouble with the device, 2 wrong options or files.";
 
 } // namespace
@@ -41,7 +42,10 @@ Options parseOptions(std::vector<std::string> arguments,
             ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 20).description(""));
     add("--json", options.json, "FILE", "Write the results there");
     add("--compare", options.compare, "FILE",
-        "Print other/ours for results in such a file (above 1: we are faster)");
+        "Print other/ours for results in such a file (above 1: we are faster), and the means");
+    add("--chart", options.chart, "FILE",
+        "Draw the roofline there, with --compare also the ratios (.svg or .png)");
+    add("--from", options.from, "FILE", "Take results from such a file, and measure nothing");
     add("--cases", options.cases, "FILE", "Another table of cases");
     app.add_flag("--list", options.list, "List the cases that would run, and run nothing");
 
@@ -55,6 +59,8 @@ Options parseOptions(std::vector<std::string> arguments,
         throw UsageError(std::string(error.what()) + " (see --help)");
     }
     if (scaleOption->count() > 0) options.scale = scale;
+    if (options.list && !options.from.empty())
+        throw UsageError("--list lists cases that would run, but --from runs none.");
     return options;
 }
 

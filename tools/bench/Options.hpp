@@ -16,7 +16,7 @@ public:
 };
 
 struct Options {
-    std::filesystem::path cases, json, compare;
+    std::filesystem::path cases, json, compare, from, chart;
     std::string only, device;
     std::optional<uint64_t> scale; ///< nothing: by the kind of device
     bool list = false;

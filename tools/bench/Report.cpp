@@ -1,5 +1,7 @@
 #include "Report.hpp"
 
+#include "Text.hpp"
+
 #include <mpsvk/Error.hpp>
 
 #include <nlohmann/json.hpp>
@@ -15,12 +17,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-template <class... Values> std::string format(const char* pattern, Values... values) {
-    char text[256];
-    std::snprintf(text, sizeof text, pattern, values...);
-    return text;
-}
-
 /// Enough digits for a comparison, few enough to read.
 double rounded(double value) {
     if (!std::isfinite(value)) return 0;
@@ -32,9 +28,6 @@ double rounded(double value) {
 std::string start(const Result& r) {
     return format("%-33s %-16s %-5s", r.name.c_str(), r.pass.c_str(), r.mode.c_str());
 }
-
-/// What a program waits for: of a training step the wall time, which holds the host's share too.
-double comparedMs(const Result& r) { return r.wallMs > 0 ? r.wallMs : r.ms; }
 
 } // namespace
 
@@ -105,6 +98,19 @@ void saveReport(const Report& report, const std::filesystem::path& file) {
         throw FormatError("The benchmark results cannot be written to " + file.string() + ".");
 }
 
+void describe(Report& report, const std::vector<Case>& table) {
+    for (Result& r : report.results) {
+        for (const Case& c : table) {
+            if (c.name != r.name || c.pass != r.pass || c.mode != r.mode) continue;
+            const Work work = workOf(scaled(c, report.scale));
+            r.group = nameOf(c.group);
+            r.flops = work.flops;
+            r.bytes = work.bytes;
+            break;
+        }
+    }
+}
+
 std::string heading() {
     return format("%-33s %-16s %-5s %10s %16s %7s", "name", "pass", "mode", "ms", "rate", "share") +
            "\n" + std::string(92, '-');
@@ -118,39 +124,6 @@ std::string line(const Result& r) {
                          : format(" %16s", "");
     if (r.share > 0) made += format(r.share < 0.1 ? " %5.1f %%" : " %5.0f %%", r.share * 100);
     if (r.wallMs > 0) made += format("  wall %.4f ms, host %.4f ms", r.wallMs, r.hostMs);
-    return made;
-}
-
-std::optional<Match> bestMatch(const Result& ours, const Report& other) {
-    std::optional<Match> best;
-    for (const Result& r : other.results) {
-        const bool same = r.error.empty() && r.name == ours.name && r.mode.starts_with(ours.mode) &&
-                          (r.pass == ours.pass || r.pass.starts_with(ours.pass + "_"));
-        if (!same || comparedMs(r) <= 0) continue;
-        if (!best || comparedMs(r) < best->ms) best = Match{comparedMs(r), r.pass, r.mode};
-    }
-    return best;
-}
-
-std::string comparison(const Report& ours, const Report& other) {
-    std::string made = format("%-33s %-16s %-5s %10s %10s %11s", "name", "pass", "mode", "ours ms",
-                              "other ms", "other/ours") +
-                       "\n" + std::string(90, '-') + "\n";
-    size_t missing = 0;
-    for (const Result& r : ours.results) {
-        if (!r.error.empty()) continue;
-        const auto match = bestMatch(r, other);
-        if (!match) {
-            ++missing;
-            continue;
-        }
-        const double ms = comparedMs(r);
-        made += start(r) + format(" %10.4f %10.4f %10.2fx", ms, match->ms, match->ms / ms);
-        if (match->pass != r.pass || match->mode != r.mode)
-            made += "  (" + match->pass + ", " + match->mode + ")";
-        made += "\n";
-    }
-    if (missing > 0) made += std::to_string(missing) + " results have no counterpart there.\n";
     return made;
 }
 

@@ -1,8 +1,9 @@
-// What was measured: as lines on the terminal, as JSON, and next to somebody else's JSON.
+// What was measured: as lines on the terminal and as JSON.
 #pragma once
 
+#include "CaseTable.hpp"
+
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,9 @@ struct Result {
     double share = 0;              ///< of the copy bandwidth; 0 where it means nothing
     double wallMs = 0, hostMs = 0; ///< of training steps
     std::string error;             ///< a sentence; then nothing else counts
+    // What the table of cases says. JSON does not hold it.
+    std::string group;
+    double flops = 0, bytes = 0; ///< of one run
 };
 
 struct Report {
@@ -32,20 +36,12 @@ Report loadReport(const std::filesystem::path& file);
 /// Throws FormatError when it cannot be written.
 void saveReport(const Report& report, const std::filesystem::path& file);
 
+/// Fills in what the table says of each result's case, by its name; others stay as they are.
+void describe(Report& report, const std::vector<Case>& table);
+
 /// Two lines: names of the columns.
 std::string heading();
 /// One line, without its end.
 std::string line(const Result& result);
-
-/// Somebody else's best time for the same work. Modes that begin with ours are the same precision
-/// in another layout; passes that begin with ours and "_" the same pass done another way.
-struct Match {
-    double ms = 0;
-    std::string pass, mode;
-};
-std::optional<Match> bestMatch(const Result& ours, const Report& other);
-
-/// A table with the ratio other/ours per case: above 1 we are faster.
-std::string comparison(const Report& ours, const Report& other);
 
 } // namespace mpsvk::bench

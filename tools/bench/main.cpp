@@ -1,13 +1,16 @@
 // mpsvk-bench: what the kernels take on a device.
 #include "Benchmark.hpp"
+#include "Comparison.hpp"
 #include "DeviceFacts.hpp"
 #include "Options.hpp"
+#include "Picture.hpp"
 
 #include <mpsvk/Error.hpp>
 
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 
 #if defined(_WIN32)
 #include <io.h>
@@ -49,29 +52,53 @@ Progress printed() {
     return progress;
 }
 
-int runBenchmark(const Options& options) {
-    // Read first: a wrong file should not cost a whole run.
-    const Report other = options.compare.empty() ? Report{} : loadReport(options.compare);
+/// Nothing: only the list of cases was asked for.
+std::optional<Report> measured(const Options& options) {
     const MTL::Device device = chooseDevice(options.device);
     const DeviceFacts facts = factsOf(device);
     const uint64_t scale = options.scale.value_or(facts.isCpu ? 64 : 1);
     const std::vector<Case> cases = casesToRun(options, facts.isCpu);
     if (options.list) {
         for (const Case& c : cases) std::cout << c.name << " " << c.pass << " " << c.mode << "\n";
-        return 0;
+        return std::nullopt;
     }
     std::cout << facts.name << ", " << facts.driver;
     if (scale > 1) std::cout << ", batches divided by " << scale;
     std::cout << "\n\n" << heading() << std::endl;
-    const Report report = runCases(device, cases, scale, printed());
-    if (!options.json.empty()) saveReport(report, options.json);
+    return runCases(device, cases, scale, printed());
+}
+
+Report earlier(const Options& options) {
+    Report report = loadReport(options.from);
+    std::erase_if(report.results, [&](const Result& result) {
+        return result.name.find(options.only) == std::string::npos;
+    });
+    if (report.results.empty())
+        throw UsageError(
+            options.from.string() + " has no result" +
+            (options.only.empty() ? "" : " with \"" + options.only + "\" in its name") + ".");
+    describe(report, loadCases(options.cases));
+    std::cout << report.device << ", " << report.driver << "\n\n" << heading() << "\n";
+    for (const Result& result : report.results) std::cout << line(result) << "\n";
+    return report;
+}
+
+int runBenchmark(const Options& options) {
+    // First: a wrong file should not cost a whole run.
+    if (!options.chart.empty()) checkPicturePath(options.chart);
+    const Report other = options.compare.empty() ? Report{} : loadReport(options.compare);
+    const std::optional<Report> report =
+        options.from.empty() ? measured(options) : std::optional(earlier(options));
+    if (!report) return 0;
+    if (!options.json.empty()) saveReport(*report, options.json);
     if (!options.compare.empty()) {
         std::cout << "\nNext to " << options.compare.string() << " (" << other.device << ")\n";
-        if (other.scale != report.scale)
+        if (other.scale != report->scale)
             std::cout << "The two ran with different --scale: the ratios mean nothing.\n";
-        std::cout << "\n" << comparison(report, other);
+        std::cout << "\n" << comparison(*report, other);
     }
-    return std::any_of(report.results.begin(), report.results.end(),
+    if (!options.chart.empty()) savePicture(options.chart, *report, other);
+    return std::any_of(report->results.begin(), report->results.end(),
                        [](const Result& result) { return !result.error.empty(); })
                ? 1
                : 0;

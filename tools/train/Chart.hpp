@@ -5,14 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "Canvas.hpp"
+#include "Axes.hpp"
 
 namespace mpsvk::train {
-
-constexpr Colour paper{255, 255, 255};
-
-/// Even steps of 1, 2 or 5 times a power of ten that cover [low, high] with at most `most` gaps.
-std::vector<double> niceTicks(double low, double high, unsigned most);
 
 struct Curve {
     std::string name;
@@ -21,20 +16,9 @@ struct Curve {
     double thickness = 2.5;
 };
 
-/// Where the curves go; ticks, labels and the title are around it.
-struct ChartArea {
-    double left, top, right, bottom;
-};
-
-struct ChartTexts {
-    std::string title, labelX, labelY;
-};
-
-enum class LegendPlace { TopRight, BottomRight };
-
 /// The first curve says how far the x axis goes. Values that are not finite are left out, others
 /// outside of [lowY, highY] are drawn at its border.
-void drawChart(Canvas& canvas, const ChartArea& area, std::span<const Curve> curves, double lowY,
+void drawChart(Drawing& drawing, const ChartArea& area, std::span<const Curve> curves, double lowY,
                double highY, const ChartTexts& texts, LegendPlace legend);
 
 } // namespace mpsvk::train

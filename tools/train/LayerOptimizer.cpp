@@ -42,6 +42,12 @@ void countRead(const MPS::State& state) {
     if (state.isTemporary()) state.setReadCount(state.readCount() - 1);
 }
 
+MPS::NNOptimizerStochasticGradientDescent adder(const MTL::Device& device, float share,
+                                                float keep) {
+    return {device, 0, false,
+            MPS::NNOptimizerDescriptor(-share, 1, MPS::NNRegularizationType::L2, -keep)};
+}
+
 LayerOptimizer::LayerOptimizer(const MTL::Device& device, const UpdateSettings& settings,
                                std::array<uint64_t, 2> lengths)
     : rule_(settings.rule), momenta_(zeros(device, lengths)),

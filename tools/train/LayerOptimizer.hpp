@@ -29,6 +29,9 @@ MPS::Vector vectorOf(const MTL::Buffer& buffer);
 /// Takes one read off a temporary state's count, as an optimizer does.
 void countRead(const MPS::State& state);
 
+/// An optimizer whose step is v = v + share * (new - keep * v).
+MPS::NNOptimizerStochasticGradientDescent adder(const MTL::Device& device, float share, float keep);
+
 /// Updates in place and keeps the moments.
 class LayerOptimizer {
 public:

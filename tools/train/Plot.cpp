@@ -8,7 +8,6 @@ namespace mpsvk::train {
 
 namespace {
 
-constexpr Colour ink{33, 37, 41}, faint{108, 117, 125};
 constexpr Colour trainColour{31, 119, 180}, testColour{214, 93, 14}, good{25, 135, 84},
     bad{190, 40, 50};
 

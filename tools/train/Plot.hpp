@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "Canvas.hpp"
 #include "Chart.hpp"
 #include "Checkpoint.hpp"
 #include "IdxDataset.hpp"

@@ -1,0 +1,78 @@
+// Networks in training: their losses fall, and two runs agree to the bit.
+#include "TrainingStep.hpp"
+
+#include "Operands.hpp"
+
+#include <mpsvk/Error.hpp>
+#include <mpsvk/MPS/CNNLoss.hpp>
+#include <mpsvk/MTL/Device.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <cmath>
+
+using namespace mpsvk;
+using namespace mpsvk::bench;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+Case small(const std::string& network, const std::string& mode) {
+    Case made{Group::TrainingStep, "train_" + network, "step", mode};
+    made.network = network;
+    made.n = 4;
+    made.h = made.w = network == "lenet" ? 28 : 64; // four pixels are left for the last statistics
+    made.ci = made.co = network == "lenet" ? 1 : 3;
+    return made;
+}
+
+/// What the loss is before each of `steps` steps.
+std::vector<float> losses(const Case& given, int steps) {
+    const MTL::CommandQueue queue = MTL::CreateSystemDefaultDevice().newCommandQueue();
+    const Training training = makeTraining(queue, given);
+    std::vector<float> made;
+    for (int i = 0; i < steps; ++i) {
+        run(queue, [&](const MTL::CommandBuffer& commands) { training.encode(commands); });
+        float sum = 0;
+        for (const MPS::State& state : training.labels) {
+            float loss = 0;
+            state.as<MPS::CNNLossLabels>().lossImage().read(std::span(&loss, 1));
+            sum += loss;
+        }
+        made.push_back(sum);
+    }
+    return made;
+}
+
+void learns(const std::string& network, const std::string& mode) {
+    const std::vector<float> each = losses(small(network, mode), 4);
+    CAPTURE(network, mode, each);
+    for (const float loss : each) CHECK(std::isfinite(loss));
+    CHECK(each.front() > 0);
+    CHECK(each.back() < 0.9f * each.front());
+}
+
+} // namespace
+
+TEST_CASE("LeNet learns its labels by heart") {
+    learns("lenet", "fp32");
+    learns("lenet", "fp16");
+}
+
+TEST_CASE("ResNet-18 learns its labels by heart") {
+    learns("resnet18", "fp32");
+    learns("resnet18", "fp16");
+}
+
+TEST_CASE("ResNet-50 learns its labels by heart") { learns("resnet50", "fp16"); }
+
+TEST_CASE("two runs of a network agree to the bit") {
+    const Case given = small("resnet18", "fp32");
+    CHECK(losses(given, 2) == losses(given, 2));
+}
+
+TEST_CASE("a network of another name is refused") {
+    const MTL::CommandQueue queue = MTL::CreateSystemDefaultDevice().newCommandQueue();
+    CHECK_THROWS_AS(makeTraining(queue, small("alexnet", "fp32")), FormatError);
+}
