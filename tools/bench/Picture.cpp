@@ -7,6 +7,8 @@
 #include "train/Canvas.hpp"
 #include "train/Svg.hpp"
 
+#include <memory>
+
 namespace mpsvk::bench {
 
 namespace {
