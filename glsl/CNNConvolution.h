@@ -118,7 +118,7 @@ struct CNNConvolutionPackParameters {
     uint roundToHalf;    // 1: values are rounded to 16-bit floats
     uint hasScale;       // 1: output channel o is multiplied by scale[o] before it is rounded
     uint sourceOffset;   // of the first weight in the data source's buffer, in floats
-    uint toHalves;       // 1: two weights go to a word
+    uint inHalves;       // 1: two weights share a word
     uint mergedTaps;     // 1: `tileSlices` are a row of taps of one texel each, filled up
     uint hasBias;        // bias kernel: the three parts, each zero without
     uint hasShift;

@@ -61,7 +61,7 @@ void main() {
             weights[column] = weightAt(block, row, column);
         }
         uint at = block.first + row * block.stride;
-        if (parameters.toHalves != 0u) {
+        if (parameters.inHalves != 0u) {
             packedHalves[at] = uvec2(packHalf2x16(weights.xy), packHalf2x16(weights.zw));
         } else {
             packed[at] = weights;

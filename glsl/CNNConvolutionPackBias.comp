@@ -22,8 +22,9 @@ layout(set = 0, binding = 5, std430) readonly buffer Slopes {
 
 void main() {
     uint i = gridIndex();
-    uint count = parameters.tileTexels == 0u ? depthwiseTexels() * 4u
-                                             : parameters.tiles * parameters.tileTexels * 4u;
+    uint texels = parameters.tileTexels == 0u ? (parameters.outputChannels + 3u) / 4u
+                                              : parameters.tiles * parameters.tileTexels;
+    uint count = 4u * texels;
     if (i >= count) {
         return;
     }

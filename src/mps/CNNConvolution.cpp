@@ -137,7 +137,7 @@ void CNNConvolution::dispatch(const mps::UnaryPass& pass) const {
     const bool flat =
         isFullyConnected() &&
         mps::canBeFlat(pass.source, sourceFeatureChannelOffset(), inputFeatureChannels());
-    const auto& layout = weights_->layout(*pass.encoder, flat);
+    auto& layout = weights_->layout(*pass.encoder, flat);
     auto p = mps::commonParameters(layout, window());
     p.source = layout.shape.flat
                    ? mps::flatView(pass.source, layout.shape.inputs)
@@ -155,7 +155,7 @@ void CNNConvolution::dispatch(const mps::UnaryPass& pass) const {
     p.clampEdges = pass.edgeMode == ImageEdgeMode::Clamp;
     p.subPixelScale = layout.shape.subPixelScale;
     const uint32_t neuron = mps::setFused(p, descriptor_, *weights_);
-    mps::dispatchGather(*pass.encoder, layout, p, pass.source, pass.destination, neuron);
+    mps::dispatchGather(*pass.encoder, *weights_, layout, p, pass.source, pass.destination, neuron);
 }
 
 CNNFullyConnected::CNNFullyConnected(const MTL::Device& device, mps::ConvolutionSource source)

@@ -108,7 +108,7 @@ void CNNConvolutionGradient::dispatch(const mps::BinaryPass& pass) const {
                       pass.destination.height() == primaryKernelHeight() &&
                       pass.clip.width == pass.destination.width() &&
                       pass.clip.height == pass.destination.height();
-    const auto& layout = weights_->layout(*pass.encoder, flat);
+    auto& layout = weights_->layout(*pass.encoder, flat);
     auto p = mps::commonParameters(layout, primary().window);
     p.source =
         pass.primary.view(primarySourceFeatureChannelOffset(), sourceGradientFeatureChannels());
@@ -132,7 +132,7 @@ void CNNConvolutionGradient::dispatch(const mps::BinaryPass& pass) const {
         p.originY = origin(primaryOffset().y, primaryStrideInPixelsY(), kernelOffsetY(),
                            primaryKernelHeight(), primaryDilationRateY());
     }
-    mps::dispatchSpread(*pass.encoder, layout, p, pass.primary, pass.destination, 0);
+    mps::dispatchSpread(*pass.encoder, *weights_, layout, p, pass.primary, pass.destination, 0);
 }
 
 void CNNConvolutionGradient::dispatchSums(const mps::BinaryPass& pass) const {

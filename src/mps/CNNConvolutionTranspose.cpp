@@ -197,7 +197,7 @@ void CNNConvolutionTranspose::validate(const mps::UnaryPass& pass) const {
 }
 
 void CNNConvolutionTranspose::dispatch(const mps::UnaryPass& pass) const {
-    const auto& layout = weights_->layout(*pass.encoder, false);
+    auto& layout = weights_->layout(*pass.encoder, false);
     auto p = mps::commonParameters(layout, window());
     p.source = pass.source.view(sourceFeatureChannelOffset(), inputFeatureChannels());
     p.destination = pass.destinationView;
@@ -208,7 +208,7 @@ void CNNConvolutionTranspose::dispatch(const mps::UnaryPass& pass) const {
     p.originY = mps::transposeOrigin(pass.offset.y, strideInPixelsY(), kernelOffsetY_,
                                      kernelHeight(), dilationRateY());
     const uint32_t neuron = mps::setFused(p, descriptor_, *weights_);
-    mps::dispatchSpread(*pass.encoder, layout, p, pass.source, pass.destination, neuron);
+    mps::dispatchSpread(*pass.encoder, *weights_, layout, p, pass.source, pass.destination, neuron);
 }
 
 } // namespace mpsvk::MPS

@@ -82,7 +82,7 @@ void Gradient::validate(const mps::BinaryPass& pass) const {
 }
 
 void Gradient::dispatch(const mps::BinaryPass& pass) const {
-    const auto& layout = weights_->layout(*pass.encoder, false);
+    auto& layout = weights_->layout(*pass.encoder, false);
     auto p = mps::commonParameters(layout, primary().window);
     p.source =
         pass.primary.view(primarySourceFeatureChannelOffset(), sourceGradientFeatureChannels());
@@ -93,7 +93,7 @@ void Gradient::dispatch(const mps::BinaryPass& pass) const {
                                      primaryKernelWidth(), primaryDilationRateX());
     p.originY = mps::transposeOrigin(secondaryOffset().y, primaryStrideInPixelsY(), kernelOffsetY(),
                                      primaryKernelHeight(), primaryDilationRateY());
-    mps::dispatchGather(*pass.encoder, layout, p, pass.primary, pass.destination, 0);
+    mps::dispatchGather(*pass.encoder, *weights_, layout, p, pass.primary, pass.destination, 0);
 }
 
 void Gradient::dispatchSums(const mps::BinaryPass& pass) const {

@@ -66,7 +66,7 @@ struct ConvolutionAccess {
         kernel.weights_->setSource(std::move(source));
     }
     template <class Kernel> static void encodeWasUndone(Kernel& kernel) {
-        kernel.weights_->forgetDerivedLayouts();
+        kernel.weights_->forgetDerived();
     }
 };
 

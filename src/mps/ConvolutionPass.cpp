@@ -250,9 +250,9 @@ void dispatchParts(Encoder& encoder, const std::string& shader, const char* body
 }
 
 void dispatchCooperative(Encoder& encoder, const std::string& shader,
-                         const ConvolutionWeights::Layout& layout, glsl::CNNConvolutionParameters p,
-                         uint64_t rows, uint32_t phases, const ImageRun& source,
-                         const ImageRun& destination, uint32_t neuron) {
+                         const ConvolutionWeights& weights, ConvolutionWeights::Layout& layout,
+                         glsl::CNNConvolutionParameters p, uint64_t rows, uint32_t phases,
+                         const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
     p.tileSlices = layout.halfSlices;
     const uint64_t taps = layout.mergesTaps ? p.kernelHeight : p.kernelWidth * p.kernelHeight;
     const auto plan = planProduct({.rows = rows,
@@ -273,19 +273,19 @@ void dispatchCooperative(Encoder& encoder, const std::string& shader,
     const Grid grid{(blocks + y - 1) / y * layout.tiles * tile.invocations(device), y,
                     uint64_t(phases) * p.parts};
     dispatchParts(
-        encoder, shader, "Cooperative", layout, p, rows, grid, source, destination, layout.halves,
-        neuron,
+        encoder, shader, "Cooperative", layout, p, rows, grid, source, destination,
+        weights.use(encoder, layout, &ConvolutionWeights::Layout::halves), neuron,
         tile.constants(device, {constant(39, uint32_t(destination.hasPairs(p.destination))),
                                 constant(47, uint32_t(layout.mergesTaps))}));
 }
 
-void dispatchProduct(Encoder& encoder, const std::string& shader,
-                     const ConvolutionWeights::Layout& layout, glsl::CNNConvolutionParameters p,
+void dispatchProduct(Encoder& encoder, const std::string& shader, const ConvolutionWeights& weights,
+                     ConvolutionWeights::Layout& layout, glsl::CNNConvolutionParameters p,
                      uint64_t rows, uint32_t phases, const ImageRun& source,
                      const ImageRun& destination, uint32_t neuron) {
     if (isCooperative(layout, p, source, destination))
-        return dispatchCooperative(encoder, shader, layout, p, rows, phases, source, destination,
-                                   neuron);
+        return dispatchCooperative(encoder, shader, weights, layout, p, rows, phases, source,
+                                   destination, neuron);
     const auto& tile = layout.tile;
     const uint64_t blocks = (rows + tile.block(rows) - 1) / tile.block(rows);
     const uint64_t most = encoder.limits().workGroupCount, y = (blocks + most - 1) / most;
@@ -299,16 +299,18 @@ void dispatchProduct(Encoder& encoder, const std::string& shader,
     p.parts = uint32_t((steps + p.partSteps - 1) / p.partSteps);
     dispatchParts(encoder, shader, tile.subgroup ? "Subgroup" : "", layout, p, rows,
                   {(blocks + y - 1) / y * tile.lanes, y, uint64_t(layout.tiles) * phases * p.parts},
-                  source, destination, layout.packed, neuron,
+                  source, destination,
+                  weights.use(encoder, layout, &ConvolutionWeights::Layout::floats), neuron,
                   {constant(32, tile.lanes), constant(34, tile.pixels(rows)),
                    constant(36, uint32_t(tile.tiled))});
 }
 
 /// The product of groups with few channels, or of a source with few; false where its kernel does
 /// not do it.
-bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights::Layout& layout,
-                     const glsl::CNNConvolutionParameters& p, const ImageRun& source,
-                     const ImageRun& destination, uint32_t neuron, bool spread) {
+bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights& weights,
+                     ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
+                     const ImageRun& source, const ImageRun& destination, uint32_t neuron,
+                     bool spread) {
     const bool diagonal = layout.shape.depthwise && p.subPixelScale == 1 &&
                           GroupedTile::isDiagonal(encoder.device(), p.multiplier);
     if ((!layout.grouped && !diagonal) || (spread && p.clampEdges)) return false;
@@ -323,7 +325,9 @@ bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights::Layout& layout,
         "CNNConvolutionGrouped", p, Grid::over(layout.resultSlices, p.clipHeight, blocks, p.images),
         {{1, source},
          {2, destination},
-         {3, diagonal ? layout.packed : layout.grouped},
+         {3, weights.use(encoder, layout,
+                         diagonal ? &ConvolutionWeights::Layout::floats
+                                  : &ConvolutionWeights::Layout::grouped)},
          {4, layout.channels}},
         {constant(32, std::min(GroupedTile::productSize, encoder.limits().workGroupInvocations)),
          constant(33, tile->pixels), constant(34, p.kernelWidth), constant(35, neuron),
@@ -339,51 +343,53 @@ bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights::Layout& layout,
 // One invocation per texel of the result. A depthwise kernel is packed per output channel: what
 // reads input channels and what reads output channels are two shaders, and either can do either
 // geometry.
-void dispatchDepthwise(Encoder& encoder, const ConvolutionWeights::Layout& layout,
-                       const glsl::CNNConvolutionParameters& p, const ImageRun& source,
-                       const ImageRun& destination, uint32_t neuron, bool spread) {
+void dispatchDepthwise(Encoder& encoder, const ConvolutionWeights& weights,
+                       ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
+                       const ImageRun& source, const ImageRun& destination, uint32_t neuron,
+                       bool spread) {
     const Grid grid =
         Grid::of(uint64_t(p.clipWidth) * p.clipHeight * layout.resultSlices * p.images);
+    const auto& packed = weights.use(encoder, layout, &ConvolutionWeights::Layout::floats);
     if (layout.parameters.transposed)
         encoder.dispatch("CNNConvolutionDepthwiseGradientData", p, grid,
-                         {{1, source}, {2, destination}, {3, layout.packed}},
+                         {{1, source}, {2, destination}, {3, packed}},
                          {constant(37, uint32_t(!spread))});
     else
         encoder.dispatch("CNNConvolutionDepthwise", p, grid,
-                         {{1, source}, {2, destination}, {3, layout.packed}, {4, layout.channels}},
+                         {{1, source}, {2, destination}, {3, packed}, {4, layout.channels}},
                          {constant(35, neuron), constant(37, uint32_t(spread))});
 }
 
 } // namespace
 
-void dispatchGather(Encoder& encoder, const ConvolutionWeights::Layout& layout,
-                    const glsl::CNNConvolutionParameters& p, const ImageRun& source,
-                    const ImageRun& destination, uint32_t neuron) {
-    if (dispatchThinProduct(encoder, layout, p, source, destination, neuron, false) ||
-        dispatchGrouped(encoder, layout, p, source, destination, neuron, false))
+void dispatchGather(Encoder& encoder, const ConvolutionWeights& weights,
+                    ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
+                    const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
+    if (dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, false) ||
+        dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, false))
         return;
     if (layout.shape.depthwise)
-        return dispatchDepthwise(encoder, layout, p, source, destination, neuron, false);
+        return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, false);
     const auto windows = [&](uint64_t size) {
         return (size + p.subPixelScale - 1) / p.subPixelScale;
     };
-    dispatchProduct(encoder, "CNNConvolution", layout, p,
+    dispatchProduct(encoder, "CNNConvolution", weights, layout, p,
                     windows(p.clipWidth) * windows(p.clipHeight) * p.images, 1, source, destination,
                     neuron);
 }
 
-void dispatchSpread(Encoder& encoder, const ConvolutionWeights::Layout& layout,
-                    const glsl::CNNConvolutionParameters& p, const ImageRun& source,
-                    const ImageRun& destination, uint32_t neuron) {
-    if (dispatchThinProduct(encoder, layout, p, source, destination, neuron, true) ||
-        dispatchGrouped(encoder, layout, p, source, destination, neuron, true))
+void dispatchSpread(Encoder& encoder, const ConvolutionWeights& weights,
+                    ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
+                    const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
+    if (dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, true) ||
+        dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, true))
         return;
     if (layout.shape.depthwise)
-        return dispatchDepthwise(encoder, layout, p, source, destination, neuron, true);
+        return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, true);
     const auto phase = [&](uint64_t size, int stride) {
         return p.clampEdges ? size : (size + uint64_t(stride) - 1) / uint64_t(stride);
     };
-    dispatchProduct(encoder, "CNNConvolutionGradientData", layout, p,
+    dispatchProduct(encoder, "CNNConvolutionGradientData", weights, layout, p,
                     phase(p.clipWidth, p.strideX) * phase(p.clipHeight, p.strideY) * p.images,
                     p.clampEdges ? 1 : uint32_t(p.strideX * p.strideY), source, destination,
                     neuron);

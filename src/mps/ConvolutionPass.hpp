@@ -54,13 +54,13 @@ glsl::ImageView flatView(const ImageRun& run, uint64_t channels);
 bool canBeFlat(const ImageRun& run, uint64_t channelOffset, uint64_t channels);
 
 /// A convolution: each pixel of the result reads a window of the source.
-void dispatchGather(Encoder& encoder, const ConvolutionWeights::Layout& layout,
-                    const glsl::CNNConvolutionParameters& p, const ImageRun& source,
-                    const ImageRun& destination, uint32_t neuron);
+void dispatchGather(Encoder& encoder, const ConvolutionWeights& weights,
+                    ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
+                    const ImageRun& source, const ImageRun& destination, uint32_t neuron);
 /// Its adjoint in the image: each pixel of the source is spread over a window of the result. With
 /// the weights of a transposed convolution it is that one.
-void dispatchSpread(Encoder& encoder, const ConvolutionWeights::Layout& layout,
-                    const glsl::CNNConvolutionParameters& p, const ImageRun& source,
-                    const ImageRun& destination, uint32_t neuron);
+void dispatchSpread(Encoder& encoder, const ConvolutionWeights& weights,
+                    ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
+                    const ImageRun& source, const ImageRun& destination, uint32_t neuron);
 
 } // namespace mpsvk::mps

@@ -2,7 +2,6 @@
 
 #include "mps/GraphPlan.hpp"
 #include "mps/GroupedTile.hpp"
-#include "mps/Half.hpp"
 #include "mps/Matrix.hpp"
 #include "mps/ThinTile.hpp"
 #include "vk/Instance.hpp"
@@ -34,6 +33,18 @@ vk::BufferSlice uploaded(const MTL::Device& device, std::span<const float> value
     auto slice = vk::whole(vk.memory().allocate(values.size_bytes(), vk::MemoryKind::Device));
     vk.upload(slice, values.data());
     return slice;
+}
+
+using Layout = ConvolutionWeights::Layout;
+
+/// Each one can be packed when those before it are.
+constexpr Layout::Copy Layout::*copies[] = {&Layout::floats, &Layout::halves, &Layout::grouped};
+
+/// Of the copy in halves.
+void setHalves(glsl::CNNConvolutionPackParameters& parameters, const Layout& layout) {
+    parameters.inHalves = 1;
+    parameters.tileSlices = layout.halfSlices;
+    parameters.mergedTaps = layout.mergesTaps;
 }
 
 } // namespace
@@ -129,8 +140,8 @@ ConvolutionWeights::ConvolutionWeights(const ConvolutionWeights& other)
       shift_(other.shift_), slopes_(other.slopes_) {
     runNow(device_, [&](Encoder& encoder) {
         for (Layout& layout : layouts_)
-            for (vk::BufferSlice* slice :
-                 {&layout.packed, &layout.halves, &layout.grouped, &layout.channels}) {
+            for (vk::BufferSlice* slice : {&layout.floats.memory, &layout.halves.memory,
+                                           &layout.grouped.memory, &layout.channels}) {
                 const vk::BufferSlice from = *slice;
                 if (!from) continue;
                 *slice = vk::whole(
@@ -158,7 +169,7 @@ void ConvolutionWeights::packValues(const Values& values) {
     const auto weights = uploaded(device_, values.weights),
                biases = uploaded(device_, values.biases);
     runNow(device_, [&](Encoder& encoder) {
-        for (const Layout& layout : layouts_) pack(encoder, layout, weights, biases, false);
+        for (Layout& layout : layouts_) pack(encoder, layout, weights, biases, false);
     });
 }
 
@@ -206,7 +217,7 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
     }
     const uint64_t channels =
         s.depthwise ? ceilDivide(s.outputs, 4) * 4ull : uint64_t(made.tiles) * made.tile.texels * 4;
-    made.packed = allocate(device_, packedFloats);
+    made.floats.memory = allocate(device_, packedFloats);
     // Steps of 32 channels; see glsl/gemmCooperative.glsl.
     const bool gathers = use_ == Use::Forward || use_ == Use::TransposeDataGradient;
     made.mergesTaps = gathers && s.groups == 1 && made.tileSlices == 1 && s.kernelWidth > 1;
@@ -215,12 +226,12 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
         made.halfSlices = ceilDivide(made.mergesTaps ? s.kernelWidth : made.tileSlices, 8) * 8;
         const uint64_t rows = uint64_t(made.tiles) * s.kernelHeight *
                               (made.mergesTaps ? 1 : s.kernelWidth) * made.halfSlices * 4;
-        made.halves = allocate(device_, rows * 4 * made.tile.texels / 2);
+        made.halves.memory = allocate(device_, rows * 4 * made.tile.texels / 2);
     }
     made.thin = gathers && s.groups == 1 && !s.depthwise && !flat && blocks == 1 &&
                 made.reducedPerGroup <= mostThinChannels && hasThinTiles(*device_.impl().vk);
     if (made.thin || (made.tile.grouped && blocks == 1))
-        made.grouped = allocate(device_, packedFloats);
+        made.grouped.memory = allocate(device_, packedFloats);
     made.isExactInHalves = roundToHalf_;
     made.channels = allocate(device_, 2 * channels);
     made.parameters = {
@@ -239,33 +250,43 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
     return made;
 }
 
-void ConvolutionWeights::pack(Encoder& encoder, const Layout& layout,
-                              const vk::BufferSlice& weights, const vk::BufferSlice& biases,
-                              bool raw) const {
+void ConvolutionWeights::packCopy(Encoder& encoder, const Layout& layout,
+                                  Layout::Copy Layout::*copy, const vk::BufferSlice& weights,
+                                  bool raw) const {
     auto parameters = layout.parameters;
+    if (copy == &Layout::grouped) {
+        encoder.dispatch("CNNConvolutionGroupedWeights", parameters,
+                         Grid::of(layout.grouped.memory.size / sizeof(float) / 4),
+                         {{1, layout.floats.memory}, {2, layout.grouped.memory}});
+        return;
+    }
     const AlignedSlice from(weights, encoder.limits());
     parameters.sourceOffset = uint32_t(from.skipped / sizeof(float));
     parameters.roundToHalf = roundToHalf_ && raw;
     parameters.hasScale = bool(scale_) && raw;
+    if (copy == &Layout::halves) setHalves(parameters, layout);
     encoder.dispatch("CNNConvolutionPack", parameters, Grid::of(packedBlockCount(parameters)),
-                     {{1, from.slice}, {2, layout.packed}, {3, scale_}});
-    if (layout.grouped)
-        encoder.dispatch("CNNConvolutionGroupedWeights", layout.parameters,
-                         Grid::of(layout.grouped.size / sizeof(float) / 4),
-                         {{1, layout.packed}, {2, layout.grouped}});
-    if (layout.halves) {
-        auto halves = parameters;
-        halves.toHalves = 1;
-        halves.tileSlices = layout.halfSlices;
-        halves.mergedTaps = layout.mergesTaps;
-        encoder.dispatch("CNNConvolutionPack", halves, Grid::of(packedBlockCount(halves)),
-                         {{1, from.slice}, {2, layout.halves}, {3, scale_}});
+                     {{1, from.slice}, {2, (layout.*copy).memory}, {3, scale_}});
+}
+
+void ConvolutionWeights::pack(Encoder& encoder, Layout& layout, const vk::BufferSlice& weights,
+                              const vk::BufferSlice& biases, bool raw) const {
+    const bool isNew = std::ranges::none_of(copies, [&](auto copy) { return (layout.*copy).used; });
+    const bool readsHalves = layout.halves.used && roundToHalf_;
+    layout.floats.current = layout.floats.used || !readsHalves;
+    layout.halves.current = layout.halves && roundToHalf_ && (isNew || readsHalves);
+    layout.grouped.current = layout.grouped && (isNew || layout.grouped.used);
+    for (const auto copy : copies) {
+        (layout.*copy).derived = false;
+        if ((layout.*copy).current) packCopy(encoder, layout, copy, weights, raw);
     }
     if (isDataGradient()) return;
+    auto parameters = layout.parameters;
     parameters.hasBias = bool(biases);
     AlignedSlice bias{};
     if (biases) bias = AlignedSlice(biases, encoder.limits());
     parameters.sourceOffset = uint32_t(bias.skipped / sizeof(float));
+    parameters.hasScale = bool(scale_) && raw;
     parameters.hasShift = bool(shift_) && raw;
     parameters.hasSlopes = bool(slopes_);
     encoder.dispatch(
@@ -276,17 +297,15 @@ void ConvolutionWeights::pack(Encoder& encoder, const Layout& layout,
 void ConvolutionWeights::load(Encoder& encoder, const vk::BufferSlice& weights,
                               const vk::BufferSlice& biases) {
     hasBias_ = bool(biases) || bool(shift_);
-    for (const Layout& layout : layouts_) pack(encoder, layout, weights, biases, true);
+    for (Layout& layout : layouts_) pack(encoder, layout, weights, biases, true);
 }
 
-const ConvolutionWeights::Layout& ConvolutionWeights::layout(Encoder& encoder, bool flat) {
+ConvolutionWeights::Layout& ConvolutionWeights::layout(Encoder& encoder, bool flat) {
     if (!flat_ || flat) return layouts_[0];
     if (layouts_.size() == 1) {
         Layout taps = makeLayout(false);
         const auto floats = encoder.scratch(descriptor_.weightCount() * sizeof(float));
-        encoder.dispatch("CNNConvolutionUnpack", layouts_[0].parameters,
-                         Grid::of(packedBlockCount(layouts_[0].parameters)),
-                         {{1, layouts_[0].packed}, {2, *floats}});
+        unpackLayout(encoder, layouts_[0], *floats);
         pack(encoder, taps, *floats, {}, false);
         encoder.list().copy({layouts_[0].channels.buffer, layouts_[0].channels.offset,
                              std::min(layouts_[0].channels.size, taps.channels.size)},
@@ -297,12 +316,41 @@ const ConvolutionWeights::Layout& ConvolutionWeights::layout(Encoder& encoder, b
     return layouts_[1];
 }
 
+const vk::BufferSlice& ConvolutionWeights::use(Encoder& encoder, Layout& layout,
+                                               Layout::Copy Layout::*which) const {
+    Layout::Copy& copy = layout.*which;
+    if (which == &Layout::grouped) use(encoder, layout, &Layout::floats); // what it is packed from
+    copy.used = true;
+    if (!copy.current) {
+        const auto floats = encoder.scratch(descriptor_.weightCount() * sizeof(float));
+        unpackLayout(encoder, layout, *floats);
+        packCopy(encoder, layout, which, *floats, false);
+        copy.current = copy.derived = true;
+    }
+    return copy.memory;
+}
+
+void ConvolutionWeights::forgetDerived() {
+    layouts_.erase(layouts_.begin() + 1, layouts_.end());
+    for (const auto which : copies) {
+        Layout::Copy& copy = layouts_[0].*which;
+        if (copy.derived) copy.current = copy.derived = false;
+    }
+}
+
+void ConvolutionWeights::unpackLayout(Encoder& encoder, const Layout& layout,
+                                      const vk::BufferSlice& weights) const {
+    const bool isInHalves = !layout.floats.current;
+    auto parameters = layout.parameters;
+    if (isInHalves) setHalves(parameters, layout);
+    encoder.dispatch("CNNConvolutionUnpack", parameters, Grid::of(packedBlockCount(parameters)),
+                     {{1, isInHalves ? layout.halves.memory : layout.floats.memory}, {2, weights}});
+}
+
 void ConvolutionWeights::unpack(Encoder& encoder, const vk::BufferSlice& weights,
                                 const vk::BufferSlice& biases) const {
     const Layout& layout = layouts_[0];
-    encoder.dispatch("CNNConvolutionUnpack", layout.parameters,
-                     Grid::of(packedBlockCount(layout.parameters)),
-                     {{1, layout.packed}, {2, weights}});
+    unpackLayout(encoder, layout, weights);
     if (!biases) return;
     // A sub-pixel convolution pads the channels of each block to whole texels.
     const uint32_t blocks = layout.parameters.subPixelBlocks;
@@ -311,52 +359,6 @@ void ConvolutionWeights::unpack(Encoder& encoder, const vk::BufferSlice& weights
         encoder.list().copy(
             {layout.channels.buffer, layout.channels.offset + b * padded * 4, block * 4},
             {biases.buffer, biases.offset + b * block * 4, block * 4});
-}
-
-std::vector<float> decodedWeights(const MPS::CNNConvolutionDataSource& source,
-                                  const MPS::CNNConvolutionDescriptor& descriptor,
-                                  const std::string& who) {
-    const uint64_t count = descriptor.weightCount();
-    const auto bytes = source.weights();
-    const MPS::DataType type = source.dataType();
-    if (type != MPS::DataType::Float32 && type != MPS::DataType::Float16 &&
-        type != MPS::DataType::UInt8)
-        throw InvalidArgument(who +
-                              "The data source's dataType is neither Float32, Float16 nor UInt8.");
-    if (bytes.size() != count * MPS::bytesPerElement(type))
-        throw InvalidArgument(who + "The data source has " + std::to_string(bytes.size()) +
-                              " bytes of weights but its "
-                              "descriptor asks for " +
-                              std::to_string(count * MPS::bytesPerElement(type)) + ".");
-    std::vector<float> values(count);
-    if (type == MPS::DataType::Float32) {
-        std::memcpy(values.data(), bytes.data(), bytes.size());
-    } else if (type == MPS::DataType::Float16) {
-        for (uint64_t i = 0; i < count; ++i) {
-            uint16_t half;
-            std::memcpy(&half, bytes.data() + 2 * i, 2);
-            values[i] = fromHalf(half);
-        }
-    } else {
-        const auto table = source.lookupTableForUInt8Kernel();
-        const auto ranges = source.rangesForUInt8Kernel();
-        const uint64_t outputs = descriptor.outputFeatureChannels(), perOutput = count / outputs;
-        const bool useTable =
-            source.weightsQuantizationType() == MPS::CNNWeightsQuantizationType::LookupTable;
-        if (useTable ? table.size() != 256 : ranges.size() != 2 * outputs)
-            throw InvalidArgument(
-                who + "UInt8 weights need a lookup table of 256 entries (there are " +
-                std::to_string(table.size()) + ") or ranges with " + std::to_string(2 * outputs) +
-                " (there are " + std::to_string(ranges.size()) + ").");
-        for (uint64_t i = 0; i < count; ++i) {
-            const auto u8 = uint8_t(bytes[i]);
-            const uint64_t o = i / perOutput;
-            values[i] =
-                useTable ? table[u8]
-                         : float(u8) / 255.f * (ranges[2 * o + 1] - ranges[2 * o]) + ranges[2 * o];
-        }
-    }
-    return values;
 }
 
 void ConvolutionWeights::loadFromSource(const std::string& who) {

@@ -65,21 +65,30 @@ public:
         ConvolutionTile tile;
         uint32_t tiles = 1, tileSlices = 1, resultSlices = 1;
         uint32_t resultPerGroup = 1, reducedPerGroup = 1;
-        vk::BufferSlice packed;
+        /// Kernels read one copy or another; those that none has read yet are not kept up to date.
+        struct Copy {
+            vk::BufferSlice memory;
+            bool used = false, current = true;
+            bool derived = false; ///< made from another one since the weights were loaded
+            explicit operator bool() const { return bool(memory); }
+        };
+        Copy floats;
         /// The same as halves for cooperative matrices, with `halfSlices` texels for each tap; none
         /// where the device has no such matrices or the tiles are too narrow for them.
-        vk::BufferSlice halves;
+        Copy halves;
         uint32_t halfSlices = 0;
         bool mergesTaps = false;  ///< a row of taps takes the place of a tap in `halves`
         bool thin = false;        ///< what is read has few channels: see ThinTile
-        vk::BufferSlice grouped;  ///< the same for the kernels of few channels
+        Copy grouped;             ///< the same for the kernels of few channels
         vk::BufferSlice channels; ///< biases, then slopes of PReLU
         bool isExactInHalves = false;
         glsl::CNNConvolutionPackParameters parameters{};
     };
     /// The flat layout where the kernel has one and `flat` allows it, else the one by taps (which
     /// is then made from the other, in the order of `encoder`).
-    const Layout& layout(Encoder& encoder, bool flat);
+    Layout& layout(Encoder& encoder, bool flat);
+    /// A copy for a kernel to read.
+    const vk::BufferSlice& use(Encoder& encoder, Layout& layout, Layout::Copy Layout::*copy) const;
     bool hasBias() const { return hasBias_; }
     bool keepsFloat32() const { return !roundToHalf_; }
 
@@ -90,8 +99,8 @@ public:
     Values values() const;
     /// The weights that another kernel of the same descriptor computes with. Waits for the GPU.
     void take(const ConvolutionWeights& other);
-    /// For encodes whose commands were dropped: layouts made by them are not there.
-    void forgetDerivedLayouts() { layouts_.erase(layouts_.begin() + 1, layouts_.end()); }
+    /// For encodes whose commands were dropped: what they have derived is not there.
+    void forgetDerived();
 
 private:
     bool isTranspose() const {
@@ -103,8 +112,11 @@ private:
     void packValues(const Values& values);
     Layout makeLayout(bool flat) const;
     void makeConstants();
-    void pack(Encoder& encoder, const Layout& layout, const vk::BufferSlice& weights,
+    void pack(Encoder& encoder, Layout& layout, const vk::BufferSlice& weights,
               const vk::BufferSlice& biases, bool raw) const;
+    void packCopy(Encoder& encoder, const Layout& layout, Layout::Copy Layout::*copy,
+                  const vk::BufferSlice& weights, bool raw) const;
+    void unpackLayout(Encoder& encoder, const Layout& layout, const vk::BufferSlice& weights) const;
 
     MTL::Device device_;
     ConvolutionSource source_;

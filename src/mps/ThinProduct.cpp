@@ -4,7 +4,8 @@
 
 namespace mpsvk::mps {
 
-bool dispatchThinProduct(Encoder& encoder, const ConvolutionWeights::Layout& layout,
+bool dispatchThinProduct(Encoder& encoder, const ConvolutionWeights& weights,
+                         ConvolutionWeights::Layout& layout,
                          const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                          const ImageRun& destination, uint32_t neuron, bool spread) {
     if (!hasThinTiles(encoder.device()) || layout.shape.groups != 1 || layout.shape.flat ||
@@ -20,7 +21,10 @@ bool dispatchThinProduct(Encoder& encoder, const ConvolutionWeights::Layout& lay
     const uint32_t size = tile->blocks * tile->lines;
     grid.x *= size;
     encoder.dispatch("CNNConvolutionThin", p, grid,
-                     {{1, source}, {2, destination}, {3, layout.packed}, {4, layout.channels}},
+                     {{1, source},
+                      {2, destination},
+                      {3, weights.use(encoder, layout, &ConvolutionWeights::Layout::floats)},
+                      {4, layout.channels}},
                      {constant(32, size), constant(33, tile->pixels), constant(34, p.kernelWidth),
                       constant(35, neuron), constant(36, uint32_t(p.strideX)),
                       constant(37, uint32_t(spread)), constant(38, uint32_t(p.dilationX)),

@@ -7,7 +7,8 @@ namespace mpsvk::mps {
 
 /// The product for such results, or with `spread` its adjoint; false where
 /// glsl/CNNConvolutionThin.comp does not do it.
-bool dispatchThinProduct(Encoder& encoder, const ConvolutionWeights::Layout& layout,
+bool dispatchThinProduct(Encoder& encoder, const ConvolutionWeights& weights,
+                         ConvolutionWeights::Layout& layout,
                          const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                          const ImageRun& destination, uint32_t neuron, bool spread);
 

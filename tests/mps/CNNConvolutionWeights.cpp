@@ -266,6 +266,55 @@ TEST_CASE("weights are reloaded in the order of the command buffer") {
     CHECK(reference::compare(download(after), reference::forward(r2, x), {1e-5}));
 }
 
+TEST_CASE("any kernel of a convolution of few channels or many reads what was loaded last") {
+    // Formats, storages and edges choose kernels, which read copies of the weights of their own.
+    struct Use {
+        Variant variant;
+        bool clamp;
+    };
+    std::vector<Use> uses;
+    for (const Variant& variant : variants())
+        for (const bool clamp : {false, true}) uses.push_back({variant, clamp});
+    for (const auto& first : {shape(8, 8, 3, 1, 4), shape(16, 64, 3), shape(3, 64, 3)}) {
+        auto second = first;
+        fill(second, 60);
+        const Tensor x = reference::rounded(reference::random(1, 9, 8, first.inputChannels, 6),
+                                            reference::Storage::Float16);
+        for (size_t i = 0; i < uses.size(); ++i) {
+            MPS::CNNConvolution conv(testDevice(), sourceOf(first, MPS::DataType::Float16));
+            conv.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+            const auto check = [&](const Use& use, reference::Convolution expected) {
+                INFO(first.inputChannels << " channels, " << use.variant.name()
+                                         << (use.clamp ? ", clamped" : ""));
+                conv.setEdgeMode(use.clamp ? MPS::ImageEdgeMode::Clamp : MPS::ImageEdgeMode::Zero);
+                MPS::ImageBatch made;
+                const auto images = upload(x, use.variant);
+                run([&](const MTL::CommandBuffer& commands) {
+                    made = conv.encodeBatch(commands, images);
+                });
+                expected.edge = use.clamp ? reference::EdgeMode::Clamp : reference::EdgeMode::Zero;
+                expected.weights = half(expected.weights);
+                expected.outputWidth = 8;
+                expected.outputHeight = 9;
+                CHECK(reference::compare(download(made), reference::forward(expected, x),
+                                         {use.variant.tolerance()}));
+                CHECK(contents(exported(conv).weights()) == expected.weights);
+            };
+            check(uses[i], first);
+            const MPS::CNNConvolutionWeightsAndBiasesState state(testDevice(),
+                                                                 descriptorOf(second));
+            write(state.weights(), second.weights);
+            write(state.biases(), second.bias);
+            run([&](const MTL::CommandBuffer& commands) {
+                conv.reloadWeightsAndBiases(commands, state);
+            });
+            check(uses[i], second);
+            check(uses[(i + 1) % uses.size()], second);
+            check(uses[(i + 3) % uses.size()], second);
+        }
+    }
+}
+
 TEST_CASE("weights and biases in parts of buffers, and without biases") {
     const auto r = shape(3, 4, 2), other = [] {
         auto made = shape(3, 4, 2);
