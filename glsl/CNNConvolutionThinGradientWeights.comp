@@ -35,6 +35,8 @@ layout(set = 0, binding = 3, std430) writeonly buffer Partials {
 
 const int SUMS = ROWS * TAPS * CHANNELS;
 const uint SIZE = gl_WorkGroupSize.x;
+const uint TURNS = SIZE / COLUMNS; // 128 at most
+const uint LEVELS = 7u;
 // Sums of the turns are added up so many at once.
 const int AT_ONCE = 4;
 shared vec4 turns[uint(AT_ONCE) * SIZE];
@@ -63,7 +65,7 @@ void main() {
     }
     uint begin = gl_WorkGroupID.z * parameters.splitPixels;
     uint end = isColumn ? min(begin + parameters.splitPixels, texelCount(grid)) : 0u;
-    for (uint block = begin + turn; block < end; block += SIZE / COLUMNS) {
+    for (uint block = begin + turn; block < end; block += TURNS) {
         Place at = placeOf(grid, block);
         int x = at.x * PIXELS;
         int u = x * STRIDE + originX;
@@ -116,22 +118,23 @@ void main() {
     uint place = gl_WorkGroupID.z * (weights + 1u) * parameters.tiles + tile;
     [[unroll]] for (int first = 0; first <= SUMS; first += AT_ONCE) {
         const int together = min(AT_ONCE, SUMS + 1 - first);
-        if (SIZE > COLUMNS) {
+        if (TURNS > 1u) {
             barrier();
             [[unroll]] for (int j = 0; j < together; ++j) {
                 turns[uint(j) * SIZE + thread] = sums[first + j];
             }
-            uint count = SIZE / COLUMNS;
-            while (count > 1u) {
+            [[unroll]] for (uint level = 0u; level < LEVELS; ++level) {
+                uint count = (TURNS + (1u << level) - 1u) >> level;
                 uint kept = (count + 1u) / 2u;
-                barrier();
-                if (turn + kept < count) {
+                if (count > 1u) {
+                    barrier();
                     [[unroll]] for (int j = 0; j < together; ++j) {
-                        uint other = uint(j) * SIZE + thread + kept * COLUMNS;
-                        turns[uint(j) * SIZE + thread] += turns[other];
+                        if (turn + kept < count) {
+                            uint other = uint(j) * SIZE + thread + kept * COLUMNS;
+                            turns[uint(j) * SIZE + thread] += turns[other];
+                        }
                     }
                 }
-                count = kept;
             }
         }
         [[unroll]] for (int j = 0; j < together; ++j) {
@@ -146,7 +149,7 @@ void main() {
             }
             if (isColumn && turn == 0u && isWeight) {
                 partials[place + weight * parameters.tiles] =
-                    SIZE > COLUMNS ? turns[uint(j) * SIZE + thread] : sums[n];
+                    TURNS > 1u ? turns[uint(j) * SIZE + thread] : sums[n];
             }
         }
     }

@@ -41,8 +41,10 @@ struct ThinProductTile {
     static constexpr uint32_t mostPixels = 16;
     static constexpr uint32_t mostRegisters = 128;
     static constexpr uint32_t size = 128;          ///< of a workgroup, at most
-    static constexpr uint32_t sharedBytes = 24576; ///< at most
-    static constexpr uint32_t leastResults = 64;   ///< pixels of an image
+    static constexpr uint32_t sharedBytes = 40960; ///< at most
+    static constexpr uint32_t bytesEach = 384;     ///< shared, that keep no invocation away
+    static constexpr uint32_t mostSlices = 4;
+    static constexpr uint32_t leastResults = 64; ///< pixels of an image
     static constexpr uint32_t cpuPixels = 3;
 
     uint32_t pixels = 0, span = 0, lead = 0;                             ///< of an invocation
