@@ -45,6 +45,7 @@ struct ThinProductTile {
     static constexpr uint32_t sharedBytes = 40960; ///< at most
     static constexpr uint32_t bytesEach = 384;     ///< shared, that keep no invocation away
     static constexpr uint32_t mostSlices = 4;
+    static constexpr uint32_t interiorEach = 64; ///< texels, for a workgroup
     static constexpr uint32_t leastResults = 64; ///< pixels of an image
     static constexpr uint32_t cpuPixels = 3;
 
