@@ -6,7 +6,8 @@
 // An invocation has a column: a texel of output channels, ROWS rows of taps and TAPS taps of each. It
 // loads PIXELS neighbouring windows at once and what their taps read, SPAN pixels of each row. The
 // grid is (blocks of COLUMNS columns, 1, parts). The rows of COLUMNS of a workgroup take turns with
-// the blocks of windows of a part; their sums are added up in a fixed order.
+// the blocks of windows of a part; the upper half of them hands over its sums to the lower one, until
+// one row has all.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -34,10 +35,10 @@ layout(set = 0, binding = 3, std430) writeonly buffer Partials {
 };
 
 const int SUMS = ROWS * TAPS * CHANNELS;
-const uint SIZE = gl_WorkGroupSize.x;
-// Sums of the turns are added up so many at once.
-const int AT_ONCE = 4;
-shared vec4 turns[uint(AT_ONCE) * SIZE];
+const uint TURNS = gl_WorkGroupSize.x / COLUMNS;
+const uint HALF = TURNS / 2u * COLUMNS; // invocations that hand over their sums at once
+
+shared vec4 handedOver[HALF * uint(SUMS + 1) + 1u];
 
 void main() {
     uint thread = gl_LocalInvocationID.x;
@@ -63,7 +64,7 @@ void main() {
     }
     uint begin = gl_WorkGroupID.z * parameters.splitPixels;
     uint end = isColumn ? min(begin + parameters.splitPixels, texelCount(grid)) : 0u;
-    for (uint block = begin + turn; block < end; block += SIZE / COLUMNS) {
+    for (uint block = begin + turn; block < end; block += TURNS) {
         Place at = placeOf(grid, block);
         int x = at.x * PIXELS;
         int u = x * STRIDE + originX;
@@ -111,43 +112,37 @@ void main() {
         }
     }
 
+    for (uint count = TURNS; count > 1u;) {
+        uint kept = (count + 1u) / 2u;
+        barrier();
+        if (turn >= kept && turn < count) {
+            [[unroll]] for (int n = 0; n <= SUMS; ++n) {
+                handedOver[uint(n) * HALF + thread - kept * COLUMNS] = sums[n];
+            }
+        }
+        barrier();
+        if (turn + kept < count) {
+            [[unroll]] for (int n = 0; n <= SUMS; ++n) {
+                sums[n] += handedOver[uint(n) * HALF + thread];
+            }
+        }
+        count = kept;
+    }
+    if (!isColumn || turn > 0u) {
+        return;
+    }
     uint rows = parameters.kernelHeight;
     uint weights = parameters.kernelWidth * rows * uint(CHANNELS);
     uint place = gl_WorkGroupID.z * (weights + 1u) * parameters.tiles + tile;
-    [[unroll]] for (int first = 0; first <= SUMS; first += AT_ONCE) {
-        const int together = min(AT_ONCE, SUMS + 1 - first);
-        if (SIZE > COLUMNS) {
-            barrier();
-            [[unroll]] for (int j = 0; j < together; ++j) {
-                turns[uint(j) * SIZE + thread] = sums[first + j];
-            }
-            uint count = SIZE / COLUMNS;
-            while (count > 1u) {
-                uint kept = (count + 1u) / 2u;
-                barrier();
-                if (turn + kept < count) {
-                    [[unroll]] for (int j = 0; j < together; ++j) {
-                        uint other = uint(j) * SIZE + thread + kept * COLUMNS;
-                        turns[uint(j) * SIZE + thread] += turns[other];
-                    }
-                }
-                count = kept;
-            }
+    [[unroll]] for (int n = 0; n < SUMS; ++n) {
+        uint row = firstRow + uint(n / (TAPS * CHANNELS));
+        uint tap = firstTap + uint(n / CHANNELS % TAPS);
+        uint weight = (row * parameters.kernelWidth + tap) * uint(CHANNELS) + uint(n % CHANNELS);
+        if (row < rows && tap < parameters.kernelWidth) {
+            partials[place + weight * parameters.tiles] = sums[n];
         }
-        [[unroll]] for (int j = 0; j < together; ++j) {
-            int n = first + j;
-            uint row = firstRow + uint(n / (TAPS * CHANNELS));
-            uint tap = firstTap + uint(n / CHANNELS % TAPS);
-            uint weight = (row * parameters.kernelWidth + tap) * uint(CHANNELS) + uint(n % CHANNELS);
-            bool isWeight = row < rows && tap < parameters.kernelWidth;
-            if (n == SUMS) {
-                weight = weights;
-                isWeight = firstRow == 0u && firstTap == 0u;
-            }
-            if (isColumn && turn == 0u && isWeight) {
-                partials[place + weight * parameters.tiles] =
-                    SIZE > COLUMNS ? turns[uint(j) * SIZE + thread] : sums[n];
-            }
-        }
+    }
+    if (firstRow == 0u && firstTap == 0u) {
+        partials[place + weights * parameters.tiles] = sums[SUMS];
     }
 }

@@ -214,7 +214,11 @@ bool dispatchThin(Encoder& encoder, const ConvolutionShape& shape,
         p.tiles * ceilDivide(p.kernelWidth, tile->taps) * ceilDivide(p.kernelHeight, tile->rows);
     const uint32_t most = std::min(ThinGradientTile::size, encoder.limits().workGroupInvocations);
     const auto lanes = uint32_t(ceilDivide(columns, ceilDivide(columns, most)));
-    const uint32_t turns = most / lanes;
+    // Half of the turns hand over their sums through shared memory.
+    const uint64_t handedOver = 16ull * lanes * (tile->rows * tile->taps * channels + 1);
+    const uint32_t bytes =
+        std::min(ThinGradientTile::sharedBytes, encoder.limits().sharedMemoryBytes) - 16;
+    const auto turns = uint32_t(std::min<uint64_t>(most / lanes, bytes / handedOver * 2 + 1));
     const uint64_t groups = ceilDivide(columns, lanes);
     const uint64_t wanted = isCpu(device) ? 8 : ThinGradientTile::groups;
     const Split split(blocks, ceilDivide(wanted, groups), 4 * turns, turns);

@@ -3,6 +3,7 @@
 #include "vk/Instance.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 namespace mpsvk::mps {
@@ -99,18 +100,22 @@ std::optional<ThinProductTile> ThinProductTile::of(const vk::Device& device,
     for (tile.lines = 4; tile.lines <= 32; tile.lines *= 2)
         for (tile.blocks = 1; tile.blocks <= std::min<uint64_t>(across, mostLanes / tile.lines);
              ++tile.blocks)
-            for (tile.slices = std::min(2u, p.tileSlices); tile.slices > 0; --tile.slices) {
+            for (tile.slices = std::bit_floor(std::min(mostSlices, p.tileSlices)); tile.slices > 0;
+                 tile.slices /= 2) {
                 const uint64_t height =
                     (tile.lines - 1) * lineStep + (tile.tapRows - 1) * rowStep + 1;
                 const uint64_t width = (tile.blocks - 1) * step + tile.span;
                 const uint64_t weights = uint64_t(tile.tapRows) * taps * channels;
-                if (16 * tile.slices * (height * (width | 1) + weights) > mostBytes) continue;
-                // Of every second texel memory moves the other, too; and workgroups wait.
                 const uint64_t lanes = ceilDivide(tile.blocks * tile.lines, 32) * 32;
-                const uint64_t loads = height * width * (tile.slices == 1 ? 4 : 3) * texelCost;
+                const uint64_t bytes = 16 * tile.slices * (height * (width | 1) + weights);
+                if (bytes > mostBytes) continue;
+                // Memory moves more than single texels at a time, and workgroups wait.
+                const uint64_t loads =
+                    height * width * (2 * texelCost + 4 * texelCost / tile.slices);
                 const uint64_t cost = (lanes * (work + 256 / tile.slices) + loads) *
                                       ceilDivide(across, tile.blocks) *
-                                      ceilDivide(resultLines, tile.lines);
+                                      ceilDivide(resultLines, tile.lines) *
+                                      std::max<uint64_t>(bytesEach, bytes / lanes);
                 if (cost >= bestCost) continue;
                 bestCost = cost;
                 best = tile;

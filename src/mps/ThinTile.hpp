@@ -25,6 +25,7 @@ struct ThinGradientTile {
     static constexpr uint32_t mostRegisters = 176; ///< for sums and operands
     static constexpr uint32_t size = 128;          ///< of a workgroup, at most
     static constexpr uint32_t groups = 396;        ///< workgroups
+    static constexpr uint32_t sharedBytes = 32768; ///< at most
     /// A CPU's driver takes long to compile more products than these.
     static constexpr uint32_t cpuProducts = 48;
 
@@ -41,8 +42,11 @@ struct ThinProductTile {
     static constexpr uint32_t mostPixels = 16;
     static constexpr uint32_t mostRegisters = 128;
     static constexpr uint32_t size = 128;          ///< of a workgroup, at most
-    static constexpr uint32_t sharedBytes = 24576; ///< at most
-    static constexpr uint32_t leastResults = 64;   ///< pixels of an image
+    static constexpr uint32_t sharedBytes = 40960; ///< at most
+    static constexpr uint32_t bytesEach = 384;     ///< shared, that keep no invocation away
+    static constexpr uint32_t mostSlices = 4;
+    static constexpr uint32_t interiorEach = 64; ///< texels, for a workgroup
+    static constexpr uint32_t leastResults = 64; ///< pixels of an image
     static constexpr uint32_t cpuPixels = 3;
 
     uint32_t pixels = 0, span = 0, lead = 0;                             ///< of an invocation

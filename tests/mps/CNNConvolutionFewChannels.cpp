@@ -24,8 +24,8 @@ const Case groupedCases[] = {
 
 // Images of four channels at most, the same.
 const Case thinCases[] = {
-    {"colours to 64", 2, 15, 19, 3, 64, 7, 7, 2, 1, 1, false, false, same},
-    {"grey to 32", 3, 12, 14, 1, 32, 5, 5, 1, 1, 1, false, false, valid},
+    {"colours to 64", 7, 15, 19, 3, 64, 7, 7, 2, 1, 1, false, false, same},
+    {"grey to 32", 5, 12, 14, 1, 32, 5, 5, 1, 1, 1, false, false, valid},
     {"grey to 6, clamped", 2, 9, 8, 1, 6, 5, 3, 1, 1, 1, false, true, same},
     {"two to 21, dilated", 2, 9, 17, 2, 21, 3, 4, 1, 2, 1, false, false, full},
     {"four to 40, stride 3", 2, 10, 11, 4, 40, 4, 3, 3, 1, 1, false, false, tensorflow},
