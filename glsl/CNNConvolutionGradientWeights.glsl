@@ -5,12 +5,14 @@
 //   direct with MPSVK_SUBGROUP: the same, eight neighbours share the work of loading E;
 //   TILED: through shared memory, an invocation computes two columns of eight channels. TILE_TEXELS
 //     is even and divides the workgroup size; a block has 4 * size / TILE_TEXELS columns;
-//   with MPSVK_COOPERATIVE: cooperative matrices, for fp16 in buffers.
+//   with MPSVK_COOPERATIVE or MPSVK_BLOCKS: that of gradientWeightsTiles.glsl.
 #include "CNNConvolution.h"
 #include "grid.h"
 #include "image.glsl"
 
-#ifndef MPSVK_COOPERATIVE
+#if defined(MPSVK_COOPERATIVE) || defined(MPSVK_BLOCKS)
+#define MPSVK_TILES
+#else
 layout(local_size_x_id = 32) in;
 #endif
 layout(constant_id = 33) const uint TILE_TEXELS = 4u;
@@ -126,8 +128,8 @@ void partialStore(uint channel, uint column, vec4 value) {
 
 // gl_WorkGroupID.z = split * tiles + tile.
 
-#ifdef MPSVK_COOPERATIVE
-#include "gradientWeightsCooperative.glsl"
+#ifdef MPSVK_TILES
+#include "gradientWeightsTiles.glsl"
 #else
 
 const uint STEP_WINDOWS = 4u;
@@ -284,8 +286,8 @@ void gemmTiled() {
 #endif // MPSVK_COOPERATIVE
 
 void main() {
-#ifdef MPSVK_COOPERATIVE
-    gemmCooperative();
+#ifdef MPSVK_TILES
+    gemmTiles();
 #else
 #ifndef MPSVK_SUBGROUP
     if (TILED) {

@@ -52,5 +52,5 @@ void main() {
     matrix = gl_WorkGroupID.z / p.parts;
     k0 = gl_WorkGroupID.z % p.parts * p.partInterior;
     end = min(k0 + p.partInterior, p.interior);
-    cooperativeRun((end - k0 + depth - 1u) / depth);
+    productRun((end - k0 + depth - 1u) / depth);
 }

@@ -24,6 +24,7 @@ layout(constant_id = 42) const uint blocksDown = 4u;
 layout(constant_id = 43) const uint blocksAcross = 4u;
 layout(constant_id = 44) const uint depth = 32u;
 
+#define CHUNK 8u
 const uint ownRows = 16u * blocksDown, ownColumns = 16u * blocksAcross; // of a subgroup
 const uint tileRows = ownRows * subgroupsDown, tileColumns = ownColumns * subgroupsAcross;
 const uint lanes = gl_WorkGroupSize.x / (subgroupsDown * subgroupsAcross);
@@ -57,17 +58,17 @@ uvec2 usedHalves(ImageView v, uint slice, uvec2 halves) {
 uint chunkOf(uint i) { return gl_LocalInvocationIndex + i * gl_WorkGroupSize.x; }
 
 // Chunks along the interior: rows that are stored at once lie four apart where a row is short.
-uint alongOuter(uint chunk) {
+uint alongOuter(uint chunk, uint size) {
     uint row = chunk / (depth / 8u);
     return depth == 32u ? (row & ~7u) | (row & 1u) << 2 | (row >> 1 & 3u) : row;
 }
-uint alongInner(uint chunk) { return chunk % (depth / 8u); }
+uint alongInner(uint chunk, uint size) { return chunk % (depth / 8u); }
 
 #define COOPERATIVE_LOAD(I, ALONG, SIZE, CHUNK)                                                    \
-    (ALONG ? CHUNK(I, alongOuter(chunkOf(I)), alongInner(chunkOf(I)) * 8u)                         \
+    (ALONG ? CHUNK(I, alongOuter(chunkOf(I), SIZE), alongInner(chunkOf(I), SIZE) * 8u)                         \
            : CHUNK(I, chunkOf(I) % (SIZE / 8u) * 8u, chunkOf(I) / (SIZE / 8u)))
 #define COOPERATIVE_PLACE(I, ALONG, SIZE, ACROSS_PITCH)                                            \
-    (ALONG ? alongOuter(chunkOf(I)) * alongPitch + alongInner(chunkOf(I))                          \
+    (ALONG ? alongOuter(chunkOf(I), SIZE) * alongPitch + alongInner(chunkOf(I), SIZE)                          \
            : chunkOf(I) / (SIZE / 8u) * ACROSS_PITCH + chunkOf(I) % (SIZE / 8u))
 #define COOPERATIVE_LOADS                                                                          \
     [[unroll]] for (uint i = 0u; i < leftChunks; ++i)                                              \
@@ -75,7 +76,7 @@ uint alongInner(uint chunk) { return chunk % (depth / 8u); }
     [[unroll]] for (uint i = 0u; i < rightChunks; ++i)                                             \
         nextRight[i] = COOPERATIVE_LOAD(i, rightAlong, tileColumns, rightChunk);
 
-void cooperativeRun(uint steps) {
+void productRun(uint steps) {
     uint firstRow = gl_SubgroupID / subgroupsAcross * ownRows;
     uint firstColumn = gl_SubgroupID % subgroupsAcross * ownColumns;
     coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator> sums[blocksDown][blocksAcross];

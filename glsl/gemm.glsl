@@ -3,13 +3,14 @@
 // the taps and over the source texels of each tap. The includer defines the functions declared
 // below.
 //
-// The grid is (blocks of pixels, folded into y, tiles * phases), or with MPSVK_COOPERATIVE (tiles *
-// blocks of pixels, folded into y, phases). With IN_PARTS the
-// inner dimension is split, and parts take the place of phases, of which there is one. One of four bodies runs:
+// The grid is (blocks of pixels, folded into y, tiles * phases), or with MPSVK_COOPERATIVE or MPSVK_BLOCKS
+// (tiles * blocks of pixels, folded into y, phases). With IN_PARTS the inner dimension is split, and parts
+// take the place of phases, of which there is one. One of these bodies runs:
 //   direct: an invocation computes TILE_PIXELS pixels of the whole tile;
 //   direct with MPSVK_SUBGROUP: the same, but eight neighbours share the work of loading weights,
 //     for devices that spend most of their time on loads. Needs subgroups of eight or more;
-//   with MPSVK_COOPERATIVE: that of gemmCooperative.glsl, and with MPSVK_PARTS the sum of its parts;
+//   with MPSVK_COOPERATIVE or MPSVK_BLOCKS: that of gemmTiles.glsl;
+//   with MPSVK_PARTS: the sum of parts;
 //   TILED: a workgroup goes through shared memory, an invocation computes TILE_PIXELS (a multiple
 //     of 4) pixels of two texels. TILE_TEXELS is 1 or even, the workgroup size a multiple of
 //     TILE_TEXELS / 2 and of 4.
@@ -20,7 +21,9 @@
 
 #ifdef MPSVK_PARTS
 layout(local_size_x = 64) in;
-#elif !defined(MPSVK_COOPERATIVE)
+#elif defined(MPSVK_COOPERATIVE) || defined(MPSVK_BLOCKS)
+#define MPSVK_TILES
+#else
 layout(local_size_x_id = 32) in;
 #endif
 layout(constant_id = 33) const uint TILE_TEXELS = 4u;
@@ -63,7 +66,7 @@ struct Tap {
     bool valid;
 };
 
-#ifdef MPSVK_COOPERATIVE
+#ifdef MPSVK_TILES
 // Tiles of the same pixels run together: what they read is in a cache.
 uint phase() {
     return IN_PARTS ? 0u : gl_WorkGroupID.z;
@@ -165,8 +168,8 @@ void gemmStore(Pixel pixel, uint texel, vec4 value) {
     }
 }
 
-#if defined(MPSVK_COOPERATIVE)
-#include "gemmCooperative.glsl"
+#if defined(MPSVK_TILES)
+#include "gemmTiles.glsl"
 #elif defined(MPSVK_PARTS)
 #include "gemmParts.glsl"
 #else

@@ -1,8 +1,9 @@
 #include "mps/ConvolutionGradientPass.hpp"
 
-#include "mps/CooperativeTile.hpp"
 #include "mps/GroupedTile.hpp"
+#include "mps/ProductTile.hpp"
 #include "mps/ThinTile.hpp"
+#include "vk/Instance.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -95,6 +96,14 @@ bool isCooperative(const vk::Device& device, const ConvolutionShape& shape,
            windows.hasPairs(p.gradient) && p.gradient.channels % 8 == 0 &&
            p.gradient.channels >= 32 && taps.storageConstant() == 1 &&
            (taps.hasPairs(p.source) || p.source.channels % 8 != 0);
+}
+
+/// Whether it can go through the tiles in registers.
+bool hasBlocks(const ConvolutionTile& tile, const ConvolutionShape& shape,
+               const glsl::CNNConvolutionWeightsParameters& p, const ImageRun& windows,
+               const ImageRun& taps) {
+    return tile.tiled && shape.groups == 1 && !p.clampEdges && !windows.isTexture() &&
+           !taps.isTexture() && p.gradient.channels >= 32 && !vk::isDisabled("blocks");
 }
 
 /// Adds up the partial sums of `elements` texels.
@@ -256,12 +265,13 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     p.reducedPerGroup = p.transposed ? shape.outputsPerGroup() : shape.inputsPerGroup();
     p.accumulate = state.accumulated;
     const bool cooperative = isCooperative(device, shape, p, windows, taps);
-    const auto wide = CooperativeTile::forWeights(rows);
     const ConvolutionTile tile =
         gradientTile(device, shape.groups, p.resultPerGroup, p.reducedPerGroup, rows);
     std::optional<GroupedTile> grouped;
     if (tile.grouped) grouped = groupedTile(device, p, p.gradient);
-    p.tileChannels = grouped ? 4 : cooperative ? wide.rows() : 4 * tile.texels;
+    const bool isWide = cooperative || (!grouped && hasBlocks(tile, shape, p, windows, taps));
+    const auto wide = ProductTile::forWeights(cooperative, rows);
+    p.tileChannels = grouped ? 4 : isWide ? wide.rows() : 4 * tile.texels;
     p.tiles = uint32_t(ceilDivide(rows, p.tileChannels));
     p.tileSlices = tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);
     const uint64_t columns = tapCount * p.tileSlices + 1;
@@ -272,19 +282,16 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
         p.biasColumn = !p.transposed;
         return reduce(*dispatchGrouped(encoder, p, *grouped, windows, taps));
     }
-    const uint64_t tileColumns = cooperative  ? wide.columns() / 4
+    const uint64_t tileColumns = isWide       ? wide.columns() / 4
                                  : tile.tiled ? 4 * tile.lanes / tile.texels
                                               : tile.lanes;
     uint64_t across = ceilDivide(columns, tileColumns);
-    uint64_t parts = (cpu ? 16 : cooperative ? 264 : 396) / (across * p.tiles);
+    uint64_t parts = (cpu ? 16 : isWide ? 264 : 396) / (across * p.tiles);
     if (cpu) parts = std::max(parts, ceilDivide(pixels, 8192));
-    const Split split(pixels, parts, cooperative ? 128 : 64,
-                      cooperative  ? wide.depth
-                      : tile.tiled ? 16
-                                   : 4);
+    const Split split(pixels, parts, isWide ? 128 : 64, isWide ? wide.depth : tile.tiled ? 16 : 4);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
-    p.inPlace = cooperative && p.splits == 1 && !p.transposed && p.reducedPerGroup % 4 == 0;
+    p.inPlace = isWide && p.splits == 1 && !p.transposed && p.reducedPerGroup % 4 == 0;
     if (p.inPlace) across = ceilDivide(columns - 1, tileColumns);
     p.biasColumn = !p.transposed && !p.inPlace;
     std::optional<BiasGradient> bias;
@@ -299,16 +306,19 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                                 {4, state.buffer(Buffers::Weights)}};
     Grid grid{across * tile.lanes, 1, uint64_t(p.tiles) * p.splits};
     grid.texels = texelGrid(1, p.gradient.width, p.gradient.height, p.images);
-    if (cooperative) {
+    if (isWide) {
         const bool isDense =
             p.images == 1 ||
             p.gradient.imageStride == p.gradient.width * p.gradient.height * p.gradient.slices;
         grid.x = across * wide.invocations(device);
-        encoder.dispatchBytes(
-            "CNNConvolutionGradientWeightsCooperative", bytes, grid, operands,
-            wide.constants(device, {constant(38, uint32_t(p.source.channels % 8 == 0)),
-                                    constant(46, uint32_t(isDense))}),
-            {});
+        const bool wholeChunks = cooperative ? p.source.channels % 8 == 0
+                                             : (p.gradient.channels | p.source.channels) % 4 == 0;
+        encoder.dispatchBytes(cooperative ? "CNNConvolutionGradientWeightsCooperative"
+                                          : "CNNConvolutionGradientWeightsBlocks",
+                              bytes, grid, operands,
+                              wide.constants(device, {constant(38, uint32_t(wholeChunks)),
+                                                      constant(46, uint32_t(isDense))}),
+                              {});
     } else {
         const vk::Constant constants[] = {constant(32, tile.lanes), constant(33, tile.texels),
                                           constant(36, uint32_t(tile.tiled))};

@@ -1,11 +1,12 @@
 #include "mps/ConvolutionPass.hpp"
 
 #include "mps/CNNNeuron.hpp"
-#include "mps/CooperativeTile.hpp"
 #include "mps/GroupedTile.hpp"
 #include "mps/PassChecks.hpp"
+#include "mps/ProductTile.hpp"
 #include "mps/ThinProduct.hpp"
 #include "mps/ThinTile.hpp"
+#include "vk/Instance.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -205,19 +206,32 @@ int transposeOrigin(int64_t offset, uint64_t stride, int64_t kernelOffset, uint6
 
 namespace {
 
-/// Whether the product can go through cooperative matrices: see glsl/gemmCooperative.glsl.
-bool isCooperative(const ConvolutionWeights::Layout& layout,
-                   const glsl::CNNConvolutionParameters& p, const ImageRun& source,
-                   const ImageRun& destination) {
+/// What both kinds of tiles need.
+bool hasTiles(const glsl::CNNConvolutionParameters& p, const ImageRun& source,
+              const ImageRun& destination) {
     // Positions are kept in 16 bits.
     const uint32_t farthest =
         std::max({p.source.width, p.source.height, p.destination.width, p.destination.height,
                   p.kernelWidth * p.dilationX, p.kernelHeight * p.dilationY});
+    return !p.clampEdges && p.subPixelScale == 1 && !source.isTexture() &&
+           !destination.isTexture() && farthest < 0x4000;
+}
+
+/// Whether the product can go through cooperative matrices: see glsl/gemmTiles.glsl.
+bool isCooperative(const ConvolutionWeights::Layout& layout,
+                   const glsl::CNNConvolutionParameters& p, const ImageRun& source,
+                   const ImageRun& destination) {
     const bool isSource = layout.mergesTaps
                               ? source.storageConstant() == 1
                               : source.hasPairs(p.source) && p.source.channels % 8 == 0;
-    return layout.halves && layout.isExactInHalves && !p.clampEdges && p.subPixelScale == 1 &&
-           isSource && !destination.isTexture() && farthest < 0x4000;
+    return layout.halves && layout.isExactInHalves && isSource && hasTiles(p, source, destination);
+}
+
+/// Whether it can go through the tiles in registers.
+bool hasBlocks(const ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
+               const ImageRun& source, const ImageRun& destination) {
+    return layout.tile.tiled && layout.tile.texels >= 8 && hasTiles(p, source, destination) &&
+           !vk::isDisabled("blocks");
 }
 
 /// So many workgroups are enough work for a large device.
@@ -249,21 +263,25 @@ void dispatchParts(Encoder& encoder, const std::string& shader, const char* body
                               operands, shared, {});
 }
 
-void dispatchCooperative(Encoder& encoder, const std::string& shader,
-                         const ConvolutionWeights& weights, ConvolutionWeights::Layout& layout,
-                         glsl::CNNConvolutionParameters p, uint64_t rows, uint32_t phases,
-                         const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
-    p.tileSlices = layout.halfSlices;
-    const uint64_t taps = layout.mergesTaps ? p.kernelHeight : p.kernelWidth * p.kernelHeight;
+/// The product through tiles of glsl/gemmTiles.glsl.
+void dispatchTiles(Encoder& encoder, const std::string& shader, bool cooperative,
+                   const ConvolutionWeights& weights, ConvolutionWeights::Layout& layout,
+                   glsl::CNNConvolutionParameters p, uint64_t rows, uint32_t phases,
+                   const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
+    using Layout = ConvolutionWeights::Layout;
+    if (cooperative) p.tileSlices = layout.halfSlices;
+    const bool mergesTaps = cooperative && layout.mergesTaps;
+    const uint64_t taps = mergesTaps ? p.kernelHeight : p.kernelWidth * p.kernelHeight;
     const auto plan = planProduct({.rows = rows,
                                    .columns = uint64_t(layout.tiles) * 4 * layout.tile.texels,
-                                   .interior = 4 * layout.halfSlices * taps / phases,
+                                   .interior = 4 * p.tileSlices * taps / phases,
+                                   .cooperative = cooperative,
                                    .products = phases,
                                    .tileColumns = 4 * layout.tile.texels,
-                                   .interiorStep = 4 * layout.halfSlices,
+                                   .interiorStep = cooperative ? 4 * p.tileSlices : 8,
                                    .maySplit = phases == 1});
-    const CooperativeTile& tile = plan.tile;
-    const uint64_t steps = taps * 4 * layout.halfSlices / tile.depth;
+    const ProductTile& tile = plan.tile;
+    const uint64_t steps = taps * ((4 * p.tileSlices + tile.depth - 1) / tile.depth);
     p.partSteps = uint32_t((steps + plan.parts - 1) / plan.parts);
     p.parts = uint32_t((steps + p.partSteps - 1) / p.partSteps);
     auto& device = encoder.device();
@@ -273,19 +291,22 @@ void dispatchCooperative(Encoder& encoder, const std::string& shader,
     const Grid grid{(blocks + y - 1) / y * layout.tiles * tile.invocations(device), y,
                     uint64_t(phases) * p.parts};
     dispatchParts(
-        encoder, shader, "Cooperative", layout, p, rows, grid, source, destination,
-        weights.use(encoder, layout, &ConvolutionWeights::Layout::halves), neuron,
+        encoder, shader, cooperative ? "Cooperative" : "Blocks", layout, p, rows, grid, source,
+        destination, weights.use(encoder, layout, cooperative ? &Layout::halves : &Layout::floats),
+        neuron,
         tile.constants(device, {constant(39, uint32_t(destination.hasPairs(p.destination))),
-                                constant(47, uint32_t(layout.mergesTaps))}));
+                                constant(47, uint32_t(mergesTaps)),
+                                constant(49, uint32_t(p.source.channels % 4 == 0))}));
 }
 
 void dispatchProduct(Encoder& encoder, const std::string& shader, const ConvolutionWeights& weights,
                      ConvolutionWeights::Layout& layout, glsl::CNNConvolutionParameters p,
                      uint64_t rows, uint32_t phases, const ImageRun& source,
                      const ImageRun& destination, uint32_t neuron) {
-    if (isCooperative(layout, p, source, destination))
-        return dispatchCooperative(encoder, shader, weights, layout, p, rows, phases, source,
-                                   destination, neuron);
+    const bool cooperative = isCooperative(layout, p, source, destination);
+    if (cooperative || hasBlocks(layout, p, source, destination))
+        return dispatchTiles(encoder, shader, cooperative, weights, layout, p, rows, phases, source,
+                             destination, neuron);
     const auto& tile = layout.tile;
     const uint64_t blocks = (rows + tile.block(rows) - 1) / tile.block(rows);
     const uint64_t most = encoder.limits().workGroupCount, y = (blocks + most - 1) / most;

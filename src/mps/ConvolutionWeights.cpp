@@ -218,7 +218,7 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
     const uint64_t channels =
         s.depthwise ? ceilDivide(s.outputs, 4) * 4ull : uint64_t(made.tiles) * made.tile.texels * 4;
     made.floats.memory = allocate(device_, packedFloats);
-    // Steps of 32 channels; see glsl/gemmCooperative.glsl.
+    // Steps of 32 channels; see glsl/gemmTiles.glsl.
     const bool gathers = use_ == Use::Forward || use_ == Use::TransposeDataGradient;
     made.mergesTaps = gathers && s.groups == 1 && made.tileSlices == 1 && s.kernelWidth > 1;
     if (device_.impl().vk->features().cooperativeMatrix && made.tile.texels >= 4 && blocks == 1 &&

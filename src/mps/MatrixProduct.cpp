@@ -1,8 +1,8 @@
 #include "mps/MatrixProduct.hpp"
 
 #include "MatrixMultiplication.h"
-#include "mps/CooperativeTile.hpp"
 #include "mps/MatrixNeuron.hpp"
+#include "mps/ProductTile.hpp"
 #include "vk/Instance.hpp"
 
 #include <algorithm>

@@ -1,17 +1,26 @@
-// The body of gemm.glsl for devices with cooperative matrices, fp16 sources in buffers whose pixels are
-// whole chunks of eight channels, destinations in buffers, and weights that are exact in fp16. These
-// are packed as halves, the texels of a tap filled up with zeros to whole steps (`tileSlices` is their
-// number with those). All rows of a step read the same tap.
-// Of an image of one texel a pixel, whole rows of taps take the place of a tap: MERGED_TAPS.
+// The body of gemm.glsl through tiles of cooperative.glsl or blocks.glsl, for destinations in buffers and
+// no clamped edges. All rows of a step read the same tap.
+//
+// By cooperative matrices sources are fp16 in buffers, their pixels whole chunks of eight channels, and
+// weights exact in fp16. These are packed as halves, the texels of a tap filled up with zeros to whole
+// steps (`tileSlices` is their number with those). Of an image of one texel a pixel, whole rows of taps
+// take the place of a tap: MERGED_TAPS. By blocks, sources are any in buffers.
+const bool leftAlong = true;
+const bool rightAlong = false;
+#ifdef MPSVK_COOPERATIVE
+#include "cooperative.glsl"
 layout(set = 0, binding = 3, std430) readonly buffer HalfWeights {
     uvec4 halfWeights[];
 };
-const bool leftAlong = true;
-const bool rightAlong = false;
-#include "cooperative.glsl"
 // Texels of the destination are pairs at multiples of 16 bytes.
 layout(constant_id = 39) const bool DESTINATION_PAIRS = false;
 layout(constant_id = 47) const bool MERGED_TAPS = false;
+#else
+#include "blocks.glsl"
+const bool MERGED_TAPS = false;
+// All lanes of the source's texels are channels.
+layout(constant_id = 49) const bool WHOLE_TEXELS = false;
+#endif
 
 const uint STEP_SLICES = depth / 4u;
 const uint OUTSIDE = 0xffffffffu;
@@ -63,6 +72,7 @@ void advance() {
     enterTap();
 }
 
+#ifdef MPSVK_COOPERATIVE
 uvec2 mergedTap(uint i, uint tap) {
     int x = bitfieldExtract(int(ownBases[i]), 0, 16) + int(tap) * parameters.dilationX;
     if ((ownInside & 1u << i) == 0u || tap >= parameters.kernelWidth ||
@@ -87,6 +97,29 @@ uvec4 leftChunk(uint i, uint row, uint k) {
 uvec4 rightChunk(uint i, uint column, uint k) {
     return halfWeights[tapWeights + ((stepSlice * 4u + k) * tileColumns + column) / 8u];
 }
+#else
+vec4 leftChunk(uint i, uint row, uint k) {
+    uint slice = stepSlice + k / 4u;
+    if ((ownInside & 1u << i) == 0u || slice * 4u >= parameters.reducedPerGroup) {
+        return vec4(0.0);
+    }
+    uint at = ownTexels[i] + tapTexel + stepSlice;
+    vec4 value;
+    if (source_storage == STORAGE_FLOAT16) {
+        value = unpackHalf4(source_float16[at]);
+    } else if (source_storage == STORAGE_UNORM8) {
+        value = unpackUnorm4x8(source_unorm8[at]);
+    } else {
+        value = source_float32[at];
+    }
+    return WHOLE_TEXELS ? value : usedLanes(parameters.source, gemmFirstSlice() + slice, value);
+}
+
+vec4 rightChunk(uint i, uint column, uint k) {
+    uint row = min(stepSlice * 4u + k, parameters.tileSlices * 4u - 1u); // of zeros on the left beyond
+    return weights[tapWeights + (row * tileColumns + column) / 4u];
+}
+#endif
 
 void texelStore(uint row, uint slice, vec4 value) {
     if (slice >= parameters.resultSlices) {
@@ -103,6 +136,7 @@ void texelStore(uint row, uint slice, vec4 value) {
     }
 }
 
+#ifdef MPSVK_COOPERATIVE
 void elementsStore(uint row, uint column, vec4 sums, vec4 next) {
     if (rowTexels[row] == OUTSIDE) {
         return;
@@ -126,6 +160,19 @@ void elementsStore(uint row, uint column, vec4 sums, vec4 next) {
             uvec4(packHalf4(sums), packHalf4(next));
     }
 }
+#else
+void elementsStore(uint row, uint column, vec4 sums) {
+    uint slice = gemmTile() * TILE_TEXELS + column / 4u;
+    if (rowTexels[row] == OUTSIDE) {
+        return;
+    }
+    if (!IN_PARTS) {
+        texelStore(row, slice, sums);
+    } else if (slice < parameters.resultSlices) {
+        partials[partialIndex(gemmPart(), gemmBlock() * tileRows + row, slice)] = sums;
+    }
+}
+#endif
 
 // The quotient of numbers below 2^20 by a division of floats, which is exact for them.
 uint smallQuotient(uint n, uint divisor) {
@@ -152,10 +199,10 @@ void gemmRun() {
                          int(parameters.clipY) + pixel.y, 0u, pixel.image);
     }
     [[unroll]] for (uint i = 0u; i < leftChunks; ++i) {
-        PIXEL_OF_ROW(pixel, alongOuter(chunkOf(i)))
+        PIXEL_OF_ROW(pixel, alongOuter(chunkOf(i), tileRows))
         ivec2 base = pixel.valid ? pixelBase(pixel) : ivec2(FAR);
         ownBases[i] = uint(base.x) & 0xffffu | uint(base.y) << 16;
-        uint slice = MERGED_TAPS ? 0u : gemmFirstSlice() + alongInner(chunkOf(i)) * 2u;
+        uint slice = MERGED_TAPS ? 0u : gemmFirstSlice() + alongInner(chunkOf(i), tileRows) * (CHUNK / 4u);
         ownTexels[i] = texelIndex(parameters.source, base.x, base.y, slice, pixel.image);
     }
     TapRange rangeX = tapsX();
@@ -163,15 +210,15 @@ void gemmRun() {
     tapCount = uvec2(rangeX.count, rangeY.count);
     firstOffset = tapOffset(int(rangeX.first), int(rangeY.first));
     offsetStride = tapStride(rangeX.step, rangeY.step);
-    uint tapChunks = parameters.tileSlices * 2u * TILE_TEXELS; // of weights
+    uint tapChunks = parameters.tileSlices * 16u / CHUNK * TILE_TEXELS; // of weights
     weightsStride = uvec2(rangeX.step, rangeY.step * parameters.kernelWidth) * tapChunks;
-    firstWeights = gemmWeights(rangeX.first, rangeY.first) / 2u;
+    firstWeights = gemmWeights(rangeX.first, rangeY.first) * 4u / CHUNK;
     if (MERGED_TAPS) {
         tapCount.x = 1u;
         weightsStride.y = tapChunks;
         firstWeights = gemmTile() * parameters.kernelHeight * tapChunks;
     }
-    uint stepsPerTap = parameters.tileSlices / STEP_SLICES;
+    uint stepsPerTap = (parameters.tileSlices + STEP_SLICES - 1u) / STEP_SLICES;
     uint steps = tapCount.x * tapCount.y * stepsPerTap;
     stepTap = uvec2(0u);
     stepSlice = 0u;
@@ -183,5 +230,5 @@ void gemmRun() {
         steps = min(parameters.partSteps, steps - firstStep);
     }
     enterTap();
-    cooperativeRun(steps);
+    productRun(steps);
 }

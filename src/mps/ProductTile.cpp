@@ -1,4 +1,4 @@
-#include "mps/CooperativeTile.hpp"
+#include "mps/ProductTile.hpp"
 
 #include "vk/Device.hpp"
 
@@ -14,7 +14,7 @@ constexpr uint64_t multiprocessors = 132;
 /// A tile and what its workgroups take, in microseconds for each 32 of the interior: element r is
 /// the time of r + 1 workgroups that share a multiprocessor. The last one is as many as fit.
 struct Candidate {
-    CooperativeTile tile;
+    ProductTile tile;
     std::vector<double> times;
 
     double time(uint64_t workgroups) const {
@@ -26,12 +26,17 @@ struct Candidate {
 
 /// Measured on an H100.
 const Candidate candidates[] = {
-    {{4, 2, 3, 4, 64}, {0.86}}, // 192 x 128 elements
-    {{2, 2, 4, 4, 32}, {0.93, 1.02}},
-    {{2, 2, 2, 4, 32}, {0.60, 0.78, 1.02}},
-    {{2, 2, 4, 2, 32}, {0.80, 1.02, 1.25}}, // 128 x 64
-    {{4, 1, 2, 2, 32}, {0.45, 0.60, 0.75}},
-    {{2, 1, 4, 1, 32}, {0.30, 0.40, 0.50, 0.60}},
+    {{true, 4, 2, 3, 4, 64}, {0.86}}, // 192 x 128 elements
+    {{true, 2, 2, 4, 4, 32}, {0.93, 1.02}},
+    {{true, 2, 2, 2, 4, 32}, {0.60, 0.78, 1.02}},
+    {{true, 2, 2, 4, 2, 32}, {0.80, 1.02, 1.25}}, // 128 x 64
+    {{true, 4, 1, 2, 2, 32}, {0.45, 0.60, 0.75}},
+    {{true, 2, 1, 4, 1, 32}, {0.30, 0.40, 0.50, 0.60}},
+    {{false, 8, 16, 4, 2, 8}, {4.6, 6.8}}, // 128 x 128
+    {{false, 8, 16, 2, 2, 8}, {2.4, 3.6, 5.2, 6.8}},
+    {{false, 16, 8, 4, 2, 8}, {4.6, 6.8}}, // 256 x 64
+    {{false, 16, 8, 2, 2, 8}, {2.4, 3.6, 5.2, 6.8}},
+    {{false, 16, 4, 2, 2, 8}, {1.3, 1.9, 2.7, 3.5, 4.3, 5.2}}, // 128 x 32
 };
 /// Of the second dispatch of a product in parts.
 constexpr double finish = 3, bytesPerMicrosecond = 2.5e6;
@@ -40,11 +45,13 @@ uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 } // namespace
 
-CooperativePlan planProduct(const CooperativeShape& s) {
-    CooperativePlan best;
+ProductPlan planProduct(const ProductShape& s) {
+    ProductPlan best;
     double least = std::numeric_limits<double>::infinity();
     for (const Candidate& c : candidates) {
-        if (c.tile.columns() != s.tileColumns || s.interiorStep % c.tile.depth != 0) continue;
+        if (c.tile.cooperative != s.cooperative || c.tile.columns() != s.tileColumns ||
+            s.interiorStep % c.tile.depth != 0)
+            continue;
         const uint64_t steps = ceilDivide(s.interior, 32);
         const uint64_t groups = ceilDivide(s.rows, c.tile.rows()) *
                                 ceilDivide(s.columns, c.tile.columns()) * s.products;
@@ -63,22 +70,21 @@ CooperativePlan planProduct(const CooperativeShape& s) {
     return best;
 }
 
-uint32_t CooperativeTile::invocations(const vk::Device& device) const {
-    return subgroupsDown * subgroupsAcross * device.limits().subgroupSize;
+uint32_t ProductTile::invocations(const vk::Device& device) const {
+    return down * across * (cooperative ? device.limits().subgroupSize : 1);
 }
 
-std::vector<vk::Constant>
-CooperativeTile::constants(const vk::Device& device,
-                           std::initializer_list<vk::Constant> others) const {
-    std::vector<vk::Constant> all = {{40, subgroupsDown}, {41, subgroupsAcross},
-                                     {42, blocksDown},    {43, blocksAcross},
-                                     {44, depth},         {45, invocations(device)}};
+std::vector<vk::Constant> ProductTile::constants(const vk::Device& device,
+                                                 std::initializer_list<vk::Constant> others) const {
+    std::vector<vk::Constant> all = {{40, down},         {41, across}, {42, blocksDown},
+                                     {43, blocksAcross}, {44, depth},  {45, invocations(device)}};
     all.insert(all.end(), others);
     return all;
 }
 
-CooperativeTile CooperativeTile::forWeights(uint64_t channels) {
-    if (channels < 128) return {2, 2, 2, 4, 32};
+ProductTile ProductTile::forWeights(bool cooperative, uint64_t channels) {
+    if (!cooperative) return {false, 8, 16, channels < 128 ? 2u : 4u, 2, 8};
+    if (channels < 128) return {true, 2, 2, 2, 4, 32};
     return {};
 }
 

@@ -1,4 +1,4 @@
-#include "mps/CooperativeTile.hpp"
+#include "mps/ProductTile.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -7,10 +7,10 @@ using namespace mpsvk::mps;
 namespace {
 
 /// Of glsl/cooperative.glsl, with the pixels of gemmCooperative.glsl.
-uint64_t sharedBytes(const CooperativeTile& tile) {
+uint64_t sharedBytes(const ProductTile& tile) {
     const uint64_t along = tile.rows() * (tile.depth / 8 + 1);
     const uint64_t operands = 16 * (along + tile.depth * (tile.columns() / 8 + 1));
-    const uint64_t subgroups = tile.subgroupsDown * tile.subgroupsAcross;
+    const uint64_t subgroups = tile.down * tile.across;
     const uint64_t strips = 16 * 16 * subgroups * (4 * tile.blocksAcross + 1);
     return std::max(operands, strips) + 4 * tile.rows();
 }
@@ -34,7 +34,7 @@ TEST_CASE("a plan of a product fits its shape and the least device") {
                         CHECK(tile.columns() == columns);
                         CHECK(step % tile.depth == 0);
                         // With subgroups of 32 each invocation loads whole chunks of both operands.
-                        const uint64_t lanes = 32 * tile.subgroupsDown * tile.subgroupsAcross;
+                        const uint64_t lanes = 32 * tile.down * tile.across;
                         CHECK(lanes <= 256);
                         CHECK(tile.rows() * tile.depth / 8 % lanes == 0);
                         CHECK(tile.columns() * tile.depth / 8 % lanes == 0);

@@ -1,21 +1,25 @@
-// The body of CNNConvolutionGradientWeights.glsl for devices with cooperative matrices and fp16 images in
-// buffers, the gradient's pixels whole chunks of eight channels. Both operands have windows along the
-// interior: they are read across it.
+// The body of CNNConvolutionGradientWeights.glsl through tiles of cooperative.glsl (fp16 images in buffers,
+// the gradient's pixels whole chunks of eight channels) or blocks.glsl (any images in buffers). Both operands
+// have windows along the interior: they are read across it.
 layout(set = 0, binding = 4, std430) buffer WeightsGradient {
     vec4 weightsGradient[];
 };
-// Pixels of the source are whole chunks of eight channels.
+// Pixels of the source, and by blocks of the gradient, are whole chunks.
 layout(constant_id = 38) const bool WHOLE_CHUNKS = true;
 const bool leftAlong = false;
 const bool rightAlong = false;
+#ifdef MPSVK_COOPERATIVE
 #include "cooperative.glsl"
+#else
+#include "blocks.glsl"
+#endif
 
 // The windows of the gradient lie together from image to image.
 layout(constant_id = 46) const bool DENSE_WINDOWS = false;
 
 uint stepWindow;
-Column chunkColumns[2];
-uint chunkTexels[2]; // from a window's texel to the column's
+Column chunkColumns[CHUNK / 4u];
+uint chunkTexels[CHUNK / 4u]; // from a window's texel to the column's
 // Of the invocation's own chunks: what to read, and which are there (bit i). All of it is computed
 // before the first load, since a load in a branch ends what the compiler may reorder.
 uint leftTexels[leftChunks];
@@ -47,16 +51,16 @@ void place() {
     leftInside = 0u;
     rightInside = 0u;
     [[unroll]] for (uint i = 0u; i < leftChunks; ++i) {
-        uint index = stepWindow + chunkOf(i) / (tileRows / 8u);
-        uint channel = gemmTile() * tileRows + chunkOf(i) % (tileRows / 8u) * 8u;
+        uint index = stepWindow + chunkOf(i) / (tileRows / CHUNK);
+        uint channel = gemmTile() * tileRows + chunkOf(i) % (tileRows / CHUNK) * CHUNK;
         leftTexels[i] = leftTexel(index, channel / 4u);
         leftInside |= uint(index < end && channel < parameters.gradient.channels) << i;
     }
     [[unroll]] for (uint i = 0u; i < rightChunks; ++i) {
-        uint index = stepWindow + chunkOf(i) / (tileColumns / 8u);
+        uint index = stepWindow + chunkOf(i) / (tileColumns / CHUNK);
         Window w = windowAt(index);
         rightTexels[i] = windowTexel(w) + chunkTexels[0];
-        bool inside = isInside(chunkColumns[0], w) || chunkColumns[0].bias || !WHOLE_CHUNKS;
+        bool inside = isInside(chunkColumns[0], w) || chunkColumns[0].bias || (CHUNK > 4u && !WHOLE_CHUNKS);
         rightInside |= uint(index < end && inside) << i;
     }
 }
@@ -66,6 +70,7 @@ void advance() {
     place();
 }
 
+#ifdef MPSVK_COOPERATIVE
 uvec4 leftChunk(uint i, uint row, uint k) {
     return (leftInside >> i & 1u) != 0u ? gradient_float16Pair[leftTexels[i] >> 1] : uvec4(0u);
 }
@@ -92,6 +97,33 @@ uvec4 rightChunk(uint i, uint column, uint k) {
     }
     return source_float16Pair[rightTexels[i] >> 1];
 }
+#else
+#define TEXEL_AT(NAME)                                                                             \
+    vec4 NAME##_at(uint at, uint slice) {                                                          \
+        vec4 value;                                                                                \
+        if (NAME##_storage == STORAGE_FLOAT16) value = unpackHalf4(NAME##_float16[at]);            \
+        else if (NAME##_storage == STORAGE_UNORM8) value = unpackUnorm4x8(NAME##_unorm8[at]);      \
+        else value = NAME##_float32[at];                                                           \
+        return WHOLE_CHUNKS ? value : usedLanes(parameters.NAME, slice, value);                    \
+    }
+TEXEL_AT(gradient)
+TEXEL_AT(source)
+
+vec4 leftChunk(uint i, uint row, uint k) {
+    uint slice = (gemmTile() * tileRows + row) / 4u;
+    return (leftInside >> i & 1u) != 0u ? gradient_at(leftTexels[i], slice) : vec4(0.0);
+}
+
+vec4 rightChunk(uint i, uint column, uint k) {
+    if ((rightInside >> i & 1u) == 0u) {
+        return vec4(0.0);
+    }
+    if (chunkColumns[0].bias) {
+        return vec4(1.0, 0.0, 0.0, 0.0);
+    }
+    return source_at(rightTexels[i], chunkColumns[0].slice);
+}
+#endif
 
 void texelStore(uint row, uint column, vec4 value) {
     uint channel = gemmTile() * tileRows + row;
@@ -103,15 +135,21 @@ void texelStore(uint row, uint column, vec4 value) {
     }
 }
 
+#ifdef MPSVK_COOPERATIVE
 void elementsStore(uint row, uint column, vec4 sums, vec4 next) {
     column = (gl_WorkGroupID.x * tileColumns + column) / 4u;
     texelStore(row, column, sums);
     texelStore(row, column + 1u, next);
 }
+#else
+void elementsStore(uint row, uint column, vec4 sums) {
+    texelStore(row, (gl_WorkGroupID.x * tileColumns + column) / 4u, sums);
+}
+#endif
 
-void gemmCooperative() {
-    uint texel = (gl_WorkGroupID.x * tileColumns + chunkOf(0u) % (tileColumns / 8u) * 8u) / 4u;
-    [[unroll]] for (uint c = 0u; c < 2u; ++c) {
+void gemmTiles() {
+    uint texel = (gl_WorkGroupID.x * tileColumns + chunkOf(0u) % (tileColumns / CHUNK) * CHUNK) / 4u;
+    [[unroll]] for (uint c = 0u; c < CHUNK / 4u; ++c) {
         Column column = columnAt(texel + c);
         chunkColumns[c] = column;
         chunkTexels[c] = uint(column.y * int(parameters.source.width) + column.x) *
@@ -119,5 +157,5 @@ void gemmCooperative() {
     }
     stepWindow = firstWindowOfSplit();
     place();
-    cooperativeRun((endWindowOfSplit() - firstWindowOfSplit() + depth - 1u) / depth);
+    productRun((endWindowOfSplit() - firstWindowOfSplit() + depth - 1u) / depth);
 }

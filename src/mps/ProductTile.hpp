@@ -1,0 +1,47 @@
+// How products through shared memory are cut into workgroups: by cooperative matrices
+// (glsl/cooperative.glsl), or in registers (glsl/blocks.glsl).
+#pragma once
+
+#include "vk/Pipeline.hpp"
+
+#include <initializer_list>
+#include <vector>
+
+namespace mpsvk::mps {
+
+struct ProductTile {
+    bool cooperative = true;       ///< what a subgroup has is made of 16x16 elements; else what an
+                                   ///< invocation has, of 4x4
+    uint32_t down = 2, across = 2; ///< subgroups or invocations
+    uint32_t blocksDown = 4, blocksAcross = 4; ///< of such elements
+    uint32_t depth = 32;                       ///< of the interior in a step
+
+    /// For the gradient of weights of so many output channels.
+    static ProductTile forWeights(bool cooperative, uint64_t channels);
+
+    uint32_t rows() const { return side() * blocksDown * down; }
+    uint32_t columns() const { return side() * blocksAcross * across; }
+    uint32_t side() const { return cooperative ? 16 : 4; }
+    uint32_t invocations(const vk::Device& device) const;
+    /// The constants of the tile, and others.
+    std::vector<vk::Constant> constants(const vk::Device& device,
+                                        std::initializer_list<vk::Constant> others = {}) const;
+};
+
+/// A product: its tile, and the parts that its interior is split into.
+struct ProductPlan {
+    ProductTile tile;
+    uint32_t parts = 1;
+};
+struct ProductShape {
+    uint64_t rows, columns, interior;
+    bool cooperative = true;
+    uint64_t products = 1;      ///< of this shape, at once
+    uint64_t tileColumns = 128; ///< that the tile must have: 32, 64, 128 or if cooperative 16
+    uint64_t interiorStep = 64; ///< a multiple of the tile's depth; 32 or a multiple of it
+    bool maySplit = true;
+};
+/// The plan that is done first.
+ProductPlan planProduct(const ProductShape& shape);
+
+} // namespace mpsvk::mps
