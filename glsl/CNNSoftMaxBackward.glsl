@@ -46,8 +46,9 @@ void main() {
         if (keptSlice(k) < slices) {
             g[k] = loadGradient(keptSlice(k));
             y[k] = loadResult(keptSlice(k));
-            sum += summand(g[k], y[k], keptSlice(k));
         }
+    [[unroll]] for (uint k = 0u; k < keptSteps; ++k)
+        if (keptSlice(k) < slices) sum += summand(g[k], y[k], keptSlice(k));
     for (uint slice = keptSlice(keptSteps); slice < slices; slice += channelStep)
         sum += summand(loadGradient(slice), loadResult(slice), slice);
     sum = overChannelsSum(sum);

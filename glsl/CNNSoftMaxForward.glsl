@@ -43,10 +43,9 @@ void main() {
     vec4 kept[keptSteps][2];
     float most = -3.402823466e38;
     [[unroll]] for (uint k = 0u; k < keptSteps; ++k)
-        if (keptSlice(k) < slices) {
-            kept[k] = load(keptSlice(k));
-            most = larger(most, kept[k], keptSlice(k));
-        }
+        if (keptSlice(k) < slices) kept[k] = load(keptSlice(k));
+    [[unroll]] for (uint k = 0u; k < keptSteps; ++k)
+        if (keptSlice(k) < slices) most = larger(most, kept[k], keptSlice(k));
     for (uint slice = keptSlice(keptSteps); slice < slices; slice += channelStep)
         most = larger(most, load(slice), slice);
     most = overChannelsMax(most);

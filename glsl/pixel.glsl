@@ -43,22 +43,22 @@ bool inside(ImageView v, int x, int y) {
 }
 
 // Declares `vec4 N_read(v, x, y, slice, image, clampEdges)`: a pixel outside is the nearest one, or
-// zero.
+// zero. It reads the nearest one anyhow: a branch around a read costs more.
 #define IMAGE_EDGE_READ(N)                                                                         \
     vec4 N##_read(ImageView v, int x, int y, uint slice, uint image, uint clampEdges) {            \
-        if (clampEdges != 0u) {                                                                    \
-            x = clamp(x, 0, int(v.width) - 1);                                                     \
-            y = clamp(y, 0, int(v.height) - 1);                                                    \
-        }                                                                                          \
-        return inside(v, x, y) ? N##_load(v, x, y, slice, image) : vec4(0.0);                      \
+        bool counts = clampEdges != 0u || inside(v, x, y);                                         \
+        x = clamp(x, 0, int(v.width) - 1);                                                         \
+        y = clamp(y, 0, int(v.height) - 1);                                                        \
+        vec4 value = N##_load(v, x, y, slice, image);                                              \
+        return mix(vec4(0.0), value, bvec4(counts));                                               \
     }                                                                                              \
     vec4[2] N##_readTexels(ImageView v, int x, int y, uint slice, uint image, uint clampEdges) {   \
-        if (clampEdges != 0u) {                                                                    \
-            x = clamp(x, 0, int(v.width) - 1);                                                     \
-            y = clamp(y, 0, int(v.height) - 1);                                                    \
-        }                                                                                          \
-        if (!inside(v, x, y)) return vec4[2](vec4(0.0), vec4(0.0));                                \
-        return N##_loadTexels(v, x, y, slice, image);                                              \
+        bool counts = clampEdges != 0u || inside(v, x, y);                                         \
+        x = clamp(x, 0, int(v.width) - 1);                                                         \
+        y = clamp(y, 0, int(v.height) - 1);                                                        \
+        vec4 values[2] = N##_loadTexels(v, x, y, slice, image);                                    \
+        EACH_TEXEL(k) values[k] = mix(vec4(0.0), values[k], bvec4(counts));                        \
+        return values;                                                                             \
     }
 
 // Declares `vec4 N_channels(v, x, y, channel, image)`: four channels from any one on, counted from

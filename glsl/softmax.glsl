@@ -52,6 +52,7 @@ const uint keptSteps = 4u;
 uint keptSlice(uint k) { return channelFirst() + k * channelStep; }
 
 bvec4 isChannel(uint slice, uint channels) {
+    if (wholeTexels != 0u) return bvec4(true);
     return lessThan(slice * 4u + uvec4(0u, 1u, 2u, 3u), uvec4(channels));
 }
 

@@ -154,7 +154,8 @@ void CNNBatchNormalization::dispatch(const mps::UnaryPass& pass) const {
         mps::flatten(shape, {&p.source, &p.destination});
     p.walk = mps::walkOver(shape, mps::WalkUse::Pixels);
     using enum BatchNormalizationParameters::Array;
-    pass.encoder->dispatch("CNNBatchNormalization", p, mps::walkGrid(p.walk, shape.texelsEach),
+    pass.encoder->dispatch("CNNBatchNormalization", p,
+                           mps::walkGrid(p.walk, shape.texelsEach, pass.hasWholeTexels()),
                            {{1, pass.source},
                             {3, pass.destination},
                             {4, parameters.slice(Gamma)},
@@ -210,7 +211,7 @@ void CNNBatchNormalizationStatistics::dispatch(const mps::UnaryPass& pass) const
     p.sourceY = int(y);
     const auto partials = pass.encoder->scratch(mps::partialBytes(p.walk, pass.sourceChannels));
     pass.encoder->dispatch("CNNBatchNormalizationStatistics", p,
-                           mps::walkGrid(p.walk, shape.texelsEach),
+                           mps::walkGrid(p.walk, shape.texelsEach, pass.hasWholeTexels()),
                            {{1, pass.source}, {2, *partials}});
     using Buffers = CNNBatchNormalizationState::Impl::Buffers;
     mps::reduceSums(*pass.encoder, "CNNBatchNormalizationStatisticsReduce", p.walk,

@@ -139,7 +139,7 @@ void Statistics::dispatchSums(const mps::BinaryPass& pass) const {
     using enum BatchNormalizationParameters::Array;
     using Buffers = CNNBatchNormalizationState::Impl::Buffers;
     pass.encoder->dispatch("CNNBatchNormalizationStatisticsGradient", p,
-                           mps::walkGrid(p.walk, shape.texelsEach),
+                           mps::walkGrid(p.walk, shape.texelsEach, pass.hasWholeTexels()),
                            {{1, pass.secondary},
                             {2, pass.primary},
                             {3, *partials},
@@ -228,7 +228,7 @@ void Gradient::dispatch(const mps::BinaryPass& pass) const {
     using Buffers = CNNBatchNormalizationState::Impl::Buffers;
     const vk::BufferSlice none;
     pass.encoder->dispatch("CNNBatchNormalizationGradient", p,
-                           mps::walkGrid(p.walk, shape.texelsEach),
+                           mps::walkGrid(p.walk, shape.texelsEach, pass.hasWholeTexels()),
                            {{1, pass.secondary},
                             {2, pass.primary},
                             {3, pass.destination},

@@ -56,6 +56,7 @@ struct NormalizationPlan {
     bool wholeGroups; ///< its slices' groups, at least
     uint32_t lanes = 256;
     uint32_t texelsEach;                      ///< of an invocation
+    bool wholeTexels;                         ///< Grid::wholeTexels
     uint32_t blockSlices, blockLanes, blocks; ///< slices of a workgroup, blocks of an image
     uint32_t parts = 1, partPixels;           ///< of an image
     uint64_t imageBytes;                      ///< of the source

@@ -68,6 +68,7 @@ NormalizationPlan::NormalizationPlan(const vk::Limits& limits, const MPS::Image&
                                    : format == MPS::ImageFeatureChannelFormat::Unorm8 ? 4
                                                                                       : 8;
     slices = uint32_t(ceil(channels, 4));
+    wholeTexels = channels % 4 == 0;
     imageBytes = pixels * slices * bytesPerTexel;
     const uint32_t most = std::min(256u, std::bit_floor(limits.workGroupInvocations));
 
@@ -109,6 +110,7 @@ NormalizationPlan::NormalizationPlan(const vk::Limits& limits, const MPS::Image&
 Grid NormalizationPlan::grid(uint64_t workgroups) const {
     Grid grid = Grid::of(workgroups * lanes);
     grid.texelsEach = texelsEach;
+    grid.wholeTexels = wholeTexels;
     return grid;
 }
 

@@ -241,7 +241,7 @@ void CNNArithmeticGradient::dispatch(const mps::BinaryPass& pass) const {
     const vk::BufferSlice mask = readsMask ? pass.stateBuffers[0].all : vk::BufferSlice{};
     const auto plain = mps::constant(32, uint32_t(!multiplies() && !readsMask));
     if (overPixels) {
-        auto grid = mps::walkGrid(p.walk, texelsEach);
+        auto grid = mps::walkGrid(p.walk, texelsEach, pass.primaryView.channels % 4 == 0);
         grid.x *= pass.imageCount;
         pass.encoder->dispatch("CNNArithmeticGradientPixels", p, grid,
                                {{1, pass.primary}, {2, pass.secondary}, {4, mask}, {5, *partials}},

@@ -184,18 +184,20 @@ void CNNPoolingGradient::dispatch(const mps::BinaryPass& pass) const {
         (saved || e.average) &&
         suits(w.strideX, w.dilationX, p.kernelWidth, p.startX, p.windowsX, p.sourceWidth) &&
         suits(w.strideY, w.dilationY, p.kernelHeight, p.startY, p.windowsY, p.sourceHeight);
-    if (inBlocks)
+    if (inBlocks) {
+        auto grid = mps::Grid::over(mps::slicesFor(pass.destinationChannels),
+                                    blocks(parameters.originX, parameters.startX, pass.clip.width),
+                                    blocks(parameters.originY, parameters.startY, pass.clip.height),
+                                    pass.imageCount, pass.texelsEach());
+        grid.wholeTexels = pass.hasWholeTexels();
         return pass.encoder->dispatch(
             e.average ? "CNNPoolingAverageGradientBlocks" : "CNNPoolingMaxGradientBlocks",
-            parameters,
-            mps::Grid::over(mps::slicesFor(pass.destinationChannels),
-                            blocks(parameters.originX, parameters.startX, pass.clip.width),
-                            blocks(parameters.originY, parameters.startY, pass.clip.height),
-                            pass.imageCount, pass.texelsEach()),
+            parameters, grid,
             {{1, pass.primary},
              {3, pass.destination},
              {4, saved ? pass.stateBuffers[0].all : vk::BufferSlice{}}},
             {mps::constant(33, uint32_t(w.width)), mps::constant(34, uint32_t(w.height))});
+    }
     pass.encoder->dispatch(shader(), parameters, pass.clipGrid(),
                            {{1, pass.primary},
                             {2, pass.secondary},

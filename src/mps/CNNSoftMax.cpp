@@ -19,6 +19,7 @@ template <class Pass> mps::Grid gridOf(const Pass& pass, uint64_t channels) {
     auto grid = mps::Grid::over(1, pass.clip.width, pass.clip.height, pass.imageCount);
     if (wantsGroups(channels)) grid.x *= groupSize;
     grid.texelsEach = pass.texelsEach();
+    grid.wholeTexels = pass.hasWholeTexels();
     return grid;
 }
 

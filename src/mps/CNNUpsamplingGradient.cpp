@@ -148,9 +148,10 @@ void CNNUpsamplingGradient::dispatch(const mps::BinaryPass& pass) const {
     const auto blocks = [&](uint64_t pixels, uint32_t block) {
         return inBlocks ? (pixels + block - 1) / block : pixels;
     };
-    const mps::Grid grid = mps::Grid::over(
+    mps::Grid grid = mps::Grid::over(
         mps::slicesFor(pass.destinationChannels), blocks(pass.clip.width, glsl::bilinearBlockWidth),
         blocks(pass.clip.height, glsl::bilinearBlockHeight), pass.imageCount, pass.texelsEach());
+    grid.wholeTexels = pass.hasWholeTexels();
     pass.encoder->dispatch(
         shader(), parameters, grid, {{1, pass.primary}, {2, pass.destination}},
         {mps::constant(32, x.step.constantStep()), mps::constant(33, x.step.constantPer()),

@@ -251,6 +251,7 @@ void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> 
     }
     all.insert(all.end(), constants.begin(), constants.end());
     if (grid.texelsEach != 1) all.push_back(constant(31, grid.texelsEach));
+    if (grid.wholeTexels) all.push_back(constant(30, 1u));
     const auto pipeline = device_.pipelines().find(shader, textures, all);
     const auto& local = pipeline->localSize();
     const auto ceil = [](uint64_t a, uint64_t b) { return (a + b - 1) / b; };

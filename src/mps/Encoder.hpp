@@ -113,8 +113,9 @@ struct Grid {
     bool linear = false;
     /// Goes before the shader's parameters.
     std::optional<glsl::TexelGrid> texels = {};
-    /// The `texels` of glsl/image.glsl.
+    /// The `texels` and the `wholeTexels` of glsl/image.glsl.
     uint32_t texelsEach = 1;
+    bool wholeTexels = false;
 
     /// `count` invocations of a shader that uses gridIndex().
     static Grid of(uint64_t count) { return {count, 1, 1, true}; }

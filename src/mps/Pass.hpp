@@ -53,8 +53,16 @@ struct UnaryPass {
         return Grid::over((destinationChannels + 3) / 4, clip.width, clip.height, imageCount,
                           texelsEach);
     }
-    /// The same for a shader that takes two texels at once where the images allow it.
-    Grid pairGrid() const { return clipGrid(texelsEach()); }
+    /// The same for a shader that takes two texels at once where the images allow it, and that
+    /// reads and writes no other images.
+    Grid pairGrid() const {
+        Grid grid = clipGrid(texelsEach());
+        grid.wholeTexels = hasWholeTexels();
+        return grid;
+    }
+    bool hasWholeTexels() const {
+        return (sourceView.channels | destinationView.channels) % 4 == 0;
+    }
     uint32_t texelsEach() const {
         return source.hasPairs(sourceView) && destination.hasPairs(destinationView) ? 2 : 1;
     }
@@ -78,8 +86,16 @@ struct BinaryPass {
         return Grid::over((destinationChannels + 3) / 4, clip.width, clip.height, imageCount,
                           texelsEach);
     }
-    /// The same for a shader that takes two texels at once where the images allow it.
-    Grid pairGrid() const { return clipGrid(texelsEach()); }
+    /// The same for a shader that takes two texels at once where the images allow it, and that
+    /// reads and writes no other images.
+    Grid pairGrid() const {
+        Grid grid = clipGrid(texelsEach());
+        grid.wholeTexels = hasWholeTexels();
+        return grid;
+    }
+    bool hasWholeTexels() const {
+        return (primaryView.channels | secondaryView.channels | destinationView.channels) % 4 == 0;
+    }
     uint32_t texelsEach() const {
         return primary.hasPairs(primaryView) && secondary.hasPairs(secondaryView) &&
                        (!destination || destination.hasPairs(destinationView))

@@ -83,9 +83,10 @@ uint64_t chunksOfImage(uint64_t width, uint64_t height, uint64_t channels, uint6
     return std::clamp(width * height * ceilDivide(channels, 4) / texelsEach, fewest, most);
 }
 
-Grid walkGrid(const glsl::WalkParameters& walk, uint32_t texelsEach) {
+Grid walkGrid(const glsl::WalkParameters& walk, uint32_t texelsEach, bool wholeTexels) {
     Grid grid = Grid::of(uint64_t(walk.tiles) * walk.chunks * workgroup);
     grid.texelsEach = texelsEach;
+    grid.wholeTexels = wholeTexels;
     return grid;
 }
 

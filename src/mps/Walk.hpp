@@ -26,6 +26,6 @@ void flatten(WalkShape& shape, std::initializer_list<glsl::ImageView*> views);
 /// cheap beside an image's pixels, enough that a batch fills a device.
 uint64_t chunksOfImage(uint64_t width, uint64_t height, uint64_t channels, uint64_t most);
 /// The grid that runs it.
-Grid walkGrid(const glsl::WalkParameters& walk, uint32_t texelsEach);
+Grid walkGrid(const glsl::WalkParameters& walk, uint32_t texelsEach, bool wholeTexels);
 
 } // namespace mpsvk::mps
