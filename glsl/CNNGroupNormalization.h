@@ -12,19 +12,11 @@ const uint sumsPart = 0u;   // adds up a part of an image's pixels
 const uint sumsMerge = 1u;  // adds up the parts
 const uint sumsWhole = 2u;  // adds up an image's pixels and finishes its groups
 const uint sumsResult = 3u; // the same, and computes the result
-const uint sumsChunks = 4u; // a part of one chunk's sums, or of the results of another one
 
-// The images that a dispatch adds up, and those that it computes results of.
-struct MPSVK_ALIGNED ImageChunks {
-    uint sumsFirst, sumsCount;
-    uint resultsFirst, resultsCount;
-};
-
-// A workgroup has blockLanes invocations next to each other, which share blockSlices slices.
+// A workgroup has blockLanes slices next to each other, of which blockSlices are in use.
 struct CNNGroupNormalizationParameters {
     ImageView source;
     ImageView destination;
-    ImageChunks chunks;
     int clipX, clipY;
     uint clipWidth, clipHeight;
     int offsetX, offsetY;
@@ -33,7 +25,6 @@ struct CNNGroupNormalizationParameters {
     uint groupChannels;
     uint blockSlices, blockLanes, blocks;
     uint parts, partPixels;
-    uint resultPixels;     // of a part
     uint statisticsStride; // texels from one image's statistics to the next
     float epsilon;
 };
@@ -42,7 +33,6 @@ struct CNNGroupNormalizationGradientParameters {
     ImageView gradient;
     ImageView source; // of the forward pass
     ImageView destination;
-    ImageChunks chunks;
     int clipX, clipY;
     uint clipWidth, clipHeight;
     int gradientOffsetX, gradientOffsetY, sourceOffsetX, sourceOffsetY;
@@ -53,7 +43,6 @@ struct CNNGroupNormalizationGradientParameters {
     uint groupChannels;
     uint blockSlices, blockLanes, blocks;
     uint parts, partPixels;
-    uint resultPixels;                              // of a part
     uint statisticsStride, gammaStride, betaStride; // in texels
     float groupElements;                            // that a group's statistics are over
 };

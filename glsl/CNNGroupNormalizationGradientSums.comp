@@ -1,5 +1,5 @@
-// The gradients of gamma and beta, sums of dy*x^ and dy over an image's pixels; and, where a workgroup
-// has the sums of whole groups, the gradient of the source as well.
+// The gradients of gamma and beta, sums of dy*x^ and dy over an image's pixels; and, if a workgroup has
+// all pixels of its groups, the gradient of the source as well.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "groupNormalization.glsl"
@@ -22,161 +22,102 @@ layout(set = 0, binding = 9, std430) writeonly buffer GradientForBeta { vec4 gra
 #define SHARED_BETA(C) sharedSecond[(C) / 4u][(C) % 4u]
 GROUP_TERMS(groupTerms, SHARED_GAMMA, SHARED_BETA)
 
-Block b;
-vec4 mean[2] = vec4[2](vec4(0.0), vec4(0.0)), inverse[2] = mean, gamma[2] = mean;
-vec4 products[2] = mean, gradients[2] = mean, meanTerm[2] = mean, slopeTerm[2] = mean;
+void main() {
+    uint slices = slicesOf(p.source);
+    Block b = blockOf(p.blockSlices, p.blockLanes, p.blocks, stage == sumsMerge ? 1u : p.parts, slices);
+    if (b.image >= p.images) return; // the whole workgroup
+    uint pixels = p.regionWidth * p.regionHeight;
+    uint first = b.part * p.partPixels;
+    uint items = stage == sumsMerge ? p.parts : min(p.partPixels, pixels - min(pixels, first));
+    vec4 mean = vec4(0.0), inverse = vec4(0.0);
+    if (b.exists) {
+        mean = statistics[b.image * p.statisticsStride + b.slice];
+        inverse = statistics[b.image * p.statisticsStride + slices + b.slice];
+    }
 
-void addPixels(inout Walk at, uint count) {
-    int toSourceX = p.regionX - p.gradientOffsetX + p.sourceOffsetX;
-    int toSourceY = p.regionY - p.gradientOffsetY + p.sourceOffsetY;
-    vec4 dy[ahead][2], x[ahead][2];
-    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
-        if (k < count) {
-            dy[k] = gradient_loadTexels(p.gradient, p.regionX + at.x, p.regionY + at.y, b.slice, b.image);
-            x[k] = source_readTexels(p.source, toSourceX + at.x, toSourceY + at.y, b.slice, b.image,
-                                     p.clampEdges);
+    vec4 products = vec4(0.0), gradients = vec4(0.0);
+    if (b.exists && stage == sumsMerge) {
+        for (uint i = b.lane; i < items; i += b.lanes) {
+            uint at = ((b.image * items + i) * slices + b.slice) * 2u;
+            products += partials[at];
+            gradients += partials[at + 1u];
+        }
+    } else if (b.exists) {
+        Walk at = walkFrom(first + b.lane, b.lanes, p.regionWidth);
+        int toSourceX = p.regionX - p.gradientOffsetX + p.sourceOffsetX;
+        int toSourceY = p.regionY - p.gradientOffsetY + p.sourceOffsetY;
+        for (uint i = b.lane; i < items; i += b.lanes) {
+            vec4 dy = gradient_load(p.gradient, p.regionX + at.x, p.regionY + at.y, b.slice, b.image);
+            vec4 x = source_read(p.source, toSourceX + at.x, toSourceY + at.y, b.slice, b.image, p.clampEdges);
+            products += dy * (x - mean);
+            gradients += dy;
             advance(at);
         }
     }
-    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
-        if (k < count)
-            EACH_TEXEL(t) {
-                products[t] += dy[k][t] * (x[k][t] - mean[t]);
-                gradients[t] += dy[k][t];
-            }
-    }
-}
-
-void addParts() {
-    for (uint i = b.lane; i < p.parts; i += b.lanes) {
-        uint at = ((b.image * p.parts + i) * slicesOf(p.source) + b.slice) * 2u;
-        EACH_TEXEL(t) {
-            products[t] += partials[at + t * 2u];
-            gradients[t] += partials[at + t * 2u + 1u];
-        }
-    }
-}
-
-void addUp() {
     for (uint step = b.lanes / 2u; step > 0u; step >>= 1) {
         uint thread = gl_LocalInvocationID.x;
         if (b.lane >= step && b.lane < 2u * step) {
-            uint at = (thread - step * p.blockLanes) * texels;
-            EACH_TEXEL(t) {
-                sharedFirst[at + t] = products[t];
-                sharedSecond[at + t] = gradients[t];
-            }
+            sharedFirst[thread - step * p.blockLanes] = products;
+            sharedSecond[thread - step * p.blockLanes] = gradients;
         }
         barrier();
-        if (b.lane < step)
-            EACH_TEXEL(t) {
-                products[t] += sharedFirst[thread * texels + t];
-                gradients[t] += sharedSecond[thread * texels + t];
-            }
+        if (b.lane < step) {
+            products += sharedFirst[thread];
+            gradients += sharedSecond[thread];
+        }
         barrier();
     }
-}
-
-// Gives all lanes the terms of their groups.
-void shareTerms(bool leads) {
-    if (leads)
-        EACH_TEXEL(t) {
-            sharedFirst[b.inBlock + t] = gamma[t] * products[t];
-            sharedSecond[b.inBlock + t] = gamma[t] * gradients[t];
-        }
-    barrier();
-    if (leads)
-        EACH_TEXEL(t)
-            groupTerms(0u, b.inBlock + t, p.source.channels - (b.slice - b.inBlock) * 4u, p.groupChannels,
-                       p.groupElements, meanTerm[t], slopeTerm[t]);
-    barrier();
-    if (leads)
-        EACH_TEXEL(t) {
-            sharedFirst[b.inBlock + t] = meanTerm[t];
-            sharedSecond[b.inBlock + t] = slopeTerm[t];
-        }
-    barrier();
-    if (b.exists)
-        EACH_TEXEL(t) {
-            meanTerm[t] = sharedFirst[b.inBlock + t];
-            slopeTerm[t] = sharedSecond[b.inBlock + t];
-        }
-}
-
-// Pixels that are not there are read from their neighbours: branches around reads cost more.
-void writePixels(inout Walk at, uint count) {
-    Walk to = at;
-    vec4 dy[ahead][2], x[ahead][2];
-    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
-        if (k < count) {
-            int gradientX = clamp(p.gradientOffsetX + at.x, 0, int(p.gradient.width) - 1);
-            int gradientY = clamp(p.gradientOffsetY + at.y, 0, int(p.gradient.height) - 1);
-            int sourceX = clamp(p.sourceOffsetX + at.x, 0, int(p.source.width) - 1);
-            int sourceY = clamp(p.sourceOffsetY + at.y, 0, int(p.source.height) - 1);
-            dy[k] = gradient_loadTexels(p.gradient, gradientX, gradientY, b.slice, b.image);
-            x[k] = source_loadTexels(p.source, sourceX, sourceY, b.slice, b.image);
-            retreat(at);
-        }
-    }
-    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
-        if (k < count) {
-            bool hasGradient = inRegion(p, p.gradientOffsetX + to.x, p.gradientOffsetY + to.y);
-            bool hasSource = inside(p.source, p.sourceOffsetX + to.x, p.sourceOffsetY + to.y);
-            EACH_TEXEL(t) {
-                if (!hasGradient) dy[k][t] = vec4(0.0);
-                x[k][t] = sourceGradient(dy[k][t], x[k][t], gamma[t], mean[t], inverse[t], meanTerm[t],
-                                         slopeTerm[t]);
-                if (!hasSource) x[k][t] = vec4(0.0);
-            }
-            destination_storeTexels(p.destination, p.clipX + to.x, p.clipY + to.y, b.slice, b.image, x[k]);
-            retreat(to);
-        }
-    }
-}
-
-void main() {
-    uint slices = slicesOf(p.source);
-    b = blockOf(p.chunks, p.blockSlices, p.blockLanes, p.blocks, p.parts, slices);
-    if (!b.valid) return;
-    if (b.exists)
-        EACH_TEXEL(t) {
-            mean[t] = statistics[b.image * p.statisticsStride + b.slice + t];
-            inverse[t] = statistics[b.image * p.statisticsStride + slices + b.slice + t];
-        }
-    if (b.exists && b.merges) addParts();
-    else if (b.exists) {
-        uint pixels = p.regionWidth * p.regionHeight, first = b.part * p.partPixels;
-        uint left = itemsOf(b.lane, b.lanes, min(p.partPixels, pixels - min(pixels, first)));
-        Walk at = walkFrom(first + b.lane, b.lanes, p.regionWidth);
-        for (; left >= ahead; left -= ahead) addPixels(at, ahead);
-        for (; left > 0u; --left) addPixels(at, 1u);
-    }
-    addUp();
     bool leads = b.exists && b.lane == 0u;
-    if (stage == sumsPart || stage == sumsChunks && !b.merges) {
+    if (stage == sumsPart) {
         uint at = ((b.image * p.parts + b.part) * slices + b.slice) * 2u;
-        if (leads)
-            EACH_TEXEL(t) {
-                sums[at + t * 2u] = products[t];
-                sums[at + t * 2u + 1u] = gradients[t];
-            }
+        if (leads) {
+            sums[at] = products;
+            sums[at + 1u] = gradients;
+        }
         return;
     }
-    EACH_TEXEL(t) products[t] *= inverse[t];
-    if (leads && (stage != sumsChunks || b.part == 0u))
-        EACH_TEXEL(t) {
-            gradientForGamma[b.image * p.gammaStride + b.slice + t] = products[t];
-            gradientForBeta[b.image * p.betaStride + b.slice + t] = gradients[t];
-        }
-    if (stage == sumsMerge) return;
+    products *= inverse;
+    if (leads) {
+        gradientForGamma[b.image * p.gammaStride + b.slice] = products;
+        gradientForBeta[b.image * p.betaStride + b.slice] = gradients;
+    }
+    if (stage != sumsResult) return;
 
-    if (b.exists) EACH_TEXEL(t) gamma[t] = gammas[b.slice + t];
-    shareTerms(leads);
+    vec4 gamma = b.exists ? gammas[b.slice] : vec4(0.0);
+    if (leads) {
+        sharedFirst[b.inBlock] = gamma * products;
+        sharedSecond[b.inBlock] = gamma * gradients;
+    }
+    barrier();
+    vec4 meanTerm = vec4(0.0), slopeTerm = vec4(0.0);
+    if (leads)
+        groupTerms(0u, b.inBlock, p.source.channels - (b.slice - b.inBlock) * 4u, p.groupChannels,
+                   p.groupElements, meanTerm, slopeTerm);
+    barrier();
+    if (leads) {
+        sharedFirst[b.inBlock] = meanTerm;
+        sharedSecond[b.inBlock] = slopeTerm;
+    }
+    barrier();
+    if (!b.exists) return;
+    meanTerm = sharedFirst[b.inBlock];
+    slopeTerm = sharedSecond[b.inBlock];
     // Backwards, since what was read last is still in the caches.
-    uint pixels = p.clipWidth * p.clipHeight, first = b.part * p.resultPixels;
-    uint items = min(p.resultPixels, pixels - min(pixels, first));
-    uint left = b.exists ? itemsOf(b.lane, b.lanes, items) : 0u;
-    Walk at = walkFromLast(first, items, b.lane, b.lanes, p.clipWidth);
-    for (; left >= ahead; left -= ahead) writePixels(at, ahead);
-    for (; left > 0u; --left) writePixels(at, 1u);
+    uint results = itemsOf(b.lane, b.lanes, p.clipWidth * p.clipHeight);
+    if (results == 0u) return;
+    Walk at = walkFrom(b.lane + (results - 1u) * b.lanes, b.lanes, p.clipWidth);
+    for (uint i = 0u; i < results; ++i) {
+        int gradientX = p.gradientOffsetX + at.x, gradientY = p.gradientOffsetY + at.y;
+        int sourceX = p.sourceOffsetX + at.x, sourceY = p.sourceOffsetY + at.y;
+        vec4 result = vec4(0.0);
+        if (inside(p.source, sourceX, sourceY)) {
+            vec4 dy = inRegion(p, gradientX, gradientY)
+                          ? gradient_load(p.gradient, gradientX, gradientY, b.slice, b.image)
+                          : vec4(0.0);
+            vec4 x = source_load(p.source, sourceX, sourceY, b.slice, b.image);
+            result = sourceGradient(dy, x, gamma, mean, inverse, meanTerm, slopeTerm);
+        }
+        destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, b.slice, b.image, result);
+        retreat(at);
+    }
 }

@@ -1,4 +1,4 @@
-// Mean and inverse deviation of the groups of an image; and, where a workgroup has the sums of whole
+// Mean and inverse deviation of the groups of an image; and, if a workgroup has all pixels of its
 // groups, y = (x - mean) * gamma / deviation + beta as well.
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -35,9 +35,9 @@ uint pixelsOfPart(uint part) {
 }
 
 // Pixels in the items lane, lane + lanes, ... : pixels themselves or parts, the last one smaller.
-float pixelsOf(uint lane, uint lanes, uint items, bool parts) {
+float pixelsOf(uint lane, uint lanes, uint items) {
     uint own = itemsOf(lane, lanes, items);
-    if (!parts || own == 0u) return float(own);
+    if (stage != sumsMerge || own == 0u) return float(own);
     uint last = lane + (own - 1u) * lanes;
     return float((own - 1u) * p.partPixels + pixelsOfPart(last));
 }
@@ -46,160 +46,88 @@ float pixelsOf(uint lane, uint lanes, uint items, bool parts) {
 #define SHARED_SQUARES(C) sharedSecond[(C) / 4u][(C) % 4u]
 GROUP_STATISTICS(groupStatistics, SHARED_MEAN, SHARED_SQUARES)
 
-Block b;
-Moments own[2] = Moments[2](Moments(vec4(0.0), vec4(0.0)), Moments(vec4(0.0), vec4(0.0)));
-vec4 mean[2] = vec4[2](vec4(0.0), vec4(0.0)), inverse[2] = mean, beta[2] = mean;
+void main() {
+    uint slices = slicesOf(p.source);
+    Block b = blockOf(p.blockSlices, p.blockLanes, p.blocks, stage == sumsMerge ? 1u : p.parts, slices);
+    if (b.image >= p.images) return; // the whole workgroup
+    uint pixels = p.source.width * p.source.height;
+    uint first = b.part * p.partPixels;
+    uint items = stage == sumsMerge ? p.parts : min(p.partPixels, pixels - first);
 
-// Of a lane that has `before` already.
-void addPixels(inout Walk at, float before, uint count) {
-    vec4 x[ahead][2];
-    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
-        if (k < count) {
-            x[k] = source_loadTexels(p.source, at.x, at.y, b.slice, b.image);
+    Moments own = Moments(vec4(0.0), vec4(0.0));
+    float count = 0.0;
+    if (b.exists && stage == sumsMerge) {
+        for (uint i = b.lane; i < items; i += b.lanes) {
+            uint at = ((b.image * items + i) * slices + b.slice) * 2u;
+            float more = float(pixelsOfPart(i));
+            own = merged(own, count, Moments(partials[at], partials[at + 1u]), more);
+            count += more;
+        }
+    } else if (b.exists) {
+        Walk at = walkFrom(first + b.lane, b.lanes, p.source.width);
+        for (uint i = b.lane; i < items; i += b.lanes) {
+            vec4 x = source_load(p.source, at.x, at.y, b.slice, b.image);
+            vec4 distance = x - own.mean;
+            count += 1.0;
+            own.mean += distance * (1.0 / count);
+            own.squares += distance * (x - own.mean);
             advance(at);
         }
     }
-    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
-        if (k < count) {
-            float share = 1.0 / (before + float(k + 1u));
-            EACH_TEXEL(t) {
-                vec4 distance = x[k][t] - own[t].mean;
-                own[t].mean += distance * share;
-                own[t].squares += distance * (x[k][t] - own[t].mean);
-            }
-        }
-    }
-}
-
-void addParts() {
-    float count = 0.0;
-    for (uint i = b.lane; i < p.parts; i += b.lanes) {
-        uint at = ((b.image * p.parts + i) * slicesOf(p.source) + b.slice) * 2u;
-        float more = float(pixelsOfPart(i));
-        EACH_TEXEL(t) {
-            Moments part = Moments(partials[at + t * 2u], partials[at + t * 2u + 1u]);
-            own[t] = merged(own[t], count, part, more);
-        }
-        count += more;
-    }
-}
-
-void addUp(uint items) {
     for (uint step = b.lanes / 2u; step > 0u; step >>= 1) {
         uint thread = gl_LocalInvocationID.x;
         if (b.lane >= step && b.lane < 2u * step) {
-            uint at = (thread - step * p.blockLanes) * texels;
-            EACH_TEXEL(t) {
-                sharedFirst[at + t] = own[t].mean;
-                sharedSecond[at + t] = own[t].squares;
-            }
+            sharedFirst[thread - step * p.blockLanes] = own.mean;
+            sharedSecond[thread - step * p.blockLanes] = own.squares;
         }
         barrier();
-        if (b.lane < step) {
-            float count = pixelsOf(b.lane, 2u * step, items, b.merges);
-            float more = pixelsOf(b.lane + step, 2u * step, items, b.merges);
-            EACH_TEXEL(t) {
-                uint at = thread * texels + t;
-                own[t] = merged(own[t], count, Moments(sharedFirst[at], sharedSecond[at]), more);
-            }
-        }
+        if (b.lane < step)
+            own = merged(own, pixelsOf(b.lane, 2u * step, items),
+                         Moments(sharedFirst[thread], sharedSecond[thread]),
+                         pixelsOf(b.lane + step, 2u * step, items));
         barrier();
     }
-}
-
-// Of the groups, kept in `statistics` once for each image.
-void shareStatistics(bool leads) {
-    uint slices = slicesOf(p.source);
-    float pixels = float(p.source.width * p.source.height);
-    if (leads)
-        EACH_TEXEL(t) {
-            sharedFirst[b.inBlock + t] = own[t].mean;
-            sharedSecond[b.inBlock + t] = own[t].squares;
-        }
-    barrier();
-    if (leads)
-        EACH_TEXEL(t) {
-            uint channels = p.source.channels - (b.slice - b.inBlock) * 4u;
-            groupStatistics(0u, b.inBlock + t, channels, p.groupChannels, pixels, p.epsilon, mean[t],
-                            inverse[t]);
-            uint at = b.image * p.statisticsStride + b.slice + t;
-            if (stage != sumsChunks || b.part == 0u) {
-                statistics[at] = mean[t];
-                statistics[at + slices] = inverse[t];
-            }
-        }
-    if (stage == sumsWhole) return;
-    barrier();
-    if (leads)
-        EACH_TEXEL(t) {
-            sharedFirst[b.inBlock + t] = mean[t];
-            sharedSecond[b.inBlock + t] = inverse[t];
-        }
-    barrier();
-    EACH_TEXEL(t) {
-        mean[t] = sharedFirst[b.inBlock + t];
-        inverse[t] = sharedSecond[b.inBlock + t];
-    }
-}
-
-void writePixels(inout Walk at, uint count) {
-    Walk to = at;
-    vec4 x[ahead][2];
-    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
-        if (k < count) {
-            x[k] = source_readTexels(p.source, p.offsetX + at.x, p.offsetY + at.y, b.slice, b.image,
-                                     p.clampEdges);
-            retreat(at);
-        }
-    }
-    [[unroll]] for (uint k = 0u; k < ahead; ++k) {
-        if (k < count) {
-            EACH_TEXEL(t) x[k][t] = (x[k][t] - mean[t]) * inverse[t] + beta[t];
-            destination_storeTexels(p.destination, p.clipX + to.x, p.clipY + to.y, b.slice, b.image, x[k]);
-            retreat(to);
-        }
-    }
-}
-
-void main() {
-    uint slices = slicesOf(p.source);
-    b = blockOf(p.chunks, p.blockSlices, p.blockLanes, p.blocks, p.parts, slices);
-    if (!b.valid) return;
-    uint results = p.clipWidth * p.clipHeight;
-    if (stage == sumsChunks && b.merges && results == 0u && b.part > 0u) return; // statistics only
-    uint pixels = p.source.width * p.source.height, first = b.part * p.partPixels;
-    uint items = b.merges ? p.parts : min(p.partPixels, pixels - min(pixels, first));
-    if (b.exists && b.merges) addParts();
-    else if (b.exists) {
-        uint left = itemsOf(b.lane, b.lanes, items);
-        Walk at = walkFrom(first + b.lane, b.lanes, p.source.width);
-        float count = 0.0;
-        for (; left >= ahead; left -= ahead, count += float(ahead)) addPixels(at, count, ahead);
-        for (; left > 0u; --left, count += 1.0) addPixels(at, count, 1u);
-    }
-    addUp(items);
     bool leads = b.exists && b.lane == 0u;
-    if (stage == sumsPart || stage == sumsMerge || stage == sumsChunks && !b.merges) {
+    if (stage == sumsPart || stage == sumsMerge) {
         uint at = ((stage == sumsMerge ? b.image : b.image * p.parts + b.part) * slices + b.slice) * 2u;
-        if (leads)
-            EACH_TEXEL(t) {
-                sums[at + t * 2u] = own[t].mean;
-                sums[at + t * 2u + 1u] = own[t].squares;
-            }
+        if (leads) {
+            sums[at] = own.mean;
+            sums[at + 1u] = own.squares;
+        }
         return;
     }
-    shareStatistics(leads);
-    if (stage == sumsWhole || !b.exists) return;
 
-    EACH_TEXEL(t) {
-        inverse[t] *= gammas[b.slice + t];
-        beta[t] = betas[b.slice + t];
+    if (leads) {
+        sharedFirst[b.inBlock] = own.mean;
+        sharedSecond[b.inBlock] = own.squares;
     }
+    barrier();
+    vec4 mean = vec4(0.0), inverse = vec4(0.0);
+    if (leads) {
+        uint channels = p.source.channels - (b.slice - b.inBlock) * 4u;
+        groupStatistics(0u, b.inBlock, channels, p.groupChannels, float(pixels), p.epsilon, mean, inverse);
+        uint at = b.image * p.statisticsStride + b.slice;
+        statistics[at] = mean;
+        statistics[at + slices] = inverse;
+    }
+    if (stage != sumsResult) return;
+    barrier();
+    if (leads) {
+        sharedFirst[b.inBlock] = mean;
+        sharedSecond[b.inBlock] = inverse;
+    }
+    barrier();
+    if (!b.exists) return;
+    mean = sharedFirst[b.inBlock];
+    vec4 scale = sharedSecond[b.inBlock] * gammas[b.slice], beta = betas[b.slice];
     // Backwards, since what was read last is still in the caches.
-    first = b.part * p.resultPixels;
-    items = min(p.resultPixels, results - min(results, first));
-    uint left = itemsOf(b.lane, b.lanes, items);
-    Walk at = walkFromLast(first, items, b.lane, b.lanes, p.clipWidth);
-    for (; left >= ahead; left -= ahead) writePixels(at, ahead);
-    for (; left > 0u; --left) writePixels(at, 1u);
+    uint results = itemsOf(b.lane, b.lanes, p.clipWidth * p.clipHeight);
+    if (results == 0u) return;
+    Walk at = walkFrom(b.lane + (results - 1u) * b.lanes, b.lanes, p.clipWidth);
+    for (uint i = 0u; i < results; ++i) {
+        vec4 x = source_read(p.source, p.offsetX + at.x, p.offsetY + at.y, b.slice, b.image, p.clampEdges);
+        destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, b.slice, b.image,
+                          (x - mean) * scale + beta);
+        retreat(at);
+    }
 }

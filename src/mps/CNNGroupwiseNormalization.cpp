@@ -222,7 +222,7 @@ void CNNGroupwiseNormalization::validate(const mps::UnaryPass& pass) const {
 void CNNGroupwiseNormalization::dispatch(const mps::UnaryPass& pass) const {
     mps::Encoder& encoder = *pass.encoder;
     const mps::NormalizationPlan plan(encoder.limits(), pass.sources[0], channels_,
-                                      channels_ / groups_, pass.texelsEach());
+                                      channels_ / groups_);
     const auto statistics =
         pass.stateBuffers.empty()
             ? mps::NormalizationStatistics::inScratch(encoder, channels_, pass.imageCount)
@@ -237,7 +237,6 @@ void CNNGroupwiseNormalization::dispatch(const mps::UnaryPass& pass) const {
     p.offsetX = int(pass.offset.x);
     p.offsetY = int(pass.offset.y);
     p.clampEdges = pass.edgeMode == ImageEdgeMode::Clamp;
-    p.resultPixels = plan.resultPixels(pass.clip);
     if (plan.whole) {
         encoder.dispatch("CNNGroupNormalizationStatistics", p,
                          plan.grid(uint64_t(plan.blocks) * pass.imageCount),
@@ -247,21 +246,6 @@ void CNNGroupwiseNormalization::dispatch(const mps::UnaryPass& pass) const {
                           {6, parameters_->gamma()},
                           {7, parameters_->beta()}},
                          {mps::constant(32, plan.lanes), mps::constant(33, glsl::sumsResult)});
-    } else if (plan.wholeGroups) {
-        const auto partials =
-            encoder.scratch(uint64_t(plan.slices) * pass.imageCount * plan.parts * 32);
-        for (const auto& chunks : mps::chunksOf(pass.imageCount, plan.imageBytes)) {
-            p.chunks = chunks;
-            encoder.dispatch("CNNGroupNormalizationStatistics", p, plan.gridOf(chunks),
-                             {{1, pass.source},
-                              {2, pass.destination},
-                              {3, *partials},
-                              {4, *partials},
-                              {5, statistics.slice},
-                              {6, parameters_->gamma()},
-                              {7, parameters_->beta()}},
-                             {mps::constant(32, plan.lanes), mps::constant(33, glsl::sumsChunks)});
-        }
     } else {
         mps::encodeStatistics(encoder, plan, p, pass.source, statistics);
         encoder.dispatch("CNNGroupNormalization", p, pass.clipGrid(),

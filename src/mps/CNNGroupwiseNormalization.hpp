@@ -43,28 +43,16 @@ private:
 /// How the sums over an image are cut into workgroups: by the image's shape and the device alone,
 /// so that an image's results do not depend on what else is encoded with it.
 struct NormalizationPlan {
-    /// `texelsEach` is the pass's (Grid::texelsEach).
     NormalizationPlan(const vk::Limits& limits, const MPS::Image& source, uint64_t channels,
-                      uint64_t groupChannels, uint32_t texelsEach);
-    Grid grid(uint64_t workgroups) const;
-    Grid gridOf(const glsl::ImageChunks& chunks) const;
-    /// Pixels of a part of a result that is cut into as many parts as the sums are.
-    uint32_t resultPixels(const Clip& clip) const;
+                      uint64_t groupChannels);
+    Grid grid(uint64_t workgroups) const { return Grid::of(workgroups * lanes); }
 
     uint32_t slices;
-    bool whole;       ///< one workgroup has all pixels of its groups
-    bool wholeGroups; ///< its slices' groups, at least
+    bool whole; ///< one workgroup has all pixels of its groups
     uint32_t lanes = 256;
-    uint32_t texelsEach;                      ///< of an invocation
-    bool wholeTexels;                         ///< Grid::wholeTexels
     uint32_t blockSlices, blockLanes, blocks; ///< slices of a workgroup, blocks of an image
     uint32_t parts = 1, partPixels;           ///< of an image
-    uint64_t imageBytes;                      ///< of the source
 };
-
-/// Dispatches for images that are read twice, for their sums and for their results: one has the
-/// sums of a few images and the results of the few before, which are in the device's cache still.
-std::vector<glsl::ImageChunks> chunksOf(uint64_t images, uint64_t bytesOfImage);
 
 /// Of each image's channels the means, then the inverse deviations.
 struct NormalizationStatistics {
@@ -77,7 +65,7 @@ struct NormalizationStatistics {
     static NormalizationStatistics of(const BufferRun& run);
 };
 
-/// Fills `statistics` for the parameters' source.
+/// Fills `statistics` for the parameters' source; of a plan that is not whole in three steps.
 void encodeStatistics(Encoder& encoder, const NormalizationPlan& plan,
                       const glsl::CNNGroupNormalizationParameters& parameters,
                       const ImageRun& source, const NormalizationStatistics& statistics);

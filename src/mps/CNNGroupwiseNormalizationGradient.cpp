@@ -118,8 +118,8 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
     const StateImpl& state = own(pass.sourceStates[0]);
     const mps::ForwardRecord& r = state.record;
     const uint64_t channels = pass.secondaryChannels, groupChannels = channels / state.groups;
-    mps::NormalizationPlan plan(encoder.limits(), pass.secondaries[0], channels, groupChannels,
-                                pass.texelsEach());
+    const mps::NormalizationPlan plan(encoder.limits(), pass.secondaries[0], channels,
+                                      groupChannels);
     const auto statistics =
         mps::NormalizationStatistics::of(pass.stateBuffers[StateImpl::Statistics]);
     if (!std::ranges::all_of(pass.sourceStates,
@@ -146,13 +146,12 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
     };
     // The forward result may be larger than its source.
     const uint64_t regionPixels = std::max<uint64_t>(1, r.clip.width * r.clip.height);
-    if (plan.whole) plan.partPixels = uint32_t(regionPixels);
-    plan.parts = uint32_t((regionPixels + plan.partPixels - 1) / plan.partPixels);
-    glsl::CNNGroupNormalizationGradientParameters p{
+    const uint64_t partPixels = plan.whole ? regionPixels : plan.partPixels;
+    const uint64_t parts = (regionPixels + partPixels - 1) / partPixels;
+    const glsl::CNNGroupNormalizationGradientParameters p{
         .gradient = pass.primaryView,
         .source = pass.secondaryView,
         .destination = pass.destinationView,
-        .chunks = {.sumsCount = uint32_t(pass.imageCount)},
         .clipX = int(pass.clip.x),
         .clipY = int(pass.clip.y),
         .clipWidth = uint32_t(pass.clip.width),
@@ -171,9 +170,8 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
         .blockSlices = plan.blockSlices,
         .blockLanes = plan.blockLanes,
         .blocks = plan.blocks,
-        .parts = plan.parts,
-        .partPixels = plan.partPixels,
-        .resultPixels = plan.resultPixels(pass.clip),
+        .parts = uint32_t(parts),
+        .partPixels = uint32_t(partPixels),
         .statisticsStride = statistics.stride,
         .gammaStride = stride(StateImpl::GradientForGamma),
         .betaStride = stride(StateImpl::GradientForBeta),
@@ -193,27 +191,11 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
                           {8, gamma},
                           {9, beta}},
                          {lanes, mps::constant(33, glsl::sumsResult)});
-    } else if (plan.wholeGroups) {
-        const auto partials = encoder.scratch(texels * plan.parts * 32);
-        for (const auto& chunks : mps::chunksOf(pass.imageCount, 2 * plan.imageBytes)) {
-            p.chunks = chunks;
-            encoder.dispatch(sums, p, plan.gridOf(chunks),
-                             {{1, pass.primary},
-                              {2, pass.secondary},
-                              {3, pass.destination},
-                              {4, statistics.slice},
-                              {5, weights},
-                              {6, *partials},
-                              {7, *partials},
-                              {8, gamma},
-                              {9, beta}},
-                             {lanes, mps::constant(33, glsl::sumsChunks)});
-        }
     } else {
-        const auto partials = encoder.scratch(texels * plan.parts * 32);
+        const auto partials = encoder.scratch(texels * parts * 32);
         const auto terms = encoder.scratch(texels * 32);
         encoder.dispatch(
-            sums, p, plan.grid(workgroups * plan.parts),
+            sums, p, plan.grid(workgroups * parts),
             {{1, pass.primary}, {2, pass.secondary}, {4, statistics.slice}, {7, *partials}},
             {lanes, mps::constant(33, glsl::sumsPart)});
         encoder.dispatch(sums, p, plan.grid(workgroups),

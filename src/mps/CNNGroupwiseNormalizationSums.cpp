@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 
 namespace mpsvk::mps {
 
@@ -55,21 +54,15 @@ void GammaAndBeta::load(Encoder& encoder, const vk::BufferSlice& gamma,
     encoder.list().copy(beta, {slices_[1].buffer, slices_[1].offset, beta.size});
 }
 
-namespace {
-uint64_t ceil(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-} // namespace
-
 NormalizationPlan::NormalizationPlan(const vk::Limits& limits, const MPS::Image& source,
-                                     uint64_t channels, uint64_t groupChannels,
-                                     uint32_t texelsEach) {
+                                     uint64_t channels, uint64_t groupChannels) {
+    const auto ceil = [](uint64_t a, uint64_t b) { return (a + b - 1) / b; };
     const uint64_t pixels = source.width() * source.height();
     const auto format = source.featureChannelFormat();
     const uint64_t bytesPerTexel = format == MPS::ImageFeatureChannelFormat::Float32  ? 16
                                    : format == MPS::ImageFeatureChannelFormat::Unorm8 ? 4
                                                                                       : 8;
     slices = uint32_t(ceil(channels, 4));
-    wholeTexels = channels % 4 == 0;
-    imageBytes = pixels * slices * bytesPerTexel;
     const uint32_t most = std::min(256u, std::bit_floor(limits.workGroupInvocations));
 
     // Blocks of whole groups, wide enough that neighbours read whole sectors of memory and that
@@ -78,68 +71,26 @@ NormalizationPlan::NormalizationPlan(const vk::Limits& limits, const MPS::Image&
                      : 4 % groupChannels == 0 ? 1
                                               : slices;
     while (2 * block <= slices && (block * bytesPerTexel < 32 || block * pixels < 256)) block *= 2;
-    const auto lanesOf = [&] {
-        this->texelsEach = block % 2 == 0 ? texelsEach : 1;
-        return uint32_t(std::bit_ceil(block / this->texelsEach));
-    };
     // So little is still in the caches when a workgroup reads it again; more is faster in parts.
-    whole = block * pixels <= 2048 && 2 * lanesOf() <= most;
-    wholeGroups = whole;
+    whole = block * pixels <= 2048 && 2 * std::bit_ceil(block) <= most;
     if (whole) {
-        blockLanes = lanesOf();
+        blockLanes = uint32_t(std::bit_ceil(block));
         const bool few = 2 * blockLanes <= 64 && blockLanes * pixels < 512;
         lanes = std::min(few ? 64u : 256u, most);
         partPixels = uint32_t(pixels);
     } else {
         lanes = most;
-        while (2 * block <= slices && block * bytesPerTexel < 128) block *= 2;
-        wholeGroups = 2 * lanesOf() <= most;
-        if (!wholeGroups) block = std::min<uint64_t>(slices, 64);
-        blockLanes = lanesOf();
-        // Each workgroup has enough to do, and each part of a result so much that the sums of all
-        // parts are little next to it.
+        block = std::min<uint64_t>(slices, 64);
+        blockLanes = uint32_t(std::bit_ceil(block));
+        // Enough workgroups for a single image, each with enough to do.
+        const uint64_t partsAtMost = std::max<uint64_t>(1, 1024 / ceil(slices, block));
         const uint64_t atOnce = lanes / blockLanes;
-        const uint64_t each = std::max(8 * atOnce, uint64_t(3 * std::sqrt(double(pixels))));
+        const uint64_t each = std::max(ceil(pixels, partsAtMost), ceil(4096, block));
         partPixels = uint32_t(ceil(each, atOnce) * atOnce);
         parts = uint32_t(ceil(pixels, partPixels));
     }
     blockSlices = uint32_t(block);
     blocks = uint32_t(ceil(slices, block));
-}
-
-Grid NormalizationPlan::grid(uint64_t workgroups) const {
-    Grid grid = Grid::of(workgroups * lanes);
-    grid.texelsEach = texelsEach;
-    grid.wholeTexels = wholeTexels;
-    return grid;
-}
-
-Grid NormalizationPlan::gridOf(const glsl::ImageChunks& chunks) const {
-    return grid(uint64_t(blocks) * parts * (chunks.sumsCount + chunks.resultsCount));
-}
-
-uint32_t NormalizationPlan::resultPixels(const Clip& clip) const {
-    return uint32_t(std::max<uint64_t>(1, ceil(clip.width * clip.height, parts)));
-}
-
-std::vector<glsl::ImageChunks> chunksOf(uint64_t images, uint64_t bytesOfImage) {
-    // What is read and written between two reads of a pixel must fit into the cache of a large GPU,
-    // and a dispatch must take much longer than it takes to begin.
-    constexpr uint64_t bytes = 14 << 20;
-    const uint64_t count = ceil(images, std::max<uint64_t>(1, bytes / bytesOfImage));
-    const auto first = [&](uint64_t chunk) {
-        return uint32_t(std::min(chunk * ceil(images, count), images));
-    };
-    std::vector<glsl::ImageChunks> chunks{{.sumsFirst = 0, .sumsCount = first(1)}};
-    while (chunks.back().sumsCount > 0) {
-        const auto& last = chunks.back();
-        const uint32_t next = last.sumsFirst + last.sumsCount;
-        chunks.push_back({.sumsFirst = next,
-                          .sumsCount = first(chunks.size() + 1) - next,
-                          .resultsFirst = last.sumsFirst,
-                          .resultsCount = last.sumsCount});
-    }
-    return chunks;
 }
 
 NormalizationStatistics NormalizationStatistics::inScratch(Encoder& encoder, uint64_t channels,
@@ -159,7 +110,6 @@ statisticsParameters(const NormalizationPlan& plan, const glsl::ImageView& sourc
     glsl::CNNGroupNormalizationParameters p{};
     p.source = source;
     p.images = uint32_t(images);
-    p.chunks.sumsCount = uint32_t(images);
     p.groupChannels = uint32_t(groupChannels);
     p.blockSlices = plan.blockSlices;
     p.blockLanes = plan.blockLanes;
@@ -184,16 +134,6 @@ void encodeStatistics(Encoder& encoder, const NormalizationPlan& plan,
     }
     const uint64_t texels = uint64_t(plan.slices) * p.images * 2;
     const auto partials = encoder.scratch(texels * plan.parts * 16);
-    if (plan.wholeGroups) {
-        auto each = p;
-        for (const glsl::ImageChunks& chunks : chunksOf(p.images, 1)) {
-            each.chunks = chunks;
-            encoder.dispatch(shader, each, plan.gridOf(chunks),
-                             {{1, source}, {3, *partials}, {4, *partials}, {5, statistics.slice}},
-                             {lanes, constant(33, glsl::sumsChunks)});
-        }
-        return;
-    }
     const auto sums = encoder.scratch(texels * 16);
     encoder.dispatch(shader, p, plan.grid(workgroups * plan.parts), {{1, source}, {4, *partials}},
                      {lanes, constant(33, glsl::sumsPart)});
