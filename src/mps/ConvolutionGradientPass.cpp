@@ -270,7 +270,13 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     std::optional<GroupedTile> grouped;
     if (tile.grouped) grouped = groupedTile(device, p, p.gradient);
     const bool isWide = cooperative || (!grouped && hasBlocks(tile, shape, p, windows, taps));
-    const auto wide = ProductTile::forWeights(cooperative, rows);
+    const auto [wide, wideParts] =
+        planProduct({.rows = rows,
+                     .columns = 4 * tapCount * ceilDivide(p.reducedPerGroup, 4),
+                     .interior = pixels,
+                     .cooperative = cooperative,
+                     .interiorStep = cooperative ? 32u : 8u,
+                     .mostParts = 512});
     p.tileChannels = grouped ? 4 : isWide ? wide.rows() : 4 * tile.texels;
     p.tiles = uint32_t(ceilDivide(rows, p.tileChannels));
     p.tileSlices = tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);
@@ -286,7 +292,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                                  : tile.tiled ? 4 * tile.lanes / tile.texels
                                               : tile.lanes;
     uint64_t across = ceilDivide(columns, tileColumns);
-    uint64_t parts = (cpu ? 16 : isWide ? 264 : 396) / (across * p.tiles);
+    uint64_t parts = isWide ? wideParts : (cpu ? 16 : 396) / (across * p.tiles);
     if (cpu) parts = std::max(parts, ceilDivide(pixels, 8192));
     const Split split(pixels, parts, isWide ? 128 : 64, isWide ? wide.depth : tile.tiled ? 16 : 4);
     p.splits = split.parts;

@@ -230,7 +230,7 @@ bool isCooperative(const ConvolutionWeights::Layout& layout,
 /// Whether it can go through the tiles in registers.
 bool hasBlocks(const ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
                const ImageRun& source, const ImageRun& destination) {
-    return layout.tile.tiled && layout.tile.texels >= 8 && hasTiles(p, source, destination) &&
+    return layout.tile.tiled && layout.tile.texels >= 4 && hasTiles(p, source, destination) &&
            !vk::isDisabled("blocks");
 }
 
@@ -279,7 +279,7 @@ void dispatchTiles(Encoder& encoder, const std::string& shader, bool cooperative
                                    .products = phases,
                                    .tileColumns = 4 * layout.tile.texels,
                                    .interiorStep = cooperative ? 4 * p.tileSlices : 8,
-                                   .maySplit = phases == 1});
+                                   .mostParts = phases == 1 ? 8u : 1u});
     const ProductTile& tile = plan.tile;
     const uint64_t steps = taps * ((4 * p.tileSlices + tile.depth - 1) / tile.depth);
     p.partSteps = uint32_t((steps + plan.parts - 1) / plan.parts);

@@ -32,11 +32,12 @@ const Candidate candidates[] = {
     {{true, 2, 2, 4, 2, 32}, {0.80, 1.02, 1.25}}, // 128 x 64
     {{true, 4, 1, 2, 2, 32}, {0.45, 0.60, 0.75}},
     {{true, 2, 1, 4, 1, 32}, {0.30, 0.40, 0.50, 0.60}},
-    {{false, 8, 16, 4, 2, 8}, {4.6, 6.8}}, // 128 x 128
-    {{false, 8, 16, 2, 2, 8}, {2.4, 3.6, 5.2, 6.8}},
-    {{false, 16, 8, 4, 2, 8}, {4.6, 6.8}}, // 256 x 64
-    {{false, 16, 8, 2, 2, 8}, {2.4, 3.6, 5.2, 6.8}},
-    {{false, 16, 4, 2, 2, 8}, {1.3, 1.9, 2.7, 3.5, 4.3, 5.2}}, // 128 x 32
+    {{false, 8, 16, 4, 2, 8}, {4.0, 7.0}}, // 128 x 128
+    {{false, 8, 16, 2, 2, 8}, {2.3, 3.7, 5.4, 7.2}},
+    {{false, 16, 8, 4, 2, 8}, {4.0, 7.0}}, // 256 x 64
+    {{false, 16, 8, 2, 2, 8}, {2.3, 3.7, 5.4, 7.2}},
+    {{false, 16, 4, 2, 2, 8}, {1.3, 1.9, 2.7, 3.6, 4.5, 5.4}}, // 128 x 32
+    {{false, 8, 4, 4, 1, 8}, {0.8, 0.9, 1.1, 1.3, 1.6, 1.9, 2.2, 2.5}},
 };
 /// Of the second dispatch of a product in parts.
 constexpr double finish = 3, bytesPerMicrosecond = 2.5e6;
@@ -56,7 +57,7 @@ ProductPlan planProduct(const ProductShape& s) {
         const uint64_t groups = ceilDivide(s.rows, c.tile.rows()) *
                                 ceilDivide(s.columns, c.tile.columns()) * s.products;
         // A part has eight steps or more.
-        for (uint64_t parts = 1; parts == 1 || (s.maySplit && parts <= 8 && 8 * parts <= steps);
+        for (uint64_t parts = 1; parts == 1 || (parts <= s.mostParts && 8 * parts <= steps);
              ++parts) {
             double time = c.time(groups * parts) * double(ceilDivide(steps, parts));
             if (parts > 1)
@@ -80,12 +81,6 @@ std::vector<vk::Constant> ProductTile::constants(const vk::Device& device,
                                      {43, blocksAcross}, {44, depth},  {45, invocations(device)}};
     all.insert(all.end(), others);
     return all;
-}
-
-ProductTile ProductTile::forWeights(bool cooperative, uint64_t channels) {
-    if (!cooperative) return {false, 8, 16, channels < 128 ? 2u : 4u, 2, 8};
-    if (channels < 128) return {true, 2, 2, 2, 4, 32};
-    return {};
 }
 
 } // namespace mpsvk::mps

@@ -16,9 +16,6 @@ struct ProductTile {
     uint32_t blocksDown = 4, blocksAcross = 4; ///< of such elements
     uint32_t depth = 32;                       ///< of the interior in a step
 
-    /// For the gradient of weights of so many output channels.
-    static ProductTile forWeights(bool cooperative, uint64_t channels);
-
     uint32_t rows() const { return side() * blocksDown * down; }
     uint32_t columns() const { return side() * blocksAcross * across; }
     uint32_t side() const { return cooperative ? 16 : 4; }
@@ -37,9 +34,9 @@ struct ProductShape {
     uint64_t rows, columns, interior;
     bool cooperative = true;
     uint64_t products = 1;      ///< of this shape, at once
-    uint64_t tileColumns = 128; ///< that the tile must have: 32, 64, 128 or if cooperative 16
+    uint64_t tileColumns = 128; ///< that the tile must have: 16, 32, 64 or 128
     uint64_t interiorStep = 64; ///< a multiple of the tile's depth; 32 or a multiple of it
-    bool maySplit = true;
+    uint64_t mostParts = 8;     ///< of the interior
 };
 /// The plan that is done first.
 ProductPlan planProduct(const ProductShape& shape);

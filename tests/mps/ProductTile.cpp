@@ -6,42 +6,54 @@ using namespace mpsvk::mps;
 
 namespace {
 
-/// Of glsl/cooperative.glsl, with the pixels of gemmCooperative.glsl.
+/// Of glsl/cooperative.glsl and glsl/blocks.glsl, with the pixels of gemmTiles.glsl.
 uint64_t sharedBytes(const ProductTile& tile) {
+    const uint64_t pixels = 4 * tile.rows();
+    if (!tile.cooperative)
+        return 2 * 16 * tile.depth * (tile.rows() / 4 + 1 + tile.columns() / 4 + 1) + pixels;
     const uint64_t along = tile.rows() * (tile.depth / 8 + 1);
     const uint64_t operands = 16 * (along + tile.depth * (tile.columns() / 8 + 1));
-    const uint64_t subgroups = tile.down * tile.across;
-    const uint64_t strips = 16 * 16 * subgroups * (4 * tile.blocksAcross + 1);
-    return std::max(operands, strips) + 4 * tile.rows();
+    const uint64_t strips = 16 * 16 * tile.down * tile.across * (4 * tile.blocksAcross + 1);
+    return std::max(operands, strips) + pixels;
+}
+
+void checkPlan(const ProductShape& shape) {
+    INFO(shape.rows << " rows, tiles of " << shape.tileColumns << " columns, interior "
+                    << shape.interior << " in steps of " << shape.interiorStep
+                    << (shape.cooperative ? ", cooperative" : ""));
+    const auto [tile, parts] = planProduct(shape);
+    CHECK(tile.cooperative == shape.cooperative);
+    CHECK(tile.columns() == shape.tileColumns);
+    CHECK(shape.interiorStep % tile.depth == 0);
+    // With subgroups of 32 each invocation loads whole chunks of both operands.
+    const uint64_t lanes = (tile.cooperative ? 32 : 1) * tile.down * tile.across;
+    const uint64_t chunk = tile.cooperative ? 8 : 4;
+    CHECK(lanes <= (tile.cooperative ? 256 : 128));
+    CHECK(tile.rows() * tile.depth / chunk % lanes == 0);
+    CHECK(tile.columns() * tile.depth / chunk % lanes == 0);
+    CHECK(sharedBytes(tile) <= (tile.cooperative ? 48 : 32) * 1024);
+    CHECK(parts >= 1);
+    CHECK((parts == 1 || (parts <= shape.mostParts && parts * 8 <= (shape.interior + 31) / 32)));
 }
 
 } // namespace
 
 TEST_CASE("a plan of a product fits its shape and the least device") {
-    for (const uint64_t columns : {16, 32, 64, 128})
-        for (const uint64_t step : {32, 64, 96})
-            for (const uint64_t rows : {1, 100, 3136, 50176, 1000000})
-                for (const uint64_t steps : {1, 9, 36, 200})
-                    for (const bool maySplit : {false, true}) {
-                        INFO(rows << " rows, tiles of " << columns << ", " << steps << " steps of "
-                                  << step);
-                        const auto [tile, parts] = planProduct({.rows = rows,
-                                                                .columns = 2 * columns,
-                                                                .interior = steps * step,
-                                                                .tileColumns = columns,
-                                                                .interiorStep = step,
-                                                                .maySplit = maySplit});
-                        CHECK(tile.columns() == columns);
-                        CHECK(step % tile.depth == 0);
-                        // With subgroups of 32 each invocation loads whole chunks of both operands.
-                        const uint64_t lanes = 32 * tile.down * tile.across;
-                        CHECK(lanes <= 256);
-                        CHECK(tile.rows() * tile.depth / 8 % lanes == 0);
-                        CHECK(tile.columns() * tile.depth / 8 % lanes == 0);
-                        CHECK(sharedBytes(tile) <= 48 * 1024);
-                        CHECK(parts >= 1);
-                        CHECK((parts == 1 || (maySplit && parts * 8 <= steps * step / 32)));
-                    }
+    for (const bool cooperative : {true, false})
+        for (const uint64_t columns : {16, 32, 64, 128})
+            for (const uint64_t step : {8, 32, 64, 96}) {
+                if (cooperative && step == 8) continue;
+                for (const uint64_t rows : {1, 100, 3136, 50176, 1000000})
+                    for (const uint64_t steps : {1, 9, 36, 200})
+                        for (const uint64_t mostParts : {1, 8, 512})
+                            checkPlan({.rows = rows,
+                                       .columns = 2 * columns,
+                                       .interior = steps * step,
+                                       .cooperative = cooperative,
+                                       .tileColumns = columns,
+                                       .interiorStep = step,
+                                       .mostParts = mostParts});
+            }
 }
 
 TEST_CASE("a plan fills the device") {
@@ -52,4 +64,7 @@ TEST_CASE("a plan fills the device") {
     // Few rows and a long interior: in parts.
     CHECK(planProduct({.rows = 128, .columns = 1024, .interior = 4096}).parts > 1);
     CHECK(planProduct({.rows = 1000000, .columns = 128, .interior = 4096}).parts == 1);
+    // A gradient of few weights over many pixels.
+    CHECK(planProduct({.rows = 64, .columns = 576, .interior = 200704, .mostParts = 512}).parts >
+          50);
 }
