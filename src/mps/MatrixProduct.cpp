@@ -37,6 +37,28 @@ uint64_t tileCount(const Parameters& p, uint64_t rows, uint64_t columns) {
     return ceilDivide(p.result.rows, rows) * ceilDivide(p.result.columns, columns) * p.matrices;
 }
 
+/// A body of glsl/MatrixMultiplication.glsl.
+struct SharedTile {
+    const char* shader;
+    uint32_t rows, columns, invocations;
+    /// Elements of the tiles: more than the result's by what lies beyond its end.
+    uint64_t elements(const Parameters& p) const {
+        return tileCount(p, rows, columns) * rows * columns;
+    }
+};
+
+SharedTile sharedTile(const Parameters& p) {
+    constexpr SharedTile large{"MatrixMultiplication", 128, 128, 128},
+        tall{"MatrixMultiplicationTall", 256, 64, 128},
+        small{"MatrixMultiplicationSmall", 64, 64, 256};
+    const auto isEnough = [&](const SharedTile& tile) {
+        return tileCount(p, tile.rows, tile.columns) >= enoughGroups &&
+               !vk::isDisabled("large_tile");
+    };
+    if (isEnough(tall) && tall.elements(p) < large.elements(p)) return tall;
+    return isEnough(large) ? large : small;
+}
+
 void splitIntoTiles(Parameters& p, uint32_t rows, uint32_t columns) {
     p.tilesDown = uint32_t(ceilDivide(p.result.rows, rows));
     p.tilesAcross = uint32_t(ceilDivide(p.result.columns, columns));
@@ -99,13 +121,11 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
                 matrices * p.parts};
         ofTile = tile.constants(device);
     } else if (!isDirect(device)) {
-        // See the shaders for their tiles.
-        const bool large = tileCount(p, 128, 128) >= enoughGroups && !vk::isDisabled("large_tile");
-        const uint32_t side = large ? 128 : 64, invocations = large ? 128 : 256;
-        splitIntoTiles(p, side, side);
-        splitIntoParts(p, partsFor(p, tileCount(p, side, side)), 16);
-        shader = large ? "MatrixMultiplication" : "MatrixMultiplicationSmall";
-        grid = {uint64_t(p.tilesDown) * p.tilesAcross * invocations, 1, matrices * p.parts};
+        const SharedTile tile = sharedTile(p);
+        splitIntoTiles(p, tile.rows, tile.columns);
+        splitIntoParts(p, partsFor(p, tileCount(p, tile.rows, tile.columns)), 16);
+        shader = tile.shader;
+        grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations, 1, matrices * p.parts};
     }
     // See WHOLE in glsl/MatrixMultiplication.glsl. Results and parts have aligned rows of their
     // own.
