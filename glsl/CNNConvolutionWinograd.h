@@ -3,7 +3,11 @@
 // taken once. Lavin and Gray, Fast algorithms for convolutional neural networks (2016).
 //
 // Matrices are stored position after position: of sources [tile][channel], of weights [channel][result
-// channel], of results [tile][result channel]. Tiles are counted over the rows of a part of the images.
+// channel], of results [tile][result channel]. Tiles are counted over the rows of a part of the images;
+// some more, all zeros, make whole steps of products.
+//
+// The gradient of weights multiplies the sources' matrices with those of the incoming gradient,
+// [tile][result channel], to [result channel][channel] for each position.
 #ifndef MPSVK_GLSL_CNNCONVOLUTIONWINOGRAD_H
 #define MPSVK_GLSL_CNNCONVOLUTIONWINOGRAD_H
 
@@ -18,15 +22,25 @@ struct CNNConvolutionWinogradParameters {
     uint clipY;
     uint clipWidth;
     uint clipHeight;
-    int originX; // source position of the first tile
+    int originX; // where the source's pixels of the first tile begin
     int originY;
-    uint rowTexels;      // of a row of the matrices
+    uint tiles;          // rows of the matrices
+    uint rowTexels;      // of a row of them
     uint positionTexels; // from one matrix to the next
     uint slopes;         // texel of the first slopes of PReLU
     uint hasBias;
     float neuronA;
     float neuronB;
     float neuronC;
+};
+
+struct CNNConvolutionWinogradGradientParameters {
+    uint resultChannels;
+    uint channels;
+    uint rowTexels;
+    uint positionTexels;
+    uint accumulate; // 1: add to what the gradient holds
+    uint transposed; // 1: of a transposed convolution, whose taps are turned around
 };
 
 // Results of a tile in each direction, source pixels that they read, and positions of a tile.

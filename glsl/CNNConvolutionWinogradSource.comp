@@ -19,22 +19,23 @@ layout(set = 0, binding = 2, std430) writeonly buffer Matrices {
 
 void main() {
     uint i = gridIndex();
-    if (i >= texelCount(grid)) {
+    if (i >= parameters.tiles * grid.slices) {
         return;
     }
     Place at = placeOf(grid, i);
+    uint image = min(at.image, grid.images - 1u);
     int left = at.x * int(winogradResults) + parameters.originX;
     int top = at.y * int(winogradResults) + parameters.originY;
     int width = int(parameters.source.width), height = int(parameters.source.height);
     ImageView view = texelView(parameters.source, at.slice);
-    bool exists = at.slice * 4u < parameters.source.channels;
+    bool exists = at.image < grid.images && at.slice * 4u < parameters.source.channels;
     const uint span = winogradSpan;
     vec4 x[winogradPositions];
     [[unroll]] for (uint q = 0u; q < span; ++q) {
         int row = top + int(q), nearestRow = clampIndex(row, height);
         [[unroll]] for (uint r = 0u; r < span; ++r) {
             int column = left + int(r), nearest = clampIndex(column, width);
-            vec4 value = source_load(view, nearest, nearestRow, 0u, at.image);
+            vec4 value = source_load(view, nearest, nearestRow, 0u, image);
             bool isInside = exists && row == nearestRow && column == nearest;
             x[q * span + r] = isInside ? value : vec4(0.0);
         }

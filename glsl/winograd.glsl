@@ -26,12 +26,15 @@ const float winogradAA = winogradA * winogradA, winogradBB = winogradB * winogra
             x5 + winogradAA * winogradBB * x1 - (winogradAA + winogradBB) * x3;                    \
     }
 
+const float winogradScaleA = 0.5 / (winogradAA * (winogradAA - winogradBB));
+const float winogradScaleB = 0.5 / (winogradBB * (winogradBB - winogradAA));
+
 // Of three taps.
 vec4[6] winogradWeights(vec4 w0, vec4 w1, vec4 w2) {
-    const float scaleA = 0.5 / (winogradAA * (winogradAA - winogradBB));
-    const float scaleB = 0.5 / (winogradBB * (winogradBB - winogradAA));
-    vec4 evenA = scaleA * w0 + scaleA * winogradAA * w2, oddA = scaleA * winogradA * w1;
-    vec4 evenB = scaleB * w0 + scaleB * winogradBB * w2, oddB = scaleB * winogradB * w1;
+    vec4 evenA = winogradScaleA * w0 + winogradScaleA * winogradAA * w2;
+    vec4 oddA = winogradScaleA * winogradA * w1;
+    vec4 evenB = winogradScaleB * w0 + winogradScaleB * winogradBB * w2;
+    vec4 oddB = winogradScaleB * winogradB * w1;
     return vec4[6](w0 / (winogradAA * winogradBB), evenA + oddA, evenA - oddA, evenB + oddB,
                    evenB - oddB, w2);
 }
@@ -42,6 +45,20 @@ vec4[4] winogradResult(vec4 x0, vec4 x1, vec4 x2, vec4 x3, vec4 x4, vec4 x5) {
     vec4 evenB = x3 + x4, oddB = winogradB * (x3 - x4);
     return vec4[4](x0 + evenA + evenB, oddA + oddB, winogradAA * evenA + winogradBB * evenB,
                    winogradAA * oddA + winogradBB * oddB + x5);
+}
+
+// The adjoint of winogradResult, and that of winogradWeights.
+vec4[6] winogradGradient(vec4 x0, vec4 x1, vec4 x2, vec4 x3) {
+    vec4 evenA = x0 + winogradAA * x2, oddA = winogradA * (x1 + winogradAA * x3);
+    vec4 evenB = x0 + winogradBB * x2, oddB = winogradB * (x1 + winogradBB * x3);
+    return vec4[6](x0, evenA + oddA, evenA - oddA, evenB + oddB, evenB - oddB, x3);
+}
+
+vec4[3] winogradWeightsGradient(vec4 x0, vec4 x1, vec4 x2, vec4 x3, vec4 x4, vec4 x5) {
+    vec4 evenA = winogradScaleA * (x1 + x2), oddA = winogradScaleA * winogradA * (x1 - x2);
+    vec4 evenB = winogradScaleB * (x3 + x4), oddB = winogradScaleB * winogradB * (x3 - x4);
+    return vec4[3](x0 / (winogradAA * winogradBB) + evenA + evenB, oddA + oddB,
+                   winogradAA * evenA + winogradBB * evenB + x5);
 }
 
 #endif

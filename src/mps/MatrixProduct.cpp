@@ -17,6 +17,8 @@ using Parameters = glsl::MatrixMultiplicationParameters;
 constexpr uint64_t enoughGroups = 132;
 /// A shorter part of the interior would take less time than adding it up.
 constexpr uint64_t shortestPart = 256;
+/// Parts of a longer one fill the device with larger tiles.
+constexpr uint64_t longInterior = 1024;
 
 /// A CPU has no shared memory to win from.
 bool isDirect(const vk::Device& device) {
@@ -52,8 +54,10 @@ SharedTile sharedTile(const Parameters& p) {
         tall{"MatrixMultiplicationTall", 256, 64, 128},
         small{"MatrixMultiplicationSmall", 64, 64, 256};
     const auto isEnough = [&](const SharedTile& tile) {
-        return tileCount(p, tile.rows, tile.columns) >= enoughGroups &&
-               !vk::isDisabled("large_tile");
+        const uint64_t groups = tileCount(p, tile.rows, tile.columns);
+        const bool splits =
+            p.interior >= longInterior && groups * (p.interior / shortestPart) >= 2 * enoughGroups;
+        return (groups >= enoughGroups || splits) && !vk::isDisabled("large_tile");
     };
     if (isEnough(tall) && tall.elements(p) < large.elements(p)) return tall;
     return isEnough(large) ? large : small;

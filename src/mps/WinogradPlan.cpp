@@ -26,6 +26,18 @@ uint64_t rowBytes(const WinogradShape& s) {
            (glsl::winogradRows(uint32_t(s.channels)) + roundUp(s.resultChannels, 4));
 }
 
+uint64_t partCount(const WinogradShape& s, const WinogradPlan& plan) {
+    return ceilDivide(s.images, plan.images) *
+           ceilDivide(ceilDivide(s.height, winogradResults), plan.tileRows);
+}
+
+/// Of images, transformed ones, written and read, and transformed weights.
+double bytes(const WinogradShape& s) {
+    const uint64_t images = 4 * s.images * s.width * s.height * (s.channels + s.resultChannels);
+    const uint64_t matrices = 2 * s.images * ceilDivide(s.height, winogradResults) * rowBytes(s);
+    return double(images + matrices + 4 * winogradPositions * s.channels * s.resultChannels);
+}
+
 } // namespace
 
 WinogradPlan winogradParts(const WinogradShape& s, uint64_t partBytes) {
@@ -46,20 +58,26 @@ double directTime(const WinogradShape& s) {
 }
 
 double winogradTime(const WinogradShape& s, const WinogradPlan& plan) {
-    const uint64_t rows = ceilDivide(s.height, winogradResults);
-    const uint64_t parts = ceilDivide(s.images, plan.images) * ceilDivide(rows, plan.tileRows);
     const uint64_t tiles = plan.images * plan.tileRows * ceilDivide(s.width, winogradResults);
     // Of one part, whose tiles take a wave or more.
     const uint64_t groups =
         winogradPositions * ceilDivide(tiles, tileSide) * ceilDivide(s.resultChannels, tileSide);
     const double products =
         2.0 * double(roundUp(groups, multiprocessors) * tileSide * tileSide) * double(s.channels);
-    const double images =
-        4.0 * double(s.images * s.width * s.height) * double(s.channels + s.resultChannels);
-    const double matrices = 2.0 * double(s.images * rows * rowBytes(s));
-    const double weights = 4.0 * winogradPositions * double(s.channels * s.resultChannels);
-    return double(parts) * (3 * dispatch + products / productOperations) +
-           (images + matrices + weights) / bytesMoved;
+    return double(partCount(s, plan)) * (3 * dispatch + products / productOperations) +
+           bytes(s) / bytesMoved;
+}
+
+double winogradGradientTime(const WinogradShape& s, const WinogradPlan& plan) {
+    // Where results are few the tiles are split into parts of these.
+    constexpr uint64_t shortest = 256;
+    const uint64_t tiles =
+        roundUp(plan.images * plan.tileRows * ceilDivide(s.width, winogradResults), shortest);
+    const double products = 2.0 * double(winogradPositions * tiles) *
+                            double(roundUp(s.channels, tileSide)) *
+                            double(roundUp(s.resultChannels, tileSide));
+    return double(partCount(s, plan)) * (4 * dispatch + products / productOperations) + dispatch +
+           bytes(s) / bytesMoved;
 }
 
 } // namespace mpsvk::mps

@@ -27,5 +27,6 @@ WinogradPlan winogradParts(const WinogradShape& shape, uint64_t partBytes = wino
 /// Estimates in microseconds.
 double directTime(const WinogradShape& shape);
 double winogradTime(const WinogradShape& shape, const WinogradPlan& plan);
+double winogradGradientTime(const WinogradShape& shape, const WinogradPlan& plan);
 
 } // namespace mpsvk::mps

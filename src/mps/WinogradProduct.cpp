@@ -1,8 +1,7 @@
 #include "mps/WinogradProduct.hpp"
 
 #include "CNNConvolutionWinograd.h"
-#include "mps/MatrixProduct.hpp"
-#include "mps/WinogradPlan.hpp"
+#include "mps/WinogradMatrices.hpp"
 #include "vk/Instance.hpp"
 
 #include <algorithm>
@@ -12,11 +11,6 @@ namespace mpsvk::mps {
 namespace {
 
 using glsl::winogradPositions, glsl::winogradResults;
-
-/// Fewer are no work for products of matrices.
-constexpr uint64_t leastChannels = 16;
-/// For tests: parts of a few rows.
-constexpr uint64_t smallPartBytes = 1 << 16;
 
 uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
@@ -32,46 +26,21 @@ uint32_t resultTexels(const glsl::CNNConvolutionPackParameters& p) {
 bool isWinograd(const Encoder& encoder, const ConvolutionWeights::Layout& layout,
                 const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                 const ImageRun& destination) {
-    const auto keepsFloats = [](const ImageRun& run) {
-        return run.isTexture() || run.storageConstant() == 0;
-    };
     const auto& weights = layout.parameters;
     return p.kernelWidth == 3 && p.kernelHeight == 3 && p.strideX == 1 && p.strideY == 1 &&
            p.dilationX == 1 && p.dilationY == 1 && layout.shape.groups == 1 &&
            !layout.shape.depthwise && p.subPixelScale == 1 && !p.clampEdges &&
-           reducedChannels(weights) >= leastChannels &&
-           4 * resultTexels(weights) >= leastChannels && keepsFloats(source) &&
-           keepsFloats(destination) &&
+           reducedChannels(weights) >= winogradLeastChannels &&
+           4 * resultTexels(weights) >= winogradLeastChannels && winogradReads(source) &&
+           winogradReads(destination) &&
            winogradBytes(weights) <= encoder.limits().storageBufferRange &&
            !vk::isDisabled("winograd");
-}
-
-/// A CPU does so only to be tested.
-bool isFaster(const vk::Device& device, const WinogradShape& shape, const WinogradPlan& plan) {
-    if (vk::isDisabled("direct_tile")) return true;
-    return device.properties().deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU &&
-           winogradTime(shape, plan) < directTime(shape);
-}
-
-/// A matrix for each position, on aligned rows.
-MatrixOperand operand(const vk::BufferSlice& slice, uint64_t rows, uint64_t columns) {
-    MatrixOperand made;
-    made.slice = slice;
-    made.view.rows = uint32_t(rows);
-    made.view.columns = made.view.rowStride = uint32_t(columns);
-    made.view.matrixStride = uint32_t(rows * columns);
-    made.view.isAligned = 1;
-    return made;
-}
-
-uint64_t bytesOf(uint64_t rows, uint64_t columns) {
-    return winogradPositions * rows * columns * sizeof(float);
 }
 
 } // namespace
 
 uint64_t winogradBytes(const glsl::CNNConvolutionPackParameters& p) {
-    return bytesOf(glsl::winogradRows(reducedChannels(p)), 4 * resultTexels(p));
+    return winogradBytes(glsl::winogradRows(reducedChannels(p)), 4 * resultTexels(p));
 }
 
 void packWinograd(Encoder& encoder, const glsl::CNNConvolutionPackParameters& p,
@@ -96,20 +65,21 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
                               .height = p.clipHeight,
                               .channels = channels,
                               .resultChannels = 4 * texels};
-    const auto plan =
-        winogradParts(shape, vk::isDisabled("large_parts") ? smallPartBytes : winogradPartBytes);
-    if (!isFaster(encoder.device(), shape, plan)) return false;
+    const auto plan = winogradPlan(shape);
+    if (!winogradIsFaster(encoder.device(), winogradTime(shape, plan), directTime(shape)))
+        return false;
 
     const uint64_t rowChannels = glsl::winogradRows(uint32_t(channels));
     const uint64_t across = ceilDivide(p.clipWidth, winogradResults),
                    down = ceilDivide(p.clipHeight, winogradResults);
-    // Whole blocks of four tiles; those that are none are multiplied, and nobody reads them.
+    // Whole blocks of four tiles.
     const uint64_t most = vk::roundUp(plan.images * plan.tileRows * across, 4);
-    if (bytesOf(most, std::max(rowChannels, 4 * texels)) > encoder.limits().storageBufferRange)
+    if (winogradBytes(most, std::max(rowChannels, 4 * texels)) >
+        encoder.limits().storageBufferRange)
         return false;
     const auto& packed = weights.use(encoder, layout, &ConvolutionWeights::Layout::winograd);
-    const auto sources = encoder.scratch(bytesOf(most, rowChannels)),
-               results = encoder.scratch(bytesOf(most, 4 * texels));
+    const auto sources = encoder.scratch(winogradBytes(most, rowChannels)),
+               results = encoder.scratch(winogradBytes(most, 4 * texels));
 
     glsl::CNNConvolutionWinogradParameters part{};
     part.clipX = p.clipX;
@@ -134,15 +104,15 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
             part.originY = (spread ? -p.originY - 2 : p.originY) + int(first);
             part.clipY = p.clipY + first;
             part.clipHeight = p.clipHeight - first;
+            part.tiles = uint32_t(tiles);
             part.rowTexels = uint32_t(rowChannels / 4);
             part.positionTexels = uint32_t(tiles * part.rowTexels);
             encoder.dispatch("CNNConvolutionWinogradSource", part,
-                             Grid::over(part.rowTexels, across, rows, images),
-                             {{1, source}, {2, *sources}},
+                             winogradGrid(part, across, rows, images), {{1, source}, {2, *sources}},
                              {constant(42, uint32_t(p.source.channels % 4 == 0))});
-            encodeProduct(encoder, {.left = operand(*sources, tiles, rowChannels),
-                                    .right = operand(packed, rowChannels, 4 * texels),
-                                    .result = operand(*results, tiles, 4 * texels),
+            encodeProduct(encoder, {.left = winogradMatrices(*sources, tiles, rowChannels),
+                                    .right = winogradMatrices(packed, rowChannels, 4 * texels),
+                                    .result = winogradMatrices(*results, tiles, 4 * texels),
                                     .interior = rowChannels,
                                     .matrices = winogradPositions});
             part.rowTexels = uint32_t(texels);

@@ -30,38 +30,14 @@ std::vector<Variant> storages() {
     return all;
 }
 
-/// The gradient of the data alone: other kernels make that of the weights.
-template <class Forward, class Gradient>
-Passes dataPasses(Forward& forward, Gradient& gradient, const Tensor& x, Variant variant,
-                  bool apart = false) {
-    forward.setDestinationImageAllocator(MPS::Image::defaultAllocator());
-    gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
-    gradient.setGradientOption(MPS::CNNConvolutionGradientOption::GradientWithData);
-    const auto placed = [&](const Tensor& t) {
-        return apart ? uploadApart(t, variant) : upload(t, variant);
-    };
-    const auto images = placed(x);
-    MPS::ImageBatch y, dx;
-    MPS::StateBatch states;
-    run([&](const MTL::CommandBuffer& commands) {
-        y = forward.encodeBatch(commands, images, &states, false);
-    });
-    Passes passes;
-    passes.y = download(y);
-    passes.e = reference::rounded(reference::randomLike(passes.y, 77), variant.rounding());
-    run([&](const MTL::CommandBuffer& commands) {
-        dx = gradient.encodeBatch(commands, placed(passes.e), images, states);
-    });
-    passes.dx = download(dx);
-    return passes;
-}
-
 /// Relative to the largest value: stricter than to the sum of magnitudes.
 template <class Reference>
-void checkData(const Passes& got, const Reference& r, const Tensor& x, Variant variant = {}) {
+void check(const Passes& got, const Reference& r, const Tensor& x, Variant variant = {}) {
     const double tolerance = std::max(1e-5, variant.tolerance());
     CHECK(reference::compare(got.y, reference::forward(r, x), {tolerance}));
     CHECK(reference::compare(got.dx, reference::dataGradient(r, got.e, x.h, x.w), {tolerance}));
+    CHECK(reference::compare(got.dw, reference::weightsGradient(r, got.e, x), {1e-5}));
+    CHECK(reference::compare(got.db, reference::biasGradient(got.e), {1e-5}));
 }
 
 } // namespace
@@ -78,9 +54,9 @@ TEST_CASE("a convolution by Winograd's products equals the reference") {
                 const Tensor x = reference::rounded(reference::random(k.n, k.h, k.w, k.ci, 5),
                                                     variant.rounding());
                 const Passes got =
-                    dataPasses(kernels.forward, kernels.gradient, x, variant, index++ % 3 == 1);
+                    runPasses(kernels.forward, kernels.gradient, x, variant, index++ % 3 == 1);
                 place(r, kernels.forward, got.y);
-                checkData(got, r, x, variant);
+                check(got, r, x, variant);
             }
     }
 }
@@ -99,14 +75,14 @@ TEST_CASE("a transposed convolution by Winograd's products equals the reference"
         forward.setPadding(MPS::NNDefaultPadding::padding(padding));
         const Tensor x =
             reference::rounded(reference::random(2, 9, 6, 24, 5), reference::Storage::Float32);
-        const Passes got = dataPasses(forward, gradient, x, {});
+        const Passes got = runPasses(forward, gradient, x, {});
         r.offsetX = forward.offset().x;
         r.offsetY = forward.offset().y;
         r.kernelOffsetX = forward.kernelOffsetX();
         r.kernelOffsetY = forward.kernelOffsetY();
         r.outputWidth = got.y.w;
         r.outputHeight = got.y.h;
-        checkData(got, r, x);
+        check(got, r, x);
     }
 }
 
