@@ -2,7 +2,10 @@
 // used for any size and on any device, disabling large_parts splits small images.
 #include "mps/ConvolutionCases.hpp"
 #include "mps/WinogradPlan.hpp"
+#include "support/Graphs.hpp"
 #include "support/Sentence.hpp"
+
+#include <mpsvk/MPS/NNConvolutionNodes.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -156,6 +159,46 @@ TEST_CASE("Winograd's products read what was loaded last") {
     check(late, second);
 }
 
+TEST_CASE("a graph replays Winograd's products with the weights that it has") {
+    const Environment environment("MPSVK_DISABLE", forced);
+    auto r = referenceOf({"", 1, 6, 6, 32, 16, 3, 3, 1, 1, 1, false, false, same}, 1);
+    r.outputWidth = r.outputHeight = 6;
+    const auto source = sourceOf(r);
+    MPS::NNGraph graph(testDevice(),
+                       MPS::CNNConvolutionNode(MPS::NNImageNode(), source).resultImage(), true);
+    graph.setFormat(MPS::ImageFeatureChannelFormat::Float32);
+    for (int step = 0; step < 6; ++step) {
+        if (step == 4) {
+            fill(r, 9);
+            source->weightValues.assign(r.weights.begin(), r.weights.end());
+            source->biases.assign(r.bias.begin(), r.bias.end());
+            graph.reloadFromDataSources();
+        }
+        const Tensor x = reference::rounded(reference::random(1 + step % 2, 6, 6, 32, 5 + step),
+                                            reference::Storage::Float32);
+        CHECK(reference::compare(result(graph, {upload(x)}), reference::forward(r, x), {1e-5}));
+    }
+}
+
+TEST_CASE("Winograd's products are exact to 1e-5 for many channels and many pixels") {
+    // A CPU driver takes long to compile the large tiles.
+    const Environment environment("MPSVK_DISABLE", "direct_tile,large_tile");
+    for (const Case& k :
+         {Case{"512 to 16", 1, 8, 8, 512, 16, 3, 3, 1, 1, 1, false, false, same},
+          Case{"64 x 64 pixels", 4, 64, 64, 16, 16, 3, 3, 1, 1, 1, false, false, same}}) {
+        INFO(k.name);
+        auto r = referenceOf(k, 40);
+        Kernels kernels(r);
+        // As behind an activation: errors of sums of one sign are larger.
+        Tensor x = reference::rounded(reference::random(k.n, k.h, k.w, k.ci, 5),
+                                      reference::Storage::Float32);
+        for (double& value : x.v) value = std::max(value, 0.0);
+        const Passes got = runPasses(kernels.forward, kernels.gradient, x);
+        place(r, kernels.forward, got.y);
+        check(got, r, x);
+    }
+}
+
 TEST_CASE("the parts of Winograd's products fit and cover the images") {
     for (const uint64_t images : {1, 3, 64})
         for (const uint64_t side : {1, 7, 56, 1024})
@@ -183,8 +226,11 @@ TEST_CASE("Winograd's products are for many channels and large batches") {
     const auto isFaster = [](const mps::WinogradShape& shape) {
         return mps::winogradTime(shape, mps::winogradParts(shape)) < mps::directTime(shape);
     };
-    for (const uint64_t channels : {64, 128, 256, 512})
-        CHECK(isFaster({64, 3584 / channels, 3584 / channels, channels, channels}));
+    for (const uint64_t channels : {64, 128, 256, 512}) {
+        const mps::WinogradShape shape{64, 3584 / channels, 3584 / channels, channels, channels};
+        CHECK(isFaster(shape));
+        CHECK(mps::winogradGradientTime(shape, mps::winogradParts(shape)) < mps::directTime(shape));
+    }
     CHECK(!isFaster({1, 7, 7, 512, 512}));
     CHECK(!isFaster({64, 224, 224, 16, 16}));
     CHECK(!isFaster({64, 2, 2, 256, 256}));
