@@ -83,3 +83,24 @@ PackedWeight packedWeight(PackedBlock block, uint row, uint column) {
     bool used = o < parameters.outputChannels && c < inputs;
     return PackedWeight(used, (o * taps + block.tap) * inputs + c, o);
 }
+
+// To the nearest 16-bit float, halves to even. packHalf2x16 may round either way.
+float roundedToHalf(float x) {
+    uint bits = floatBitsToUint(x);
+    uint magnitude = bits & 0x7fffffffu;
+    if (magnitude >= 0x7f800000u) {
+        return x;
+    }
+    // Below 2^-14 the spacing is 2^-24, that of floats at 0.5.
+    if (magnitude < 0x38800000u) {
+        precise float shifted = uintBitsToFloat(magnitude) + 0.5;
+        precise float rounded = shifted - 0.5;
+        return uintBitsToFloat(floatBitsToUint(rounded) | (bits & 0x80000000u));
+    }
+    magnitude += 0xfffu + ((magnitude >> 13) & 1u);
+    magnitude &= ~0x1fffu;
+    if (magnitude >= 0x47800000u) {
+        magnitude = 0x7f800000u;
+    }
+    return uintBitsToFloat(magnitude | (bits & 0x80000000u));
+}

@@ -3,6 +3,7 @@
 #include "mps/GroupedTile.hpp"
 #include "mps/ProductTile.hpp"
 #include "mps/ThinTile.hpp"
+#include "mps/WinogradGradient.hpp"
 #include "vk/Instance.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -253,6 +254,10 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                      glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
                      const ImageRun& taps, CNNConvolutionGradientState::Impl& state) {
     if (dispatchThin(encoder, shape, p, windows, taps, state)) return;
+    if (dispatchWinogradGradient(encoder, shape, p, windows, taps, state)) {
+        if (!p.transposed) BiasGradient(encoder, p.gradient, p.images, windows, state).finish();
+        return;
+    }
     auto& device = encoder.device();
     const bool cpu = isCpu(device);
     const uint64_t pixels = uint64_t(p.gradient.width) * p.gradient.height * p.images;

@@ -1,10 +1,8 @@
 #include "mps/ConvolutionWeights.hpp"
 
 #include "mps/GraphPlan.hpp"
-#include "mps/GroupedTile.hpp"
 #include "mps/Matrix.hpp"
-#include "mps/ThinTile.hpp"
-#include "vk/Instance.hpp"
+#include "mps/WinogradProduct.hpp"
 #include "vk/Submission.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -17,16 +15,6 @@ namespace mpsvk::mps {
 
 namespace {
 
-uint32_t ceilDivide(uint64_t a, uint64_t b) { return uint32_t((a + b - 1) / b); }
-
-vk::BufferSlice allocate(const MTL::Device& device, uint64_t floats) {
-    auto& vk = *device.impl().vk;
-    auto memory =
-        vk.memory().allocate(std::max<uint64_t>(floats, 4) * sizeof(float), vk::MemoryKind::Device);
-    vk.clearBeforeUse(memory);
-    return vk::whole(std::move(memory));
-}
-
 vk::BufferSlice uploaded(const MTL::Device& device, std::span<const float> values) {
     if (values.empty()) return {};
     auto& vk = *device.impl().vk;
@@ -38,7 +26,8 @@ vk::BufferSlice uploaded(const MTL::Device& device, std::span<const float> value
 using Layout = ConvolutionWeights::Layout;
 
 /// Each one can be packed when those before it are.
-constexpr Layout::Copy Layout::*copies[] = {&Layout::floats, &Layout::halves, &Layout::grouped};
+constexpr Layout::Copy Layout::*copies[] = {&Layout::floats, &Layout::halves, &Layout::grouped,
+                                            &Layout::winograd};
 
 /// Of the copy in halves.
 void setHalves(glsl::CNNConvolutionPackParameters& parameters, const Layout& layout) {
@@ -58,57 +47,6 @@ void runNow(const MTL::Device& device, const std::function<void(Encoder&)>& enco
     submission.submit(encoder.list());
     vk::GpuTimes times;
     vk::check(submission.wait(times), "Waiting for the GPU");
-}
-
-ConvolutionShape::ConvolutionShape(const MPS::CNNConvolutionDescriptor& d, bool isFlat)
-    : inputs(uint32_t(d.inputFeatureChannels())), outputs(uint32_t(d.outputFeatureChannels())),
-      groups(uint32_t(d.channelMultiplier() ? d.inputFeatureChannels() : d.groups())),
-      kernelWidth(uint32_t(d.kernelWidth())), kernelHeight(uint32_t(d.kernelHeight())),
-      subPixelScale(uint32_t(d.subPixelScaleFactor())), depthwise(d.channelMultiplier() != 0),
-      flat(isFlat) {
-    if (!flat) return;
-    inputs *= kernelWidth * kernelHeight;
-    kernelWidth = kernelHeight = 1;
-}
-
-ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t perGroup,
-                           uint32_t reducedPerGroup, uint32_t results, bool flat) {
-    // A CPU has no shared memory to win from: there registers and broadcasts are what counts.
-    const bool direct = device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
-                        !vk::isDisabled("direct_tile");
-    ConvolutionTile tile;
-    if (direct || vk::isDisabled("shared_tile")) {
-        tile.subgroup = device.features().subgroupBroadcast;
-        tile.texels = (groups == 1 || perGroup % 16 == 0) && results > 4 ? 4 : 1;
-        return tile;
-    }
-    tile.tiled = true;
-    const bool wide =
-        groups == 1 && !flat && results >= 128 && device.limits().workGroupInvocations >= 256;
-    tile.texels = wide ? 32 : groups == 1 || perGroup % 64 == 0 ? 16 : 4;
-    if (results <= 32 && groups == 1) tile.texels = 8;
-    if (results <= 16) tile.texels = 4;
-    if (groups > 1 && perGroup % 16 != 0) tile.texels = perGroup % 8 == 0 ? 2 : 1;
-    tile.grouped = groups > 1 && std::max(perGroup, reducedPerGroup) <= GroupedTile::mostChannels &&
-                   !vk::isDisabled("grouped_tile");
-    if (tile.grouped) tile.texels = 1;
-    // A flat product has few rows: low tiles give the device more workgroups.
-    tile.tiledPixels = tile.texels == 1 || flat ? 4 : 8;
-    tile.lanes = tile.texels == 32 ? 256 : tile.texels >= 8 ? 128 : tile.texels == 2 ? 32 : 64;
-    return tile;
-}
-
-uint32_t tileSlices(uint32_t tiles, uint32_t tileChannels, uint32_t results,
-                    uint32_t resultPerGroup, uint32_t reducedPerGroup) {
-    uint32_t most = 0;
-    for (uint32_t tile = 0; tile < tiles; ++tile) {
-        const uint32_t first =
-            glsl::tileFirstSlice(tile, tileChannels, resultPerGroup, reducedPerGroup);
-        const uint32_t end =
-            glsl::tileEndSlice(tile, tileChannels, results, resultPerGroup, reducedPerGroup);
-        if (end > first) most = std::max(most, end - first);
-    }
-    return most;
 }
 
 ConvolutionWeights::ConvolutionWeights(const MTL::Device& device, ConvolutionSource source,
@@ -136,12 +74,13 @@ void ConvolutionWeights::makeConstants() {
 ConvolutionWeights::ConvolutionWeights(const ConvolutionWeights& other)
     : device_(other.device_), source_(other.source_), descriptor_(other.descriptor_),
       use_(other.use_), flat_(other.flat_), hasBias_(other.hasBias_),
-      roundToHalf_(other.roundToHalf_), layouts_(other.layouts_), scale_(other.scale_),
-      shift_(other.shift_), slopes_(other.slopes_) {
+      roundToHalf_(other.roundToHalf_), hasPending_(other.hasPending_), layouts_(other.layouts_),
+      scale_(other.scale_), shift_(other.shift_), slopes_(other.slopes_) {
     runNow(device_, [&](Encoder& encoder) {
         for (Layout& layout : layouts_)
-            for (vk::BufferSlice* slice : {&layout.floats.memory, &layout.halves.memory,
-                                           &layout.grouped.memory, &layout.channels}) {
+            for (vk::BufferSlice* slice :
+                 {&layout.floats.memory, &layout.halves.memory, &layout.grouped.memory,
+                  &layout.winograd.memory, &layout.channels}) {
                 const vk::BufferSlice from = *slice;
                 if (!from) continue;
                 *slice = vk::whole(
@@ -190,66 +129,6 @@ ConvolutionWeights::Values ConvolutionWeights::values() const {
     return made;
 }
 
-ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
-    Layout made{ConvolutionShape(descriptor_, flat), {}};
-    const ConvolutionShape& s = made.shape;
-    const bool transposed = isDataGradient();
-    const uint32_t blocks = s.subPixelScale * s.subPixelScale;
-    const uint32_t blockSlices = ceilDivide(s.outputs / blocks, 4);
-    made.resultSlices = transposed ? ceilDivide(s.inputs, 4) : blocks * blockSlices;
-    made.resultPerGroup = transposed ? s.inputsPerGroup() : s.outputsPerGroup();
-    made.reducedPerGroup = transposed ? s.outputsPerGroup() : s.inputsPerGroup();
-    if (blocks > 1 && s.groups == 1) made.resultPerGroup = 4 * made.resultSlices;
-    uint64_t packedFloats;
-    if (s.depthwise) {
-        packedFloats = uint64_t(s.kernelWidth) * s.kernelHeight * ceilDivide(s.outputs, 4) * 4;
-    } else {
-        const uint32_t results = transposed   ? s.inputs
-                                 : blocks > 1 ? 4 * made.resultSlices
-                                              : s.outputs;
-        made.tile = chooseTile(*device_.impl().vk, s.groups, made.resultPerGroup,
-                               made.reducedPerGroup, results, flat);
-        made.tiles = ceilDivide(made.resultSlices, made.tile.texels);
-        made.tileSlices = tileSlices(made.tiles, 4 * made.tile.texels, results, made.resultPerGroup,
-                                     made.reducedPerGroup);
-        packedFloats = uint64_t(made.tiles) * s.kernelWidth * s.kernelHeight * made.tileSlices *
-                       16 * made.tile.texels;
-    }
-    const uint64_t channels =
-        s.depthwise ? ceilDivide(s.outputs, 4) * 4ull : uint64_t(made.tiles) * made.tile.texels * 4;
-    made.floats.memory = allocate(device_, packedFloats);
-    // Steps of 32 channels; see glsl/gemmTiles.glsl.
-    const bool gathers = use_ == Use::Forward || use_ == Use::TransposeDataGradient;
-    made.mergesTaps = gathers && s.groups == 1 && made.tileSlices == 1 && s.kernelWidth > 1;
-    if (device_.impl().vk->features().cooperativeMatrix && made.tile.texels >= 4 && blocks == 1 &&
-        !s.depthwise && (made.reducedPerGroup % 8 == 0 || made.mergesTaps)) {
-        made.halfSlices = ceilDivide(made.mergesTaps ? s.kernelWidth : made.tileSlices, 8) * 8;
-        const uint64_t rows = uint64_t(made.tiles) * s.kernelHeight *
-                              (made.mergesTaps ? 1 : s.kernelWidth) * made.halfSlices * 4;
-        made.halves.memory = allocate(device_, rows * 4 * made.tile.texels / 2);
-    }
-    made.thin = gathers && s.groups == 1 && !s.depthwise && !flat && blocks == 1 &&
-                made.reducedPerGroup <= mostThinChannels && hasThinTiles(*device_.impl().vk);
-    if (made.thin || (made.tile.grouped && blocks == 1))
-        made.grouped.memory = allocate(device_, packedFloats);
-    made.isExactInHalves = roundToHalf_;
-    made.channels = allocate(device_, 2 * channels);
-    made.parameters = {
-        .outputChannels = s.outputs,
-        .inputChannels = s.inputs,
-        .groups = s.groups,
-        .kernelWidth = s.kernelWidth,
-        .kernelHeight = s.kernelHeight,
-        .tileTexels = s.depthwise ? 0 : made.tile.texels,
-        .tiles = made.tiles,
-        .tileSlices = made.tileSlices,
-        .transposed = transposed,
-        .rotated = isTranspose(),
-        .subPixelBlocks = blocks,
-    };
-    return made;
-}
-
 void ConvolutionWeights::packCopy(Encoder& encoder, const Layout& layout,
                                   Layout::Copy Layout::*copy, const vk::BufferSlice& weights,
                                   bool raw) const {
@@ -265,6 +144,10 @@ void ConvolutionWeights::packCopy(Encoder& encoder, const Layout& layout,
     parameters.roundToHalf = roundToHalf_ && raw;
     parameters.hasScale = bool(scale_) && raw;
     if (copy == &Layout::halves) setHalves(parameters, layout);
+    if (copy == &Layout::winograd) {
+        packWinograd(encoder, parameters, from.slice, scale_, layout.winograd.memory);
+        return;
+    }
     encoder.dispatch("CNNConvolutionPack", parameters, Grid::of(packedBlockCount(parameters)),
                      {{1, from.slice}, {2, (layout.*copy).memory}, {3, scale_}});
 }
@@ -276,6 +159,7 @@ void ConvolutionWeights::pack(Encoder& encoder, Layout& layout, const vk::Buffer
     layout.floats.current = layout.floats.used || !readsHalves;
     layout.halves.current = layout.halves && roundToHalf_ && (isNew || readsHalves);
     layout.grouped.current = layout.grouped && (isNew || layout.grouped.used);
+    layout.winograd.current = layout.winograd.used;
     for (const auto copy : copies) {
         (layout.*copy).derived = false;
         if ((layout.*copy).current) packCopy(encoder, layout, copy, weights, raw);
@@ -294,10 +178,16 @@ void ConvolutionWeights::pack(Encoder& encoder, Layout& layout, const vk::Buffer
         {{1, bias.slice}, {2, layout.channels}, {3, scale_}, {4, shift_}, {5, slopes_}});
 }
 
-void ConvolutionWeights::load(Encoder& encoder, const vk::BufferSlice& weights,
-                              const vk::BufferSlice& biases) {
+void ConvolutionWeights::packLoaded(Encoder& encoder, const vk::BufferSlice& weights,
+                                    const vk::BufferSlice& biases) {
     hasBias_ = bool(biases) || bool(shift_);
     for (Layout& layout : layouts_) pack(encoder, layout, weights, biases, true);
+}
+
+void ConvolutionWeights::load(Encoder& encoder, const vk::BufferSlice& weights,
+                              const vk::BufferSlice& biases) {
+    hasPending_ = true;
+    packLoaded(encoder, weights, biases);
 }
 
 ConvolutionWeights::Layout& ConvolutionWeights::layout(Encoder& encoder, bool flat) {
@@ -320,14 +210,30 @@ const vk::BufferSlice& ConvolutionWeights::use(Encoder& encoder, Layout& layout,
                                                Layout::Copy Layout::*which) const {
     Layout::Copy& copy = layout.*which;
     if (which == &Layout::grouped) use(encoder, layout, &Layout::floats); // what it is packed from
+    if (!copy.used && which == &Layout::winograd) {
+        copy.memory = vk::whole(device_.impl().vk->memory().allocate(
+            winogradBytes(layout.parameters), vk::MemoryKind::Device));
+        copy.current = false;
+    }
     copy.used = true;
     if (!copy.current) {
-        const auto floats = encoder.scratch(descriptor_.weightCount() * sizeof(float));
-        unpackLayout(encoder, layout, *floats);
-        packCopy(encoder, layout, which, *floats, false);
-        copy.current = copy.derived = true;
+        // What is in place already is packed once, not with each replay of the commands.
+        if (hasPending_ || &layout != layouts_.data()) {
+            derive(encoder, layout, which);
+            copy.derived = true;
+        } else {
+            runNow(device_, [&](Encoder& now) { derive(now, layout, which); });
+        }
+        copy.current = true;
     }
     return copy.memory;
+}
+
+void ConvolutionWeights::derive(Encoder& encoder, const Layout& layout,
+                                Layout::Copy Layout::*which) const {
+    const auto floats = encoder.scratch(descriptor_.weightCount() * sizeof(float));
+    unpackLayout(encoder, layout, *floats);
+    packCopy(encoder, layout, which, *floats, false);
 }
 
 void ConvolutionWeights::forgetDerived() {
@@ -391,7 +297,7 @@ void ConvolutionWeights::loadFromSource(const std::string& who) {
     }
     source_->purge();
     const auto weightsSlice = uploaded(device_, weights), biasesSlice = uploaded(device_, biases);
-    runNow(device_, [&](Encoder& encoder) { load(encoder, weightsSlice, biasesSlice); });
+    runNow(device_, [&](Encoder& encoder) { packLoaded(encoder, weightsSlice, biasesSlice); });
 }
 
 } // namespace mpsvk::mps

@@ -80,6 +80,7 @@ public:
         bool mergesTaps = false;  ///< a row of taps takes the place of a tap in `halves`
         bool thin = false;        ///< what is read has few channels: see ThinTile
         Copy grouped;             ///< the same for the kernels of few channels
+        Copy winograd;            ///< transformed for WinogradProduct; made at its first use
         vk::BufferSlice channels; ///< biases, then slopes of PReLU
         bool isExactInHalves = false;
         glsl::CNNConvolutionPackParameters parameters{};
@@ -116,6 +117,9 @@ private:
               const vk::BufferSlice& biases, bool raw) const;
     void packCopy(Encoder& encoder, const Layout& layout, Layout::Copy Layout::*copy,
                   const vk::BufferSlice& weights, bool raw) const;
+    void packLoaded(Encoder& encoder, const vk::BufferSlice& weights,
+                    const vk::BufferSlice& biases);
+    void derive(Encoder& encoder, const Layout& layout, Layout::Copy Layout::*copy) const;
     void unpackLayout(Encoder& encoder, const Layout& layout, const vk::BufferSlice& weights) const;
 
     MTL::Device device_;
@@ -123,6 +127,7 @@ private:
     MPS::CNNConvolutionDescriptor descriptor_;
     Use use_;
     bool flat_, hasBias_ = false, roundToHalf_ = true;
+    bool hasPending_ = false; ///< commands have loaded weights, which perhaps have not run
     std::vector<Layout> layouts_;
     vk::BufferSlice scale_, shift_, slopes_;
 };

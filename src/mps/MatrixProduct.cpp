@@ -17,6 +17,8 @@ using Parameters = glsl::MatrixMultiplicationParameters;
 constexpr uint64_t enoughGroups = 132;
 /// A shorter part of the interior would take less time than adding it up.
 constexpr uint64_t shortestPart = 256;
+/// Parts of a longer one fill the device with larger tiles.
+constexpr uint64_t longInterior = 1024;
 
 /// A CPU has no shared memory to win from.
 bool isDirect(const vk::Device& device) {
@@ -35,6 +37,30 @@ uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 uint64_t tileCount(const Parameters& p, uint64_t rows, uint64_t columns) {
     return ceilDivide(p.result.rows, rows) * ceilDivide(p.result.columns, columns) * p.matrices;
+}
+
+/// A body of glsl/MatrixMultiplication.glsl.
+struct SharedTile {
+    const char* shader;
+    uint32_t rows, columns, invocations;
+    /// Elements of the tiles: more than the result's by what lies beyond its end.
+    uint64_t elements(const Parameters& p) const {
+        return tileCount(p, rows, columns) * rows * columns;
+    }
+};
+
+SharedTile sharedTile(const Parameters& p) {
+    constexpr SharedTile large{"MatrixMultiplication", 128, 128, 128},
+        tall{"MatrixMultiplicationTall", 256, 64, 128},
+        small{"MatrixMultiplicationSmall", 64, 64, 256};
+    const auto isEnough = [&](const SharedTile& tile) {
+        const uint64_t groups = tileCount(p, tile.rows, tile.columns);
+        const bool splits =
+            p.interior >= longInterior && groups * (p.interior / shortestPart) >= 2 * enoughGroups;
+        return (groups >= enoughGroups || splits) && !vk::isDisabled("large_tile");
+    };
+    if (isEnough(tall) && tall.elements(p) < large.elements(p)) return tall;
+    return isEnough(large) ? large : small;
 }
 
 void splitIntoTiles(Parameters& p, uint32_t rows, uint32_t columns) {
@@ -99,13 +125,11 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
                 matrices * p.parts};
         ofTile = tile.constants(device);
     } else if (!isDirect(device)) {
-        // See the shaders for their tiles.
-        const bool large = tileCount(p, 128, 128) >= enoughGroups && !vk::isDisabled("large_tile");
-        const uint32_t side = large ? 128 : 64, invocations = large ? 128 : 256;
-        splitIntoTiles(p, side, side);
-        splitIntoParts(p, partsFor(p, tileCount(p, side, side)), 16);
-        shader = large ? "MatrixMultiplication" : "MatrixMultiplicationSmall";
-        grid = {uint64_t(p.tilesDown) * p.tilesAcross * invocations, 1, matrices * p.parts};
+        const SharedTile tile = sharedTile(p);
+        splitIntoTiles(p, tile.rows, tile.columns);
+        splitIntoParts(p, partsFor(p, tileCount(p, tile.rows, tile.columns)), 16);
+        shader = tile.shader;
+        grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations, 1, matrices * p.parts};
     }
     // See WHOLE in glsl/MatrixMultiplication.glsl. Results and parts have aligned rows of their
     // own.

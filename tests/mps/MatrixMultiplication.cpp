@@ -97,6 +97,9 @@ TEST_CASE("a product through shared memory equals the reference") {
     const Environment direct("MPSVK_DISABLE", "direct_tile");
     check({70, 66, 37, false, false, 2, 0.5});
     check({65, 130, 18, true, true, 1, 0, 2, 4, half, half, half});
+    // So many matrices have the larger tiles.
+    check({70, 66, 20, true, false, 1, 0.5, 132});
+    check({144, 36, 16, false, true, 1, 0, 132});
 }
 
 TEST_CASE("a product of halves in whole chunks equals the reference") {

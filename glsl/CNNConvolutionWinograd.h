@@ -1,0 +1,56 @@
+// Convolutions of 3x3 taps by Winograd's minimal filtering: the products of a tile of 4x4 results with
+// its 6x6 source pixels become one product for each of 36 positions, at which sources and weights are
+// taken once. Lavin and Gray, Fast algorithms for convolutional neural networks (2016).
+//
+// Matrices are stored position after position: of sources [tile][channel], of weights [channel][result
+// channel], of results [tile][result channel]. Tiles are counted over the rows of a part of the images;
+// some more, all zeros, make whole steps of products.
+//
+// The gradient of weights multiplies the sources' matrices with those of the incoming gradient,
+// [tile][result channel], to [result channel][channel] for each position.
+#ifndef MPSVK_GLSL_CNNCONVOLUTIONWINOGRAD_H
+#define MPSVK_GLSL_CNNCONVOLUTIONWINOGRAD_H
+
+#include "types.h"
+
+MPSVK_SHARED_BEGIN
+
+struct CNNConvolutionWinogradParameters {
+    ImageView source;
+    ImageView destination;
+    uint clipX; // region of the destination that is written
+    uint clipY;
+    uint clipWidth;
+    uint clipHeight;
+    int originX; // where the source's pixels of the first tile begin
+    int originY;
+    uint tiles;          // rows of the matrices
+    uint rowTexels;      // of a row of them
+    uint positionTexels; // from one matrix to the next
+    uint slopes;         // texel of the first slopes of PReLU
+    uint hasBias;
+    float neuronA;
+    float neuronB;
+    float neuronC;
+};
+
+struct CNNConvolutionWinogradGradientParameters {
+    uint resultChannels;
+    uint channels;
+    uint rowTexels;
+    uint positionTexels;
+    uint accumulate; // 1: add to what the gradient holds
+    uint transposed; // 1: of a transposed convolution, whose taps are turned around
+};
+
+// Results of a tile in each direction, source pixels that they read, and positions of a tile.
+const uint winogradResults = 4u;
+const uint winogradSpan = 6u;
+const uint winogradPositions = 36u;
+
+// Rows of the weights' matrices: products go over the interior in whole steps of so many.
+MPSVK_FUNCTION uint winogradRows(uint channels) { return (channels + 15u) / 16u * 16u; }
+
+MPSVK_SHARED_END
+
+#endif

@@ -1,0 +1,52 @@
+// The incoming gradient for the products of Winograd's gradient of weights: an invocation has one texel
+// of a tile of pixels.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#include "pixel.glsl"
+#include "groupedTexel.glsl"
+#include "winograd.glsl"
+
+layout(local_size_x = 64) in;
+layout(set = 0, binding = 0) uniform Block {
+    TexelGrid grid; // of a row of the matrix, and tiles
+    CNNConvolutionWinogradParameters parameters;
+};
+IMAGE_SOURCE(1, source)
+layout(set = 0, binding = 2, std430) writeonly buffer Matrices {
+    vec4 matrices[];
+};
+
+void main() {
+    uint i = gridIndex();
+    if (i >= parameters.tiles * grid.slices) {
+        return;
+    }
+    Place at = placeOf(grid, i);
+    uint image = min(at.image, grid.images - 1u);
+    uint left = uint(at.x) * winogradResults, top = uint(at.y) * winogradResults;
+    top += uint(parameters.originY);
+    ImageView view = texelView(parameters.source, at.slice);
+    const uint span = winogradSpan, pixels = winogradResults;
+    vec4 columns[pixels][span];
+    [[unroll]] for (uint r = 0u; r < pixels; ++r) {
+        vec4 x[pixels];
+        uint column = min(left + r, parameters.source.width - 1u);
+        [[unroll]] for (uint q = 0u; q < pixels; ++q) {
+            uint row = min(top + q, parameters.source.height - 1u);
+            x[q] = source_load(view, int(column), int(row), 0u, image);
+            bool isInside = at.image < grid.images && column == left + r && row == top + q;
+            x[q] = isInside ? x[q] : vec4(0.0);
+        }
+        columns[r] = winogradGradient(x[0], x[1], x[2], x[3]);
+    }
+    uint tile = (at.image * grid.height + uint(at.y)) * grid.width + uint(at.x);
+    uint to = tile * parameters.rowTexels + at.slice;
+    [[unroll]] for (uint q = 0u; q < span; ++q) {
+        vec4 made[6] =
+            winogradGradient(columns[0][q], columns[1][q], columns[2][q], columns[3][q]);
+        [[unroll]] for (uint r = 0u; r < span; ++r) {
+            matrices[to + (q * span + r) * parameters.positionTexels] = made[r];
+        }
+    }
+}

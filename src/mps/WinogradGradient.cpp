@@ -1,0 +1,102 @@
+#include "mps/WinogradGradient.hpp"
+
+#include "mps/WinogradMatrices.hpp"
+#include "vk/Instance.hpp"
+
+#include <algorithm>
+
+namespace mpsvk::mps {
+
+namespace {
+
+using glsl::winogradResults;
+
+uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+
+bool isWinograd(const ConvolutionShape& shape, const glsl::CNNConvolutionWeightsParameters& p,
+                const ImageRun& windows, const ImageRun& taps) {
+    return shape.kernelWidth == 3 && shape.kernelHeight == 3 && p.strideX == 1 && p.strideY == 1 &&
+           p.dilationX == 1 && p.dilationY == 1 && shape.groups == 1 && !p.clampEdges &&
+           std::min(shape.inputs, shape.outputs) >= winogradLeastChannels &&
+           winogradReads(windows) && winogradReads(taps) && !vk::isDisabled("winograd");
+}
+
+} // namespace
+
+bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
+                              const glsl::CNNConvolutionWeightsParameters& p,
+                              const ImageRun& windows, const ImageRun& taps,
+                              MPS::CNNConvolutionGradientState::Impl& state) {
+    if (!isWinograd(shape, p, windows, taps)) return false;
+    const WinogradShape convolution{.images = p.images,
+                                    .width = p.gradient.width,
+                                    .height = p.gradient.height,
+                                    .channels = p.source.channels,
+                                    .resultChannels = p.gradient.channels};
+    const auto plan = winogradPlan(convolution);
+    if (!winogradIsFaster(encoder.device(), winogradGradientTime(convolution, plan),
+                          directTime(convolution)))
+        return false;
+    const uint64_t gradientTexels = ceilDivide(p.gradient.channels, 4),
+                   sourceTexels = ceilDivide(p.source.channels, 4);
+    const uint64_t across = ceilDivide(p.gradient.width, winogradResults),
+                   down = ceilDivide(p.gradient.height, winogradResults);
+    const auto interior = [&](uint64_t images, uint64_t rows) {
+        return vk::roundUp(images * rows * across, 16);
+    };
+    const uint64_t most = interior(plan.images, plan.tileRows);
+    const uint64_t range = encoder.limits().storageBufferRange;
+    if (winogradBytes(most, 4 * std::max(gradientTexels, sourceTexels)) > range ||
+        winogradBytes(4 * gradientTexels, 4 * sourceTexels) > range)
+        return false;
+    const auto gradients = encoder.scratch(winogradBytes(most, 4 * gradientTexels)),
+               sources = encoder.scratch(winogradBytes(most, 4 * sourceTexels)),
+               sums = encoder.scratch(winogradBytes(4 * gradientTexels, 4 * sourceTexels));
+
+    for (uint64_t image = 0; image < p.images; image += plan.images)
+        for (uint64_t row = 0; row < down; row += plan.tileRows) {
+            const uint64_t images = std::min(plan.images, p.images - image),
+                           rows = std::min(plan.tileRows, down - row);
+            const uint64_t tiles = interior(images, rows);
+            const auto transform = [&](const char* shader, const glsl::ImageView& view, int originX,
+                                       int originY, const ImageRun& from,
+                                       const vk::BufferSlice& to) {
+                glsl::CNNConvolutionWinogradParameters part{};
+                part.source = view;
+                part.source.offset += uint32_t(image) * view.imageStride;
+                part.originX = originX;
+                part.originY = originY + int(winogradResults * row);
+                part.tiles = uint32_t(tiles);
+                part.rowTexels = uint32_t(ceilDivide(view.channels, 4));
+                part.positionTexels = part.tiles * part.rowTexels;
+                encoder.dispatch(shader, part, winogradGrid(part, across, rows, images),
+                                 {{1, from}, {2, to}},
+                                 {constant(42, uint32_t(view.channels % 4 == 0))});
+            };
+            transform("CNNConvolutionWinogradGradient", p.gradient, 0, 0, windows, *gradients);
+            transform("CNNConvolutionWinogradSource", p.source, p.originX, p.originY, taps,
+                      *sources);
+            encodeProduct(encoder,
+                          {.left = winogradMatrices(*gradients, tiles, 4 * gradientTexels),
+                           .right = winogradMatrices(*sources, tiles, 4 * sourceTexels),
+                           .result = winogradMatrices(*sums, 4 * gradientTexels, 4 * sourceTexels),
+                           .transposeLeft = true,
+                           .interior = tiles,
+                           .beta = image + row == 0 ? 0.0 : 1.0,
+                           .matrices = glsl::winogradPositions});
+        }
+    glsl::CNNConvolutionWinogradGradientParameters last{};
+    last.resultChannels = p.gradient.channels;
+    last.channels = p.source.channels;
+    last.rowTexels = uint32_t(sourceTexels);
+    last.positionTexels = uint32_t(4 * gradientTexels * sourceTexels);
+    last.accumulate = state.accumulated;
+    last.transposed = p.transposed;
+    encoder.dispatch(
+        "CNNConvolutionWinogradGradientWeights", last,
+        Grid::of(uint64_t(last.resultChannels) * last.rowTexels),
+        {{1, *sums}, {2, state.buffer(MPS::CNNConvolutionGradientState::Impl::Weights)}});
+    return true;
+}
+
+} // namespace mpsvk::mps

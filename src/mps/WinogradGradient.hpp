@@ -1,0 +1,16 @@
+// The gradient of 3x3 weights by Winograd's minimal filtering: see glsl/CNNConvolutionWinograd.h.
+#pragma once
+
+#include "mps/CNNConvolutionState.hpp"
+#include "mps/ConvolutionWeights.hpp"
+
+namespace mpsvk::mps {
+
+/// dW; false where it would take longer so, or is none of these. `windows` has one pixel per
+/// window, `taps` is read at them.
+bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
+                              const glsl::CNNConvolutionWeightsParameters& p,
+                              const ImageRun& windows, const ImageRun& taps,
+                              MPS::CNNConvolutionGradientState::Impl& state);
+
+} // namespace mpsvk::mps

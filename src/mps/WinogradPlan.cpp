@@ -1,0 +1,83 @@
+#include "mps/WinogradPlan.hpp"
+
+#include "CNNConvolutionWinograd.h"
+
+#include <algorithm>
+
+namespace mpsvk::mps {
+
+namespace {
+
+using glsl::winogradPositions, glsl::winogradResults;
+
+// Measured on an H100, per microsecond.
+constexpr double directOperations = 28e6, productOperations = 38e6, bytesMoved = 2.4e6;
+/// Of a dispatch that waits for the one before it.
+constexpr double dispatch = 3;
+/// Multiprocessors, and the least sides of the products' tiles.
+constexpr uint64_t multiprocessors = 132, tileSide = 64;
+
+uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+uint64_t roundUp(uint64_t a, uint64_t b) { return ceilDivide(a, b) * b; }
+
+/// Transformed sources and products for a row of tiles of an image.
+uint64_t rowBytes(const WinogradShape& s) {
+    return ceilDivide(s.width, winogradResults) * winogradPositions * sizeof(float) *
+           (glsl::winogradRows(uint32_t(s.channels)) + roundUp(s.resultChannels, 4));
+}
+
+uint64_t partCount(const WinogradShape& s, const WinogradPlan& plan) {
+    return ceilDivide(s.images, plan.images) *
+           ceilDivide(ceilDivide(s.height, winogradResults), plan.tileRows);
+}
+
+/// Of images, transformed ones, written and read, and transformed weights.
+double bytes(const WinogradShape& s) {
+    const uint64_t images = 4 * s.images * s.width * s.height * (s.channels + s.resultChannels);
+    const uint64_t matrices = 2 * s.images * ceilDivide(s.height, winogradResults) * rowBytes(s);
+    return double(images + matrices + 4 * winogradPositions * s.channels * s.resultChannels);
+}
+
+} // namespace
+
+WinogradPlan winogradParts(const WinogradShape& s, uint64_t partBytes) {
+    const uint64_t rows = ceilDivide(s.height, winogradResults);
+    const uint64_t most = std::max<uint64_t>(1, partBytes / rowBytes(s));
+    // Parts of about the same size.
+    const auto even = [](uint64_t all, uint64_t atOnce) {
+        return ceilDivide(all, ceilDivide(all, std::max<uint64_t>(1, atOnce)));
+    };
+    if (most < rows) return {1, even(rows, most)};
+    return {even(s.images, most / rows), rows};
+}
+
+double directTime(const WinogradShape& s) {
+    const double operations =
+        18.0 * double(s.images * s.width * s.height) * double(s.channels * s.resultChannels);
+    return dispatch + operations / directOperations;
+}
+
+double winogradTime(const WinogradShape& s, const WinogradPlan& plan) {
+    const uint64_t tiles = plan.images * plan.tileRows * ceilDivide(s.width, winogradResults);
+    // Of one part, whose tiles take a wave or more.
+    const uint64_t groups =
+        winogradPositions * ceilDivide(tiles, tileSide) * ceilDivide(s.resultChannels, tileSide);
+    const double products =
+        2.0 * double(roundUp(groups, multiprocessors) * tileSide * tileSide) * double(s.channels);
+    return double(partCount(s, plan)) * (3 * dispatch + products / productOperations) +
+           bytes(s) / bytesMoved;
+}
+
+double winogradGradientTime(const WinogradShape& s, const WinogradPlan& plan) {
+    // Where results are few the tiles are split into parts of these.
+    constexpr uint64_t shortest = 256;
+    const uint64_t tiles =
+        roundUp(plan.images * plan.tileRows * ceilDivide(s.width, winogradResults), shortest);
+    const double products = 2.0 * double(winogradPositions * tiles) *
+                            double(roundUp(s.channels, tileSide)) *
+                            double(roundUp(s.resultChannels, tileSide));
+    return double(partCount(s, plan)) * (4 * dispatch + products / productOperations) + dispatch +
+           bytes(s) / bytesMoved;
+}
+
+} // namespace mpsvk::mps

@@ -1,0 +1,32 @@
+// When Winograd's products take less time than a convolution's own, and how much of it they do at
+// once.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+namespace mpsvk::mps {
+
+/// A convolution of 3x3 taps with stride 1.
+struct WinogradShape {
+    uint64_t images = 1, width = 1, height = 1; ///< of the results
+    uint64_t channels = 1, resultChannels = 1;  ///< that are summed over, and of the results
+};
+
+/// Transformed sources and products of a part are in memory at once.
+struct WinogradPlan {
+    uint64_t images = 1;   ///< of a part
+    uint64_t tileRows = 1; ///< of a part: all of an image's, unless one image is too much
+};
+
+/// What a part may take. It has to be read back: better from a cache.
+constexpr uint64_t winogradPartBytes = 64 << 20;
+
+WinogradPlan winogradParts(const WinogradShape& shape, uint64_t partBytes = winogradPartBytes);
+
+/// Estimates in microseconds.
+double directTime(const WinogradShape& shape);
+double winogradTime(const WinogradShape& shape, const WinogradPlan& plan);
+double winogradGradientTime(const WinogradShape& shape, const WinogradPlan& plan);
+
+} // namespace mpsvk::mps

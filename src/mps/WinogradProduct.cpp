@@ -1,0 +1,127 @@
+#include "mps/WinogradProduct.hpp"
+
+#include "CNNConvolutionWinograd.h"
+#include "mps/WinogradMatrices.hpp"
+#include "vk/Instance.hpp"
+
+#include <algorithm>
+
+namespace mpsvk::mps {
+
+namespace {
+
+using glsl::winogradPositions, glsl::winogradResults;
+
+uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+
+/// Channels that are summed over, and texels of those of the results.
+uint32_t reducedChannels(const glsl::CNNConvolutionPackParameters& p) {
+    return p.transposed ? p.outputChannels : p.inputChannels;
+}
+
+uint32_t resultTexels(const glsl::CNNConvolutionPackParameters& p) {
+    return uint32_t(ceilDivide(p.transposed ? p.inputChannels : p.outputChannels, 4));
+}
+
+bool isWinograd(const Encoder& encoder, const ConvolutionWeights::Layout& layout,
+                const glsl::CNNConvolutionParameters& p, const ImageRun& source,
+                const ImageRun& destination) {
+    const auto& weights = layout.parameters;
+    return p.kernelWidth == 3 && p.kernelHeight == 3 && p.strideX == 1 && p.strideY == 1 &&
+           p.dilationX == 1 && p.dilationY == 1 && layout.shape.groups == 1 &&
+           !layout.shape.depthwise && p.subPixelScale == 1 && !p.clampEdges &&
+           reducedChannels(weights) >= winogradLeastChannels &&
+           4 * resultTexels(weights) >= winogradLeastChannels && winogradReads(source) &&
+           winogradReads(destination) &&
+           winogradBytes(weights) <= encoder.limits().storageBufferRange &&
+           !vk::isDisabled("winograd");
+}
+
+} // namespace
+
+uint64_t winogradBytes(const glsl::CNNConvolutionPackParameters& p) {
+    return winogradBytes(glsl::winogradRows(reducedChannels(p)), 4 * resultTexels(p));
+}
+
+void packWinograd(Encoder& encoder, const glsl::CNNConvolutionPackParameters& p,
+                  const vk::BufferSlice& weights, const vk::BufferSlice& scale,
+                  const vk::BufferSlice& packed) {
+    // Blocks of 8 rows by 4 texels.
+    const uint64_t blocks =
+        glsl::winogradRows(reducedChannels(p)) / 8 * ceilDivide(resultTexels(p), 4);
+    encoder.dispatch("CNNConvolutionWinogradWeights", p, Grid::of(32 * blocks),
+                     {{1, weights}, {2, packed}, {3, scale}});
+}
+
+bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
+                      ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
+                      const ImageRun& source, const ImageRun& destination, uint32_t neuron,
+                      bool spread) {
+    if (!isWinograd(encoder, layout, p, source, destination)) return false;
+    const uint64_t channels = reducedChannels(layout.parameters);
+    const uint64_t texels = resultTexels(layout.parameters);
+    const WinogradShape shape{.images = p.images,
+                              .width = p.clipWidth,
+                              .height = p.clipHeight,
+                              .channels = channels,
+                              .resultChannels = 4 * texels};
+    const auto plan = winogradPlan(shape);
+    if (!winogradIsFaster(encoder.device(), winogradTime(shape, plan), directTime(shape)))
+        return false;
+
+    const uint64_t rowChannels = glsl::winogradRows(uint32_t(channels));
+    const uint64_t across = ceilDivide(p.clipWidth, winogradResults),
+                   down = ceilDivide(p.clipHeight, winogradResults);
+    // Whole blocks of four tiles.
+    const uint64_t most = vk::roundUp(plan.images * plan.tileRows * across, 4);
+    if (winogradBytes(most, std::max(rowChannels, 4 * texels)) >
+        encoder.limits().storageBufferRange)
+        return false;
+    const auto& packed = weights.use(encoder, layout, &ConvolutionWeights::Layout::winograd);
+    const auto sources = encoder.scratch(winogradBytes(most, rowChannels)),
+               results = encoder.scratch(winogradBytes(most, 4 * texels));
+
+    glsl::CNNConvolutionWinogradParameters part{};
+    part.clipX = p.clipX;
+    part.clipWidth = p.clipWidth;
+    // The adjoint's taps are turned around, and begin at the last one.
+    part.originX = spread ? -p.originX - 2 : p.originX;
+    part.slopes = layout.tiles * layout.tile.texels;
+    part.hasBias = p.hasBias;
+    part.neuronA = p.neuronA;
+    part.neuronB = p.neuronB;
+    part.neuronC = p.neuronC;
+    for (uint64_t image = 0; image < p.images; image += plan.images)
+        for (uint64_t row = 0; row < down; row += plan.tileRows) {
+            const uint64_t images = std::min(plan.images, p.images - image),
+                           rows = std::min(plan.tileRows, down - row);
+            const uint64_t tiles = vk::roundUp(images * rows * across, 4);
+            const auto first = uint32_t(winogradResults * row);
+            part.source = p.source;
+            part.source.offset += uint32_t(image) * p.source.imageStride;
+            part.destination = p.destination;
+            part.destination.offset += uint32_t(image) * p.destination.imageStride;
+            part.originY = (spread ? -p.originY - 2 : p.originY) + int(first);
+            part.clipY = p.clipY + first;
+            part.clipHeight = p.clipHeight - first;
+            part.tiles = uint32_t(tiles);
+            part.rowTexels = uint32_t(rowChannels / 4);
+            part.positionTexels = uint32_t(tiles * part.rowTexels);
+            encoder.dispatch("CNNConvolutionWinogradSource", part,
+                             winogradGrid(part, across, rows, images), {{1, source}, {2, *sources}},
+                             {constant(42, uint32_t(p.source.channels % 4 == 0))});
+            encodeProduct(encoder, {.left = winogradMatrices(*sources, tiles, rowChannels),
+                                    .right = winogradMatrices(packed, rowChannels, 4 * texels),
+                                    .result = winogradMatrices(*results, tiles, 4 * texels),
+                                    .interior = rowChannels,
+                                    .matrices = winogradPositions});
+            part.rowTexels = uint32_t(texels);
+            part.positionTexels = uint32_t(tiles * texels);
+            encoder.dispatch(
+                "CNNConvolutionWinogradResult", part, Grid::over(texels, across, rows, images),
+                {{1, *results}, {2, destination}, {3, layout.channels}}, {constant(35, neuron)});
+        }
+    return true;
+}
+
+} // namespace mpsvk::mps
