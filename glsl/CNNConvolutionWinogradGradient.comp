@@ -35,7 +35,8 @@ void main() {
         [[unroll]] for (uint q = 0u; q < pixels; ++q) {
             uint row = min(top + q, parameters.source.height - 1u);
             x[q] = source_load(view, int(column), int(row), 0u, image);
-            bool isInside = at.image < grid.images && column == left + r && row == top + q;
+            bool isInside =
+                all(bvec3(at.image < grid.images, column == left + r, row == top + q));
             x[q] = isInside ? x[q] : vec4(0.0);
         }
         columns[r] = winogradGradient(x[0], x[1], x[2], x[3]);

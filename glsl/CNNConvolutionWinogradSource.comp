@@ -28,16 +28,22 @@ void main() {
     int top = at.y * int(winogradResults) + parameters.originY;
     int width = int(parameters.source.width), height = int(parameters.source.height);
     ImageView view = texelView(parameters.source, at.slice);
-    bool exists = at.image < grid.images && at.slice * 4u < parameters.source.channels;
+    bool exists = all(bvec2(at.image < grid.images, at.slice * 4u < parameters.source.channels));
     const uint span = winogradSpan;
+    // Conditions without branches: these would part the loads.
+    int nearest[span];
+    bool isColumn[span];
+    [[unroll]] for (uint r = 0u; r < span; ++r) {
+        nearest[r] = clampIndex(left + int(r), width);
+        isColumn[r] = nearest[r] == left + int(r);
+    }
     vec4 x[winogradPositions];
     [[unroll]] for (uint q = 0u; q < span; ++q) {
-        int row = top + int(q), nearestRow = clampIndex(row, height);
+        int row = clampIndex(top + int(q), height);
+        bool isRow = all(bvec2(exists, row == top + int(q)));
         [[unroll]] for (uint r = 0u; r < span; ++r) {
-            int column = left + int(r), nearest = clampIndex(column, width);
-            vec4 value = source_load(view, nearest, nearestRow, 0u, image);
-            bool isInside = exists && row == nearestRow && column == nearest;
-            x[q * span + r] = isInside ? value : vec4(0.0);
+            vec4 value = source_load(view, nearest[r], row, 0u, image);
+            x[q * span + r] = all(bvec2(isRow, isColumn[r])) ? value : vec4(0.0);
         }
     }
     [[unroll]] for (uint q = 0u; q < span; ++q) {

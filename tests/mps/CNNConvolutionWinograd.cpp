@@ -89,7 +89,8 @@ TEST_CASE("a transposed convolution by Winograd's products equals the reference"
     }
 }
 
-TEST_CASE("a convolution by Winograd's products writes and reads parts of images, with a neuron") {
+TEST_CASE("a convolution by Winograd's products writes and reads parts of images, normalizes and "
+          "activates") {
     const Environment environment("MPSVK_DISABLE", inParts);
     for (const Variant variant : storages()) {
         INFO(variant.name());
@@ -99,8 +100,14 @@ TEST_CASE("a convolution by Winograd's products writes and reads parts of images
         const Tensor x = reference::channels(wide, 4, 20);
         auto descriptor = descriptorOf(r);
         std::vector<float> slopes(24);
-        for (size_t i = 0; i < slopes.size(); ++i) slopes[i] = float(i) / 8 - 1;
+        std::vector<float> gamma(24), beta(24);
+        for (size_t i = 0; i < slopes.size(); ++i) {
+            slopes[i] = float(i) / 8 - 1;
+            gamma[i] = 2 - float(i) / 16;
+            beta[i] = float(i % 5) - 2;
+        }
         descriptor.setNeuronToPReLU(slopes);
+        descriptor.setBatchNormalizationParametersForInference({}, {}, gamma, beta, 0);
         MPS::CNNConvolution conv(
             testDevice(),
             std::make_shared<FixedWeights>(descriptor, r.weights, r.bias, MPS::DataType::Float32));
@@ -108,18 +115,29 @@ TEST_CASE("a convolution by Winograd's products writes and reads parts of images
         conv.setClipRect(MTL::RegionMake2D(2, 1, r.outputWidth = 7, r.outputHeight = 9));
         conv.setSourceFeatureChannelOffset(4);
         conv.setDestinationFeatureChannelOffset(8);
-        Guarded y(2, 12, 10, 36, variant);
         const auto images = upload(wide, variant);
-        run([&](const MTL::CommandBuffer& commands) {
-            conv.encodeBatch(commands, images, y.images());
-        });
-        Tensor values = reference::forward(r, x);
-        for (size_t i = 0; i < values.v.size(); ++i)
-            values.v[i] *= values.v[i] < 0 ? slopes[i % 24] : 1;
-        Tensor expected(2, 12, 10, 36, Guarded::poison);
-        reference::paste(expected, {2, 1, 7, 9}, 8, values);
-        CHECK(reference::compare(y.read(), expected,
-                                 {std::max(1e-5, variant.tolerance()) * 20 / Guarded::poison}));
+        const MPS::CNNConvolutionWeightsAndBiasesState state(testDevice(), descriptorOf(r));
+        for (const bool reloads : {false, true}) {
+            if (reloads) {
+                fill(r, 9);
+                write(state.weights(), r.weights);
+                write(state.biases(), r.bias);
+            }
+            Guarded y(2, 12, 10, 36, variant);
+            run([&](const MTL::CommandBuffer& commands) {
+                if (reloads) conv.reloadWeightsAndBiases(commands, state);
+                conv.encodeBatch(commands, images, y.images());
+            });
+            Tensor values = reference::forward(r, x);
+            for (size_t i = 0; i < values.v.size(); ++i) {
+                const double normalized = gamma[i % 24] * values.v[i] + beta[i % 24];
+                values.v[i] = normalized < 0 ? slopes[i % 24] * normalized : normalized;
+            }
+            Tensor expected(2, 12, 10, 36, Guarded::poison);
+            reference::paste(expected, {2, 1, 7, 9}, 8, values);
+            CHECK(reference::compare(y.read(), expected,
+                                     {std::max(1e-5, variant.tolerance()) * 20 / Guarded::poison}));
+        }
     }
 }
 
