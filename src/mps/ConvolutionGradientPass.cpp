@@ -99,12 +99,14 @@ bool isCooperative(const vk::Device& device, const ConvolutionShape& shape,
            (taps.hasPairs(p.source) || p.source.channels % 8 != 0);
 }
 
-/// Whether it can go through the tiles in registers.
+/// Whether it can go through the tiles in registers, and does not waste them on few channels.
 bool hasBlocks(const ConvolutionTile& tile, const ConvolutionShape& shape,
                const glsl::CNNConvolutionWeightsParameters& p, const ImageRun& windows,
                const ImageRun& taps) {
+    const uint64_t pixels = uint64_t(p.gradient.width) * p.gradient.height * p.images;
     return tile.tiled && shape.groups == 1 && !p.clampEdges && !windows.isTexture() &&
-           !taps.isTexture() && p.gradient.channels >= 32 && !vk::isDisabled("blocks");
+           !taps.isTexture() && (p.gradient.channels >= 32 || pixels <= 1024) &&
+           !vk::isDisabled("blocks");
 }
 
 /// Adds up the partial sums of `elements` texels.
@@ -277,7 +279,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     const bool isWide = cooperative || (!grouped && hasBlocks(tile, shape, p, windows, taps));
     const auto [wide, wideParts] =
         planProduct({.rows = rows,
-                     .columns = 4 * tapCount * ceilDivide(p.reducedPerGroup, 4),
+                     .columns = 4 * (tapCount * ceilDivide(p.reducedPerGroup, 4) + 1),
                      .interior = pixels,
                      .cooperative = cooperative,
                      .interiorStep = cooperative ? 32u : 8u,

@@ -37,10 +37,9 @@ const Candidate candidates[] = {
     {{false, 16, 8, 4, 2, 8}, {4.0, 7.0}}, // 256 x 64
     {{false, 16, 8, 2, 2, 8}, {2.3, 3.7, 5.4, 7.2}},
     {{false, 16, 4, 2, 2, 8}, {1.3, 1.9, 2.7, 3.6, 4.5, 5.4}}, // 128 x 32
-    {{false, 8, 4, 4, 1, 8}, {0.8, 0.9, 1.1, 1.3, 1.6, 1.9, 2.2, 2.5}},
 };
 /// Of the second dispatch of a product in parts.
-constexpr double finish = 3, bytesPerMicrosecond = 2.5e6;
+constexpr double finish = 4, bytesPerMicrosecond = 1.7e6;
 
 uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 

@@ -34,7 +34,7 @@ struct ProductShape {
     uint64_t rows, columns, interior;
     bool cooperative = true;
     uint64_t products = 1;      ///< of this shape, at once
-    uint64_t tileColumns = 128; ///< that the tile must have: 16, 32, 64 or 128
+    uint64_t tileColumns = 128; ///< that the tile must have: 32, 64, 128 or if cooperative 16
     uint64_t interiorStep = 64; ///< a multiple of the tile's depth; 32 or a multiple of it
     uint64_t mostParts = 8;     ///< of the interior
 };

@@ -247,7 +247,8 @@ TEST_CASE("Winograd's products are for many channels and large batches") {
     for (const uint64_t channels : {64, 128, 256, 512}) {
         const mps::WinogradShape shape{64, 3584 / channels, 3584 / channels, channels, channels};
         CHECK(isFaster(shape));
-        CHECK(mps::winogradGradientTime(shape, mps::winogradParts(shape)) < mps::directTime(shape));
+        const double gradient = mps::winogradGradientTime(shape, mps::winogradParts(shape));
+        CHECK((gradient < mps::directTime(shape)) == (channels > 64));
     }
     CHECK(!isFaster({1, 7, 7, 512, 512}));
     CHECK(!isFaster({64, 224, 224, 16, 16}));
