@@ -1,4 +1,5 @@
 #include "mps/CNNNeuron.hpp"
+#include "mps/ConvolutionGradientPass.hpp"
 #include "mps/ConvolutionPass.hpp"
 #include "mps/PassChecks.hpp"
 
@@ -9,6 +10,8 @@
 namespace mpsvk::mps {
 
 using MPS::CNNConvolutionDescriptor;
+using MPS::CNNConvolutionGradientState;
+using Buffers = CNNConvolutionGradientState::Impl;
 
 CNNConvolutionDescriptor descriptorOf(const char* className, const ConvolutionSource& source) {
     const std::string who = "[" + std::string(className) + "] ";
@@ -77,6 +80,45 @@ void checkPrecision(const std::string& who, MPS::NNConvolutionAccumulatorPrecisi
     if (precision == MPS::NNConvolutionAccumulatorPrecisionOption::Half && weights.keepsFloat32())
         throw InvalidArgument(who + "accumulatorPrecisionOption is Half but the data source's "
                                     "kernelWeightsDataType is Float32, which needs Float.");
+}
+
+void checkState(const std::string& who, const char* role, const CNNConvolutionGradientState& state,
+                const MPS::CNNConvolutionDescriptor& d) {
+    const uint64_t weights = state.bufferSize(Buffers::Weights) / sizeof(float),
+                   biases = state.bufferSize(Buffers::Biases) / sizeof(float);
+    if (weights != d.weightCount() || biases != d.outputFeatureChannels())
+        throw InvalidArgument(who + role + " is of a convolution with " + std::to_string(weights) +
+                              " weights and " + std::to_string(biases) +
+                              " output feature channels but this one has " +
+                              std::to_string(d.weightCount()) + " and " +
+                              std::to_string(d.outputFeatureChannels()) + ".");
+}
+
+void checkGradient(const std::string& who, const BinaryPass& pass,
+                   const MPS::CNNConvolutionDescriptor& d, bool ofWeights) {
+    const auto checkChannels = [&](const char* role, uint64_t offered, uint64_t needed) {
+        if (offered < needed)
+            throw InvalidArgument(who + role + " offers " + std::to_string(offered) +
+                                  " feature channels but the gradient reads " +
+                                  std::to_string(needed) + ".");
+    };
+    checkChannels("sourceGradient", pass.primaryChannels, d.outputFeatureChannels());
+    if (ofWeights) checkChannels("sourceImage", pass.secondaryChannels, d.inputFeatureChannels());
+    if (ofWeights && pass.sourceStates.empty())
+        throw InvalidArgument(
+            who + "The gradient of weights and biases needs a gradient state to go to.");
+    for (const MPS::State& state : pass.sourceStates) {
+        const auto gradient = state.as<CNNConvolutionGradientState>();
+        if (!gradient)
+            throw InvalidArgument(who + "gradientState is no gradient state of a convolution.");
+        const Clip& clip = gradient.impl().record.clip;
+        const MPS::Image& e = pass.primaries[0];
+        if (e.width() != clip.width || e.height() != clip.height)
+            throw InvalidArgument(who + "sourceGradient is " + sizeText(e.width(), e.height()) +
+                                  " but the forward pass wrote " +
+                                  sizeText(clip.width, clip.height) + ".");
+        checkState(who, "gradientState", gradient, d);
+    }
 }
 
 } // namespace mpsvk::mps

@@ -6,8 +6,6 @@
 #include "mps/WinogradGradient.hpp"
 #include "vk/Instance.hpp"
 
-#include <mpsvk/Error.hpp>
-
 #include <algorithm>
 #include <bit>
 #include <optional>
@@ -16,45 +14,6 @@ namespace mpsvk::mps {
 
 using MPS::CNNConvolutionGradientState;
 using Buffers = CNNConvolutionGradientState::Impl;
-
-void checkState(const std::string& who, const char* role, const CNNConvolutionGradientState& state,
-                const MPS::CNNConvolutionDescriptor& d) {
-    const uint64_t weights = state.bufferSize(Buffers::Weights) / sizeof(float),
-                   biases = state.bufferSize(Buffers::Biases) / sizeof(float);
-    if (weights != d.weightCount() || biases != d.outputFeatureChannels())
-        throw InvalidArgument(who + role + " is of a convolution with " + std::to_string(weights) +
-                              " weights and " + std::to_string(biases) +
-                              " output feature channels but this one has " +
-                              std::to_string(d.weightCount()) + " and " +
-                              std::to_string(d.outputFeatureChannels()) + ".");
-}
-
-void checkGradient(const std::string& who, const BinaryPass& pass,
-                   const MPS::CNNConvolutionDescriptor& d, bool ofWeights) {
-    const auto checkChannels = [&](const char* role, uint64_t offered, uint64_t needed) {
-        if (offered < needed)
-            throw InvalidArgument(who + role + " offers " + std::to_string(offered) +
-                                  " feature channels but the gradient reads " +
-                                  std::to_string(needed) + ".");
-    };
-    checkChannels("sourceGradient", pass.primaryChannels, d.outputFeatureChannels());
-    if (ofWeights) checkChannels("sourceImage", pass.secondaryChannels, d.inputFeatureChannels());
-    if (ofWeights && pass.sourceStates.empty())
-        throw InvalidArgument(
-            who + "The gradient of weights and biases needs a gradient state to go to.");
-    for (const MPS::State& state : pass.sourceStates) {
-        const auto gradient = state.as<CNNConvolutionGradientState>();
-        if (!gradient)
-            throw InvalidArgument(who + "gradientState is no gradient state of a convolution.");
-        const Clip& clip = gradient.impl().record.clip;
-        const MPS::Image& e = pass.primaries[0];
-        if (e.width() != clip.width || e.height() != clip.height)
-            throw InvalidArgument(who + "sourceGradient is " + sizeText(e.width(), e.height()) +
-                                  " but the forward pass wrote " +
-                                  sizeText(clip.width, clip.height) + ".");
-        checkState(who, "gradientState", gradient, d);
-    }
-}
 
 namespace {
 
@@ -103,10 +62,8 @@ bool isCooperative(const vk::Device& device, const ConvolutionShape& shape,
 bool hasBlocks(const ConvolutionTile& tile, const ConvolutionShape& shape,
                const glsl::CNNConvolutionWeightsParameters& p, const ImageRun& windows,
                const ImageRun& taps) {
-    const uint64_t pixels = uint64_t(p.gradient.width) * p.gradient.height * p.images;
     return tile.tiled && shape.groups == 1 && !p.clampEdges && !windows.isTexture() &&
-           !taps.isTexture() && (p.gradient.channels >= 32 || pixels <= 1024) &&
-           !vk::isDisabled("blocks");
+           !taps.isTexture() && p.gradient.channels >= 32 && !vk::isDisabled("blocks");
 }
 
 /// Adds up the partial sums of `elements` texels.
@@ -209,7 +166,7 @@ bool dispatchThin(Encoder& encoder, const ConvolutionShape& shape,
     auto& device = encoder.device();
     const uint32_t channels = p.transposed ? shape.outputs : shape.inputs;
     if (!hasThinTiles(device) || shape.groups != 1 || channels > mostThinChannels ||
-        isCooperative(device, shape, p, windows, taps))
+        (channels > 1 && isCooperative(device, shape, p, windows, taps)))
         return false;
     p.kernelWidth = shape.kernelWidth;
     p.kernelHeight = shape.kernelHeight;
@@ -283,7 +240,8 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                      .interior = pixels,
                      .cooperative = cooperative,
                      .interiorStep = cooperative ? 32u : 8u,
-                     .mostParts = 512});
+                     .mostParts = 512,
+                     .atOnce = cooperative ? 2u : 8u});
     p.tileChannels = grouped ? 4 : isWide ? wide.rows() : 4 * tile.texels;
     p.tiles = uint32_t(ceilDivide(rows, p.tileChannels));
     p.tileSlices = tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);

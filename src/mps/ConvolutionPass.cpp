@@ -267,7 +267,8 @@ bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights& weights,
     const bool diagonal = layout.shape.depthwise && p.subPixelScale == 1 &&
                           GroupedTile::isDiagonal(encoder.device(), p.multiplier);
     if ((!layout.grouped && !diagonal) || (spread && p.clampEdges)) return false;
-    if (layout.thin && isCooperative(layout, p, source, destination)) return false;
+    if (layout.thin && p.reducedPerGroup > 1 && isCooperative(layout, p, source, destination))
+        return false;
     const uint32_t most = layout.thin ? thinSourcePixels : GroupedTile::productPixels;
     const auto tile = GroupedTile::of(encoder.device(), p.clipWidth, most, int(p.kernelWidth),
                                       p.strideX, p.dilationX, p.originX, spread);

@@ -2,11 +2,14 @@
 
 #include "vk/Device.hpp"
 
+#include <algorithm>
 #include <limits>
 
 namespace mpsvk::mps {
 
 namespace {
+
+uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 /// What was measured is of devices with so many multiprocessors.
 constexpr uint64_t multiprocessors = 132;
@@ -17,10 +20,11 @@ struct Candidate {
     ProductTile tile;
     std::vector<double> times;
 
-    double time(uint64_t workgroups) const {
-        const uint64_t atOnce = multiprocessors * times.size();
-        const uint64_t rest = (workgroups % atOnce + multiprocessors - 1) / multiprocessors;
-        return double(workgroups / atOnce) * times.back() + (rest ? times[rest - 1] : 0);
+    double time(uint64_t workgroups, uint64_t mostAtOnce) const {
+        const uint64_t shared = std::min<uint64_t>(times.size(), mostAtOnce);
+        const uint64_t atOnce = multiprocessors * shared;
+        const uint64_t rest = ceilDivide(workgroups % atOnce, multiprocessors);
+        return double(workgroups / atOnce) * times[shared - 1] + (rest ? times[rest - 1] : 0);
     }
 };
 
@@ -41,8 +45,6 @@ const Candidate candidates[] = {
 /// Of the second dispatch of a product in parts.
 constexpr double finish = 4, bytesPerMicrosecond = 1.7e6;
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 } // namespace
 
 ProductPlan planProduct(const ProductShape& s) {
@@ -58,7 +60,7 @@ ProductPlan planProduct(const ProductShape& s) {
         // A part has eight steps or more.
         for (uint64_t parts = 1; parts == 1 || (parts <= s.mostParts && 8 * parts <= steps);
              ++parts) {
-            double time = c.time(groups * parts) * double(ceilDivide(steps, parts));
+            double time = c.time(groups * parts, s.atOnce) * double(ceilDivide(steps, parts));
             if (parts > 1)
                 time += finish +
                         double(8 * s.rows * s.columns * s.products * parts) / bytesPerMicrosecond;

@@ -37,6 +37,7 @@ struct ProductShape {
     uint64_t tileColumns = 128; ///< that the tile must have: 32, 64, 128 or if cooperative 16
     uint64_t interiorStep = 64; ///< a multiple of the tile's depth; 32 or a multiple of it
     uint64_t mostParts = 8;     ///< of the interior
+    uint64_t atOnce = 8;        ///< workgroups that may share a multiprocessor
 };
 /// The plan that is done first.
 ProductPlan planProduct(const ProductShape& shape);

@@ -72,6 +72,18 @@ TEST_CASE("convolution and its gradients equal the reference") {
     }
 }
 
+TEST_CASE("a convolution whose steps and tiles are not whole, by whatever tiles") {
+    const auto r = referenceOf({"", 2, 9, 7, 28, 32, 3, 3, 1, 1, 1, false, false, same}, 3);
+    const Tensor x =
+        reference::rounded(reference::random(2, 9, 7, 28, 6), reference::Storage::Float32);
+    Kernels kernels(r);
+    const Passes got = runPasses(kernels.forward, kernels.gradient, x);
+    auto placed = r;
+    place(placed, kernels.forward, got.y);
+    checkPasses(got, placed, x);
+    CHECK(runPasses(kernels.forward, kernels.gradient, x).dw == got.dw);
+}
+
 TEST_CASE("explicit destinations, offsets, clip rectangles and channel offsets") {
     for (const Variant variant : variants()) {
         INFO(variant.name());
