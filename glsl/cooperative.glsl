@@ -36,7 +36,7 @@ const uint leftSize = leftAlong ? tileRows * alongPitch : depth * leftAcrossPitc
 const uint rightSize = rightAlong ? tileColumns * alongPitch : depth * rightAcrossPitch;
 const uint leftChunks = tileRows * depth / 8u / gl_WorkGroupSize.x;
 const uint rightChunks = tileColumns * depth / 8u / gl_WorkGroupSize.x;
-// The results leave through shared memory, sixteen rows of each subgroup at a time.
+// The results leave through shared memory, sixteen rows of each subgroup at a time: its own strip.
 const uint stripPitch = ownColumns / 4u + 1u;
 const uint stripSize = 16u * stripPitch * subgroupsDown * subgroupsAcross;
 const uint operandSize = leftSize + rightSize;
@@ -124,13 +124,13 @@ void productRun(uint steps) {
         [[unroll]] for (uint j = 0u; j < blocksAcross; ++j)
             coopMatStore(sums[i][j], tiles, strip + 4u * j, stripPitch,
                          gl_CooperativeMatrixLayoutRowMajor);
-        barrier();
+        subgroupBarrier();
         for (uint e = gl_SubgroupInvocationID; e < 16u * ownColumns / 8u; e += lanes) {
             uint row = e / (ownColumns / 8u), column = e % (ownColumns / 8u);
             uint at = strip + row * stripPitch + column * 2u;
             elementsStore(firstRow + 16u * i + row, firstColumn + column * 8u,
                           uintBitsToFloat(tiles[at]), uintBitsToFloat(tiles[at + 1u]));
         }
-        barrier();
+        subgroupBarrier();
     }
 }

@@ -46,7 +46,7 @@ ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t p
     }
     tile.tiled = true;
     const bool wide =
-        groups == 1 && !flat && results >= 128 && device.limits().workGroupInvocations >= 256;
+        groups == 1 && results >= 128 && device.limits().workGroupInvocations >= 256;
     tile.texels = wide ? 32 : groups == 1 || perGroup % 64 == 0 ? 16 : 4;
     if (results <= 32 && groups == 1) tile.texels = 8;
     if (results <= 16) tile.texels = 4;
