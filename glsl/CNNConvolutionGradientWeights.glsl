@@ -283,7 +283,7 @@ void gemmTiled() {
 }
 #endif
 
-#endif // MPSVK_COOPERATIVE
+#endif // MPSVK_TILES
 
 void main() {
 #ifdef MPSVK_TILES

@@ -18,8 +18,6 @@ layout(constant_id = 47) const bool MERGED_TAPS = false;
 #else
 #include "blocks.glsl"
 const bool MERGED_TAPS = false;
-// All lanes of the source's texels are channels.
-layout(constant_id = 49) const bool WHOLE_TEXELS = false;
 #endif
 
 const uint STEP_SLICES = depth / 4u;
@@ -112,7 +110,7 @@ vec4 leftChunk(uint i, uint row, uint k) {
     } else {
         value = source_float32[at];
     }
-    return WHOLE_TEXELS ? value : usedLanes(parameters.source, gemmFirstSlice() + slice, value);
+    return usedLanes(parameters.source, gemmFirstSlice() + slice, value);
 }
 
 vec4 rightChunk(uint i, uint column, uint k) {

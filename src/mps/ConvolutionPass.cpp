@@ -220,15 +220,15 @@ void dispatchTiles(Encoder& encoder, const std::string& shader, bool cooperative
     const uint64_t blocks = (rows + tile.rows() - 1) / tile.rows();
     const uint64_t most = encoder.limits().workGroupCount / layout.tiles,
                    y = (blocks + most - 1) / most;
-    const Grid grid{(blocks + y - 1) / y * layout.tiles * tile.invocations(device), y,
-                    uint64_t(phases) * p.parts};
+    Grid grid{(blocks + y - 1) / y * layout.tiles * tile.invocations(device), y,
+              uint64_t(phases) * p.parts};
+    grid.wholeTexels = (p.source.channels | p.destination.channels) % 4 == 0;
     dispatchParts(
         encoder, shader, cooperative ? "Cooperative" : "Blocks", layout, p, rows, grid, source,
         destination, weights.use(encoder, layout, cooperative ? &Layout::halves : &Layout::floats),
         neuron,
         tile.constants(device, {constant(39, uint32_t(destination.hasPairs(p.destination))),
-                                constant(47, uint32_t(mergesTaps)),
-                                constant(49, uint32_t(p.source.channels % 4 == 0))}));
+                                constant(47, uint32_t(mergesTaps))}));
 }
 
 void dispatchProduct(Encoder& encoder, const std::string& shader, const ConvolutionWeights& weights,
