@@ -152,12 +152,18 @@ void PipelineLibrary::work() {
     }
 }
 
+bool PipelineLibrary::Less::isLess(const KeyView& a, const KeyView& b) {
+    if (a.shader != b.shader) return a.shader < b.shader;
+    if (a.textures != b.textures) return a.textures < b.textures;
+    return std::ranges::lexicographical_compare(a.constants, b.constants);
+}
+
 std::shared_ptr<Pipeline> PipelineLibrary::find(std::string_view shader, bool textures,
                                                 std::span<const Constant> constants) {
-    Key key{std::string(shader), textures, {constants.begin(), constants.end()}};
     std::lock_guard lock(mutex_);
-    if (const auto found = pipelines_.find(key); found != pipelines_.end()) return found->second;
+    if (const auto found = pipelines_.find(KeyView{shader, textures, constants}); found != pipelines_.end()) return found->second;
     const auto all = shaders();
+    Key key{std::string(shader), textures, {constants.begin(), constants.end()}};
     const auto source = std::ranges::find(all, shader, &Shader::name);
     if (source == all.end()) throw DeviceError("No shader is named \"" + key.shader + "\".");
     const auto code = textures ? source->texturesCode : source->code;

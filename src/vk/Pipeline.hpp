@@ -13,6 +13,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -67,7 +68,19 @@ private:
         std::string shader;
         bool textures;
         std::vector<Constant> constants;
-        friend auto operator<=>(const Key&, const Key&) = default;
+    };
+    /// What a key is compared by: without copying anything to look one up.
+    struct KeyView {
+        std::string_view shader;
+        bool textures;
+        std::span<const Constant> constants;
+    };
+    struct Less {
+        using is_transparent = void;
+        static KeyView view(const Key& k) { return {k.shader, k.textures, k.constants}; }
+        static KeyView view(const KeyView& k) { return k; }
+        bool operator()(const auto& a, const auto& b) const { return isLess(view(a), view(b)); }
+        static bool isLess(const KeyView& a, const KeyView& b);
     };
     void work();
     void compileLater(const std::shared_ptr<Pipeline>& pipeline, std::span<const uint32_t> code);
@@ -76,7 +89,7 @@ private:
     std::string cachePath_;
     VkPipelineCache cache_ = VK_NULL_HANDLE;
     std::mutex mutex_;
-    std::map<Key, std::shared_ptr<Pipeline>> pipelines_;
+    std::map<Key, std::shared_ptr<Pipeline>, Less> pipelines_;
     std::condition_variable wake_;
     std::deque<std::packaged_task<VkPipeline()>> jobs_;
     std::vector<std::thread> workers_;
