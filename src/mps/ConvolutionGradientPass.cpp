@@ -1,5 +1,6 @@
 #include "mps/ConvolutionGradientPass.hpp"
 
+#include "mps/DeviceTable.hpp"
 #include "mps/GroupedTile.hpp"
 #include "mps/ProductTile.hpp"
 #include "mps/ThinTile.hpp"
@@ -47,6 +48,11 @@ bool isCpu(const vk::Device& device) {
     return device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
 }
 
+/// Workgroups that are enough work: so many for each multiprocessor, or of a CPU in all.
+uint64_t groupsWanted(Encoder& encoder, uint64_t each, uint64_t ofCpu) {
+    return isCpu(encoder.device()) ? ofCpu : groupsFor(encoder.limits(), each);
+}
+
 /// Whether the product can go through cooperative matrices: rows of whole chunks of eight channels,
 /// and enough of them.
 bool isCooperative(const vk::Device& device, const ConvolutionShape& shape,
@@ -91,8 +97,8 @@ public:
         p_.lanes = std::min(256u, std::bit_ceil(p_.texels));
         p_.accumulate = state.accumulated;
         const uint64_t across = ceilDivide(p_.texels, p_.lanes), rows = 256 / p_.lanes;
-        const Split split(p_.pixels, ceilDivide(isCpu(encoder.device()) ? 16 : 1056, across),
-                          4 * rows, rows);
+        const Split split(p_.pixels, ceilDivide(groupsWanted(encoder, 8, 16), across), 4 * rows,
+                          rows);
         p_.splits = split.parts;
         p_.splitPixels = split.pixels;
         partials_ = encoder.scratch(uint64_t(p_.texels) * p_.splits * 16);
@@ -140,7 +146,7 @@ dispatchGrouped(Encoder& encoder, glsl::CNNConvolutionWeightsParameters& p, cons
     const auto lanes = uint32_t(std::min<uint64_t>(columns, most / 2));
     const uint32_t turns = most / lanes;
     const uint64_t groups = ceilDivide(columns, lanes);
-    const uint64_t wanted = isCpu(encoder.device()) ? 8 : GroupedTile::gradientGroups;
+    const uint64_t wanted = groupsWanted(encoder, GroupedTile::gradientGroupsEach, 8);
     const Split split(blocks, ceilDivide(wanted, groups), 4 * turns, turns);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
@@ -189,7 +195,7 @@ bool dispatchThin(Encoder& encoder, const ConvolutionShape& shape,
         std::min(ThinGradientTile::sharedBytes, encoder.limits().sharedMemoryBytes) - 16;
     const auto turns = uint32_t(std::min<uint64_t>(most / lanes, bytes / handedOver * 2 + 1));
     const uint64_t groups = ceilDivide(columns, lanes);
-    const uint64_t wanted = isCpu(device) ? 8 : ThinGradientTile::groups;
+    const uint64_t wanted = groupsWanted(encoder, ThinGradientTile::groupsEach, 8);
     const Split split(blocks, ceilDivide(wanted, groups), 4 * turns, turns);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
@@ -234,14 +240,16 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     std::optional<GroupedTile> grouped;
     if (tile.grouped) grouped = groupedTile(device, p, p.gradient);
     const bool isWide = cooperative || (!grouped && hasBlocks(tile, shape, p, windows, taps));
-    const auto [wide, wideParts] =
-        planProduct({.rows = rows,
-                     .columns = 4 * (tapCount * ceilDivide(p.reducedPerGroup, 4) + 1),
-                     .interior = pixels,
-                     .cooperative = cooperative,
-                     .interiorStep = cooperative ? 32u : 8u,
-                     .mostParts = 512,
-                     .atOnce = cooperative ? 2u : 8u});
+    const vk::Limits limits = tileLimits(device);
+    const auto [wide, wideParts] = planProduct(
+        limits, {.rows = rows,
+                 .columns = 4 * (tapCount * ceilDivide(p.reducedPerGroup, 4) + 1),
+                 .interior = pixels,
+                 .cooperative = cooperative,
+                 .tileColumns = cooperative ? 128 : tableOf(limits.processor).widestColumns,
+                 .interiorStep = cooperative ? 32u : 8u,
+                 .mostParts = 512,
+                 .atOnce = cooperative ? 2u : 8u});
     p.tileChannels = grouped ? 4 : isWide ? wide.rows() : 4 * tile.texels;
     p.tiles = uint32_t(ceilDivide(rows, p.tileChannels));
     p.tileSlices = tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);
@@ -257,7 +265,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                                  : tile.tiled ? 4 * tile.lanes / tile.texels
                                               : tile.lanes;
     uint64_t across = ceilDivide(columns, tileColumns);
-    uint64_t parts = isWide ? wideParts : (cpu ? 16 : 396) / (across * p.tiles);
+    uint64_t parts = isWide ? wideParts : groupsWanted(encoder, 3, 16) / (across * p.tiles);
     if (cpu) parts = std::max(parts, ceilDivide(pixels, 8192));
     const Split split(pixels, parts, isWide ? 128 : 64, isWide ? wide.depth : tile.tiled ? 16 : 4);
     p.splits = split.parts;
@@ -281,7 +289,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
         const bool isDense =
             p.images == 1 ||
             p.gradient.imageStride == p.gradient.width * p.gradient.height * p.gradient.slices;
-        grid.x = across * wide.invocations(device);
+        grid.x = across * wide.invocations(encoder.limits());
         const bool wholeChunks = cooperative ? p.source.channels % 8 == 0
                                              : (p.gradient.channels | p.source.channels) % 4 == 0;
         encoder.dispatchBytes(cooperative ? "CNNConvolutionGradientWeightsCooperative"
@@ -327,8 +335,7 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionShape& shape,
         return dispatchReduce(encoder, "CNNConvolutionDepthwiseGradientReduce", p, columns,
                               *partials, state);
     }
-    const Split split(pixels, (isCpu(encoder.device()) ? 8 : 2112) / ceilDivide(columns, 64), 16,
-                      1);
+    const Split split(pixels, groupsWanted(encoder, 16, 8) / ceilDivide(columns, 64), 16, 1);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
     const auto partials = encoder.scratch(columns * p.splits * 16);

@@ -1,4 +1,5 @@
 #include "mps/ConvolutionWeights.hpp"
+#include "mps/DeviceTable.hpp"
 #include "mps/GroupedTile.hpp"
 #include "mps/ThinTile.hpp"
 #include "mtl/Device.hpp"
@@ -45,8 +46,7 @@ ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t p
         return tile;
     }
     tile.tiled = true;
-    const bool wide =
-        groups == 1 && results >= 128 && device.limits().workGroupInvocations >= 256;
+    const bool wide = groups == 1 && results >= 128 && hasWideTiles(tileLimits(device));
     tile.texels = wide ? 32 : groups == 1 || perGroup % 64 == 0 ? 16 : 4;
     if (results <= 32 && groups == 1) tile.texels = 8;
     if (results <= 16) tile.texels = 4;

@@ -1,6 +1,7 @@
 #include "mps/ConvolutionPass.hpp"
 
 #include "mps/CNNNeuron.hpp"
+#include "mps/DeviceTable.hpp"
 #include "mps/GroupedTile.hpp"
 #include "mps/PassChecks.hpp"
 #include "mps/ProductTile.hpp"
@@ -166,8 +167,8 @@ bool hasBlocks(const ConvolutionWeights::Layout& layout, const glsl::CNNConvolut
            !vk::isDisabled("blocks");
 }
 
-/// So many workgroups are enough work for a large device.
-constexpr uint64_t enoughGroups = 528;
+/// So many workgroups for each multiprocessor are enough work.
+constexpr uint64_t enoughGroupsEach = 4;
 
 /// One of the bodies of glsl/gemm.glsl and, if there are several parts, their sum. `own` are the
 /// body's constants.
@@ -204,7 +205,8 @@ void dispatchTiles(Encoder& encoder, const std::string& shader, bool cooperative
     if (cooperative) p.tileSlices = layout.halfSlices;
     const bool mergesTaps = cooperative && layout.mergesTaps;
     const uint64_t taps = mergesTaps ? p.kernelHeight : p.kernelWidth * p.kernelHeight;
-    const auto plan = planProduct({.rows = rows,
+    const auto plan = planProduct(tileLimits(encoder.device()),
+                                  {.rows = rows,
                                    .columns = uint64_t(layout.tiles) * 4 * layout.tile.texels,
                                    .interior = 4 * p.tileSlices * taps / phases,
                                    .cooperative = cooperative,
@@ -220,7 +222,7 @@ void dispatchTiles(Encoder& encoder, const std::string& shader, bool cooperative
     const uint64_t blocks = (rows + tile.rows() - 1) / tile.rows();
     const uint64_t most = encoder.limits().workGroupCount / layout.tiles,
                    y = (blocks + most - 1) / most;
-    Grid grid{(blocks + y - 1) / y * layout.tiles * tile.invocations(device), y,
+    Grid grid{(blocks + y - 1) / y * layout.tiles * tile.invocations(encoder.limits()), y,
               uint64_t(phases) * p.parts};
     grid.wholeTexels = (p.source.channels | p.destination.channels) % 4 == 0;
     dispatchParts(
@@ -244,7 +246,8 @@ void dispatchProduct(Encoder& encoder, const std::string& shader, const Convolut
     const uint64_t most = encoder.limits().workGroupCount, y = (blocks + most - 1) / most;
     // Steps of four texels. Parts give the device more workgroups where these are few.
     const uint64_t steps = (uint64_t(p.kernelWidth) * p.kernelHeight * p.tileSlices + 3) / 4;
-    const uint64_t groups = blocks * layout.tiles * phases;
+    const uint64_t groups = blocks * layout.tiles * phases,
+                   enoughGroups = groupsFor(encoder.limits(), enoughGroupsEach);
     p.parts = 1;
     if (tile.tiled && phases == 1 && groups < enoughGroups)
         p.parts = uint32_t(std::clamp<uint64_t>(steps / 8, 1, enoughGroups / groups));

@@ -1,6 +1,7 @@
 #include "mps/MatrixProduct.hpp"
 
 #include "MatrixMultiplication.h"
+#include "mps/DeviceTable.hpp"
 #include "mps/MatrixNeuron.hpp"
 #include "mps/ProductTile.hpp"
 #include "vk/Instance.hpp"
@@ -13,8 +14,6 @@ namespace {
 
 using Parameters = glsl::MatrixMultiplicationParameters;
 
-/// Fewer workgroups than these leave a large device without enough work.
-constexpr uint64_t enoughGroups = 132;
 /// A shorter part of the interior would take less time than adding it up.
 constexpr uint64_t shortestPart = 256;
 /// Parts of a longer one fill the device with larger tiles.
@@ -49,15 +48,24 @@ struct SharedTile {
     }
 };
 
-SharedTile sharedTile(const Parameters& p) {
+/// Fewer workgroups than one for each multiprocessor leave the device without enough work.
+SharedTile sharedTile(const vk::Limits& limits, const Parameters& p) {
     constexpr SharedTile large{"MatrixMultiplication", 128, 128, 128},
         tall{"MatrixMultiplicationTall", 256, 64, 128},
-        small{"MatrixMultiplicationSmall", 64, 64, 256};
+        small{"MatrixMultiplicationSmall", 64, 64, 256},
+        low{"MatrixMultiplicationLow", 32, 64, 128};
+    const uint64_t enoughGroups = groupsFor(limits, 1);
+    // The others' operands take 17 to 21 KiB, and sums of the large ones 128 registers.
+    constexpr uint32_t sharedBytes = 21 * 1024, sums = 128;
+    if (limits.sharedMemoryBytes < sharedBytes || limits.workGroupInvocations < small.invocations)
+        return low;
+    const DeviceTable table = tableOf(limits.processor);
+    const bool hasLarge = table.isMeasured || table.mostSums >= sums;
     const auto isEnough = [&](const SharedTile& tile) {
         const uint64_t groups = tileCount(p, tile.rows, tile.columns);
         const bool splits =
             p.interior >= longInterior && groups * (p.interior / shortestPart) >= 2 * enoughGroups;
-        return (groups >= enoughGroups || splits) && !vk::isDisabled("large_tile");
+        return hasLarge && (groups >= enoughGroups || splits) && !vk::isDisabled("large_tile");
     };
     if (isEnough(tall) && tall.elements(p) < large.elements(p)) return tall;
     return isEnough(large) ? large : small;
@@ -76,7 +84,7 @@ void splitIntoParts(Parameters& p, uint64_t parts, uint32_t depth) {
 }
 
 /// The parts that give the device enough workgroups where the tiles alone are too few.
-uint64_t partsFor(const Parameters& p, uint64_t groups) {
+uint64_t partsFor(const Parameters& p, uint64_t groups, uint64_t enoughGroups) {
     if (groups >= enoughGroups || p.interior < 2 * shortestPart) return 1;
     return std::min(2 * enoughGroups / groups, p.interior / shortestPart);
 }
@@ -110,24 +118,26 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     p.matrices = uint32_t(matrices);
     setNeuron(p, product.neuron);
     auto& device = encoder.device();
+    const vk::Limits limits = tileLimits(device);
     const char* shader = "MatrixMultiplicationDirect";
     Grid grid = Grid::of(ceilDivide(result.rows(), 4) * ceilDivide(result.columns(), 4) * matrices);
     std::vector<vk::Constant> ofTile;
     if (isCooperative(device, product)) {
-        const auto [tile, parts] = planProduct({.rows = result.rows(),
-                                                .columns = result.columns(),
-                                                .interior = p.interior,
-                                                .products = matrices});
+        const auto [tile, parts] = planProduct(limits, {.rows = result.rows(),
+                                                        .columns = result.columns(),
+                                                        .interior = p.interior,
+                                                        .products = matrices});
         splitIntoTiles(p, tile.rows(), tile.columns());
         splitIntoParts(p, parts, tile.depth);
         shader = "MatrixMultiplicationCooperative";
-        grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations(device), 1,
+        grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations(encoder.limits()), 1,
                 matrices * p.parts};
         ofTile = tile.constants(device);
     } else if (!isDirect(device)) {
-        const SharedTile tile = sharedTile(p);
+        const SharedTile tile = sharedTile(limits, p);
         splitIntoTiles(p, tile.rows, tile.columns);
-        splitIntoParts(p, partsFor(p, tileCount(p, tile.rows, tile.columns)), 16);
+        splitIntoParts(p, partsFor(p, tileCount(p, tile.rows, tile.columns), groupsFor(limits, 1)),
+                       16);
         shader = tile.shader;
         grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations, 1, matrices * p.parts};
     }
