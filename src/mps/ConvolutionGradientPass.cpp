@@ -30,6 +30,8 @@ ConvolutionTile gradientTile(const vk::Device& device, uint32_t groups, uint32_t
     tile.texels = !tile.tiled ? 1 : groups == 1 || perGroup % 64 == 0 ? 16 : 2;
     if (tile.texels == 16 && results <= 32) tile.texels = 8;
     tile.lanes = tile.texels <= 2 ? 32 : 128;
+    const bool hasManyColumns = tile.texels == 2 || tile.texels == 8;
+    if (hasManyColumns && hasLittleMemory(tileLimits(device))) tile.lanes /= 2;
     return tile;
 }
 

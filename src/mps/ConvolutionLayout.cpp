@@ -57,6 +57,10 @@ ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t p
     // A flat product has few rows: low tiles give the device more workgroups.
     tile.tiledPixels = tile.texels == 1 || flat ? 4 : 8;
     tile.lanes = tile.texels == 32 ? 256 : tile.texels >= 8 ? 128 : tile.texels == 2 ? 32 : 64;
+    if (hasLittleMemory(tileLimits(device))) {
+        tile.tiledPixels = 4;
+        if (tile.texels == 1) tile.lanes = 32;
+    }
     return tile;
 }
 

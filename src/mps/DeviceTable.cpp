@@ -50,4 +50,6 @@ bool hasWideTiles(const vk::Limits& limits) {
            limits.sharedMemoryBytes >= sharedBytes;
 }
 
+bool hasLittleMemory(const vk::Limits& limits) { return limits.sharedMemoryBytes < 19 * 1024; }
+
 } // namespace mpsvk::mps

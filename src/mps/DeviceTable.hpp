@@ -35,5 +35,7 @@ double bandwidthOf(const vk::Processor& processor);
 /// Whether tiles of convolutions may have 128 columns: their simplest body needs 256 invocations
 /// and 17 KiB of shared memory for these.
 bool hasWideTiles(const vk::Limits& limits);
+/// Whether the others of that body must be smaller than they are elsewhere: they take up to 19 KiB.
+bool hasLittleMemory(const vk::Limits& limits);
 
 } // namespace mpsvk::mps
