@@ -29,6 +29,9 @@ struct ProductTile {
     friend bool operator==(const ProductTile&, const ProductTile&) = default;
 };
 
+/// No tile has more rows.
+constexpr uint64_t mostTileRows = 256;
+
 /// A product: its tile, and the parts that its interior is split into.
 struct ProductPlan {
     ProductTile tile;

@@ -46,6 +46,7 @@ void checkTile(const vk::Limits& limits, const ProductShape& shape, const Produc
     // Each invocation loads whole chunks of both operands, and as many as the next one.
     const uint64_t lanes = tile.invocations(limits), chunk = tile.cooperative ? 8 : 4;
     CHECK(lanes <= limits.workGroupInvocations);
+    CHECK(tile.rows() <= mostTileRows);
     CHECK(tile.rows() * tile.depth / chunk % lanes == 0);
     CHECK(tile.columns() * tile.depth / chunk % lanes == 0);
     CHECK(tile.sharedBytes() <= limits.sharedMemoryBytes);
