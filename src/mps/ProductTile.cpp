@@ -5,6 +5,7 @@
 #include <mpsvk/Error.hpp>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <string>
 #include <utility>
@@ -15,14 +16,18 @@ namespace {
 
 uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
+/// Of one tile that share a multiprocessor.
+constexpr size_t mostShared = 8;
+
 /// A tile and what its workgroups take, in microseconds for each 32 of the interior: element r is
 /// the time of r + 1 workgroups that share a multiprocessor. The last one is as many as fit.
 struct Candidate {
     ProductTile tile;
-    std::vector<double> times;
+    std::array<double, mostShared> times{};
 
     double time(uint64_t workgroups, uint64_t mostAtOnce, uint64_t multiprocessors) const {
-        const uint64_t shared = std::min<uint64_t>(times.size(), mostAtOnce);
+        const auto fit = uint64_t(std::ranges::find(times, 0.0) - times.begin());
+        const uint64_t shared = std::min(fit, mostAtOnce);
         const uint64_t atOnce = multiprocessors * shared;
         const uint64_t rest = ceilDivide(workgroups % atOnce, multiprocessors);
         return double(workgroups / atOnce) * times[shared - 1] + (rest ? times[rest - 1] : 0);
@@ -62,16 +67,17 @@ constexpr ProductTile blockTiles[] = {
 /// shared memory that one workgroup may have.
 Candidate estimate(const ProductTile& tile, const vk::Limits& limits) {
     constexpr double perElement = 1.7e-4, perLoad = 0.25, perOperand = 1e-3, wait = 0.45;
-    constexpr uint64_t most = 8;
     const double speed = tableOf(limits.processor).speed;
     const double loads = 1.0 / tile.blocksDown + 1.0 / tile.blocksAcross;
     const double products = double(tile.rows() * tile.columns()) * perElement;
     const double each =
         products * (1 + perLoad * loads) + (tile.rows() + tile.columns()) * perOperand;
-    Candidate made{tile, {}};
     const uint64_t fit = 2 * limits.sharedMemoryBytes / tile.sharedBytes();
-    for (uint64_t r = 1; r <= std::clamp<uint64_t>(fit, 1, most); ++r)
-        made.times.push_back((double(r) * each + wait / double(r)) / speed);
+    Candidate made{tile};
+    for (size_t i = 0; i < std::clamp<uint64_t>(fit, 1, mostShared); ++i) {
+        const auto workgroups = double(i + 1);
+        made.times[i] = (workgroups * each + wait / workgroups) / speed;
+    }
     return made;
 }
 
@@ -80,6 +86,10 @@ bool fits(const ProductTile& tile, const vk::Limits& limits, const ProductShape&
            s.interiorStep % tile.depth == 0 &&
            tile.invocations(limits) <= limits.workGroupInvocations &&
            tile.sharedBytes() <= limits.sharedMemoryBytes;
+}
+
+bool hasRegisters(const ProductTile& tile, const vk::Limits& limits) {
+    return 16 * tile.blocksDown * tile.blocksAcross <= tableOf(limits.processor).mostSums;
 }
 
 /// The candidates of a device that fit it.
@@ -92,15 +102,15 @@ std::vector<Candidate> candidatesFor(const vk::Limits& limits, const ProductShap
         made.push_back(c);
         for (double& time : made.back().times) time /= table.speed;
     }
-    // With less shared memory than an H100's tiles take, other tiles than those.
-    const auto addEstimates = [&](uint64_t mostSums) {
+    const auto addEstimates = [&](bool mustHaveRegisters) {
         if (!made.empty()) return;
         for (const ProductTile& tile : blockTiles)
-            if (16 * tile.blocksDown * tile.blocksAcross <= mostSums && fits(tile, limits, s))
+            if (fits(tile, limits, s) && (hasRegisters(tile, limits) || !mustHaveRegisters))
                 made.push_back(estimate(tile, limits));
     };
-    addEstimates(table.mostSums);
-    addEstimates(std::numeric_limits<uint64_t>::max());
+    // Also where a measured device has less shared memory than an H100's tiles take.
+    addEstimates(true);
+    addEstimates(false);
     if (made.empty())
         throw DeviceError("No tile of " + std::to_string(s.tileColumns) + " columns fits " +
                           std::to_string(limits.workGroupInvocations) + " invocations and " +
@@ -144,8 +154,13 @@ ProductPlan planProduct(const vk::Limits& limits, const ProductShape& s) {
 
 std::vector<ProductTile> tilesFor(const vk::Limits& limits, const ProductShape& s,
                                   const ProductPlan& plan) {
+    std::vector<Candidate> all = candidatesFor(limits, s);
+    for (const ProductTile& tile : blockTiles)
+        if (fits(tile, limits, s) && hasRegisters(tile, limits) &&
+            std::ranges::count(all, tile, &Candidate::tile) == 0)
+            all.push_back(estimate(tile, limits));
     std::vector<std::pair<double, ProductTile>> others;
-    for (const Candidate& c : candidatesFor(limits, s))
+    for (const Candidate& c : all)
         if (c.tile != plan.tile && (plan.parts == 1 || c.tile.depth == plan.tile.depth))
             others.emplace_back(timeOf(limits, s, c, plan.parts), c.tile);
     std::ranges::stable_sort(others, {}, &std::pair<double, ProductTile>::first);

@@ -6,10 +6,14 @@
 #include "vk/Instance.hpp"
 #include "vk/Submission.hpp"
 
+#include <mpsvk/Error.hpp>
+
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <limits>
+#include <mutex>
+#include <set>
 #include <string_view>
 
 namespace mpsvk::mps {
@@ -43,24 +47,14 @@ std::shared_ptr<vk::Pipeline> pipelineOf(vk::Device& device, std::span<const Ope
     return device.pipelines().find(dispatch.shader, false, all, true);
 }
 
-/// Takes away those that spill, but one.
-void refuseSpills(vk::Device& device, std::span<const Operand> operands,
-                  std::vector<ProductTile>& tiles,
-                  const std::function<TileDispatch(const ProductTile&)>& dispatch, bool all) {
-    if (!tellsSpills(device)) return;
-    std::vector<ProductTile> good;
-    for (const ProductTile& tile : tiles) {
-        const TileDispatch made = dispatch(tile);
-        if (!pipelineOf(device, operands, made)->spills())
-            good.push_back(tile);
-        else
-            vk::log(int(LogLevel::Info), "The shader \"" + made.shader +
-                                             "\" spills registers with " + "the tile " +
-                                             nameOf(tile) + "; another is taken.");
-        if (!good.empty() && !all) break;
-    }
-    if (good.empty()) good.push_back(tiles.front());
-    tiles = std::move(good);
+/// Once for each.
+void logSpill(const std::string& shader, const ProductTile& tile) {
+    static std::mutex mutex;
+    static std::set<std::string> logged;
+    const std::string text = "The shader \"" + shader + "\" spills registers with the tile " +
+                             nameOf(tile) + "; another is taken where there is one.";
+    std::lock_guard lock(mutex);
+    if (logged.insert(text).second) vk::log(int(LogLevel::Info), text);
 }
 
 /// Runs dispatches on a queue of its own.
@@ -134,6 +128,17 @@ ProductTile measured(Encoder& encoder, std::span<const Operand> operands,
 
 } // namespace
 
+std::vector<ProductTile> withoutSpills(std::span<const ProductTile> tiles, size_t most,
+                                       const std::function<bool(const ProductTile&)>& spills) {
+    std::vector<ProductTile> made;
+    for (const ProductTile& tile : tiles) {
+        if (made.size() == most) break;
+        if (!spills(tile)) made.push_back(tile);
+    }
+    if (made.empty()) made.push_back(tiles.front());
+    return made;
+}
+
 size_t fastest(size_t count, double budgetSeconds, const std::function<double(size_t)>& time) {
     constexpr int rounds = 4;
     constexpr double noise = 0.02;
@@ -179,18 +184,26 @@ ProductTile pickTile(Encoder& encoder, const ProductShape& shape, const ProductP
     if (!tunes && !tellsSpills(device)) return plan.tile;
     auto tiles = tilesFor(tileLimits(device), shape, plan);
     if (tiles.size() > mostTrials) tiles.resize(mostTrials);
-    if (!tunes) {
-        refuseSpills(device, operands, tiles, dispatch, false);
-        return tiles.front();
-    }
+    const auto spills = [&](const ProductTile& tile) {
+        if (!tellsSpills(device)) return false;
+        const TileDispatch made = dispatch(tile);
+        if (!pipelineOf(device, operands, made)->spills()) return false;
+        logSpill(made.shader, tile);
+        return true;
+    };
+    if (!tunes) return withoutSpills(tiles, 1, spills).front();
     auto& choices = vk::ChoiceFile::of(device.properties());
     const std::string key = shapeClass(dispatch(plan.tile).shader, shape, plan);
     if (const auto known = choices.find(key))
         for (const ProductTile& tile : tiles)
             if (nameOf(tile) == *known) return tile;
-    refuseSpills(device, operands, tiles, dispatch, true);
-    const ProductTile best =
-        tiles.size() > 1 ? measured(encoder, operands, tiles, dispatch) : tiles.front();
+    tiles = withoutSpills(tiles, mostTrials, spills);
+    ProductTile best = tiles.front();
+    try {
+        if (tiles.size() > 1) best = measured(encoder, operands, tiles, dispatch);
+    } catch (const DeviceError&) {
+        return best; // no memory to try it in, which the product itself may not need
+    }
     choices.remember(key, nameOf(best));
     vk::log(int(LogLevel::Info), "Of " + std::to_string(tiles.size()) + " tiles for " + key +
                                      " the fastest is " + nameOf(best) + ".");

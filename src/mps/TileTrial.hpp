@@ -31,6 +31,10 @@ ProductTile pickTile(Encoder& encoder, const ProductShape& shape, const ProductP
                      std::span<const Operand> operands,
                      const std::function<TileDispatch(const ProductTile&)>& dispatch);
 
+/// The first of them that do not spill, so many at most; where all do, the first one.
+std::vector<ProductTile> withoutSpills(std::span<const ProductTile> tiles, size_t most,
+                                       const std::function<bool(const ProductTile&)>& spills);
+
 /// Shapes of a class share what was measured for one of them.
 std::string shapeClass(const std::string& shader, const ProductShape& shape,
                        const ProductPlan& plan);

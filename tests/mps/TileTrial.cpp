@@ -45,6 +45,28 @@ TEST_CASE("measuring ends with its budget") {
     CHECK(runs <= 1);
 }
 
+TEST_CASE("a tile that spills is refused, unless all do") {
+    std::vector<mps::ProductTile> tiles(4);
+    for (uint32_t i = 0; i < 4; ++i) tiles[i].down = i;
+    size_t asked = 0;
+    const auto first = [&](std::vector<uint32_t> spilling, size_t most) {
+        asked = 0;
+        std::vector<uint32_t> made;
+        for (const auto& tile : mps::withoutSpills(tiles, most, [&](const mps::ProductTile& t) {
+                 ++asked;
+                 return std::ranges::count(spilling, t.down) > 0;
+             }))
+            made.push_back(tile.down);
+        return made;
+    };
+    using Tiles = std::vector<uint32_t>;
+    CHECK(first({}, 1) == Tiles{0});
+    CHECK(asked == 1); // each question is a compilation
+    CHECK(first({0, 1}, 1) == Tiles{2});
+    CHECK(first({1}, 5) == Tiles{0, 2, 3});
+    CHECK(first({0, 1, 2, 3}, 5) == Tiles{0});
+}
+
 TEST_CASE("like shapes are of one class") {
     const auto of = [](uint64_t rows, uint64_t step, uint32_t parts) {
         return mps::shapeClass(
