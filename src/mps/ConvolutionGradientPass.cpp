@@ -1,8 +1,10 @@
 #include "mps/ConvolutionGradientPass.hpp"
 
+#include "mps/DeviceTable.hpp"
 #include "mps/GroupedTile.hpp"
 #include "mps/ProductTile.hpp"
 #include "mps/ThinTile.hpp"
+#include "mps/TileTrial.hpp"
 #include "mps/WinogradGradient.hpp"
 #include "vk/Instance.hpp"
 
@@ -29,6 +31,8 @@ ConvolutionTile gradientTile(const vk::Device& device, uint32_t groups, uint32_t
     tile.texels = !tile.tiled ? 1 : groups == 1 || perGroup % 64 == 0 ? 16 : 2;
     if (tile.texels == 16 && results <= 32) tile.texels = 8;
     tile.lanes = tile.texels <= 2 ? 32 : 128;
+    const bool hasManyColumns = tile.texels == 2 || tile.texels == 8;
+    if (hasManyColumns && hasLittleMemory(tileLimits(device))) tile.lanes /= 2;
     return tile;
 }
 
@@ -45,6 +49,11 @@ struct Split {
 
 bool isCpu(const vk::Device& device) {
     return device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+}
+
+/// Workgroups that are enough work: so many for each multiprocessor, or of a CPU in all.
+uint64_t groupsWanted(Encoder& encoder, uint64_t each, uint64_t ofCpu) {
+    return isCpu(encoder.device()) ? ofCpu : groupsFor(encoder.limits(), each);
 }
 
 /// Whether the product can go through cooperative matrices: rows of whole chunks of eight channels,
@@ -91,8 +100,8 @@ public:
         p_.lanes = std::min(256u, std::bit_ceil(p_.texels));
         p_.accumulate = state.accumulated;
         const uint64_t across = ceilDivide(p_.texels, p_.lanes), rows = 256 / p_.lanes;
-        const Split split(p_.pixels, ceilDivide(isCpu(encoder.device()) ? 16 : 1056, across),
-                          4 * rows, rows);
+        const Split split(p_.pixels, ceilDivide(groupsWanted(encoder, 8, 16), across), 4 * rows,
+                          rows);
         p_.splits = split.parts;
         p_.splitPixels = split.pixels;
         partials_ = encoder.scratch(uint64_t(p_.texels) * p_.splits * 16);
@@ -140,7 +149,7 @@ dispatchGrouped(Encoder& encoder, glsl::CNNConvolutionWeightsParameters& p, cons
     const auto lanes = uint32_t(std::min<uint64_t>(columns, most / 2));
     const uint32_t turns = most / lanes;
     const uint64_t groups = ceilDivide(columns, lanes);
-    const uint64_t wanted = isCpu(encoder.device()) ? 8 : GroupedTile::gradientGroups;
+    const uint64_t wanted = groupsWanted(encoder, GroupedTile::gradientGroupsEach, 8);
     const Split split(blocks, ceilDivide(wanted, groups), 4 * turns, turns);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
@@ -189,7 +198,7 @@ bool dispatchThin(Encoder& encoder, const ConvolutionShape& shape,
         std::min(ThinGradientTile::sharedBytes, encoder.limits().sharedMemoryBytes) - 16;
     const auto turns = uint32_t(std::min<uint64_t>(most / lanes, bytes / handedOver * 2 + 1));
     const uint64_t groups = ceilDivide(columns, lanes);
-    const uint64_t wanted = isCpu(device) ? 8 : ThinGradientTile::groups;
+    const uint64_t wanted = groupsWanted(encoder, ThinGradientTile::groupsEach, 8);
     const Split split(blocks, ceilDivide(wanted, groups), 4 * turns, turns);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
@@ -234,69 +243,92 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     std::optional<GroupedTile> grouped;
     if (tile.grouped) grouped = groupedTile(device, p, p.gradient);
     const bool isWide = cooperative || (!grouped && hasBlocks(tile, shape, p, windows, taps));
-    const auto [wide, wideParts] =
-        planProduct({.rows = rows,
-                     .columns = 4 * (tapCount * ceilDivide(p.reducedPerGroup, 4) + 1),
-                     .interior = pixels,
-                     .cooperative = cooperative,
-                     .interiorStep = cooperative ? 32u : 8u,
-                     .mostParts = 512,
-                     .atOnce = cooperative ? 2u : 8u});
-    p.tileChannels = grouped ? 4 : isWide ? wide.rows() : 4 * tile.texels;
-    p.tiles = uint32_t(ceilDivide(rows, p.tileChannels));
-    p.tileSlices = tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);
-    const uint64_t columns = tapCount * p.tileSlices + 1;
+    const vk::Limits limits = tileLimits(device);
+    const ProductShape product{.rows = rows,
+                               .columns = 4 * (tapCount * ceilDivide(p.reducedPerGroup, 4) + 1),
+                               .interior = pixels,
+                               .cooperative = cooperative,
+                               .tileColumns =
+                                   cooperative ? 128 : tableOf(limits.processor).widestColumns,
+                               .interiorStep = cooperative ? 32u : 8u,
+                               .mostParts = 512,
+                               .atOnce = cooperative ? 2u : 8u};
+    const ProductPlan plan = planProduct(limits, product);
+    uint64_t columns = 0;
+    // For a tile of so many channels and texels.
+    const auto layOut = [&](uint64_t channels, uint64_t texels, uint64_t lanes, uint32_t step) {
+        p.tileChannels = uint32_t(channels);
+        p.tiles = uint32_t(ceilDivide(rows, channels));
+        p.tileSlices =
+            tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);
+        columns = tapCount * p.tileSlices + 1;
+        uint64_t across = ceilDivide(columns, texels);
+        uint64_t parts = isWide ? plan.parts : groupsWanted(encoder, 3, 16) / (across * p.tiles);
+        if (cpu) parts = std::max(parts, ceilDivide(pixels, 8192));
+        const Split split(pixels, parts, isWide ? 128 : 64, step);
+        p.splits = split.parts;
+        p.splitPixels = split.pixels;
+        p.inPlace = isWide && p.splits == 1 && !p.transposed && p.reducedPerGroup % 4 == 0;
+        if (p.inPlace) across = ceilDivide(columns - 1, texels);
+        p.biasColumn = !p.transposed && !p.inPlace;
+        Grid grid{across * lanes, 1, uint64_t(p.tiles) * p.splits};
+        grid.texels = texelGrid(1, p.gradient.width, p.gradient.height, p.images);
+        return grid;
+    };
     const auto reduce = [&](const vk::BufferSlice& partials) {
         dispatchReduce(encoder, "CNNConvolutionGradientReduce", p, columns * rows, partials, state);
     };
     if (grouped) {
-        p.biasColumn = !p.transposed;
+        layOut(4, 1, 1, 4);
         return reduce(*dispatchGrouped(encoder, p, *grouped, windows, taps));
     }
-    const uint64_t tileColumns = isWide       ? wide.columns() / 4
-                                 : tile.tiled ? 4 * tile.lanes / tile.texels
-                                              : tile.lanes;
-    uint64_t across = ceilDivide(columns, tileColumns);
-    uint64_t parts = isWide ? wideParts : (cpu ? 16 : 396) / (across * p.tiles);
-    if (cpu) parts = std::max(parts, ceilDivide(pixels, 8192));
-    const Split split(pixels, parts, isWide ? 128 : 64, isWide ? wide.depth : tile.tiled ? 16 : 4);
-    p.splits = split.parts;
-    p.splitPixels = split.pixels;
-    p.inPlace = isWide && p.splits == 1 && !p.transposed && p.reducedPerGroup % 4 == 0;
-    if (p.inPlace) across = ceilDivide(columns - 1, tileColumns);
-    p.biasColumn = !p.transposed && !p.inPlace;
+    const bool isDense =
+        p.images == 1 ||
+        p.gradient.imageStride == p.gradient.width * p.gradient.height * p.gradient.slices;
+    const bool wholeChunks = cooperative ? p.source.channels % 8 == 0
+                                         : (p.gradient.channels | p.source.channels) % 4 == 0;
+    const auto dispatchOf = [&](const ProductTile& wide) -> TileDispatch {
+        const Grid grid =
+            layOut(wide.rows(), wide.columns() / 4, wide.invocations(encoder.limits()), wide.depth);
+        const auto bytes = std::as_bytes(std::span(&p, 1));
+        return {cooperative ? "CNNConvolutionGradientWeightsCooperative"
+                            : "CNNConvolutionGradientWeightsBlocks",
+                grid,
+                {bytes.begin(), bytes.end()},
+                wide.constants(device, {constant(38, uint32_t(wholeChunks)),
+                                        constant(46, uint32_t(isDense))})};
+    };
+    TileDispatch dispatch;
+    if (isWide) {
+        dispatchOf(plan.tile);
+        const uint64_t mostRows = vk::roundUp(rows, mostTileRows);
+        const Operand operands[] = {
+            {1, windows},
+            {2, taps},
+            {3, vk::BufferSlice{.size = columns * mostRows * p.splits * 16}},
+            {4, state.buffer(Buffers::Weights)}};
+        dispatch = dispatchOf(pickTile(encoder, product, plan, operands, dispatchOf));
+    } else {
+        dispatch.shader = tile.subgroup ? "CNNConvolutionGradientWeightsSubgroup"
+                                        : "CNNConvolutionGradientWeights";
+        dispatch.grid =
+            layOut(4 * tile.texels, tile.tiled ? 4 * tile.lanes / tile.texels : tile.lanes,
+                   tile.lanes, tile.tiled ? 16 : 4);
+        const auto bytes = std::as_bytes(std::span(&p, 1));
+        dispatch.parameters = {bytes.begin(), bytes.end()};
+        dispatch.constants = {constant(32, tile.lanes), constant(33, tile.texels),
+                              constant(36, uint32_t(tile.tiled))};
+    }
     std::optional<BiasGradient> bias;
     if (p.inPlace) bias.emplace(encoder, p.gradient, p.images, windows, state);
-
     std::shared_ptr<const vk::BufferSlice> partials;
     if (!p.inPlace) partials = encoder.scratch(columns * p.tiles * p.tileChannels * p.splits * 16);
-    const auto bytes = std::as_bytes(std::span(&p, 1));
     const Operand operands[] = {{1, windows},
                                 {2, taps},
                                 {3, partials ? *partials : vk::BufferSlice()},
                                 {4, state.buffer(Buffers::Weights)}};
-    Grid grid{across * tile.lanes, 1, uint64_t(p.tiles) * p.splits};
-    grid.texels = texelGrid(1, p.gradient.width, p.gradient.height, p.images);
-    if (isWide) {
-        const bool isDense =
-            p.images == 1 ||
-            p.gradient.imageStride == p.gradient.width * p.gradient.height * p.gradient.slices;
-        grid.x = across * wide.invocations(device);
-        const bool wholeChunks = cooperative ? p.source.channels % 8 == 0
-                                             : (p.gradient.channels | p.source.channels) % 4 == 0;
-        encoder.dispatchBytes(cooperative ? "CNNConvolutionGradientWeightsCooperative"
-                                          : "CNNConvolutionGradientWeightsBlocks",
-                              bytes, grid, operands,
-                              wide.constants(device, {constant(38, uint32_t(wholeChunks)),
-                                                      constant(46, uint32_t(isDense))}),
-                              {});
-    } else {
-        const vk::Constant constants[] = {constant(32, tile.lanes), constant(33, tile.texels),
-                                          constant(36, uint32_t(tile.tiled))};
-        encoder.dispatchBytes(tile.subgroup ? "CNNConvolutionGradientWeightsSubgroup"
-                                            : "CNNConvolutionGradientWeights",
-                              bytes, grid, operands, constants, {});
-    }
+    encoder.dispatchBytes(dispatch.shader, dispatch.parameters, dispatch.grid, operands,
+                          dispatch.constants, {});
     if (bias) bias->finish();
     if (!p.inPlace) reduce(*partials);
 }
@@ -327,8 +359,7 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionShape& shape,
         return dispatchReduce(encoder, "CNNConvolutionDepthwiseGradientReduce", p, columns,
                               *partials, state);
     }
-    const Split split(pixels, (isCpu(encoder.device()) ? 8 : 2112) / ceilDivide(columns, 64), 16,
-                      1);
+    const Split split(pixels, groupsWanted(encoder, 16, 8) / ceilDivide(columns, 64), 16, 1);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
     const auto partials = encoder.scratch(columns * p.splits * 16);
