@@ -27,6 +27,7 @@ struct CNNGroupNormalizationParameters {
     uint parts, partPixels;
     uint statisticsStride; // texels from one image's statistics to the next
     float epsilon;
+    uint zero; // which a compiler does not know
 };
 
 struct CNNGroupNormalizationGradientParameters {
@@ -45,6 +46,7 @@ struct CNNGroupNormalizationGradientParameters {
     uint parts, partPixels;
     uint statisticsStride, gammaStride, betaStride; // in texels
     float groupElements;                            // that a group's statistics are over
+    uint zero;                                      // which a compiler does not know
 };
 
 struct CNNGroupNormalizationTotalParameters {

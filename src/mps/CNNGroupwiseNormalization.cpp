@@ -4,6 +4,7 @@
 #include "mps/CNNNormalizationWeights.hpp"
 #include "mps/ConvolutionWeights.hpp"
 #include "mps/PassChecks.hpp"
+#include "mps/WholeGroup.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -37,6 +38,13 @@ void loadParameters(const std::string& who, CNNGroupwiseNormalizationDataSource&
         throw;
     }
     source.purge();
+}
+
+/// Every pixel of the result is that of the source.
+bool isWhole(const mps::UnaryPass& pass) {
+    const mps::Clip& clip = pass.clip;
+    return clip.x == 0 && clip.y == 0 && pass.offset.x == 0 && pass.offset.y == 0 &&
+           clip.width == pass.sourceView.width && clip.height == pass.sourceView.height;
 }
 
 } // namespace
@@ -237,7 +245,21 @@ void CNNGroupwiseNormalization::dispatch(const mps::UnaryPass& pass) const {
     p.offsetX = int(pass.offset.x);
     p.offsetY = int(pass.offset.y);
     p.clampEdges = pass.edgeMode == ImageEdgeMode::Clamp;
-    if (plan.whole) {
+    // By the source alone: the statistics must not depend on where the result goes.
+    const auto kept = mps::WholeGroup::of(encoder, {{pass.source, p.source}}, 1, p.groupChannels);
+    if (kept && isWhole(pass) &&
+        mps::WholeGroup::of(encoder, {{pass.source, p.source}, {pass.destination, p.destination}},
+                            1, p.groupChannels)) {
+        p.blocks = kept->blocks;
+        encoder.dispatch("CNNGroupNormalizationWholeGroup", p, kept->grid(pass.imageCount),
+                         {{1, pass.source},
+                          {2, pass.destination},
+                          {5, statistics.slice},
+                          {6, parameters_->gamma()},
+                          {7, parameters_->beta()}},
+                         {mps::constant(32, kept->invocations), mps::constant(33, kept->blockUnits),
+                          mps::constant(34, kept->kept), mps::constant(35, glsl::sumsResult)});
+    } else if (plan.whole && !kept) {
         encoder.dispatch("CNNGroupNormalizationStatistics", p,
                          plan.grid(uint64_t(plan.blocks) * pass.imageCount),
                          {{1, pass.source},

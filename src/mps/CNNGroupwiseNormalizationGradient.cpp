@@ -1,5 +1,6 @@
 #include "mps/CNNGroupwiseNormalization.hpp"
 #include "mps/PassChecks.hpp"
+#include "mps/WholeGroup.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -27,6 +28,14 @@ void addTotal(mps::Encoder& encoder, const vk::BufferSlice& perImage, const vk::
     };
     encoder.dispatch("CNNGroupNormalizationTotal", p, mps::Grid::of(slices),
                      {{1, perImage}, {2, total}});
+}
+
+/// Every pixel of the result is that of the source and of the incoming gradient.
+bool isWhole(const glsl::CNNGroupNormalizationGradientParameters& p) {
+    const bool offsets = (p.clipX | p.clipY | p.gradientOffsetX | p.gradientOffsetY |
+                          p.sourceOffsetX | p.sourceOffsetY | p.regionX | p.regionY) != 0;
+    return !offsets && p.clipWidth == p.source.width && p.clipHeight == p.source.height &&
+           p.regionWidth == p.source.width && p.regionHeight == p.source.height;
 }
 
 } // namespace
@@ -148,7 +157,7 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
     const uint64_t regionPixels = std::max<uint64_t>(1, r.clip.width * r.clip.height);
     const uint64_t partPixels = plan.whole ? regionPixels : plan.partPixels;
     const uint64_t parts = (regionPixels + partPixels - 1) / partPixels;
-    const glsl::CNNGroupNormalizationGradientParameters p{
+    glsl::CNNGroupNormalizationGradientParameters p{
         .gradient = pass.primaryView,
         .source = pass.secondaryView,
         .destination = pass.destinationView,
@@ -181,7 +190,25 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
     const uint64_t workgroups = uint64_t(plan.blocks) * pass.imageCount;
     const char* sums = "CNNGroupNormalizationGradientSums";
     const vk::BufferSlice& weights = state.parameters->gamma();
-    if (plan.whole) {
+    const auto kept = isWhole(p) ? mps::WholeGroup::of(encoder,
+                                                       {{pass.secondary, p.source},
+                                                        {pass.primary, p.gradient},
+                                                        {pass.destination, p.destination}},
+                                                       2, groupChannels)
+                                 : std::nullopt;
+    if (kept) {
+        p.blocks = kept->blocks;
+        encoder.dispatch("CNNGroupNormalizationGradientWholeGroup", p, kept->grid(pass.imageCount),
+                         {{1, pass.primary},
+                          {2, pass.secondary},
+                          {3, pass.destination},
+                          {4, statistics.slice},
+                          {5, weights},
+                          {8, gamma},
+                          {9, beta}},
+                         {mps::constant(32, kept->invocations), mps::constant(33, kept->blockUnits),
+                          mps::constant(34, kept->kept)});
+    } else if (plan.whole) {
         encoder.dispatch(sums, p, plan.grid(workgroups),
                          {{1, pass.primary},
                           {2, pass.secondary},

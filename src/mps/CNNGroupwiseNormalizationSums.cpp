@@ -3,6 +3,7 @@
 #include "mps/Archive.hpp"
 #include "mps/CNNNormalizationWeights.hpp"
 #include "mps/ConvolutionWeights.hpp"
+#include "mps/WholeGroup.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -124,6 +125,15 @@ statisticsParameters(const NormalizationPlan& plan, const glsl::ImageView& sourc
 void encodeStatistics(Encoder& encoder, const NormalizationPlan& plan,
                       const glsl::CNNGroupNormalizationParameters& p, const ImageRun& source,
                       const NormalizationStatistics& statistics) {
+    if (const auto kept = WholeGroup::of(encoder, {{source, p.source}}, 1, p.groupChannels)) {
+        auto whole = p;
+        whole.blocks = kept->blocks;
+        encoder.dispatch("CNNGroupNormalizationWholeGroup", whole, kept->grid(p.images),
+                         {{1, source}, {5, statistics.slice}},
+                         {constant(32, kept->invocations), constant(33, kept->blockUnits),
+                          constant(34, kept->kept), constant(35, glsl::sumsWhole)});
+        return;
+    }
     const auto lanes = constant(32, plan.lanes);
     const uint64_t workgroups = uint64_t(plan.blocks) * p.images;
     const char* shader = "CNNGroupNormalizationStatistics";

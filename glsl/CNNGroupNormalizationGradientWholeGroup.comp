@@ -1,0 +1,101 @@
+// The gradients of gamma, beta and the source by workgroups that read all pixels of their groups once.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#define WHOLE_SUMS 2u
+#include "wholeGroup.glsl"
+#include "groupNormalizationGradient.glsl"
+
+layout(set = 0, binding = 0) uniform Parameters { CNNGroupNormalizationGradientParameters p; };
+layout(set = 0, binding = 1, std430) readonly buffer Gradient { uvec4 gradientUnits[]; };
+layout(set = 0, binding = 2, std430) readonly buffer Source { uvec4 sourceUnits[]; };
+layout(set = 0, binding = 3, std430) writeonly buffer Destination { uvec4 destinationUnits[]; };
+layout(set = 0, binding = 4, std430) readonly buffer Statistics { vec4 statistics[]; };
+layout(set = 0, binding = 5, std430) readonly buffer Gamma { vec4 gammas[]; };
+layout(set = 0, binding = 8, std430) writeonly buffer GradientForGamma { vec4 gradientForGamma[]; };
+layout(set = 0, binding = 9, std430) writeonly buffer GradientForBeta { vec4 gradientForBeta[]; };
+
+// Of the block's slices.
+shared vec4 means[wholeSlices], inverses[wholeSlices], weights[wholeSlices];
+shared vec4 weighted[2u * wholeSlices]; // gamma times the sums
+shared vec4 meanTerms[wholeSlices], slopeTerms[wholeSlices];
+
+#define WEIGHTED_GAMMA(C) weighted[(C) / 4u][(C) % 4u]
+#define WEIGHTED_BETA(C) weighted[wholeSlices + (C) / 4u][(C) % 4u]
+GROUP_TERMS(groupTerms, WEIGHTED_GAMMA, WEIGHTED_BETA)
+
+Share own;
+uvec4 xs[kept], dys[kept];
+
+void addTexel(uint k) {
+    vec4 mean = means[own.unit * texels + k];
+    vec4 products = vec4(0.0), gradients = vec4(0.0);
+    EACH_KEPT(i) {
+        vec4 dy = mix(vec4(0.0), texelOf(dys[i], k), bvec4(counts(own, i)));
+        products += dy * (texelOf(xs[i], k) - mean);
+        gradients += dy;
+    }
+    laneSums[k * invocations + gl_LocalInvocationID.x] = products;
+    laneSums[(texels + k) * invocations + gl_LocalInvocationID.x] = gradients;
+}
+
+// The results take the place of the incoming gradients, two channels at a time: few registers are
+// left. A compiler that knew the halves of the sums again would keep them unpacked until here.
+void finishPair(uint j) {
+    uint slice = own.unit * texels + j / 2u, zero = texels == 1u ? 0u : p.zero;
+    vec2 mean = halfOf(means[slice], j), inverse = halfOf(inverses[slice], j);
+    vec2 weight = halfOf(weights[slice], j);
+    vec2 meanTerm = halfOf(meanTerms[slice], j), slopeTerm = halfOf(slopeTerms[slice], j);
+    EACH_KEPT(i) {
+        vec2 dy = pairOf(dys[i] ^ zero, j), x = pairOf(xs[i] ^ zero, j);
+        dys[i] = withPair(dys[i], j, inverse * (weight * dy - meanTerm - (x - mean) * slopeTerm));
+    }
+}
+
+void main() {
+    own = shareOf(p.blocks, p.source.width * p.source.height);
+    if (own.image >= p.images) return; // the whole workgroup
+    uint thread = gl_LocalInvocationID.x;
+    EACH_KEPT(i) {
+        xs[i] = sourceUnits[unitIndex(p.source, own, i)];
+        dys[i] = gradientUnits[unitIndex(p.gradient, own, i)];
+    }
+    uint firstSlice = own.block * wholeSlices;
+    if (thread < wholeSlices) {
+        uint at = own.image * p.statisticsStride + firstSlice + thread;
+        means[thread] = statistics[at];
+        inverses[thread] = statistics[at + (p.source.channels + 3u) / 4u];
+        weights[thread] = gammas[firstSlice + thread];
+    }
+    barrier();
+    addTexel(0u);
+    if (texels == 2u) addTexel(1u);
+    vec4 sum = sumOfLanes();
+    if (thread < WHOLE_SUMS * wholeSlices) {
+        uint inBlock = sumSlice(), slice = firstSlice + inBlock;
+        if (sumIndex() == 0u) {
+            sum *= inverses[inBlock];
+            gradientForGamma[own.image * p.gammaStride + slice] = sum;
+        } else {
+            gradientForBeta[own.image * p.betaStride + slice] = sum;
+        }
+        weighted[sumIndex() * wholeSlices + inBlock] = weights[inBlock] * sum;
+    }
+    barrier();
+    if (thread < wholeSlices) {
+        vec4 meanTerm, slopeTerm;
+        groupTerms(0u, thread, wholeSlices * 4u, p.groupChannels, p.groupElements, meanTerm, slopeTerm);
+        meanTerms[thread] = meanTerm;
+        slopeTerms[thread] = inverses[thread] * slopeTerm;
+    }
+    barrier();
+
+    finishPair(0u);
+    finishPair(1u);
+    if (texels == 2u) {
+        finishPair(2u);
+        finishPair(3u);
+    }
+    EACH_KEPT(i) {
+        if (counts(own, i)) destinationUnits[unitIndex(p.destination, own, i)] = dys[i];
+    }
+}

@@ -1,0 +1,110 @@
+// A workgroup has some groups of an image and keeps all their pixels in registers, so that memory is
+// read once for sums and results. What it keeps comes in units of 16 bytes: a texel of fp32, or two
+// neighbouring ones of fp16, which stay halves until they are used. Invocation i has unit i % blockUnits
+// of the block's units of a pixel, of every `lanes`th pixel. Before it is included, WHOLE_SUMS is the
+// number of sums.
+#ifndef MPSVK_WHOLEGROUP_GLSL
+#define MPSVK_WHOLEGROUP_GLSL
+
+#include "CNNGroupNormalization.h"
+#include "image.glsl"
+
+layout(local_size_x_id = 32) in;
+layout(constant_id = 33) const uint blockUnits = 1u;
+layout(constant_id = 34) const uint kept = 1u; // pixels of an invocation
+
+const uint invocations = gl_WorkGroupSize.x;
+const uint lanes = invocations / blockUnits;
+const uint wholeSlices = blockUnits * texels; // of the block
+const uint pieces = 16u;
+
+shared vec4 laneSums[WHOLE_SUMS * texels * invocations];
+shared vec4 pieceSums[WHOLE_SUMS * wholeSlices * pieces];
+
+// Unrolled, and never within another loop: what is kept would not be in registers otherwise.
+#define EACH_KEPT(I) [[unroll]] for (uint I = 0u; I < kept; ++I)
+
+struct Share {
+    uint image, block, unit, lane;
+    uint lastPixel; // of the image
+    bool hasAll;    // the last pixel of the invocation is one of the image, too
+};
+
+// The last workgroups of a folded grid have an image beyond the last one.
+Share shareOf(uint blocks, uint pixels) {
+    uint group = gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x;
+    Share s;
+    s.image = group / blocks;
+    s.block = group % blocks;
+    s.unit = gl_LocalInvocationID.x % blockUnits;
+    s.lane = gl_LocalInvocationID.x / blockUnits;
+    s.lastPixel = pixels - 1u;
+    s.hasAll = s.lane + (kept - 1u) * lanes < pixels;
+    return s;
+}
+
+// Only the last pixel of an invocation may be beyond the image's: then it is the image's last.
+uint keptPixel(Share s, uint i) {
+    return min(s.lane + i * lanes, i + 1u == kept ? s.lastPixel : 0xffffffffu);
+}
+
+bool counts(Share s, uint i) { return i + 1u < kept || s.hasAll; }
+
+// Of the rows of a view nothing is left out, so that its pixels follow each other.
+uint unitIndex(ImageView v, Share s, uint i) {
+    uint first = (v.offset + s.image * v.imageStride) / texels + s.block * blockUnits + s.unit;
+    return first + keptPixel(s, i) * (v.slices / texels);
+}
+
+// Without a return in a branch, which would become a loop within the unrolled ones.
+vec4 texelOf(uvec4 unit, uint k) {
+    return texels == 1u ? uintBitsToFloat(unit) : unpackHalf4(k == 0u ? unit.xy : unit.zw);
+}
+
+// Two neighbouring channels of a unit, which has texels * 2 such pairs.
+vec2 pairOf(uvec4 unit, uint j) {
+    uint halves = j == 0u ? unit.x : j == 1u ? unit.y : j == 2u ? unit.z : unit.w;
+    return texels == 1u ? uintBitsToFloat(j == 0u ? unit.xy : unit.zw) : unpackHalf2x16(halves);
+}
+
+uvec4 withPair(uvec4 unit, uint j, vec2 value) {
+    uvec4 bits = texels == 1u ? floatBitsToUint(value).xyxy : uvec4(packHalf2x16(value));
+    uvec4 pair = texels == 1u ? uvec4(0u, 0u, 1u, 1u) : uvec4(0u, 1u, 2u, 3u);
+    return mix(unit, bits, equal(pair, uvec4(j)));
+}
+
+vec2 halfOf(vec4 v, uint j) { return (j & 1u) == 0u ? v.xy : v.zw; }
+
+// Adds up laneSums, which has sum s of texel k of an invocation's unit at (s * texels + k) * invocations
+// + the invocation. Invocation (s * texels + k) * blockUnits + u gets the sum for unit u. All invocations
+// must come here, and a barrier must come before the next time.
+vec4 sumOfLanes() {
+    uint thread = gl_LocalInvocationID.x;
+    barrier();
+    for (uint t = thread; t < WHOLE_SUMS * wholeSlices * pieces; t += invocations) {
+        uint unit = t % blockUnits, piece = t / blockUnits % pieces, value = t / (blockUnits * pieces);
+        vec4 sum = vec4(0.0);
+        [[unroll]] for (uint step = 0u; step < (lanes + pieces - 1u) / pieces; ++step) {
+            uint lane = step * pieces + piece;
+            vec4 more = laneSums[value * invocations + min(lane, lanes - 1u) * blockUnits + unit];
+            sum += mix(vec4(0.0), more, bvec4(lane < lanes));
+        }
+        pieceSums[t] = sum;
+    }
+    barrier();
+    vec4 sum = vec4(0.0);
+    if (thread < WHOLE_SUMS * wholeSlices) {
+        uint first = thread / blockUnits * blockUnits * pieces + thread % blockUnits;
+        [[unroll]] for (uint piece = 0u; piece < pieces; ++piece)
+            sum += pieceSums[first + piece * blockUnits];
+    }
+    return sum;
+}
+
+// Of what sumOfLanes() gave to this invocation: which sum, and of which slice of the block.
+uint sumIndex() { return gl_LocalInvocationID.x / wholeSlices; }
+uint sumSlice() {
+    return gl_LocalInvocationID.x % blockUnits * texels + gl_LocalInvocationID.x / blockUnits % texels;
+}
+
+#endif

@@ -1,0 +1,87 @@
+#include "mps/WholeGroup.hpp"
+
+#include "vk/Instance.hpp"
+
+#include <algorithm>
+
+namespace mpsvk::mps {
+
+namespace {
+
+uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+
+/// Of an invocation: 104 registers, which leaves some of the 128 that 512 invocations have on
+/// devices with 65536 of them for a workgroup.
+constexpr uint32_t unitsAtMost = 26;
+/// Of a pixel: whole sectors of memory.
+constexpr uint64_t unitsTogether = 2;
+/// Of a workgroup: the caches keep fewer.
+constexpr uint64_t fewestUnits = 512;
+/// Then there is an invocation for each of a block's sums.
+constexpr uint64_t fewestLanes = 4;
+constexpr uint32_t sizes[] = {128, 256, 512};
+
+/// Of glsl/wholeGroup.glsl and what the shaders share beside it.
+uint64_t sharedBytes(uint64_t sums, uint64_t texels, uint64_t invocations, uint64_t blockUnits) {
+    constexpr uint64_t pieces = 16, others = 7;
+    return 16 * texels * (sums * (invocations + blockUnits * pieces) + others * blockUnits);
+}
+
+bool keepsGroups(const vk::Device& device) {
+    const bool cached = device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
+                        !vk::isDisabled("cached_groups");
+    return !cached && !vk::isDisabled("whole_group");
+}
+
+/// 0: they are not all of units of one kind.
+uint32_t texelsOfUnits(std::initializer_list<WholeGroup::Operand> operands) {
+    const WholeGroup::Operand& first = *operands.begin();
+    const bool single = first.run.storageConstant() == 0;
+    const bool all = std::ranges::all_of(operands, [&](const WholeGroup::Operand& o) {
+        return (single ? o.run.storageConstant() == 0 : o.run.hasPairs(o.view)) &&
+               o.view.width == first.view.width && o.view.height == first.view.height &&
+               o.view.channels % 4 == 0;
+    });
+    return !all ? 0 : single ? 1 : 2;
+}
+
+} // namespace
+
+std::optional<WholeGroup> WholeGroup::of(const vk::Limits& limits, const Shape& shape) {
+    if (limits.workGroupInvocations < 1024 || shape.slices % shape.texelsEach != 0) return {};
+    const uint64_t units = shape.slices / shape.texelsEach;
+    // Slices of whole groups, then blocks of those.
+    const uint64_t groupSlices = shape.groupChannels % 4 == 0   ? shape.groupChannels / 4
+                                 : 4 % shape.groupChannels == 0 ? 1
+                                                                : shape.slices;
+    const uint64_t least =
+        groupSlices % shape.texelsEach == 0 ? groupSlices / shape.texelsEach : groupSlices;
+    uint64_t block = least;
+    while (block <= units && (units % block != 0 || block < std::min(unitsTogether, units)))
+        block += least;
+    if (block > units || shape.pixels * block < fewestUnits) return {};
+    for (const uint32_t size : sizes) {
+        const uint64_t lanes = size / block;
+        if (lanes < fewestLanes) continue;
+        const uint64_t kept = ceilDivide(shape.pixels, lanes);
+        const auto invocations = uint32_t(lanes * block);
+        if (kept * shape.operands > unitsAtMost ||
+            sharedBytes(shape.operands, shape.texelsEach, invocations, block) >
+                limits.sharedMemoryBytes)
+            continue;
+        return WholeGroup{invocations, uint32_t(block), uint32_t(kept), uint32_t(units / block),
+                          shape.texelsEach};
+    }
+    return {};
+}
+
+std::optional<WholeGroup> WholeGroup::of(Encoder& encoder, std::initializer_list<Operand> operands,
+                                         uint32_t kept, uint64_t groupChannels) {
+    const uint32_t texels = texelsOfUnits(operands);
+    if (texels == 0 || !keepsGroups(encoder.device())) return {};
+    const glsl::ImageView& view = operands.begin()->view;
+    return of(encoder.limits(),
+              {uint64_t(view.width) * view.height, view.channels / 4, groupChannels, kept, texels});
+}
+
+} // namespace mpsvk::mps

@@ -1,0 +1,124 @@
+// Groups of channels that a workgroup keeps in registers: which, and normalizations of them.
+#include "mps/WholeGroup.hpp"
+
+#include "mps/NormalizationKernels.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <cfloat>
+#include <cmath>
+
+using namespace mpsvk;
+using namespace mpsvk::test;
+using mpsvk::mps::WholeGroup;
+
+namespace {
+
+vk::Limits limits(uint32_t invocations = 1024, uint32_t sharedBytes = 49152) {
+    vk::Limits made;
+    made.workGroupInvocations = invocations;
+    made.sharedMemoryBytes = sharedBytes;
+    return made;
+}
+
+} // namespace
+
+TEST_CASE("workgroups keep all pixels of whole groups, as small as they can be") {
+    struct Case {
+        uint64_t pixels, slices, groupChannels;
+        uint32_t operands, texelsEach, invocations, blockUnits, kept;
+    };
+    const Case cases[] = {
+        {3136, 64, 1, 2, 1, 512, 2, 13}, // planes of 56x56 fill the largest ones
+        {3136, 64, 8, 2, 1, 512, 2, 13}, {3136, 64, 8, 2, 2, 512, 2, 13},
+        {3136, 64, 1, 1, 1, 256, 2, 25}, {784, 64, 1, 2, 1, 128, 2, 13},
+        {784, 64, 32, 2, 1, 512, 8, 13}, // a group of many channels is a block of its own
+        {784, 64, 32, 1, 2, 128, 4, 25}, {800, 1, 4, 2, 1, 128, 1, 7},
+        {400, 3, 6, 2, 1, 126, 3, 10},  // groups that share texels go together
+        {400, 6, 12, 2, 2, 126, 3, 10}, // a pair of texels has two groups
+    };
+    for (const Case& c : cases) {
+        INFO(c.pixels << " pixels of " << c.slices << " slices, groups of " << c.groupChannels);
+        const auto group = WholeGroup::of(
+            limits(), {c.pixels, c.slices, c.groupChannels, c.operands, c.texelsEach});
+        REQUIRE(group);
+        CHECK(group->invocations == c.invocations);
+        CHECK(group->blockUnits == c.blockUnits);
+        CHECK(group->kept == c.kept);
+        CHECK(group->blocks * c.blockUnits * c.texelsEach == c.slices);
+        CHECK(uint64_t(group->kept) * (group->invocations / group->blockUnits) >= c.pixels);
+        CHECK(uint64_t(group->kept - 1) * (group->invocations / group->blockUnits) < c.pixels);
+    }
+}
+
+TEST_CASE("what does not fit in registers, or in the device's limits, is not kept") {
+    const WholeGroup::Shape fits{3136, 64, 1, 2, 2};
+    CHECK(WholeGroup::of(limits(), fits));
+    CHECK_FALSE(WholeGroup::of(limits(512), fits));
+    CHECK_FALSE(WholeGroup::of(limits(1024, 32768), fits));
+    CHECK_FALSE(WholeGroup::of(limits(), {12544, 64, 1, 2, 1})); // 112x112
+    CHECK_FALSE(WholeGroup::of(limits(), {3136, 64, 256, 2, 1}));
+    CHECK_FALSE(WholeGroup::of(limits(), {49, 64, 1, 2, 1}));   // the caches have these
+    CHECK_FALSE(WholeGroup::of(limits(), {3136, 63, 1, 2, 2})); // not of pairs
+}
+
+TEST_CASE("planes that are read once are normalized as the reference does it") {
+    struct Case {
+        size_t channels, groups, width, height;
+        bool single, half; // formats
+    };
+    std::vector<Case> cases = {{8, 8, 16, 17, true, false}, {24, 2, 15, 12, false, true}};
+    // A CPU driver takes long to compile these.
+    if (testDevice().impl().vk->properties().deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU)
+        cases.insert(cases.end(), {{16, 4, 16, 17, true, true},
+                                   {32, 1, 9, 8, true, true},
+                                   {12, 2, 21, 20, true, false},
+                                   {8, 8, 33, 31, true, true},
+                                   {16, 2, 56, 56, true, true},
+                                   {32, 32, 56, 56, true, true},
+                                   {64, 1, 14, 15, true, true}});
+    auto all = variants();
+    all.resize(2); // in buffers
+    for (const Case& c : cases)
+        for (const Variant variant : all) {
+            const bool half = variant.format == MPS::ImageFeatureChannelFormat::Float16;
+            if (half ? !c.half : !c.single) continue;
+            INFO(variant.name() << " " << c.channels << " channels in " << c.groups << " groups, "
+                                << c.width << "x" << c.height);
+            const GroupNormalization k = randomNormalization(c.channels, c.groups, 1e-3, 61);
+            const Tensor x = reference::rounded(
+                reference::random(3, c.height, c.width, c.channels, 62, -2, 3), variant.rounding());
+            const Tensor g = reference::rounded(reference::randomLike(x, 63), variant.rounding());
+            const auto source = upload(x, variant), dy = upload(g, variant);
+            const Normalized actual = both<GroupKind>(k, source, dy, x, variant);
+            const auto d = reference::gradient(k, g, x);
+            CHECK(reference::compare(actual.y, reference::forward(k, x), {variant.tolerance()}));
+            CHECK(reference::compare(actual.dx, d.source, {variant.tolerance()}));
+            CHECK(reference::compare(actual.gamma, d.gamma.v));
+            CHECK(reference::compare(actual.beta, d.beta.v));
+            CHECK(both<GroupKind>(k, source, dy, x, variant) == actual);
+            CHECK(both<GroupKind>(k, source, dy, x, variant, false) == actual);
+        }
+}
+
+TEST_CASE("planes that are read once may have a large mean, or a single value") {
+    const GroupNormalization k = randomNormalization(8, 8, 1e-5, 71);
+    Tensor x = reference::random(1, 17, 16, 8, 72, 1000, 1002);
+    x.v[0] = 990; // and the first pixel is no typical one
+    x = reference::rounded(x, reference::Storage::Float32);
+    const Tensor g = reference::randomLike(x, 73);
+    const Normalized actual = both<GroupKind>(k, upload(x), upload(g), x);
+    // Of 1000, fp32 keeps steps of 6e-5; the deviation is about 0.6.
+    CHECK(reference::compare(actual.y, reference::forward(k, x), {2e-4}));
+    CHECK(reference::compare(actual.dx, reference::gradient(k, g, x).source, {2e-4}));
+
+    GroupNormalization least = k;
+    least.epsilon = FLT_MIN;
+    const Tensor constant(1, 17, 16, 8, double(0.1f));
+    const Normalized same = both<GroupKind>(least, upload(constant), upload(g), constant);
+    size_t wrong = 0;
+    for (size_t i = 0; i < same.y.size(); ++i)
+        wrong += same.y.v[i] != k.beta[i % 8] || !std::isfinite(same.dx.v[i]);
+    CHECK(wrong == 0);
+    for (const double v : same.gamma) CHECK(v == 0);
+}
