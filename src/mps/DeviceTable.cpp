@@ -9,14 +9,15 @@ DeviceTable tableOf(const vk::Processor& processor) {
     switch (processor.architecture) {
     case Architecture::Nvidia:
         // Another driver has another compiler, which may need other registers.
-        return {.isMeasured = processor.driver != VK_DRIVER_ID_MESA_NVK};
+        return {.mostKept = 25, .isMeasured = processor.driver != VK_DRIVER_ID_MESA_NVK};
     case Architecture::Cpu:
-        return {.isMeasured = true}; // see guessMultiprocessors
+        return {.mostKept = 25, .isMeasured = true}; // see guessMultiprocessors
     // The rest are estimates from what vendors name, not measured: a multiprocessor's fp32
     // operations and its share of the memory's bandwidth. So are the registers: an invocation has
     // half as many in the subgroups that Intel's compilers prefer, and on phones those that leave
     // room for a second subgroup.
-    case Architecture::Amd: return {.speed = 0.7, .bandwidth = 0.4, .mostSums = 128};
+    case Architecture::Amd:
+        return {.speed = 0.7, .bandwidth = 0.4, .mostSums = 128, .mostKept = 13};
     case Architecture::Intel:
         return {.speed = 0.9, .bandwidth = 0.7, .mostSums = 32, .widestColumns = 64};
     case Architecture::Apple: return {.speed = 0.7, .bandwidth = 0.4};

@@ -1,5 +1,6 @@
 #include "mps/WholeGroup.hpp"
 
+#include "mps/DeviceTable.hpp"
 #include "vk/Instance.hpp"
 
 #include <algorithm>
@@ -10,9 +11,6 @@ namespace {
 
 uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
-/// Of an invocation: 104 registers, which leaves some of the 128 that 512 invocations have on
-/// devices with 65536 of them for a workgroup.
-constexpr uint32_t unitsAtMost = 26;
 /// Of a pixel: whole sectors of memory.
 constexpr uint64_t unitsTogether = 2;
 /// Of a workgroup: the caches keep fewer.
@@ -65,7 +63,7 @@ std::optional<WholeGroup> WholeGroup::of(const vk::Limits& limits, const Shape& 
         if (lanes < fewestLanes) continue;
         const uint64_t kept = ceilDivide(shape.pixels, lanes);
         const auto invocations = uint32_t(lanes * block);
-        if (kept * shape.operands > unitsAtMost ||
+        if (kept > tableOf(limits.processor).mostKept ||
             sharedBytes(shape.operands, shape.texelsEach, invocations, block) >
                 limits.sharedMemoryBytes)
             continue;

@@ -18,6 +18,7 @@ vk::Limits limits(uint32_t invocations = 1024, uint32_t sharedBytes = 49152) {
     vk::Limits made;
     made.workGroupInvocations = invocations;
     made.sharedMemoryBytes = sharedBytes;
+    made.processor.architecture = vk::Architecture::Nvidia;
     return made;
 }
 
@@ -29,10 +30,10 @@ TEST_CASE("workgroups keep all pixels of whole groups, as small as they can be")
         uint32_t operands, texelsEach, invocations, blockUnits, kept;
     };
     const Case cases[] = {
-        {3136, 64, 1, 2, 1, 512, 2, 13}, // planes of 56x56 fill the largest ones
-        {3136, 64, 8, 2, 1, 512, 2, 13}, {3136, 64, 8, 2, 2, 512, 2, 13},
+        {3136, 64, 1, 2, 1, 256, 2, 25}, // planes of 56x56 fill a multiprocessor's registers
+        {3136, 64, 8, 2, 1, 256, 2, 25}, {3136, 64, 8, 2, 2, 256, 2, 25},
         {3136, 64, 1, 1, 1, 256, 2, 25}, {784, 64, 1, 2, 1, 128, 2, 13},
-        {784, 64, 32, 2, 1, 512, 8, 13}, // a group of many channels is a block of its own
+        {784, 64, 32, 2, 1, 256, 8, 25}, // a group of many channels is a block of its own
         {784, 64, 32, 1, 2, 128, 4, 25}, {800, 1, 4, 2, 1, 128, 1, 7},
         {400, 3, 6, 2, 1, 126, 3, 10},  // groups that share texels go together
         {400, 6, 12, 2, 2, 126, 3, 10}, // a pair of texels has two groups
@@ -55,7 +56,10 @@ TEST_CASE("what does not fit in registers, or in the device's limits, is not kep
     const WholeGroup::Shape fits{3136, 64, 1, 2, 2};
     CHECK(WholeGroup::of(limits(), fits));
     CHECK_FALSE(WholeGroup::of(limits(512), fits));
-    CHECK_FALSE(WholeGroup::of(limits(1024, 32768), fits));
+    CHECK_FALSE(WholeGroup::of(limits(1024, 16384), fits));
+    vk::Limits unknown = limits();
+    unknown.processor.architecture = vk::Architecture::Mali;
+    CHECK_FALSE(WholeGroup::of(unknown, fits));
     CHECK_FALSE(WholeGroup::of(limits(), {12544, 64, 1, 2, 1})); // 112x112
     CHECK_FALSE(WholeGroup::of(limits(), {3136, 64, 256, 2, 1}));
     CHECK_FALSE(WholeGroup::of(limits(), {49, 64, 1, 2, 1}));   // the caches have these
