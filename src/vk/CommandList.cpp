@@ -25,10 +25,9 @@ struct CommandList::Spare {
     }
     void takeBack(CommandList& list) {
         if (list.bindings_.capacity() == 0) return;
-        auto kept = std::unique_ptr<CommandList>(new CommandList(Fresh::Memory));
-        kept->swapContents(list);
         std::lock_guard lock(mutex);
-        if (lists.size() < most) lists.push_back(std::move(kept));
+        if (lists.size() == most) return;
+        lists.emplace_back(new CommandList(Fresh::Memory))->swapContents(list);
     }
 };
 
