@@ -20,6 +20,9 @@ layout(set = 0, binding = 1, std430) readonly buffer SourceTexels {
     vec4 sourceTexels[];
 };
 
+// 1: with isPlain, the data source's channels fill whole texels, and taps are not merged.
+layout(constant_id = 41) const uint wholeTexels = 0u;
+
 // All is found before the first load, and what is not there is read elsewhere: a load in a branch
 // waits for those before it.
 void loadWeights(PackedBlock block, out vec4 weights[4]) {
@@ -34,7 +37,7 @@ void loadWeights(PackedBlock block, out vec4 weights[4]) {
             float value = source[parameters.sourceOffset + (w.used ? w.index : 0u)];
             weights[row][column] = w.used ? value : 0.0;
         }
-    if (parameters.hasScale != 0u) {
+    if (isPlain == 0u && parameters.hasScale != 0u) {
         [[unroll]] for (uint row = 0u; row < 4u; ++row)
             [[unroll]] for (uint column = 0u; column < 4u; ++column) {
                 PackedWeight w = places[row][column];
@@ -70,7 +73,7 @@ void main() {
     }
     PackedBlock block = packedBlock(i);
     vec4 weights[4];
-    if (isPlain != 0u) {
+    if (wholeTexels != 0u) {
         loadTexels(block, weights);
     } else {
         loadWeights(block, weights);

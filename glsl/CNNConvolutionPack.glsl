@@ -5,8 +5,8 @@
 
 layout(local_size_x = 64) in;
 
-// 1: one group of channels that fill whole texels, no sub-pixels, no merged taps, no scales. A kernel that
-// runs for a few microseconds takes as long to load its code.
+// 1: one group, no sub-pixels, no scales. A kernel that runs for a few microseconds takes as long to load
+// its code.
 layout(constant_id = 40) const uint isPlain = 0u;
 
 layout(set = 0, binding = 0) uniform Block {
@@ -54,11 +54,10 @@ PackedBlock packedBlock(uint i) {
     uint tapRow = row / slices, slice = row - tapRow * slices;
     uint tile = tapRow / taps, tap = tapRow - tile * taps;
     uint reduced = slice * 4u;
-    if (isPlain != 0u) {
-    } else if (parameters.mergedTaps != 0u) {
+    if (parameters.mergedTaps != 0u) {
         reduced = slice < parameters.kernelWidth ? 0u : 0xffffffffu;
         tap = tap * parameters.kernelWidth + slice;
-    } else if (parameters.groups > 1u) {
+    } else if (isPlain == 0u && parameters.groups > 1u) {
         uint ofInputs = parameters.inputChannels / parameters.groups;
         uint ofOutputs = parameters.outputChannels / parameters.groups;
         bool transposed = parameters.transposed != 0u;
@@ -75,7 +74,7 @@ PackedWeight packedWeight(PackedBlock block, uint row, uint column) {
     if (isPlain == 0u && parameters.tileTexels == 0u) {
         return PackedWeight(result < parameters.outputChannels, result * taps + block.tap, result);
     }
-    if (isPlain == 0u && block.reduced == 0xffffffffu) {
+    if (block.reduced == 0xffffffffu) {
         return PackedWeight(false, 0u, 0u);
     }
     uint inputs = parameters.inputChannels;

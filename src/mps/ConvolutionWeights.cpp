@@ -149,12 +149,12 @@ void ConvolutionWeights::packCopy(Encoder& encoder, const Layout& layout,
         return;
     }
     const bool isPlain = parameters.groups == 1 && parameters.tileTexels != 0 &&
-                         parameters.subPixelBlocks == 1 && !parameters.mergedTaps &&
-                         !parameters.hasScale && parameters.inputChannels % 4 == 0 &&
-                         parameters.sourceOffset % 4 == 0;
+                         parameters.subPixelBlocks == 1 && !parameters.hasScale;
+    const bool wholeTexels = isPlain && !parameters.mergedTaps &&
+                             parameters.inputChannels % 4 == 0 && parameters.sourceOffset % 4 == 0;
     encoder.dispatch("CNNConvolutionPack", parameters, Grid::of(packedBlockCount(parameters)),
                      {{1, from.slice}, {2, (layout.*copy).memory}, {3, scale_}},
-                     {constant(40, uint32_t(isPlain))});
+                     {constant(40, uint32_t(isPlain)), constant(41, uint32_t(wholeTexels))});
 }
 
 void ConvolutionWeights::pack(Encoder& encoder, Layout& layout, const vk::BufferSlice& weights,
