@@ -93,6 +93,7 @@ void printDevice(size_t index, const MTL::Device& device) {
           features.pushDescriptor ? std::to_string(limits.pushDescriptors) : yesNo(false));
     print("texture storage", yesNo(features.textureStorage));
     print("cooperative matrices", yesNo(features.cooperativeMatrix));
+    print("bf16 matrices", yesNo(features.bfloat16));
     print("subgroups",
           std::to_string(limits.subgroupSize) + ", broadcast " + yesNo(features.subgroupBroadcast));
     print("debug labels", yesNo(features.debugLabels));
