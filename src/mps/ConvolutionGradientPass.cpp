@@ -213,32 +213,35 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                      glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
                      const ImageRun& taps, CNNConvolutionGradientState::Impl& state) {
     if (dispatchThin(encoder, shape, p, windows, taps, state)) return;
-    if (dispatchWinogradGradient(encoder, shape, p, windows, taps, state)) {
+    auto& device = encoder.device();
+    const uint32_t rows = p.transposed ? shape.inputs : shape.outputs;
+    p.resultPerGroup = p.transposed ? shape.inputsPerGroup() : shape.outputsPerGroup();
+    p.reducedPerGroup = p.transposed ? shape.outputsPerGroup() : shape.inputsPerGroup();
+    const bool inHalves = isCooperative(device, shape, p, windows, taps);
+    const ConvolutionTile tile =
+        gradientTile(device, shape.groups, p.resultPerGroup, p.reducedPerGroup, rows);
+    const bool blocks = hasBlocks(tile, shape, p, windows, taps);
+    const bool bfloat16 = blocks && !inHalves && encoder.reducesPrecision();
+    if (!bfloat16 && dispatchWinogradGradient(encoder, shape, p, windows, taps, state)) {
         if (!p.transposed) BiasGradient(encoder, p.gradient, p.images, windows, state).finish();
         return;
     }
-    auto& device = encoder.device();
-    const bool cpu = isCpu(device);
+    const bool cpu = isCpu(device), cooperative = inHalves || bfloat16;
     const uint64_t pixels = uint64_t(p.gradient.width) * p.gradient.height * p.images;
     const uint64_t tapCount = uint64_t(shape.kernelWidth) * shape.kernelHeight;
-    const uint32_t rows = p.transposed ? shape.inputs : shape.outputs;
     p.kernelWidth = shape.kernelWidth;
     p.kernelHeight = shape.kernelHeight;
     p.outputChannels = rows;
-    p.resultPerGroup = p.transposed ? shape.inputsPerGroup() : shape.outputsPerGroup();
-    p.reducedPerGroup = p.transposed ? shape.outputsPerGroup() : shape.inputsPerGroup();
     p.accumulate = state.accumulated;
-    const bool cooperative = isCooperative(device, shape, p, windows, taps);
-    const ConvolutionTile tile =
-        gradientTile(device, shape.groups, p.resultPerGroup, p.reducedPerGroup, rows);
     std::optional<GroupedTile> grouped;
     if (tile.grouped) grouped = groupedTile(device, p, p.gradient);
-    const bool isWide = cooperative || (!grouped && hasBlocks(tile, shape, p, windows, taps));
+    const bool isWide = cooperative || (!grouped && blocks);
     const auto [wide, wideParts] =
         planProduct({.rows = rows,
                      .columns = 4 * (tapCount * ceilDivide(p.reducedPerGroup, 4) + 1),
                      .interior = pixels,
                      .cooperative = cooperative,
+                     .bfloat16 = bfloat16,
                      .interiorStep = cooperative ? 32u : 8u,
                      .mostParts = 512,
                      .atOnce = cooperative ? 2u : 8u});
@@ -282,10 +285,11 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
             p.images == 1 ||
             p.gradient.imageStride == p.gradient.width * p.gradient.height * p.gradient.slices;
         grid.x = across * wide.invocations(device);
-        const bool wholeChunks = cooperative ? p.source.channels % 8 == 0
-                                             : (p.gradient.channels | p.source.channels) % 4 == 0;
-        encoder.dispatchBytes(cooperative ? "CNNConvolutionGradientWeightsCooperative"
-                                          : "CNNConvolutionGradientWeightsBlocks",
+        const bool wholeChunks = inHalves ? p.source.channels % 8 == 0
+                                          : (p.gradient.channels | p.source.channels) % 4 == 0;
+        encoder.dispatchBytes(inHalves   ? "CNNConvolutionGradientWeightsCooperative"
+                              : bfloat16 ? "CNNConvolutionGradientWeightsBfloat16"
+                                         : "CNNConvolutionGradientWeightsBlocks",
                               bytes, grid, operands,
                               wide.constants(device, {constant(38, uint32_t(wholeChunks)),
                                                       constant(46, uint32_t(isDense))}),

@@ -166,6 +166,17 @@ bool hasBlocks(const ConvolutionWeights::Layout& layout, const glsl::CNNConvolut
            !vk::isDisabled("blocks");
 }
 
+/// The tiles of glsl/gemmTiles.glsl.
+enum class Tiles { None, Halves, Bfloat16, Floats };
+
+Tiles tilesOf(const Encoder& encoder, const ConvolutionWeights::Layout& layout,
+              const glsl::CNNConvolutionParameters& p, const ImageRun& source,
+              const ImageRun& destination) {
+    if (isCooperative(layout, p, source, destination)) return Tiles::Halves;
+    if (!hasBlocks(layout, p, source, destination)) return Tiles::None;
+    return encoder.reducesPrecision() ? Tiles::Bfloat16 : Tiles::Floats;
+}
+
 /// So many workgroups are enough work for a large device.
 constexpr uint64_t enoughGroups = 528;
 
@@ -196,22 +207,25 @@ void dispatchParts(Encoder& encoder, const std::string& shader, const char* body
 }
 
 /// The product through tiles of glsl/gemmTiles.glsl.
-void dispatchTiles(Encoder& encoder, const std::string& shader, bool cooperative,
+void dispatchTiles(Encoder& encoder, const std::string& shader, Tiles tiles,
                    const ConvolutionWeights& weights, ConvolutionWeights::Layout& layout,
                    glsl::CNNConvolutionParameters p, uint64_t rows, uint32_t phases,
                    const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
     using Layout = ConvolutionWeights::Layout;
-    if (cooperative) p.tileSlices = layout.halfSlices;
-    const bool mergesTaps = cooperative && layout.mergesTaps;
+    const bool inHalves = tiles == Tiles::Halves;
+    if (inHalves) p.tileSlices = layout.halfSlices;
+    const bool mergesTaps = inHalves && layout.mergesTaps;
     const uint64_t taps = mergesTaps ? p.kernelHeight : p.kernelWidth * p.kernelHeight;
-    const auto plan = planProduct({.rows = rows,
-                                   .columns = uint64_t(layout.tiles) * 4 * layout.tile.texels,
-                                   .interior = 4 * p.tileSlices * taps / phases,
-                                   .cooperative = cooperative,
-                                   .products = phases,
-                                   .tileColumns = 4 * layout.tile.texels,
-                                   .interiorStep = cooperative ? 4 * p.tileSlices : 8,
-                                   .mostParts = phases == 1 ? 8u : 1u});
+    const auto plan =
+        planProduct({.rows = rows,
+                     .columns = uint64_t(layout.tiles) * 4 * layout.tile.texels,
+                     .interior = 4 * p.tileSlices * taps / phases,
+                     .cooperative = tiles != Tiles::Floats,
+                     .bfloat16 = tiles == Tiles::Bfloat16,
+                     .products = phases,
+                     .tileColumns = 4 * layout.tile.texels,
+                     .interiorStep = tiles == Tiles::Floats ? 8 : vk::roundUp(4 * p.tileSlices, 16),
+                     .mostParts = phases == 1 ? 8u : 1u});
     const ProductTile& tile = plan.tile;
     const uint64_t steps = taps * ((4 * p.tileSlices + tile.depth - 1) / tile.depth);
     p.partSteps = uint32_t((steps + plan.parts - 1) / plan.parts);
@@ -224,9 +238,12 @@ void dispatchTiles(Encoder& encoder, const std::string& shader, bool cooperative
               uint64_t(phases) * p.parts};
     grid.wholeTexels = (p.source.channels | p.destination.channels) % 4 == 0;
     dispatchParts(
-        encoder, shader, cooperative ? "Cooperative" : "Blocks", layout, p, rows, grid, source,
-        destination, weights.use(encoder, layout, cooperative ? &Layout::halves : &Layout::floats),
-        neuron,
+        encoder, shader,
+        inHalves                   ? "Cooperative"
+        : tiles == Tiles::Bfloat16 ? "Bfloat16"
+                                   : "Blocks",
+        layout, p, rows, grid, source, destination,
+        weights.use(encoder, layout, inHalves ? &Layout::halves : &Layout::floats), neuron,
         tile.constants(device, {constant(39, uint32_t(destination.hasPairs(p.destination))),
                                 constant(47, uint32_t(mergesTaps))}));
 }
@@ -235,9 +252,9 @@ void dispatchProduct(Encoder& encoder, const std::string& shader, const Convolut
                      ConvolutionWeights::Layout& layout, glsl::CNNConvolutionParameters p,
                      uint64_t rows, uint32_t phases, const ImageRun& source,
                      const ImageRun& destination, uint32_t neuron) {
-    const bool cooperative = isCooperative(layout, p, source, destination);
-    if (cooperative || hasBlocks(layout, p, source, destination))
-        return dispatchTiles(encoder, shader, cooperative, weights, layout, p, rows, phases, source,
+    const Tiles tiles = tilesOf(encoder, layout, p, source, destination);
+    if (tiles != Tiles::None)
+        return dispatchTiles(encoder, shader, tiles, weights, layout, p, rows, phases, source,
                              destination, neuron);
     const auto& tile = layout.tile;
     const uint64_t blocks = (rows + tile.block(rows) - 1) / tile.block(rows);
@@ -321,7 +338,8 @@ void dispatchGather(Encoder& encoder, const ConvolutionWeights& weights,
                     const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
     if (dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, false) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, false) ||
-        dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, false))
+        (tilesOf(encoder, layout, p, source, destination) != Tiles::Bfloat16 &&
+         dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, false)))
         return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, false);
@@ -338,7 +356,8 @@ void dispatchSpread(Encoder& encoder, const ConvolutionWeights& weights,
                     const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
     if (dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, true) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, true) ||
-        dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, true))
+        (tilesOf(encoder, layout, p, source, destination) != Tiles::Bfloat16 &&
+         dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, true)))
         return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, true);

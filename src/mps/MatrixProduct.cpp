@@ -33,6 +33,16 @@ bool isCooperative(const vk::Device& device, const MatrixProduct& product) {
            product.result.rows() >= 32 && product.result.columns() >= 32;
 }
 
+/// See glsl/matrixTiles.glsl.
+bool isInFours(const glsl::MatrixView& v) { return v.isAligned && v.columns % 4 == 0; }
+
+/// The same of bf16, for operands of which one or both are in fp32.
+bool isReduced(const Encoder& encoder, const MatrixProduct& product) {
+    return encoder.reducesPrecision() && !product.exact && isInFours(product.left.view) &&
+           isInFours(product.right.view) && product.interior % 4 == 0 && product.interior >= 32 &&
+           product.result.rows() >= 32 && product.result.columns() >= 32;
+}
+
 uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 uint64_t tileCount(const Parameters& p, uint64_t rows, uint64_t columns) {
@@ -113,14 +123,16 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     const char* shader = "MatrixMultiplicationDirect";
     Grid grid = Grid::of(ceilDivide(result.rows(), 4) * ceilDivide(result.columns(), 4) * matrices);
     std::vector<vk::Constant> ofTile;
-    if (isCooperative(device, product)) {
+    const bool cooperative = isCooperative(device, product);
+    if (cooperative || isReduced(encoder, product)) {
         const auto [tile, parts] = planProduct({.rows = result.rows(),
                                                 .columns = result.columns(),
                                                 .interior = p.interior,
+                                                .bfloat16 = !cooperative,
                                                 .products = matrices});
         splitIntoTiles(p, tile.rows(), tile.columns());
         splitIntoParts(p, parts, tile.depth);
-        shader = "MatrixMultiplicationCooperative";
+        shader = cooperative ? "MatrixMultiplicationCooperative" : "MatrixMultiplicationBfloat16";
         grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations(device), 1,
                 matrices * p.parts};
         ofTile = tile.constants(device);
@@ -133,10 +145,7 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     }
     // See WHOLE in glsl/MatrixMultiplication.glsl. Results and parts have aligned rows of their
     // own.
-    const auto isWhole = [](const glsl::MatrixView& v) {
-        return v.isAligned && v.columns % 4 == 0;
-    };
-    const bool whole = isWhole(left.view) && isWhole(right.view) && isWhole(result.view) &&
+    const bool whole = isInFours(left.view) && isInFours(right.view) && isInFours(result.view) &&
                        result.rows() % 4 == 0 && p.interior % 16 == 0;
     const auto dispatch = [&](const char* name, const Parameters& parameters, const Grid& over,
                               const MatrixOperand& from, const MatrixOperand& to, bool hasBias) {

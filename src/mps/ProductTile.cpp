@@ -41,6 +41,12 @@ const Candidate candidates[] = {
     {{false, 16, 8, 4, 2, 8}, {4.0, 7.0}}, // 256 x 64
     {{false, 16, 8, 2, 2, 8}, {2.3, 3.7, 5.4, 7.2}},
     {{false, 16, 4, 2, 2, 8}, {1.3, 1.9, 2.7, 3.6, 4.5, 5.4}}, // 128 x 32
+    // Estimated.
+    {{true, 4, 2, 3, 4, 32, true}, {2.0}},
+    {{true, 2, 2, 4, 4, 16, true}, {1.7, 2.5}},
+    {{true, 2, 2, 2, 4, 16, true}, {1.0, 1.5, 2.2}},
+    {{true, 2, 2, 4, 2, 16, true}, {1.0, 1.5, 2.2}},
+    {{true, 4, 1, 2, 2, 16, true}, {0.6, 1.0, 1.4}},
 };
 /// Of the second dispatch of a product in parts.
 constexpr double finish = 4, bytesPerMicrosecond = 1.7e6;
@@ -51,8 +57,8 @@ ProductPlan planProduct(const ProductShape& s) {
     ProductPlan best;
     double least = std::numeric_limits<double>::infinity();
     for (const Candidate& c : candidates) {
-        if (c.tile.cooperative != s.cooperative || c.tile.columns() != s.tileColumns ||
-            s.interiorStep % c.tile.depth != 0)
+        if (c.tile.cooperative != s.cooperative || c.tile.bfloat16 != s.bfloat16 ||
+            c.tile.columns() != s.tileColumns || s.interiorStep % c.tile.depth != 0)
             continue;
         const uint64_t steps = ceilDivide(s.interior, 32);
         const uint64_t groups = ceilDivide(s.rows, c.tile.rows()) *

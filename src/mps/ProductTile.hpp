@@ -15,6 +15,7 @@ struct ProductTile {
     uint32_t down = 2, across = 2; ///< subgroups or invocations
     uint32_t blocksDown = 4, blocksAcross = 4; ///< of such elements
     uint32_t depth = 32;                       ///< of the interior in a step
+    bool bfloat16 = false; ///< cooperative matrices of bf16 for operands in fp32, else of halves
 
     uint32_t rows() const { return side() * blocksDown * down; }
     uint32_t columns() const { return side() * blocksAcross * across; }
@@ -32,8 +33,8 @@ struct ProductPlan {
 };
 struct ProductShape {
     uint64_t rows, columns, interior;
-    bool cooperative = true;
-    uint64_t products = 1;      ///< of this shape, at once
+    bool cooperative = true, bfloat16 = false; ///< of the tile
+    uint64_t products = 1;                     ///< of this shape, at once
     uint64_t tileColumns = 128; ///< that the tile must have: 32, 64, 128 or if cooperative 16
     uint64_t interiorStep = 64; ///< a multiple of the tile's depth; 32 or a multiple of it
     uint64_t mostParts = 8;     ///< of the interior

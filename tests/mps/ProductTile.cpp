@@ -12,7 +12,8 @@ uint64_t sharedBytes(const ProductTile& tile) {
     if (!tile.cooperative)
         return 2 * 16 * tile.depth * (tile.rows() / 4 + 1 + tile.columns() / 4 + 1) + pixels;
     const uint64_t along = tile.rows() * (tile.depth / 8 + 1);
-    const uint64_t operands = 16 * (along + tile.depth * (tile.columns() / 8 + 1));
+    const uint64_t operands =
+        16 * (tile.bfloat16 ? 2 : 1) * (along + tile.depth * (tile.columns() / 8 + 1));
     const uint64_t strips = 16 * 16 * tile.down * tile.across * (4 * tile.blocksAcross + 1);
     return std::max(operands, strips) + pixels;
 }
@@ -20,17 +21,20 @@ uint64_t sharedBytes(const ProductTile& tile) {
 void checkPlan(const ProductShape& shape) {
     INFO(shape.rows << " rows, tiles of " << shape.tileColumns << " columns, interior "
                     << shape.interior << " in steps of " << shape.interiorStep
-                    << (shape.cooperative ? ", cooperative" : ""));
+                    << (shape.cooperative ? ", cooperative" : "")
+                    << (shape.bfloat16 ? ", bf16" : ""));
     const auto [tile, parts] = planProduct(shape);
     CHECK(tile.cooperative == shape.cooperative);
+    CHECK(tile.bfloat16 == shape.bfloat16);
     CHECK(tile.columns() == shape.tileColumns);
     CHECK(shape.interiorStep % tile.depth == 0);
     // With subgroups of 32 each invocation loads whole chunks of both operands.
     const uint64_t lanes = (tile.cooperative ? 32 : 1) * tile.down * tile.across;
-    const uint64_t chunk = tile.cooperative ? 8 : 4;
+    const uint64_t chunk = tile.cooperative && !tile.bfloat16 ? 8 : 4;
     CHECK(lanes <= (tile.cooperative ? 256 : 128));
     CHECK(tile.rows() * tile.depth / chunk % lanes == 0);
     CHECK(tile.columns() * tile.depth / chunk % lanes == 0);
+    CHECK(lanes % (tile.columns() / chunk) == 0); // those across the interior are of one column
     CHECK(sharedBytes(tile) <= (tile.cooperative ? 48 : 32) * 1024);
     CHECK(parts >= 1);
     CHECK((parts == 1 || (parts <= shape.mostParts && parts * 8 <= (shape.interior + 31) / 32)));
@@ -54,6 +58,20 @@ TEST_CASE("a plan of a product fits its shape and the least device") {
                                        .interiorStep = step,
                                        .mostParts = mostParts});
             }
+}
+
+TEST_CASE("a plan of a product of bf16 fits its shape and the least device") {
+    for (const uint64_t columns : {32, 64, 128})
+        for (const uint64_t step : {16, 32, 48, 64})
+            for (const uint64_t rows : {1, 100, 3136, 50176, 1000000})
+                for (const uint64_t mostParts : {1, 8, 512})
+                    checkPlan({.rows = rows,
+                               .columns = 2 * columns,
+                               .interior = 36 * step,
+                               .bfloat16 = true,
+                               .tileColumns = columns,
+                               .interiorStep = step,
+                               .mostParts = mostParts});
 }
 
 TEST_CASE("a plan fills the device") {
