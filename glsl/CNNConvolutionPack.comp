@@ -16,20 +16,18 @@ layout(set = 0, binding = 3, std430) readonly buffer Scale {
     float scale[]; // per output channel
 };
 
-void main() {
-    uint i = gridIndex();
-    if (i >= packedBlockCount(parameters)) {
-        return;
-    }
-    PackedBlock block = packedBlock(i);
-    // All is found before the first load, and what is not there is read elsewhere: a load in a branch
-    // waits for those before it.
+layout(set = 0, binding = 1, std430) readonly buffer SourceTexels {
+    vec4 sourceTexels[];
+};
+
+// All is found before the first load, and what is not there is read elsewhere: a load in a branch
+// waits for those before it.
+void loadWeights(PackedBlock block, out vec4 weights[4]) {
     PackedWeight places[4][4];
     [[unroll]] for (uint row = 0u; row < 4u; ++row)
         [[unroll]] for (uint column = 0u; column < 4u; ++column) {
             places[row][column] = packedWeight(block, min(row, block.rows - 1u), column);
         }
-    vec4 weights[4];
     [[unroll]] for (uint row = 0u; row < 4u; ++row)
         [[unroll]] for (uint column = 0u; column < 4u; ++column) {
             PackedWeight w = places[row][column];
@@ -43,11 +41,44 @@ void main() {
                 weights[row][column] *= scale[w.used ? w.outputChannel : 0u];
             }
     }
+}
+
+// The same by four channels of the data source at once: along a row, or down a column.
+void loadTexels(PackedBlock block, out vec4 weights[4]) {
+    bool transposed = parameters.transposed != 0u;
+    PackedWeight places[4];
+    [[unroll]] for (uint k = 0u; k < 4u; ++k) {
+        places[k] = packedWeight(block, transposed ? k : 0u, transposed ? 0u : k);
+    }
+    mat4 texels;
+    [[unroll]] for (uint k = 0u; k < 4u; ++k) {
+        texels[k] = sourceTexels[(parameters.sourceOffset + (places[k].used ? places[k].index : 0u)) / 4u];
+    }
+    [[unroll]] for (uint k = 0u; k < 4u; ++k) {
+        texels[k] = places[k].used ? texels[k] : vec4(0.0);
+    }
+    texels = transposed ? texels : transpose(texels);
+    [[unroll]] for (uint row = 0u; row < 4u; ++row) {
+        weights[row] = texels[row];
+    }
+}
+
+void main() {
+    uint i = gridIndex();
+    if (i >= packedBlockCount(parameters)) {
+        return;
+    }
+    PackedBlock block = packedBlock(i);
+    vec4 weights[4];
+    if (isPlain != 0u) {
+        loadTexels(block, weights);
+    } else {
+        loadWeights(block, weights);
+    }
     if (parameters.roundToHalf != 0u) {
-        [[unroll]] for (uint row = 0u; row < 4u; ++row)
-            [[unroll]] for (uint column = 0u; column < 4u; ++column) {
-                weights[row][column] = roundedToHalf(weights[row][column]);
-            }
+        [[unroll]] for (uint row = 0u; row < 4u; ++row) {
+            weights[row] = roundedToHalf(weights[row]);
+        }
     }
     [[unroll]] for (uint row = 0u; row < 4u; ++row) if (row < block.rows) {
         uint at = block.first + row * block.stride;

@@ -5,6 +5,10 @@
 
 layout(local_size_x = 64) in;
 
+// 1: one group of channels that fill whole texels, no sub-pixels, no merged taps, no scales. A kernel that
+// runs for a few microseconds takes as long to load its code.
+layout(constant_id = 40) const uint isPlain = 0u;
+
 layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionPackParameters parameters;
 };
@@ -25,7 +29,7 @@ struct PackedWeight {
 
 // A sub-pixel convolution pads the channels of each of its blocks to whole texels.
 uint unpaddedChannel(uint channel) {
-    if (parameters.subPixelBlocks == 1u) {
+    if (isPlain != 0u || parameters.subPixelBlocks == 1u) {
         return channel;
     }
     uint block = parameters.outputChannels / parameters.subPixelBlocks;
@@ -40,7 +44,7 @@ uint sourceTap(uint tap) {
 }
 
 PackedBlock packedBlock(uint i) {
-    if (parameters.tileTexels == 0u) {
+    if (isPlain == 0u && parameters.tileTexels == 0u) {
         uint texels = (parameters.outputChannels + 3u) / 4u, tap = i / texels;
         return PackedBlock(i, 0u, 1u, (i - tap * texels) * 4u, 0u, sourceTap(tap));
     }
@@ -50,7 +54,8 @@ PackedBlock packedBlock(uint i) {
     uint tapRow = row / slices, slice = row - tapRow * slices;
     uint tile = tapRow / taps, tap = tapRow - tile * taps;
     uint reduced = slice * 4u;
-    if (parameters.mergedTaps != 0u) {
+    if (isPlain != 0u) {
+    } else if (parameters.mergedTaps != 0u) {
         reduced = slice < parameters.kernelWidth ? 0u : 0xffffffffu;
         tap = tap * parameters.kernelWidth + slice;
     } else if (parameters.groups > 1u) {
@@ -67,16 +72,16 @@ PackedBlock packedBlock(uint i) {
 PackedWeight packedWeight(PackedBlock block, uint row, uint column) {
     uint taps = parameters.kernelWidth * parameters.kernelHeight;
     uint result = block.result + column, reduced = block.reduced + row;
-    if (parameters.tileTexels == 0u) {
+    if (isPlain == 0u && parameters.tileTexels == 0u) {
         return PackedWeight(result < parameters.outputChannels, result * taps + block.tap, result);
     }
-    if (block.reduced == 0xffffffffu) {
+    if (isPlain == 0u && block.reduced == 0xffffffffu) {
         return PackedWeight(false, 0u, 0u);
     }
     uint inputs = parameters.inputChannels;
     bool transposed = parameters.transposed != 0u;
     uint o = transposed ? reduced : unpaddedChannel(result), c = transposed ? result : reduced;
-    if (parameters.groups > 1u) {
+    if (isPlain == 0u && parameters.groups > 1u) {
         inputs /= parameters.groups;
         c -= o / (parameters.outputChannels / parameters.groups) * inputs;
     }
@@ -84,23 +89,16 @@ PackedWeight packedWeight(PackedBlock block, uint row, uint column) {
     return PackedWeight(used, (o * taps + block.tap) * inputs + c, o);
 }
 
-// To the nearest 16-bit float, halves to even. packHalf2x16 may round either way.
-float roundedToHalf(float x) {
-    uint bits = floatBitsToUint(x);
-    uint magnitude = bits & 0x7fffffffu;
-    if (magnitude >= 0x7f800000u) {
-        return x;
-    }
+// To the nearest 16-bit floats, halves to even. packHalf2x16 may round either way.
+vec4 roundedToHalf(vec4 x) {
+    uvec4 magnitude = floatBitsToUint(x) & 0x7fffffffu;
+    uvec4 rounded = (magnitude + 0xfffu + (magnitude >> 13 & 1u)) & ~0x1fffu;
+    rounded = mix(rounded, uvec4(0x7f800000u), greaterThanEqual(rounded, uvec4(0x47800000u)));
     // Below 2^-14 the spacing is 2^-24, that of floats at 0.5.
-    if (magnitude < 0x38800000u) {
-        precise float shifted = uintBitsToFloat(magnitude) + 0.5;
-        precise float rounded = shifted - 0.5;
-        return uintBitsToFloat(floatBitsToUint(rounded) | (bits & 0x80000000u));
-    }
-    magnitude += 0xfffu + ((magnitude >> 13) & 1u);
-    magnitude &= ~0x1fffu;
-    if (magnitude >= 0x47800000u) {
-        magnitude = 0x7f800000u;
-    }
-    return uintBitsToFloat(magnitude | (bits & 0x80000000u));
+    precise vec4 shifted = uintBitsToFloat(magnitude) + 0.5;
+    precise vec4 small = shifted - 0.5;
+    rounded = mix(rounded, floatBitsToUint(small), lessThan(magnitude, uvec4(0x38800000u)));
+    rounded |= floatBitsToUint(x) & 0x80000000u;
+    rounded = mix(rounded, floatBitsToUint(x), greaterThanEqual(magnitude, uvec4(0x7f800000u)));
+    return uintBitsToFloat(rounded);
 }

@@ -27,7 +27,7 @@ float weightOf(uint reduced, uint result, uint tap) {
     if (parameters.hasScale != 0u) {
         value *= scale[o];
     }
-    return parameters.roundToHalf != 0u ? roundedToHalf(value) : value;
+    return value;
 }
 
 void main() {
@@ -45,6 +45,9 @@ void main() {
     [[unroll]] for (uint tap = 0u; tap < 9u; ++tap) {
         [[unroll]] for (uint n = 0u; n < 4u; ++n) {
             w[tap][n] = weightOf(row, texel * 4u + n, transposed ? 8u - tap : tap);
+        }
+        if (parameters.roundToHalf != 0u) {
+            w[tap] = roundedToHalf(w[tap]);
         }
     }
     vec4 columns[3][6];

@@ -96,9 +96,10 @@ void Parameters::load(const std::string& who, const char* role, const MTL::Comma
     state.checkUsable(who, role, commands);
     state.checkHolds(who, role, channels);
     Encoder encoder(commands, who);
-    for (const size_t k : {0, 1})
-        encoder.list().copy(state.channels(ChannelPair::Buffers(k), channels),
-                            slice(Array(first + k)));
+    copyChannels(encoder,
+                 {state.channels(ChannelPair::First, channels),
+                  state.channels(ChannelPair::Second, channels)},
+                 {slice(first), slice(Array(first + 1))});
     state.wasRead();
 }
 

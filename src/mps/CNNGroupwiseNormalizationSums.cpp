@@ -1,6 +1,7 @@
 #include "mps/CNNGroupwiseNormalization.hpp"
 
 #include "mps/Archive.hpp"
+#include "mps/CNNNormalizationWeights.hpp"
 #include "mps/ConvolutionWeights.hpp"
 
 #include <algorithm>
@@ -50,8 +51,7 @@ void GammaAndBeta::set(std::span<const float> gamma, std::span<const float> beta
 
 void GammaAndBeta::load(Encoder& encoder, const vk::BufferSlice& gamma,
                         const vk::BufferSlice& beta) {
-    encoder.list().copy(gamma, {slices_[0].buffer, slices_[0].offset, gamma.size});
-    encoder.list().copy(beta, {slices_[1].buffer, slices_[1].offset, beta.size});
+    copyChannels(encoder, {gamma, beta}, {slices_[0], slices_[1]});
 }
 
 NormalizationPlan::NormalizationPlan(const vk::Limits& limits, const MPS::Image& source,

@@ -1,5 +1,8 @@
 #include "mps/CNNNormalizationWeights.hpp"
 
+#include "ChannelPairCopy.h"
+#include "mps/Matrix.hpp"
+
 #include <mpsvk/Error.hpp>
 
 namespace mpsvk::mps {
@@ -19,6 +22,26 @@ void ChannelPair::checkHolds(const std::string& who, const std::string& role,
 vk::BufferSlice ChannelPair::channels(Buffers which, uint64_t channels) {
     const vk::BufferSlice& all = buffer(which);
     return {all.buffer, all.offset, channels * sizeof(float)};
+}
+
+void copyChannels(Encoder& encoder, const std::array<vk::BufferSlice, 2>& from,
+                  const std::array<vk::BufferSlice, 2>& to) {
+    const auto aligned = [&](const vk::BufferSlice& slice) {
+        return AlignedSlice(slice, encoder.limits());
+    };
+    const AlignedSlice source0 = aligned(from[0]), source1 = aligned(from[1]);
+    const AlignedSlice destination0 = aligned(to[0]), destination1 = aligned(to[1]);
+    const auto offset = [](const AlignedSlice& slice) {
+        return uint32_t(slice.skipped / sizeof(float));
+    };
+    const glsl::ChannelPairCopyParameters parameters{
+        uint32_t(from[0].size / sizeof(float)), offset(source0), offset(source1),
+        offset(destination0), offset(destination1)};
+    encoder.dispatch("ChannelPairCopy", parameters, Grid::of(parameters.channels),
+                     {{1, source0.slice},
+                      {2, source1.slice},
+                      {3, destination0.slice},
+                      {4, destination1.slice}});
 }
 
 namespace {

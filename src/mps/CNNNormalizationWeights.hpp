@@ -1,9 +1,12 @@
 // The objects behind the states with two numbers per feature channel.
 #pragma once
 
+#include "mps/Encoder.hpp"
 #include "mps/State.hpp"
 
 #include <mpsvk/MPS/CNNNormalizationWeights.hpp>
+
+#include <array>
 
 namespace mpsvk::mps {
 
@@ -19,6 +22,10 @@ struct ChannelPair : MPS::State::Impl {
     vk::BufferSlice channels(Buffers which, uint64_t channels);
     virtual const char* name(Buffers which) const = 0;
 };
+
+/// Copies two such arrays, all of them as long as the first source.
+void copyChannels(Encoder& encoder, const std::array<vk::BufferSlice, 2>& from,
+                  const std::array<vk::BufferSlice, 2>& to);
 
 } // namespace mpsvk::mps
 

@@ -1,4 +1,5 @@
 #include "mps/ConvolutionWeights.hpp"
+#include "mps/DeviceTable.hpp"
 #include "mps/GroupedTile.hpp"
 #include "mps/ThinTile.hpp"
 #include "mtl/Device.hpp"
@@ -45,8 +46,7 @@ ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t p
         return tile;
     }
     tile.tiled = true;
-    const bool wide =
-        groups == 1 && results >= 128 && device.limits().workGroupInvocations >= 256;
+    const bool wide = groups == 1 && results >= 128 && hasWideTiles(tileLimits(device));
     tile.texels = wide ? 32 : groups == 1 || perGroup % 64 == 0 ? 16 : 4;
     if (results <= 32 && groups == 1) tile.texels = 8;
     if (results <= 16) tile.texels = 4;
@@ -57,6 +57,10 @@ ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t p
     // A flat product has few rows: low tiles give the device more workgroups.
     tile.tiledPixels = tile.texels == 1 || flat ? 4 : 8;
     tile.lanes = tile.texels == 32 ? 256 : tile.texels >= 8 ? 128 : tile.texels == 2 ? 32 : 64;
+    if (hasLittleMemory(tileLimits(device))) {
+        tile.tiledPixels = 4;
+        if (tile.texels == 1) tile.lanes = 32;
+    }
     return tile;
 }
 

@@ -1,22 +1,20 @@
 #include "mps/ConvolutionPass.hpp"
 
 #include "mps/CNNNeuron.hpp"
+#include "mps/DeviceTable.hpp"
 #include "mps/GroupedTile.hpp"
-#include "mps/PassChecks.hpp"
 #include "mps/ProductTile.hpp"
 #include "mps/ThinProduct.hpp"
 #include "mps/ThinTile.hpp"
+#include "mps/TileTrial.hpp"
 #include "mps/WinogradProduct.hpp"
 #include "vk/Instance.hpp"
-
-#include <mpsvk/Error.hpp>
 
 #include <algorithm>
 
 namespace mpsvk::mps {
 
 using MPS::CNNConvolutionDescriptor;
-using MPS::CNNConvolutionWeightsAndBiasesState;
 using MPS::KernelWindow;
 
 KernelWindow windowOf(const CNNConvolutionDescriptor& d) {
@@ -25,62 +23,6 @@ KernelWindow windowOf(const CNNConvolutionDescriptor& d) {
 }
 
 bool hasWholeTexels(const CNNConvolutionDescriptor& d) { return d.inputFeatureChannels() % 4 == 0; }
-
-namespace {
-
-void checkState(const std::string& who, const CNNConvolutionDescriptor& d,
-                const CNNConvolutionWeightsAndBiasesState& state,
-                const MTL::CommandBuffer& commands) {
-    if (!state) throw InvalidArgument(who + "The weights state is an empty handle.");
-    auto& impl = state.impl();
-    impl.checkUsable(who, "The weights state", commands);
-    if (impl.weightsBytes < d.weightCount() * sizeof(float) ||
-        (impl.hasBiases && impl.biasesBytes < d.outputFeatureChannels() * sizeof(float)))
-        throw InvalidArgument(who + "The weights state holds " + std::to_string(impl.weightsBytes) +
-                              " bytes of weights and " + std::to_string(impl.biasesBytes) +
-                              " of biases but the kernel has " +
-                              std::to_string(d.weightCount() * sizeof(float)) + " and " +
-                              std::to_string(d.outputFeatureChannels() * sizeof(float)) + ".");
-}
-
-} // namespace
-
-void reloadWeights(const std::string& who, const CNNConvolutionDescriptor& d,
-                   ConvolutionWeights& weights, const MTL::CommandBuffer& commands,
-                   const CNNConvolutionWeightsAndBiasesState& state) {
-    checkState(who, d, state, commands);
-    Encoder encoder(commands, who);
-    weights.load(encoder, state.impl().weightsSlice(), state.impl().biasesSlice());
-    state.impl().wasRead();
-}
-
-CNNConvolutionWeightsAndBiasesState exportWeights(const std::string& who,
-                                                  const CNNConvolutionDescriptor& d,
-                                                  const ConvolutionWeights& weights,
-                                                  const MTL::CommandBuffer& commands,
-                                                  bool temporary) {
-    using State = CNNConvolutionWeightsAndBiasesState;
-    const State state = temporary ? State::temporaryCNNConvolutionWeightsAndBiasesState(commands, d)
-                                  : State(weights.device(), d);
-    Encoder encoder(commands, who);
-    weights.unpack(encoder, state.impl().weightsSlice(), state.impl().biasesSlice());
-    return state;
-}
-
-CNNConvolutionWeightsAndBiasesState
-exportWeightsOnDemand(const std::string& who, const CNNConvolutionDescriptor& d,
-                      std::shared_ptr<const ConvolutionWeights> weights,
-                      const MTL::CommandBuffer& commands) {
-    const auto state =
-        CNNConvolutionWeightsAndBiasesState::temporaryCNNConvolutionWeightsAndBiasesState(commands,
-                                                                                          d);
-    state.impl().fillBeforeUse = [who, weights = std::move(weights), commands,
-                                  impl = &state.impl()] {
-        Encoder encoder(commands, who);
-        weights->unpack(encoder, impl->weightsSlice(), impl->biasesSlice());
-    };
-    return state;
-}
 
 glsl::CNNConvolutionParameters commonParameters(const ConvolutionWeights::Layout& layout,
                                                 const KernelWindow& w) {
@@ -177,8 +119,28 @@ Tiles tilesOf(const Encoder& encoder, const ConvolutionWeights::Layout& layout,
     return encoder.reducesPrecision() ? Tiles::Bfloat16 : Tiles::Floats;
 }
 
-/// So many workgroups are enough work for a large device.
-constexpr uint64_t enoughGroups = 528;
+/// So many workgroups for each multiprocessor are enough work.
+constexpr uint64_t enoughGroupsEach = 4;
+
+std::vector<vk::Constant> constantsOf(const ConvolutionWeights::Layout& layout,
+                                      const glsl::CNNConvolutionParameters& p, uint32_t neuron) {
+    return {constant(33, layout.tile.texels), constant(35, neuron), constant(37, p.clampEdges)};
+}
+
+/// The same of a body that has constants of its own.
+std::vector<vk::Constant> constantsOf(const ConvolutionWeights::Layout& layout,
+                                      const glsl::CNNConvolutionParameters& p, uint32_t neuron,
+                                      std::vector<vk::Constant> own) {
+    const auto shared = constantsOf(layout, p, neuron);
+    own.insert(own.end(), shared.begin(), shared.end());
+    own.push_back(constant(48, uint32_t(p.parts > 1)));
+    return own;
+}
+
+uint64_t partialBytes(const ConvolutionWeights::Layout& layout,
+                      const glsl::CNNConvolutionParameters& p, uint64_t rows) {
+    return p.parts > 1 ? rows * layout.resultSlices * p.parts * 4 * sizeof(float) : 0;
+}
 
 /// One of the bodies of glsl/gemm.glsl and, if there are several parts, their sum. `own` are the
 /// body's constants.
@@ -188,22 +150,18 @@ void dispatchParts(Encoder& encoder, const std::string& shader, const char* body
                    const ImageRun& source, const ImageRun& destination,
                    const vk::BufferSlice& weights, uint32_t neuron, std::vector<vk::Constant> own) {
     std::shared_ptr<const vk::BufferSlice> partials;
-    if (p.parts > 1)
-        partials = encoder.scratch(rows * layout.resultSlices * p.parts * 4 * sizeof(float));
+    if (p.parts > 1) partials = encoder.scratch(partialBytes(layout, p, rows));
     const Operand operands[] = {{1, source},
                                 {2, destination},
                                 {3, weights},
                                 {4, layout.channels},
                                 {5, partials ? *partials : vk::BufferSlice()}};
     const auto bytes = std::as_bytes(std::span(&p, 1));
-    std::vector<vk::Constant> shared = {constant(33, layout.tile.texels), constant(35, neuron),
-                                        constant(37, p.clampEdges)};
-    own.insert(own.end(), shared.begin(), shared.end());
-    own.push_back(constant(48, uint32_t(p.parts > 1)));
-    encoder.dispatchBytes(shader + body, bytes, grid, operands, own, {});
+    encoder.dispatchBytes(shader + body, bytes, grid, operands,
+                          constantsOf(layout, p, neuron, std::move(own)), {});
     if (p.parts > 1)
         encoder.dispatchBytes(shader + "Parts", bytes, Grid::of(rows * layout.resultSlices),
-                              operands, shared, {});
+                              operands, constantsOf(layout, p, neuron), {});
 }
 
 /// The product through tiles of glsl/gemmTiles.glsl.
@@ -216,36 +174,52 @@ void dispatchTiles(Encoder& encoder, const std::string& shader, Tiles tiles,
     if (inHalves) p.tileSlices = layout.halfSlices;
     const bool mergesTaps = inHalves && layout.mergesTaps;
     const uint64_t taps = mergesTaps ? p.kernelHeight : p.kernelWidth * p.kernelHeight;
-    const auto plan =
-        planProduct({.rows = rows,
-                     .columns = uint64_t(layout.tiles) * 4 * layout.tile.texels,
-                     .interior = 4 * p.tileSlices * taps / phases,
-                     .cooperative = tiles != Tiles::Floats,
-                     .bfloat16 = tiles == Tiles::Bfloat16,
-                     .products = phases,
-                     .tileColumns = 4 * layout.tile.texels,
-                     .interiorStep = tiles == Tiles::Floats ? 8 : vk::roundUp(4 * p.tileSlices, 16),
-                     .mostParts = phases == 1 ? 8u : 1u});
-    const ProductTile& tile = plan.tile;
-    const uint64_t steps = taps * ((4 * p.tileSlices + tile.depth - 1) / tile.depth);
+    const ProductShape shape{.rows = rows,
+                             .columns = uint64_t(layout.tiles) * 4 * layout.tile.texels,
+                             .interior = 4 * p.tileSlices * taps / phases,
+                             .cooperative = tiles != Tiles::Floats,
+                             .bfloat16 = tiles == Tiles::Bfloat16,
+                             .products = phases,
+                             .tileColumns = 4 * layout.tile.texels,
+                             .interiorStep =
+                                 tiles == Tiles::Floats ? 8 : vk::roundUp(4 * p.tileSlices, 16),
+                             .mostParts = phases == 1 ? 8u : 1u,
+                             .rightAlong = false};
+    const ProductPlan plan = planProduct(tileLimits(encoder.device()), shape);
+    const uint64_t steps = taps * ((4 * p.tileSlices + plan.tile.depth - 1) / plan.tile.depth);
     p.partSteps = uint32_t((steps + plan.parts - 1) / plan.parts);
     p.parts = uint32_t((steps + p.partSteps - 1) / p.partSteps);
-    auto& device = encoder.device();
-    const uint64_t blocks = (rows + tile.rows() - 1) / tile.rows();
-    const uint64_t most = encoder.limits().workGroupCount / layout.tiles,
-                   y = (blocks + most - 1) / most;
-    Grid grid{(blocks + y - 1) / y * layout.tiles * tile.invocations(device), y,
-              uint64_t(phases) * p.parts};
-    grid.wholeTexels = (p.source.channels | p.destination.channels) % 4 == 0;
-    dispatchParts(
-        encoder, shader,
-        inHalves                   ? "Cooperative"
-        : tiles == Tiles::Bfloat16 ? "Bfloat16"
-                                   : "Blocks",
-        layout, p, rows, grid, source, destination,
-        weights.use(encoder, layout, inHalves ? &Layout::halves : &Layout::floats), neuron,
-        tile.constants(device, {constant(39, uint32_t(destination.hasPairs(p.destination))),
-                                constant(47, uint32_t(mergesTaps))}));
+    const auto gridOf = [&](const ProductTile& tile) {
+        const uint64_t blocks = (rows + tile.rows() - 1) / tile.rows();
+        const uint64_t most = encoder.limits().workGroupCount / layout.tiles,
+                       y = (blocks + most - 1) / most;
+        Grid grid{(blocks + y - 1) / y * layout.tiles * tile.invocations(encoder.limits()), y,
+                  uint64_t(phases) * p.parts};
+        grid.wholeTexels = (p.source.channels | p.destination.channels) % 4 == 0;
+        return grid;
+    };
+    const auto constantsFor = [&](const ProductTile& tile) {
+        return tile.constants(encoder.device(),
+                              {constant(39, uint32_t(destination.hasPairs(p.destination))),
+                               constant(47, uint32_t(mergesTaps))});
+    };
+    const char* body = inHalves ? "Cooperative" : tiles == Tiles::Bfloat16 ? "Bfloat16" : "Blocks";
+    const auto& packed = weights.use(encoder, layout, inHalves ? &Layout::halves : &Layout::floats);
+    const Operand operands[] = {{1, source},
+                                {2, destination},
+                                {3, packed},
+                                {4, layout.channels},
+                                {5, vk::BufferSlice{.size = partialBytes(layout, p, rows)}}};
+    const ProductTile tile =
+        pickTile(encoder, shape, plan, operands, [&](const ProductTile& one) -> TileDispatch {
+            const auto bytes = std::as_bytes(std::span(&p, 1));
+            return {shader + body,
+                    gridOf(one),
+                    {bytes.begin(), bytes.end()},
+                    constantsOf(layout, p, neuron, constantsFor(one))};
+        });
+    dispatchParts(encoder, shader, body, layout, p, rows, gridOf(tile), source, destination, packed,
+                  neuron, constantsFor(tile));
 }
 
 void dispatchProduct(Encoder& encoder, const std::string& shader, const ConvolutionWeights& weights,
@@ -261,7 +235,8 @@ void dispatchProduct(Encoder& encoder, const std::string& shader, const Convolut
     const uint64_t most = encoder.limits().workGroupCount, y = (blocks + most - 1) / most;
     // Steps of four texels. Parts give the device more workgroups where these are few.
     const uint64_t steps = (uint64_t(p.kernelWidth) * p.kernelHeight * p.tileSlices + 3) / 4;
-    const uint64_t groups = blocks * layout.tiles * phases;
+    const uint64_t groups = blocks * layout.tiles * phases,
+                   enoughGroups = groupsFor(encoder.limits(), enoughGroupsEach);
     p.parts = 1;
     if (tile.tiled && phases == 1 && groups < enoughGroups)
         p.parts = uint32_t(std::clamp<uint64_t>(steps / 8, 1, enoughGroups / groups));

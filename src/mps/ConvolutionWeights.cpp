@@ -148,8 +148,13 @@ void ConvolutionWeights::packCopy(Encoder& encoder, const Layout& layout,
         packWinograd(encoder, parameters, from.slice, scale_, layout.winograd.memory);
         return;
     }
+    const bool isPlain = parameters.groups == 1 && parameters.tileTexels != 0 &&
+                         parameters.subPixelBlocks == 1 && !parameters.mergedTaps &&
+                         !parameters.hasScale && parameters.inputChannels % 4 == 0 &&
+                         parameters.sourceOffset % 4 == 0;
     encoder.dispatch("CNNConvolutionPack", parameters, Grid::of(packedBlockCount(parameters)),
-                     {{1, from.slice}, {2, (layout.*copy).memory}, {3, scale_}});
+                     {{1, from.slice}, {2, (layout.*copy).memory}, {3, scale_}},
+                     {constant(40, uint32_t(isPlain))});
 }
 
 void ConvolutionWeights::pack(Encoder& encoder, Layout& layout, const vk::BufferSlice& weights,
@@ -164,7 +169,8 @@ void ConvolutionWeights::pack(Encoder& encoder, Layout& layout, const vk::Buffer
         (layout.*copy).derived = false;
         if ((layout.*copy).current) packCopy(encoder, layout, copy, weights, raw);
     }
-    if (isDataGradient()) return;
+    if (isDataGradient() || (!biases && layout.hasNoBiases)) return;
+    layout.hasNoBiases = false;
     auto parameters = layout.parameters;
     parameters.hasBias = bool(biases);
     AlignedSlice bias{};
@@ -298,6 +304,7 @@ void ConvolutionWeights::loadFromSource(const std::string& who) {
     source_->purge();
     const auto weightsSlice = uploaded(device_, weights), biasesSlice = uploaded(device_, biases);
     runNow(device_, [&](Encoder& encoder) { packLoaded(encoder, weightsSlice, biasesSlice); });
+    for (Layout& layout : layouts_) layout.hasNoBiases = !hasBias_ && !hasPending_;
 }
 
 } // namespace mpsvk::mps

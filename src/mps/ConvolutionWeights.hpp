@@ -82,6 +82,7 @@ public:
         Copy grouped;             ///< the same for the kernels of few channels
         Copy winograd;            ///< transformed for WinogradProduct; made at its first use
         vk::BufferSlice channels; ///< biases, then slopes of PReLU
+        bool hasNoBiases = false; ///< the biases in `channels` are zeros, whatever is still to run
         bool isExactInHalves = false;
         glsl::CNNConvolutionPackParameters parameters{};
     };

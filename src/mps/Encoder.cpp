@@ -6,6 +6,8 @@
 #include <mpsvk/Error.hpp>
 
 #include <algorithm>
+#include <array>
+#include <memory_resource>
 
 namespace mpsvk::mps {
 
@@ -240,8 +242,12 @@ void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> 
                             Grid grid, std::span<const Operand> operands,
                             std::span<const vk::Constant> constants, vk::Refresh refresh) {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-    std::vector<vk::Binding> bindings;
-    std::vector<vk::Constant> all;
+    std::array<std::byte, 4096> stack; // enough for most: nothing is allocated then
+    std::pmr::monotonic_buffer_resource memory(stack.data(), stack.size());
+    std::pmr::vector<vk::Binding> bindings(&memory);
+    std::pmr::vector<vk::Constant> all(&memory);
+    bindings.reserve(operands.size());
+    all.reserve(operands.size() + constants.size() + 2);
     bool textures = false;
     for (const Operand& operand : operands) {
         if (operand.image) {
@@ -269,7 +275,7 @@ void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> 
         groups = {uint32_t(ceil(grid.x, local[0])), uint32_t(ceil(grid.y, local[1])),
                   uint32_t(ceil(grid.z, local[2]))};
     }
-    std::vector<std::byte> withGrid;
+    std::pmr::vector<std::byte> withGrid(&memory);
     if (grid.texels) {
         const auto texels = std::as_bytes(std::span(&*grid.texels, 1));
         withGrid.assign(texels.begin(), texels.end());

@@ -65,9 +65,10 @@ void GraphPlan::moveToArena() {
     memory_ = memory;
 }
 
-void GraphPlan::appendTo(vk::CommandList& list, const Resources& now) {
+void GraphPlan::appendTo(vk::CommandList& list, Resources now) {
     moveToArena();
     list.append(commands_, uses_, now);
+    list.retain(std::make_shared<Resources>(std::move(now)));
 }
 
 const vk::Resource* GraphPlan::Found::get() const {
@@ -129,11 +130,35 @@ void GraphPlan::replaceEachTime(const std::shared_ptr<vk::Resource>& standIn) {
     heap->giveUp(standIn);
 }
 
+bool GraphPlan::isLatest(const std::vector<ExternalImages>& now) const {
+    auto known = latest_.images.begin();
+    for (size_t k = 0; k < now.size(); ++k) {
+        if (now[k].size() != externals_[k].size() || latest_.images.empty()) return false;
+        for (const MPS::Image* image : now[k]) {
+            if (known->image != &image->impl() || known->alive.expired()) return false;
+            ++known;
+        }
+    }
+    return true;
+}
+
+void GraphPlan::setLatest(const std::vector<ExternalImages>& now, const Resources& resources) {
+    latest_.images.clear();
+    for (const ExternalImages& images : now)
+        for (const MPS::Image* image : images)
+            latest_.images.push_back({&image->impl(), image->impl().weak_from_this()});
+    latest_.resources.assign(resources.begin(), resources.end());
+}
+
 std::optional<GraphPlan::Resources>
-GraphPlan::resourcesFor(const std::vector<ExternalImages>& now) const {
+GraphPlan::resourcesFor(const std::vector<ExternalImages>& now) {
     if (now.size() != externals_.size()) return std::nullopt;
     Resources resources(externalResources_);
     resources.reserve(replaced_.size());
+    if (isLatest(now)) {
+        for (size_t i = 0; i < externalResources_; ++i) resources[i] = latest_.resources[i].lock();
+        return resources;
+    }
     for (size_t k = 0; k < now.size(); ++k) {
         const auto& before = externals_[k];
         if (before.size() != now[k].size()) return std::nullopt;
@@ -154,6 +179,7 @@ GraphPlan::resourcesFor(const std::vector<ExternalImages>& now) const {
                 return std::nullopt;
         }
     }
+    setLatest(now, resources);
     return resources;
 }
 
@@ -180,8 +206,6 @@ Draft::Draft(const MTL::CommandBuffer& commands, const std::string& who,
     for (const auto& batch : states) hold(batch, states_);
 }
 
-vk::CommandList& Draft::target() { return buffer_.segments[segment_]->commands; }
-
 void Draft::keep() {
     using Segment = MTL::CommandBuffer::Impl::Segment;
     buffer_.checkNoEncoder("The encode of a graph"); // an update may have done anything
@@ -194,7 +218,7 @@ void Draft::keep() {
         segments[segment_ + 1]->waits = own->waits;
         ++segment_;
     }
-    target().append(own->commands);
+    segments[segment_]->commands.take(own->commands);
     segments[segment_]->signals = own->signals;
     for (const auto& [image, count] : images_) image.impl().wasRead();
     for (const auto& [state, count] : states_) state.impl().wasRead();

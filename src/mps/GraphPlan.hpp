@@ -37,9 +37,9 @@ struct GraphPlan {
     void replaceEachTime(const std::shared_ptr<vk::Resource>& standIn);
     /// What the commands must bind to work on `now`; nothing when they cannot. Those for
     /// replaceEachTime come after these, in the order of the calls.
-    std::optional<Resources> resourcesFor(const std::vector<ExternalImages>& now) const;
-    /// The commands, in the arena's memory as it is now.
-    void appendTo(vk::CommandList& list, const Resources& now);
+    std::optional<Resources> resourcesFor(const std::vector<ExternalImages>& now);
+    /// The commands, in the arena's memory as it is now. The caller retains the plan.
+    void appendTo(vk::CommandList& list, Resources now);
 
 private:
     /// What the commands know of an image from outside.
@@ -64,11 +64,23 @@ private:
         std::shared_ptr<vk::Resource> shared() const;
     };
     static Found find(const MPS::Image& image);
+    /// The images that it worked on last, and their resources. It keeps none of them alive.
+    struct Latest {
+        struct Known {
+            const MPS::Image::Impl* image;
+            std::weak_ptr<const MPS::Image::Impl> alive;
+        };
+        std::vector<Known> images;
+        std::vector<std::weak_ptr<vk::Resource>> resources;
+    };
+    bool isLatest(const std::vector<ExternalImages>& now) const;
+    void setLatest(const std::vector<ExternalImages>& now, const Resources& resources);
     void moveToArena();
 
     Resources replaced_;
     size_t externalResources_ = 0; ///< of these
     std::vector<std::vector<Place>> externals_;
+    Latest latest_;
     uint64_t chunk_ = 0;
     std::shared_ptr<const PlanArena::Memory> memory_; ///< that `commands_` use
     vk::CommandList commands_;
@@ -84,8 +96,7 @@ public:
           const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states);
     ~Draft();
     Draft(const Draft&) = delete;
-    /// Where the kept commands go; what is appended here before `keep` comes first.
-    vk::CommandList& target();
+    vk::CommandList& list() { return buffer_.segments[segment_ + 1]->commands; }
     void keep();
 
 private:

@@ -13,14 +13,14 @@ namespace mpsvk::mps {
 
 struct GroupedTile {
     // What there is to tune.
-    static constexpr uint32_t mostChannels = 15;    ///< of a group
-    static constexpr uint32_t productPixels = 8;    ///< at most, of an invocation
-    static constexpr uint32_t productSize = 256;    ///< of a workgroup
-    static constexpr uint32_t gradientPixels = 4;   ///< the same of the gradient of weights
-    static constexpr uint32_t gradientTaps = 3;     ///< of a row, of an invocation
-    static constexpr uint32_t gradientSize = 256;   ///< at most
-    static constexpr uint32_t gradientGroups = 264; ///< workgroups
-    static constexpr uint32_t mostSpan = 32;        ///< what may be loaded for a row of taps
+    static constexpr uint32_t mostChannels = 15;      ///< of a group
+    static constexpr uint32_t productPixels = 8;      ///< at most, of an invocation
+    static constexpr uint32_t productSize = 256;      ///< of a workgroup
+    static constexpr uint32_t gradientPixels = 4;     ///< the same of the gradient of weights
+    static constexpr uint32_t gradientTaps = 3;       ///< of a row, of an invocation
+    static constexpr uint32_t gradientSize = 256;     ///< at most
+    static constexpr uint32_t gradientGroupsEach = 2; ///< workgroups for a multiprocessor
+    static constexpr uint32_t mostSpan = 32;          ///< what may be loaded for a row of taps
     /// A CPU's driver takes long to compile what is unrolled over more pixels.
     static constexpr uint32_t cpuPixels = 3;
 

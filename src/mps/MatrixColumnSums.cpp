@@ -1,6 +1,7 @@
 #include "mps/MatrixColumnSums.hpp"
 
 #include "MatrixColumnSums.h"
+#include "mps/DeviceTable.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -36,7 +37,8 @@ RowSplit::RowSplit(Encoder& encoder, uint64_t rows, uint64_t columns, uint64_t m
     : lanes(uint32_t(lanesFor(columns))) {
     const bool cpu = encoder.device().properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
     const uint64_t across = ceilDivide(columns, 4 * lanes), rowsAtOnce = groupSize / lanes;
-    const uint64_t wanted = std::clamp<uint64_t>((cpu ? 16 : 2112) / (across * matrices), 1, 65535);
+    const uint64_t groups = cpu ? 16 : groupsFor(encoder.limits(), 16);
+    const uint64_t wanted = std::clamp<uint64_t>(groups / (across * matrices), 1, 65535);
     // A part has some rows for each invocation, lest adding the parts up takes longer.
     const uint64_t splits = std::clamp<uint64_t>(ceilDivide(rows, 8 * rowsAtOnce), 1, wanted);
     splitRows = uint32_t(ceilDivide(ceilDivide(rows, splits), rowsAtOnce) * rowsAtOnce);

@@ -1,8 +1,10 @@
 #include "mps/MatrixProduct.hpp"
 
 #include "MatrixMultiplication.h"
+#include "mps/DeviceTable.hpp"
 #include "mps/MatrixNeuron.hpp"
 #include "mps/ProductTile.hpp"
+#include "mps/TileTrial.hpp"
 #include "vk/Instance.hpp"
 
 #include <algorithm>
@@ -13,8 +15,6 @@ namespace {
 
 using Parameters = glsl::MatrixMultiplicationParameters;
 
-/// Fewer workgroups than these leave a large device without enough work.
-constexpr uint64_t enoughGroups = 132;
 /// A shorter part of the interior would take less time than adding it up.
 constexpr uint64_t shortestPart = 256;
 /// Parts of a longer one fill the device with larger tiles.
@@ -59,15 +59,24 @@ struct SharedTile {
     }
 };
 
-SharedTile sharedTile(const Parameters& p) {
+/// Fewer workgroups than one for each multiprocessor leave the device without enough work.
+SharedTile sharedTile(const vk::Limits& limits, const Parameters& p) {
     constexpr SharedTile large{"MatrixMultiplication", 128, 128, 128},
         tall{"MatrixMultiplicationTall", 256, 64, 128},
-        small{"MatrixMultiplicationSmall", 64, 64, 256};
+        small{"MatrixMultiplicationSmall", 64, 64, 256},
+        low{"MatrixMultiplicationLow", 32, 64, 128};
+    const uint64_t enoughGroups = groupsFor(limits, 1);
+    // The others' operands take 17 to 21 KiB, and sums of the large ones 128 registers.
+    constexpr uint32_t sharedBytes = 21 * 1024, sums = 128;
+    if (limits.sharedMemoryBytes < sharedBytes || limits.workGroupInvocations < small.invocations)
+        return low;
+    const DeviceTable table = tableOf(limits.processor);
+    const bool hasLarge = table.isMeasured || table.mostSums >= sums;
     const auto isEnough = [&](const SharedTile& tile) {
         const uint64_t groups = tileCount(p, tile.rows, tile.columns);
         const bool splits =
             p.interior >= longInterior && groups * (p.interior / shortestPart) >= 2 * enoughGroups;
-        return (groups >= enoughGroups || splits) && !vk::isDisabled("large_tile");
+        return hasLarge && (groups >= enoughGroups || splits) && !vk::isDisabled("large_tile");
     };
     if (isEnough(tall) && tall.elements(p) < large.elements(p)) return tall;
     return isEnough(large) ? large : small;
@@ -86,7 +95,7 @@ void splitIntoParts(Parameters& p, uint64_t parts, uint32_t depth) {
 }
 
 /// The parts that give the device enough workgroups where the tiles alone are too few.
-uint64_t partsFor(const Parameters& p, uint64_t groups) {
+uint64_t partsFor(const Parameters& p, uint64_t groups, uint64_t enoughGroups) {
     if (groups >= enoughGroups || p.interior < 2 * shortestPart) return 1;
     return std::min(2 * enoughGroups / groups, p.interior / shortestPart);
 }
@@ -120,26 +129,34 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     p.matrices = uint32_t(matrices);
     setNeuron(p, product.neuron);
     auto& device = encoder.device();
+    const vk::Limits limits = tileLimits(device);
     const char* shader = "MatrixMultiplicationDirect";
     Grid grid = Grid::of(ceilDivide(result.rows(), 4) * ceilDivide(result.columns(), 4) * matrices);
     std::vector<vk::Constant> ofTile;
     const bool cooperative = isCooperative(device, product);
-    if (cooperative || isReduced(encoder, product)) {
-        const auto [tile, parts] = planProduct({.rows = result.rows(),
-                                                .columns = result.columns(),
-                                                .interior = p.interior,
-                                                .bfloat16 = !cooperative,
-                                                .products = matrices});
+    const bool reduced = !cooperative && isReduced(encoder, product);
+    const bool isTiled = cooperative || reduced;
+    const ProductShape shape{.rows = result.rows(),
+                             .columns = result.columns(),
+                             .interior = p.interior,
+                             .bfloat16 = reduced,
+                             .products = matrices,
+                             .rightAlong = product.transposeRight};
+    const ProductPlan plan = isTiled ? planProduct(limits, shape) : ProductPlan();
+    const auto setTile = [&](const ProductTile& tile) {
         splitIntoTiles(p, tile.rows(), tile.columns());
-        splitIntoParts(p, parts, tile.depth);
-        shader = cooperative ? "MatrixMultiplicationCooperative" : "MatrixMultiplicationBfloat16";
-        grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations(device), 1,
+        grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations(encoder.limits()), 1,
                 matrices * p.parts};
         ofTile = tile.constants(device);
+    };
+    if (isTiled) {
+        splitIntoParts(p, plan.parts, plan.tile.depth);
+        shader = reduced ? "MatrixMultiplicationBfloat16" : "MatrixMultiplicationCooperative";
     } else if (!isDirect(device)) {
-        const SharedTile tile = sharedTile(p);
+        const SharedTile tile = sharedTile(limits, p);
         splitIntoTiles(p, tile.rows, tile.columns);
-        splitIntoParts(p, partsFor(p, tileCount(p, tile.rows, tile.columns)), 16);
+        splitIntoParts(p, partsFor(p, tileCount(p, tile.rows, tile.columns), groupsFor(limits, 1)),
+                       16);
         shader = tile.shader;
         grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations, 1, matrices * p.parts};
     }
@@ -147,12 +164,8 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     // own.
     const bool whole = isInFours(left.view) && isInFours(right.view) && isInFours(result.view) &&
                        result.rows() % 4 == 0 && p.interior % 16 == 0;
-    const auto dispatch = [&](const char* name, const Parameters& parameters, const Grid& over,
-                              const MatrixOperand& from, const MatrixOperand& to, bool hasBias) {
-        const Operand operands[] = {{1, from.slice},
-                                    {2, right.slice},
-                                    {3, to.slice},
-                                    {4, hasBias ? product.bias.slice : vk::BufferSlice{}}};
+    const auto constantsFor = [&](const MatrixOperand& from, const MatrixOperand& to,
+                                  bool hasBias) {
         std::vector<vk::Constant> constants = {constant(1, from.typeConstant()),
                                                constant(2, right.typeConstant()),
                                                constant(3, to.typeConstant()),
@@ -163,24 +176,48 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
                                                constant(36, uint32_t(product.neuron.neuronType())),
                                                constant(37, uint32_t(whole))};
         constants.insert(constants.end(), ofTile.begin(), ofTile.end());
-        encoder.dispatchBytes(name, std::as_bytes(std::span(&parameters, 1)), over, operands,
-                              constants, {});
+        return constants;
     };
     const bool hasBias = bool(product.bias.slice);
-    if (p.parts == 1 && product.neuron.neuronType() == MPS::CNNNeuronType::None)
-        return dispatch(shader, p, grid, left, result, hasBias);
-
-    MatrixOperand sums = rowsLike(result);
-    const auto memory =
-        encoder.scratch(p.parts * matrices * sums.view.matrixStride * sizeof(float));
-    sums.slice = *memory;
-    Parameters part = p;
-    part.result = p.left = sums.view;
-    part.alpha = 1;
-    part.beta = 0;
-    dispatch(shader, part, grid, left, sums, false);
-    dispatch("MatrixMultiplicationParts", p,
-             Grid::of(sums.view.rowStride / 4 * result.rows() * matrices), sums, result, hasBias);
+    const bool isOne = p.parts == 1 && product.neuron.neuronType() == MPS::CNNNeuronType::None;
+    MatrixOperand sums = isOne ? result : rowsLike(result);
+    std::shared_ptr<const vk::BufferSlice> memory;
+    if (!isOne) {
+        memory = encoder.scratch(p.parts * matrices * sums.view.matrixStride * sizeof(float));
+        sums.slice = *memory;
+    }
+    const Operand operands[] = {{1, left.slice},
+                                {2, right.slice},
+                                {3, sums.slice},
+                                {4, isOne && hasBias ? product.bias.slice : vk::BufferSlice{}}};
+    const auto sumsOf = [&]() -> TileDispatch {
+        Parameters part = p;
+        if (!isOne) {
+            part.result = sums.view;
+            part.alpha = 1;
+            part.beta = 0;
+        }
+        const auto bytes = std::as_bytes(std::span(&part, 1));
+        return {
+            shader, grid, {bytes.begin(), bytes.end()}, constantsFor(left, sums, isOne && hasBias)};
+    };
+    const auto withTile = [&](const ProductTile& tile) {
+        setTile(tile);
+        return sumsOf();
+    };
+    const TileDispatch first =
+        isTiled ? withTile(pickTile(encoder, shape, plan, operands, withTile)) : sumsOf();
+    encoder.dispatchBytes(first.shader, first.parameters, first.grid, operands, first.constants,
+                          {});
+    if (isOne) return;
+    p.left = sums.view;
+    const Operand all[] = {{1, sums.slice},
+                           {2, right.slice},
+                           {3, result.slice},
+                           {4, hasBias ? product.bias.slice : vk::BufferSlice{}}};
+    encoder.dispatchBytes("MatrixMultiplicationParts", std::as_bytes(std::span(&p, 1)),
+                          Grid::of(sums.view.rowStride / 4 * result.rows() * matrices), all,
+                          constantsFor(sums, result, hasBias), {});
 }
 
 } // namespace mpsvk::mps

@@ -330,6 +330,8 @@ NNGraph::Impl::Made NNGraph::Impl::encode(const Request& request) {
         if (whyEncodedAnew.empty()) whyEncodedAnew = externalsOf(request, externals);
         if (whyEncodedAnew.empty()) replayed = replay(request, externals);
         if (replayed.plan) {
+            replayed.plan->appendTo(draft.list(), std::move(replayed.resources));
+            draft.list().retain(replayed.plan);
             handlers = update(request.commands, replayed.plan->states);
             made = std::move(replayed.made);
         } else {
@@ -341,10 +343,6 @@ NNGraph::Impl::Made NNGraph::Impl::encode(const Request& request) {
     } catch (...) {
         for (Step& step : steps) step.stage->encodeWasUndone();
         throw;
-    }
-    if (replayed.plan) {
-        replayed.plan->appendTo(draft.target(), replayed.resources);
-        draft.target().retain(replayed.plan);
     }
     draft.keep();
     for (auto& handler : handlers) request.commands.addCompletedHandler(std::move(handler));

@@ -142,7 +142,7 @@ SGD::NNOptimizerStochasticGradientDescent(const MTL::Device& device, float momen
       useNesterovMomentum_(useNesterovMomentum) {}
 
 void SGD::record(OptimizerUpdate& update, bool hasMomentum) {
-    NNOptimizerParameters p = parametersOf(subject(), descriptor());
+    NNOptimizerParameters p = parametersOf(update.who(), descriptor());
     p.mode = !hasMomentum           ? glsl::optimizerModePlain
              : useNesterovMomentum_ ? glsl::optimizerModeNesterov
                                     : glsl::optimizerModeMomentum;
@@ -208,7 +208,7 @@ NNOptimizerRMSProp::NNOptimizerRMSProp(const MTL::Device& device, double decay, 
     : NNOptimizer(device, descriptor), decay_(decay), epsilon_(epsilon) {}
 
 void NNOptimizerRMSProp::record(OptimizerUpdate& update) {
-    NNOptimizerParameters p = parametersOf(subject(), descriptor());
+    NNOptimizerParameters p = parametersOf(update.who(), descriptor());
     p.beta2 = float(decay_);
     p.rest2 = float(1 - decay_);
     p.epsilon = epsilon_;
@@ -281,7 +281,7 @@ NNOptimizerAdam::NNOptimizerAdam(const MTL::Device& device, double beta1, double
 void NNOptimizerAdam::record(OptimizerUpdate& update, bool hasMaximum) {
     const uint64_t step = timeStep_ + 1;
     const double t = double(step);
-    NNOptimizerParameters p = parametersOf(subject(), descriptor());
+    NNOptimizerParameters p = parametersOf(update.who(), descriptor());
     p.mode = hasMaximum ? glsl::optimizerModeMaximum : glsl::optimizerModePlain;
     p.rate = float(learningRate() * std::sqrt(1 - std::pow(beta2_, t)) / (1 - std::pow(beta1_, t)));
     p.beta1 = float(beta1_);

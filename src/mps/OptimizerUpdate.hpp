@@ -21,6 +21,9 @@ public:
     /// Throws InvalidArgument for an empty or committed command buffer.
     OptimizerUpdate(std::string who, const MTL::CommandBuffer& commandBuffer);
 
+    /// What a refusal begins with.
+    const std::string& who() const { return who_; }
+
     /// Operands of one kind, the gradient first. Throw InvalidArgument for what cannot take part or
     /// does not fit the gradient.
     void take(Slot slot, const char* role, const MPS::Vector& vector);

@@ -1,9 +1,14 @@
 #include "mps/ProductTile.hpp"
 
-#include "vk/Device.hpp"
+#include "mps/DeviceTable.hpp"
+
+#include <mpsvk/Error.hpp>
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <string>
+#include <utility>
 
 namespace mpsvk::mps {
 
@@ -11,17 +16,18 @@ namespace {
 
 uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
-/// What was measured is of devices with so many multiprocessors.
-constexpr uint64_t multiprocessors = 132;
+/// Of one tile that share a multiprocessor.
+constexpr size_t mostShared = 8;
 
 /// A tile and what its workgroups take, in microseconds for each 32 of the interior: element r is
 /// the time of r + 1 workgroups that share a multiprocessor. The last one is as many as fit.
 struct Candidate {
     ProductTile tile;
-    std::vector<double> times;
+    std::array<double, mostShared> times{};
 
-    double time(uint64_t workgroups, uint64_t mostAtOnce) const {
-        const uint64_t shared = std::min<uint64_t>(times.size(), mostAtOnce);
+    double time(uint64_t workgroups, uint64_t mostAtOnce, uint64_t multiprocessors) const {
+        const auto fit = uint64_t(std::ranges::find(times, 0.0) - times.begin());
+        const uint64_t shared = std::min(fit, mostAtOnce);
         const uint64_t atOnce = multiprocessors * shared;
         const uint64_t rest = ceilDivide(workgroups % atOnce, multiprocessors);
         return double(workgroups / atOnce) * times[shared - 1] + (rest ? times[rest - 1] : 0);
@@ -51,25 +57,99 @@ const Candidate candidates[] = {
 /// Of the second dispatch of a product in parts.
 constexpr double finish = 4, bytesPerMicrosecond = 1.7e6;
 
+/// Tiles in registers for devices that were not measured: as other libraries have them there.
+constexpr ProductTile blockTiles[] = {
+    {false, 16, 16, 2, 2, 8}, // 128 x 128
+    {false, 8, 16, 4, 2, 8},  {false, 8, 16, 2, 2, 8}, {false, 4, 16, 2, 2, 8},
+    {false, 16, 8, 4, 2, 8}, // 256 x 64
+    {false, 16, 8, 2, 2, 8},  {false, 8, 16, 2, 1, 8}, {false, 8, 8, 2, 2, 8},
+    {false, 8, 8, 1, 2, 8},   {false, 16, 4, 2, 2, 8}, // 128 x 32
+    {false, 8, 8, 2, 1, 8},   {false, 8, 8, 1, 1, 8},
+};
+
+/// An estimate, by an H100's like tiles: products, whose operands are loaded the more often the
+/// smaller an invocation's blocks are, and memory that is read the more often the smaller the tile
+/// is; and a wait for it that other workgroups fill. A multiprocessor is taken to have twice the
+/// shared memory that one workgroup may have.
+Candidate estimate(const ProductTile& tile, const vk::Limits& limits) {
+    constexpr double perElement = 1.7e-4, perLoad = 0.25, perOperand = 1e-3, wait = 0.45;
+    const double speed = tableOf(limits.processor).speed;
+    const double loads = 1.0 / tile.blocksDown + 1.0 / tile.blocksAcross;
+    const double products = double(tile.rows() * tile.columns()) * perElement;
+    const double each =
+        products * (1 + perLoad * loads) + (tile.rows() + tile.columns()) * perOperand;
+    const uint64_t fit = 2 * limits.sharedMemoryBytes / tile.sharedBytes();
+    Candidate made{tile};
+    for (size_t i = 0; i < std::clamp<uint64_t>(fit, 1, mostShared); ++i) {
+        const auto workgroups = double(i + 1);
+        made.times[i] = (workgroups * each + wait / workgroups) / speed;
+    }
+    return made;
+}
+
+bool fits(const ProductTile& tile, const vk::Limits& limits, const ProductShape& s) {
+    return tile.cooperative == s.cooperative && tile.bfloat16 == s.bfloat16 &&
+           tile.columns() == s.tileColumns && s.interiorStep % tile.depth == 0 &&
+           tile.invocations(limits) <= limits.workGroupInvocations &&
+           tile.sharedBytes(s.rightAlong) <= limits.sharedMemoryBytes;
+}
+
+bool hasRegisters(const ProductTile& tile, const vk::Limits& limits) {
+    return 16 * tile.blocksDown * tile.blocksAcross <= tableOf(limits.processor).mostSums;
+}
+
+/// The candidates of a device that fit it.
+std::vector<Candidate> candidatesFor(const vk::Limits& limits, const ProductShape& s) {
+    const DeviceTable table = tableOf(limits.processor);
+    std::vector<Candidate> made;
+    const bool isMeasured = table.isMeasured || s.cooperative;
+    for (const Candidate& c : candidates) {
+        if (!isMeasured || !fits(c.tile, limits, s)) continue;
+        made.push_back(c);
+        for (double& time : made.back().times) time /= table.speed;
+    }
+    const auto addEstimates = [&](bool mustHaveRegisters) {
+        if (!made.empty()) return;
+        for (const ProductTile& tile : blockTiles)
+            if (fits(tile, limits, s) && (hasRegisters(tile, limits) || !mustHaveRegisters))
+                made.push_back(estimate(tile, limits));
+    };
+    // Also where a measured device has less shared memory than an H100's tiles take.
+    addEstimates(true);
+    addEstimates(false);
+    if (made.empty())
+        throw DeviceError("No tile of " + std::to_string(s.tileColumns) + " columns fits " +
+                          std::to_string(limits.workGroupInvocations) + " invocations and " +
+                          std::to_string(limits.sharedMemoryBytes) + " bytes of shared memory.");
+    return made;
+}
+
+uint64_t workgroups(const ProductShape& s, const ProductTile& tile) {
+    return ceilDivide(s.rows, tile.rows()) * ceilDivide(s.columns, tile.columns()) * s.products;
+}
+
+double timeOf(const vk::Limits& limits, const ProductShape& s, const Candidate& c, uint64_t parts) {
+    const uint64_t steps = ceilDivide(ceilDivide(s.interior, 32), parts);
+    const double time =
+        c.time(workgroups(s, c.tile) * parts, s.atOnce, limits.processor.multiprocessors) *
+        double(steps);
+    if (parts == 1) return time;
+    return time + finish +
+           double(8 * s.rows * s.columns * s.products * parts) /
+               (bytesPerMicrosecond * bandwidthOf(limits.processor));
+}
+
 } // namespace
 
-ProductPlan planProduct(const ProductShape& s) {
+ProductPlan planProduct(const vk::Limits& limits, const ProductShape& s) {
     ProductPlan best;
     double least = std::numeric_limits<double>::infinity();
-    for (const Candidate& c : candidates) {
-        if (c.tile.cooperative != s.cooperative || c.tile.bfloat16 != s.bfloat16 ||
-            c.tile.columns() != s.tileColumns || s.interiorStep % c.tile.depth != 0)
-            continue;
-        const uint64_t steps = ceilDivide(s.interior, 32);
-        const uint64_t groups = ceilDivide(s.rows, c.tile.rows()) *
-                                ceilDivide(s.columns, c.tile.columns()) * s.products;
+    const uint64_t steps = ceilDivide(s.interior, 32);
+    for (const Candidate& c : candidatesFor(limits, s)) {
         // A part has eight steps or more.
         for (uint64_t parts = 1; parts == 1 || (parts <= s.mostParts && 8 * parts <= steps);
              ++parts) {
-            double time = c.time(groups * parts, s.atOnce) * double(ceilDivide(steps, parts));
-            if (parts > 1)
-                time += finish +
-                        double(8 * s.rows * s.columns * s.products * parts) / bytesPerMicrosecond;
+            const double time = timeOf(limits, s, c, parts);
             if (time >= least) continue;
             least = time;
             best = {c.tile, uint32_t(parts)};
@@ -78,14 +158,45 @@ ProductPlan planProduct(const ProductShape& s) {
     return best;
 }
 
-uint32_t ProductTile::invocations(const vk::Device& device) const {
-    return down * across * (cooperative ? device.limits().subgroupSize : 1);
+std::vector<ProductTile> tilesFor(const vk::Limits& limits, const ProductShape& s,
+                                  const ProductPlan& plan) {
+    std::vector<Candidate> all = candidatesFor(limits, s);
+    for (const ProductTile& tile : blockTiles)
+        if (fits(tile, limits, s) && hasRegisters(tile, limits) &&
+            std::ranges::count(all, tile, &Candidate::tile) == 0)
+            all.push_back(estimate(tile, limits));
+    std::vector<std::pair<double, ProductTile>> others;
+    for (const Candidate& c : all)
+        if (c.tile != plan.tile && (plan.parts == 1 || c.tile.depth == plan.tile.depth))
+            others.emplace_back(timeOf(limits, s, c, plan.parts), c.tile);
+    std::ranges::stable_sort(others, {}, &std::pair<double, ProductTile>::first);
+    std::vector<ProductTile> tiles = {plan.tile};
+    for (const auto& [time, tile] : others) tiles.push_back(tile);
+    return tiles;
+}
+
+uint64_t ProductTile::sharedBytes(bool rightAlong) const {
+    const uint64_t pixels = 4 * rows();
+    if (!cooperative) return 2 * 16 * depth * (rows() / 4 + 1 + columns() / 4 + 1) + pixels;
+    // Operands lie along the interior or across it.
+    const auto operand = [&](uint64_t size, bool along) {
+        return std::max<uint64_t>(depth * (size / 8 + 1), along ? size * (depth / 8 + 1) : 0);
+    };
+    const uint64_t shares = bfloat16 ? 2 : 1;
+    const uint64_t strips = 16 * down * across * (4 * blocksAcross + 1);
+    const uint64_t operands = operand(rows(), true) + operand(columns(), rightAlong);
+    return 16 * std::max(shares * operands, strips) + pixels;
+}
+
+uint32_t ProductTile::invocations(const vk::Limits& limits) const {
+    return down * across * (cooperative ? limits.subgroupSize : 1);
 }
 
 std::vector<vk::Constant> ProductTile::constants(const vk::Device& device,
                                                  std::initializer_list<vk::Constant> others) const {
-    std::vector<vk::Constant> all = {{40, down},         {41, across}, {42, blocksDown},
-                                     {43, blocksAcross}, {44, depth},  {45, invocations(device)}};
+    std::vector<vk::Constant> all = {{40, down},       {41, across},
+                                     {42, blocksDown}, {43, blocksAcross},
+                                     {44, depth},      {45, invocations(device.limits())}};
     all.insert(all.end(), others);
     return all;
 }

@@ -2,6 +2,7 @@
 // (glsl/cooperative.glsl), or in registers (glsl/blocks.glsl).
 #pragma once
 
+#include "vk/Device.hpp"
 #include "vk/Pipeline.hpp"
 
 #include <initializer_list>
@@ -20,11 +21,18 @@ struct ProductTile {
     uint32_t rows() const { return side() * blocksDown * down; }
     uint32_t columns() const { return side() * blocksAcross * across; }
     uint32_t side() const { return cooperative ? 16 : 4; }
-    uint32_t invocations(const vk::Device& device) const;
+    uint32_t invocations(const vk::Limits& limits) const;
+    /// What a workgroup has of shared memory, at most; less where the right operand never lies
+    /// along the interior.
+    uint64_t sharedBytes(bool rightAlong = true) const;
     /// The constants of the tile, and others.
     std::vector<vk::Constant> constants(const vk::Device& device,
                                         std::initializer_list<vk::Constant> others = {}) const;
+    friend bool operator==(const ProductTile&, const ProductTile&) = default;
 };
+
+/// No tile has more rows.
+constexpr uint64_t mostTileRows = 256;
 
 /// A product: its tile, and the parts that its interior is split into.
 struct ProductPlan {
@@ -39,8 +47,15 @@ struct ProductShape {
     uint64_t interiorStep = 64; ///< a multiple of the tile's depth; 32 or a multiple of it
     uint64_t mostParts = 8;     ///< of the interior
     uint64_t atOnce = 8;        ///< workgroups that may share a multiprocessor
+    bool rightAlong = true;     ///< the right operand may lie along the interior
 };
-/// The plan that is done first.
-ProductPlan planProduct(const ProductShape& shape);
+/// The plan that is done first. It depends on nothing but the device's limits and the shape, and
+/// fits them.
+ProductPlan planProduct(const vk::Limits& limits, const ProductShape& shape);
+/// The plan's tile and then the others, by their estimates, that give the same sums to the bit: an
+/// element's products are added in the order of the interior whatever the tile, and the parts that
+/// are added up begin at multiples of its depth.
+std::vector<ProductTile> tilesFor(const vk::Limits& limits, const ProductShape& shape,
+                                  const ProductPlan& plan);
 
 } // namespace mpsvk::mps

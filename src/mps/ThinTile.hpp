@@ -24,7 +24,7 @@ struct ThinGradientTile {
     static constexpr uint32_t mostPixels = 8;
     static constexpr uint32_t mostRegisters = 176; ///< for sums and operands
     static constexpr uint32_t size = 128;          ///< of a workgroup, at most
-    static constexpr uint32_t groups = 396;        ///< workgroups
+    static constexpr uint32_t groupsEach = 3;      ///< workgroups for a multiprocessor
     static constexpr uint32_t sharedBytes = 32768; ///< at most
     /// A CPU's driver takes long to compile more products than these.
     static constexpr uint32_t cpuProducts = 48;

@@ -34,8 +34,9 @@ bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
                                     .channels = p.source.channels,
                                     .resultChannels = p.gradient.channels};
     const auto plan = winogradPlan(convolution);
-    if (!winogradIsFaster(encoder.device(), winogradGradientTime(convolution, plan),
-                          directTime(convolution)))
+    const auto& on = encoder.limits().processor;
+    if (!winogradIsFaster(encoder.device(), winogradGradientTime(on, convolution, plan),
+                          directTime(on, convolution)))
         return false;
     const uint64_t gradientTexels = ceilDivide(p.gradient.channels, 4),
                    sourceTexels = ceilDivide(p.source.channels, 4);

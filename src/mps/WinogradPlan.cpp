@@ -1,6 +1,7 @@
 #include "mps/WinogradPlan.hpp"
 
 #include "CNNConvolutionWinograd.h"
+#include "mps/DeviceTable.hpp"
 
 #include <algorithm>
 
@@ -16,8 +17,8 @@ constexpr double directOperations = 32e6, productOperations = 38e6, bytesMoved =
 constexpr double shortOperations = 9e6;
 /// Of a dispatch that waits for the one before it.
 constexpr double dispatch = 3;
-/// Multiprocessors, and the least sides of the products' tiles.
-constexpr uint64_t multiprocessors = 132, tileSide = 64;
+/// The least sides of the products' tiles.
+constexpr uint64_t tileSide = 64;
 
 uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 uint64_t roundUp(uint64_t a, uint64_t b) { return ceilDivide(a, b) * b; }
@@ -53,24 +54,27 @@ WinogradPlan winogradParts(const WinogradShape& s, uint64_t partBytes) {
     return {even(s.images, most / rows), rows};
 }
 
-double directTime(const WinogradShape& s) {
+double directTime(const vk::Processor& on, const WinogradShape& s) {
     const double operations =
         18.0 * double(s.images * s.width * s.height) * double(s.channels * s.resultChannels);
-    return dispatch + operations / directOperations;
+    return dispatch + operations / (directOperations * speedOf(on));
 }
 
-double winogradTime(const WinogradShape& s, const WinogradPlan& plan) {
+double winogradTime(const vk::Processor& on, const WinogradShape& s, const WinogradPlan& plan) {
     const uint64_t tiles = plan.images * plan.tileRows * ceilDivide(s.width, winogradResults);
     // Of one part, whose tiles take a wave or more.
     const uint64_t groups =
         winogradPositions * ceilDivide(tiles, tileSide) * ceilDivide(s.resultChannels, tileSide);
-    const double products =
-        2.0 * double(roundUp(groups, multiprocessors) * tileSide * tileSide) * double(s.channels);
-    return double(partCount(s, plan)) * (3 * dispatch + products / productOperations) +
-           bytes(s) / bytesMoved;
+    const double products = 2.0 *
+                            double(roundUp(groups, on.multiprocessors) * tileSide * tileSide) *
+                            double(s.channels);
+    return double(partCount(s, plan)) *
+               (3 * dispatch + products / (productOperations * speedOf(on))) +
+           bytes(s) / (bytesMoved * bandwidthOf(on));
 }
 
-double winogradGradientTime(const WinogradShape& s, const WinogradPlan& plan) {
+double winogradGradientTime(const vk::Processor& on, const WinogradShape& s,
+                            const WinogradPlan& plan) {
     // Where results are few the tiles are split into parts of these.
     constexpr uint64_t shortest = 256;
     const uint64_t tiles =
@@ -80,8 +84,8 @@ double winogradGradientTime(const WinogradShape& s, const WinogradPlan& plan) {
                             double(roundUp(s.resultChannels, tileSide));
     const bool isShort = std::min(s.channels, s.resultChannels) < 2 * tileSide;
     const double rate = isShort ? shortOperations : productOperations;
-    return double(partCount(s, plan)) * (4 * dispatch + products / rate) + dispatch +
-           bytes(s) / bytesMoved;
+    return double(partCount(s, plan)) * (4 * dispatch + products / (rate * speedOf(on))) +
+           dispatch + bytes(s) / (bytesMoved * bandwidthOf(on));
 }
 
 } // namespace mpsvk::mps

@@ -2,6 +2,8 @@
 // once.
 #pragma once
 
+#include "vk/Architecture.hpp"
+
 #include <cstdint>
 #include <optional>
 
@@ -25,8 +27,9 @@ constexpr uint64_t winogradPartBytes = 64 << 20;
 WinogradPlan winogradParts(const WinogradShape& shape, uint64_t partBytes = winogradPartBytes);
 
 /// Estimates in microseconds.
-double directTime(const WinogradShape& shape);
-double winogradTime(const WinogradShape& shape, const WinogradPlan& plan);
-double winogradGradientTime(const WinogradShape& shape, const WinogradPlan& plan);
+double directTime(const vk::Processor& on, const WinogradShape& shape);
+double winogradTime(const vk::Processor& on, const WinogradShape& shape, const WinogradPlan& plan);
+double winogradGradientTime(const vk::Processor& on, const WinogradShape& shape,
+                            const WinogradPlan& plan);
 
 } // namespace mpsvk::mps

@@ -66,7 +66,8 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
                               .channels = channels,
                               .resultChannels = 4 * texels};
     const auto plan = winogradPlan(shape);
-    if (!winogradIsFaster(encoder.device(), winogradTime(shape, plan), directTime(shape)))
+    const auto& on = encoder.limits().processor;
+    if (!winogradIsFaster(encoder.device(), winogradTime(on, shape, plan), directTime(on, shape)))
         return false;
 
     const uint64_t rowChannels = glsl::winogradRows(uint32_t(channels));

@@ -123,7 +123,7 @@ struct ComputeCommandEncoder::Impl : CommandEncoder::Impl {
     void dispatch(const std::array<uint64_t, 3>& groups, const std::array<uint64_t, 3>& grid,
                   Size threads, std::string_view method) const {
         auto& commands = list(method);
-        const Ready ready = prepare(threads, method);
+        Ready ready = prepare(threads, method);
         const auto& limits = commandBuffer->device.impl().vk->properties().limits;
         std::array<uint32_t, 3> counts{}, gridWords{};
         for (int i = 0; i < 3; ++i) {
@@ -277,7 +277,7 @@ void ComputeCommandEncoder::dispatchThreadgroups(const Buffer& buffer, uint64_t 
         throw InvalidArgument(impl().who(method) + "was given offset " + std::to_string(offset) +
                               " of a buffer of " + std::to_string(buffer.length()) +
                               " bytes but 12 bytes from a multiple of 4 on are needed.");
-    const auto ready = impl().prepare(threads, method);
+    auto ready = impl().prepare(threads, method);
     if (ready.pipeline->reflection().pushConstantBytes)
         throw InvalidArgument(impl().who(method) +
                               "was given a buffer of group counts but the kernel \"" +

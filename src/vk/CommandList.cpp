@@ -1,9 +1,35 @@
 #include "vk/CommandList.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <unordered_map>
 
 namespace mpsvk::vk {
+
+/// The memory of lists that are gone, for the next ones: a step's commands take a megabyte, and pages
+/// that are new to the process cost more than writing them.
+struct CommandList::Spare {
+    static constexpr size_t most = 8;
+    std::mutex mutex;
+    std::vector<std::unique_ptr<CommandList>> lists; ///< empty, the latest used last
+
+    static Spare& instance() {
+        static Spare* const spare = new Spare; // outlives every list
+        return *spare;
+    }
+    void lendTo(CommandList& list) {
+        std::lock_guard lock(mutex);
+        if (lists.empty()) return;
+        list.swapContents(*lists.back());
+        lists.pop_back();
+    }
+    void takeBack(CommandList& list) {
+        if (list.bindings_.capacity() == 0) return;
+        std::lock_guard lock(mutex);
+        if (lists.size() == most) return;
+        lists.emplace_back(new CommandList(Fresh::Memory))->swapContents(list);
+    }
+};
 
 Binding Binding::buffer(uint32_t number, const BufferSlice& slice) {
     Binding made;
@@ -23,16 +49,39 @@ Binding Binding::image(uint32_t number, const std::shared_ptr<Texture>& texture)
     return made;
 }
 
+CommandList::CommandList() { Spare::instance().lendTo(*this); }
+
+CommandList::~CommandList() {
+    clear();
+    Spare::instance().takeBack(*this);
+}
+
+void CommandList::swapContents(CommandList& other) {
+    std::swap(commands_, other.commands_);
+    std::swap(bindings_, other.bindings_);
+    std::swap(bytes_, other.bytes_);
+    std::swap(textureRegions_, other.textureRegions_);
+    std::swap(refreshes_, other.refreshes_);
+    std::swap(written_, other.written_);
+    std::swap(retained_, other.retained_);
+    std::swap(dispatches_, other.dispatches_);
+}
+
 uint32_t CommandList::addBytes(std::span<const std::byte> bytes) {
     const uint32_t at = uint32_t(bytes_.size());
     bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
     return at;
 }
 
-void CommandList::addBindings(Command& command, std::span<const Binding> bindings) {
+void CommandList::addBindings(Command& command, std::span<Binding> bindings) {
     command.firstBinding = uint32_t(bindings_.size());
     command.bindingCount = uint32_t(bindings.size());
-    bindings_.insert(bindings_.end(), bindings.begin(), bindings.end());
+    bindings_.insert(bindings_.end(), std::move_iterator(bindings.begin()),
+                     std::move_iterator(bindings.end()));
+}
+
+void CommandList::notePending(Resource& resource) {
+    if (!isTemplate_) resource.pendingWrites_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void CommandList::noteWrite(const std::shared_ptr<Resource>& resource) {
@@ -40,7 +89,7 @@ void CommandList::noteWrite(const std::shared_ptr<Resource>& resource) {
     const size_t window = std::min<size_t>(written_.size(), 8);
     for (size_t i = written_.size() - window; i < written_.size(); ++i)
         if (written_[i] == resource) return;
-    if (!isTemplate_) resource->pendingWrites_.fetch_add(1, std::memory_order_relaxed);
+    notePending(*resource);
     written_.push_back(resource);
 }
 
@@ -50,7 +99,7 @@ void CommandList::noteWrites(const Command& command) {
     });
 }
 
-void CommandList::dispatch(std::shared_ptr<Pipeline> pipeline, std::span<const Binding> bindings,
+void CommandList::dispatch(std::shared_ptr<Pipeline> pipeline, std::span<Binding> bindings,
                            std::span<const std::byte> parameters, std::array<uint32_t, 3> groups,
                            Refresh refresh, std::span<const std::byte> pushConstants) {
     Command made{Kind::Dispatch, std::move(pipeline)};
@@ -71,7 +120,7 @@ void CommandList::dispatch(std::shared_ptr<Pipeline> pipeline, std::span<const B
 }
 
 void CommandList::dispatchIndirect(std::shared_ptr<Pipeline> pipeline,
-                                   std::span<const Binding> bindings,
+                                   std::span<Binding> bindings,
                                    std::span<const std::byte> parameters,
                                    const BufferSlice& arguments,
                                    std::span<const std::byte> pushConstants) {
@@ -91,7 +140,7 @@ void CommandList::dispatchIndirect(std::shared_ptr<Pipeline> pipeline,
 void CommandList::copy(const BufferSlice& source, const BufferSlice& destination) {
     if (source.size == 0) return;
     Command made{Kind::Copy, nullptr};
-    const Binding both[] = {Binding::buffer(0, source), Binding::buffer(1, destination)};
+    Binding both[] = {Binding::buffer(0, source), Binding::buffer(1, destination)};
     addBindings(made, both);
     noteWrites(made);
     commands_.push_back(std::move(made));
@@ -100,7 +149,7 @@ void CommandList::copy(const BufferSlice& source, const BufferSlice& destination
 void CommandList::fill(const BufferSlice& destination, uint32_t word) {
     if (destination.size == 0) return;
     Command made{Kind::Fill, nullptr};
-    const Binding one[] = {Binding::buffer(0, destination)};
+    Binding one[] = {Binding::buffer(0, destination)};
     addBindings(made, one);
     made.groups[0] = word;
     noteWrites(made);
@@ -110,7 +159,7 @@ void CommandList::fill(const BufferSlice& destination, uint32_t word) {
 void CommandList::copy(const BufferSlice& source, const std::shared_ptr<Texture>& destination,
                        const VkBufferImageCopy& region) {
     Command made{Kind::CopyToTexture, nullptr};
-    const Binding both[] = {Binding::buffer(0, source), Binding::image(1, destination)};
+    Binding both[] = {Binding::buffer(0, source), Binding::image(1, destination)};
     addBindings(made, both);
     textureRegions_.push_back(region);
     made.extra = uint32_t(textureRegions_.size());
@@ -121,7 +170,7 @@ void CommandList::copy(const BufferSlice& source, const std::shared_ptr<Texture>
 void CommandList::copy(const std::shared_ptr<Texture>& source, const BufferSlice& destination,
                        const VkBufferImageCopy& region) {
     Command made{Kind::CopyFromTexture, nullptr};
-    const Binding both[] = {Binding::image(0, source), Binding::buffer(1, destination)};
+    Binding both[] = {Binding::image(0, source), Binding::buffer(1, destination)};
     addBindings(made, both);
     textureRegions_.push_back(region);
     made.extra = uint32_t(textureRegions_.size());
@@ -155,6 +204,9 @@ CommandList::Uses CommandList::usesOf(std::span<const std::shared_ptr<Resource>>
 void CommandList::append(const CommandList& other, std::span<const std::shared_ptr<Resource>> from,
                          std::span<const std::shared_ptr<Resource>> to) {
     append(other, other.usesOf(from), to);
+    retained_.insert(retained_.end(), other.retained_.begin(), other.retained_.end());
+    // A resource that is used through another's binding is kept alive by nothing else.
+    retained_.insert(retained_.end(), to.begin(), to.end());
 }
 
 void CommandList::append(const CommandList& other, const Uses& uses,
@@ -204,10 +256,23 @@ void CommandList::append(const CommandList& other, const Uses& uses,
         const bool isReplaced = replaced != uses.written.end() && replaced->at == i;
         noteWrite(isReplaced ? to[(replaced++)->resource] : other.written_[i]);
     }
-    retained_.insert(retained_.end(), other.retained_.begin(), other.retained_.end());
-    // A resource that is used through another's binding is kept alive by nothing else.
-    retained_.insert(retained_.end(), to.begin(), to.end());
     dispatches_ += other.dispatches_;
+}
+
+void CommandList::take(CommandList& other) {
+    if (!empty() || !written_.empty() || !retained_.empty() || isTemplate_) {
+        append(other);
+        other.clear();
+        return;
+    }
+    swapContents(other);
+    for (const auto& resource : written_) notePending(*resource);
+    for (Command& command : commands_) {
+        if (command.kind != Kind::Dispatch || !command.extra) continue;
+        refreshes_[command.extra - 1](bytes_.data() + command.parameters);
+        command.extra = 0;
+    }
+    refreshes_.clear();
 }
 
 CommandList::Traffic CommandList::traffic(size_t first, size_t last) const {

@@ -39,22 +39,22 @@ using Refresh = std::function<void(std::byte* parameters)>;
 
 class CommandList {
 public:
-    CommandList() = default;
+    CommandList();
     /// A list that is only appended to others: it does not count as pending work on what it writes.
     void setTemplate() { isTemplate_ = true; }
     /// Everything the list writes; may name a resource more than once.
     std::span<const std::shared_ptr<Resource>> written() const { return written_; }
-    ~CommandList() { clear(); }
+    ~CommandList();
     CommandList(const CommandList&) = delete;
     CommandList& operator=(const CommandList&) = delete;
 
     /// `parameters` go to the uniform block at binding 0, `pushConstants` where the shader has
-    /// some.
-    void dispatch(std::shared_ptr<Pipeline> pipeline, std::span<const Binding> bindings,
+    /// some. The bindings are moved from.
+    void dispatch(std::shared_ptr<Pipeline> pipeline, std::span<Binding> bindings,
                   std::span<const std::byte> parameters, std::array<uint32_t, 3> groups,
                   Refresh refresh = {}, std::span<const std::byte> pushConstants = {});
     /// The group counts are three uint32 in `arguments`.
-    void dispatchIndirect(std::shared_ptr<Pipeline> pipeline, std::span<const Binding> bindings,
+    void dispatchIndirect(std::shared_ptr<Pipeline> pipeline, std::span<Binding> bindings,
                           std::span<const std::byte> parameters, const BufferSlice& arguments,
                           std::span<const std::byte> pushConstants = {});
     void copy(const BufferSlice& source, const BufferSlice& destination);
@@ -82,9 +82,12 @@ public:
         std::vector<Use> bindings, written;
     };
     Uses usesOf(std::span<const std::shared_ptr<Resource>> resources) const;
-    /// The same with `to[i]` wherever `uses` knows resource i.
+    /// The same with `to[i]` wherever `uses` knows resource i. The caller retains `other` and `to`.
     void append(const CommandList& other, const Uses& uses,
                 std::span<const std::shared_ptr<Resource>> to);
+
+    /// Takes all of a template's commands; without copying them where there are none before.
+    void take(CommandList& other);
 
     /// A dispatch that binds one range over several objects writes `resource` too.
     void alsoWrites(const std::shared_ptr<Resource>& resource) { noteWrite(resource); }
@@ -132,9 +135,14 @@ public:
 
 private:
     uint32_t addBytes(std::span<const std::byte> bytes);
-    void addBindings(Command& command, std::span<const Binding> bindings);
+    struct Spare;
+    enum class Fresh { Memory };
+    explicit CommandList(Fresh) {}
+    void swapContents(CommandList& other);
+    void addBindings(Command& command, std::span<Binding> bindings);
     void noteWrites(const Command& command);
     void noteWrite(const std::shared_ptr<Resource>& resource);
+    void notePending(Resource& resource);
 
     std::vector<Command> commands_;
     std::vector<Binding> bindings_;

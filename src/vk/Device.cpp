@@ -37,6 +37,18 @@ std::set<std::string> deviceExtensions(VkPhysicalDevice device) {
     return names;
 }
 
+bool hasPipelineStatistics(VkPhysicalDevice device, const std::set<std::string>& available) {
+    if (!available.count(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME) ||
+        isDisabled("pipeline_statistics"))
+        return false;
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executables{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR};
+    VkPhysicalDeviceFeatures2 features{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, &executables, {}};
+    vkGetPhysicalDeviceFeatures2(device, &features);
+    return executables.pipelineExecutableInfo;
+}
+
 uint32_t computeFamily(VkPhysicalDevice device) {
     uint32_t count = 0;
     vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nullptr);
@@ -82,6 +94,8 @@ struct CooperativeMatrices {
             VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, &matrix, {}};
         vkGetPhysicalDeviceFeatures2(device, &features);
         const VkPhysicalDeviceLimits& limits = properties.properties.limits;
+        const Processor processor = processorOf(device, available);
+        if (!trustsCooperativeMatrices(processor.architecture, processor.driver)) return false;
         if (subgroup.subgroupSize != 32 || limits.maxComputeSharedMemorySize < 48 * 1024 ||
             limits.maxComputeWorkGroupInvocations < 256 || !matrix.cooperativeMatrix ||
             !memoryModel.vulkanMemoryModel || !float16.shaderFloat16)
@@ -133,6 +147,7 @@ std::shared_ptr<Device> Device::adopt(VkInstance instance, VkPhysicalDevice phys
     device->queueFamily_ = queueFamily;
     device->queue_ = queue;
     device->features_ = enabled;
+    device->features_.pipelineStatistics = false;
     CooperativeMatrices cooperative;
     device->features_.cooperativeMatrix &=
         cooperative.query(physicalDevice, deviceExtensions(physicalDevice));
@@ -146,9 +161,10 @@ void Device::open(bool adopted) {
     vkGetPhysicalDeviceProperties(physicalDevice_, &properties_);
     VkPhysicalDeviceFeatures available;
     vkGetPhysicalDeviceFeatures(physicalDevice_, &available);
+    const auto extensions = deviceExtensions(physicalDevice_);
+    limits_.processor = processorOf(physicalDevice_, extensions);
     if (!adopted) {
         queueFamily_ = computeFamily(physicalDevice_);
-        const auto extensions = deviceExtensions(physicalDevice_);
         std::vector<const char*> enabled;
         const auto enable = [&](const char* name) {
             if (!extensions.count(name)) return false;
@@ -172,6 +188,11 @@ void Device::open(bool adopted) {
             for (const char* name : CooperativeMatrices::extensions) enable(name);
         features_.bfloat16 = features_.cooperativeMatrix && cooperative.hasBfloat16 &&
                              enable(VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME);
+        VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executables{
+            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR};
+        features_.pipelineStatistics = hasPipelineStatistics(physicalDevice_, extensions) &&
+                                       enable(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
+        executables.pipelineExecutableInfo = features_.pipelineStatistics;
         const float priority = 1;
         VkDeviceQueueCreateInfo queueInfo{VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
         queueInfo.queueFamilyIndex = queueFamily_;
@@ -184,6 +205,10 @@ void Device::open(bool adopted) {
         info.ppEnabledExtensionNames = enabled.data();
         info.pEnabledFeatures = &wanted;
         if (features_.cooperativeMatrix) info.pNext = &cooperative.matrix;
+        if (features_.pipelineStatistics) {
+            executables.pNext = const_cast<void*>(info.pNext);
+            info.pNext = &executables;
+        }
         check(vkCreateDevice(physicalDevice_, &info, nullptr, &device_), "vkCreateDevice");
         vkGetDeviceQueue(device_, queueFamily_, 0, &queue_);
     }

@@ -1,6 +1,7 @@
 // A logical device with one compute queue, its limits and features, its memory and pipelines.
 #pragma once
 
+#include "vk/Architecture.hpp"
 #include "vk/Memory.hpp"
 #include "vk/Vulkan.hpp"
 
@@ -24,7 +25,8 @@ struct Features {
     bool subgroupBroadcast = false; ///< among at least eight invocations
     /// 16x16x16, fp16 with fp32 sums, of subgroups of 32.
     bool cooperativeMatrix = false;
-    bool bfloat16 = false; ///< the same of bf16, where there are those
+    bool bfloat16 = false;           ///< the same of bf16, where there are those
+    bool pipelineStatistics = false; ///< of what the compiler made of a shader
 };
 
 struct Limits {
@@ -37,6 +39,7 @@ struct Limits {
     uint32_t sharedMemoryBytes = 16384;
     uint32_t imageSize2D = 4096, imageLayers = 256;
     double nanosecondsPerTick = 0; ///< 0: no timestamps
+    Processor processor;
 };
 
 class Device : public std::enable_shared_from_this<Device> {

@@ -2,6 +2,7 @@
 
 #include "vk/Device.hpp"
 #include "vk/PipelineCacheFile.hpp"
+#include "vk/PipelineStatistics.hpp"
 #include "vk/Shaders.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -67,7 +68,7 @@ Pipeline::~Pipeline() {
     vkDestroyDescriptorSetLayout(device_.handle(), setLayout_, nullptr);
 }
 
-VkPipeline Pipeline::compile(VkPipelineCache cache, std::span<const uint32_t> code) const {
+VkPipeline Pipeline::compile(VkPipelineCache cache, std::span<const uint32_t> code) {
     VkShaderModuleCreateInfo moduleInfo{VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
     moduleInfo.codeSize = code.size_bytes();
     moduleInfo.pCode = code.data();
@@ -87,11 +88,13 @@ VkPipeline Pipeline::compile(VkPipelineCache cache, std::span<const uint32_t> co
     info.stage.pName = reflection_.entryPoint.c_str();
     info.stage.pSpecializationInfo = &special;
     info.layout = layout_;
+    if (hasStatistics_) info.flags |= VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR;
     VkPipeline made = VK_NULL_HANDLE;
     const VkResult result =
         vkCreateComputePipelines(device_.handle(), cache, 1, &info, nullptr, &made);
     vkDestroyShaderModule(device_.handle(), module, nullptr);
     check(result, "Compiling the shader \"" + name_ + "\"");
+    if (hasStatistics_) spills_ = tellSpills(statisticsOf(device_.handle(), made));
     return made;
 }
 
@@ -152,16 +155,25 @@ void PipelineLibrary::work() {
     }
 }
 
+bool PipelineLibrary::Less::isLess(const KeyView& a, const KeyView& b) {
+    if (a.shader != b.shader) return a.shader < b.shader;
+    if (a.textures != b.textures) return a.textures < b.textures;
+    return std::ranges::lexicographical_compare(a.constants, b.constants);
+}
+
 std::shared_ptr<Pipeline> PipelineLibrary::find(std::string_view shader, bool textures,
-                                                std::span<const Constant> constants) {
-    Key key{std::string(shader), textures, {constants.begin(), constants.end()}};
+                                                std::span<const Constant> constants,
+                                                bool statistics) {
     std::lock_guard lock(mutex_);
-    if (const auto found = pipelines_.find(key); found != pipelines_.end()) return found->second;
+    const auto found = pipelines_.find(KeyView{shader, textures, constants});
+    if (found != pipelines_.end()) return found->second;
     const auto all = shaders();
+    Key key{std::string(shader), textures, {constants.begin(), constants.end()}};
     const auto source = std::ranges::find(all, shader, &Shader::name);
     if (source == all.end()) throw DeviceError("No shader is named \"" + key.shader + "\".");
     const auto code = textures ? source->texturesCode : source->code;
     auto pipeline = std::make_shared<Pipeline>(device_, key.shader, code, key.constants);
+    pipeline->hasStatistics_ = statistics && device_.features().pipelineStatistics;
     compileLater(pipeline, code);
     pipelines_.emplace(std::move(key), pipeline);
     return pipeline;

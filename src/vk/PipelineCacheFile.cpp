@@ -14,6 +14,8 @@ namespace mpsvk::vk {
 
 namespace {
 
+constexpr const char* pipelineCache = "pipeline cache";
+
 struct Header {
     char magic[8];
     uint32_t vendor, device, driver, api;
@@ -43,6 +45,10 @@ Header headerFor(const VkPhysicalDeviceProperties& p, const std::vector<std::byt
 } // namespace
 
 std::string pipelineCachePath(const VkPhysicalDeviceProperties& p) {
+    return cacheFilePath(p, "pipelines-");
+}
+
+std::string cacheFilePath(const VkPhysicalDeviceProperties& p, std::string name) {
     namespace fs = std::filesystem;
     fs::path folder;
     if (const char* own = std::getenv("MPSVK_CACHE_DIR")) {
@@ -58,7 +64,6 @@ std::string pipelineCachePath(const VkPhysicalDeviceProperties& p) {
         return {};
     }
     // Drivers side by side, or one in two versions, keep a file each.
-    std::string name = "pipelines-";
     for (uint8_t byte : p.pipelineCacheUUID) {
         constexpr char digits[] = "0123456789abcdef";
         name += digits[byte >> 4];
@@ -69,6 +74,12 @@ std::string pipelineCachePath(const VkPhysicalDeviceProperties& p) {
 
 std::vector<std::byte> loadPipelineCache(const std::string& path,
                                          const VkPhysicalDeviceProperties& properties) {
+    return loadCacheFile(path, properties, pipelineCache);
+}
+
+std::vector<std::byte> loadCacheFile(const std::string& path,
+                                     const VkPhysicalDeviceProperties& properties,
+                                     const std::string& what) {
     std::ifstream file(path, std::ios::binary);
     if (path.empty() || !file) return {};
     Header header{};
@@ -88,13 +99,18 @@ std::vector<std::byte> loadPipelineCache(const std::string& path,
         good = file && std::memcmp(&header, &expected, sizeof header) == 0;
     }
     if (good) return payload;
-    log(int(LogLevel::Warning), "The pipeline cache " + path +
+    log(int(LogLevel::Warning), "The " + what + " " + path +
                                     " is damaged or of another driver; it is ignored and rebuilt.");
     return {};
 }
 
 void savePipelineCache(const std::string& path, const VkPhysicalDeviceProperties& properties,
                        const std::vector<std::byte>& payload) {
+    saveCacheFile(path, properties, payload, pipelineCache);
+}
+
+void saveCacheFile(const std::string& path, const VkPhysicalDeviceProperties& properties,
+                   const std::vector<std::byte>& payload, const std::string& what) {
     if (path.empty() || payload.empty()) return;
     namespace fs = std::filesystem;
     std::error_code error;
@@ -112,7 +128,7 @@ void savePipelineCache(const std::string& path, const VkPhysicalDeviceProperties
         std::error_code ignored;
         fs::remove(beside, ignored);
         log(int(LogLevel::Warning),
-            "The pipeline cache " + path + " could not be written: " + error.message() + ".");
+            "The " + what + " " + path + " could not be written: " + error.message() + ".");
     }
 }
 

@@ -241,14 +241,15 @@ TEST_CASE("the parts of Winograd's products fit and cover the images") {
 }
 
 TEST_CASE("Winograd's products are for many channels and large batches") {
-    const auto isFaster = [](const mps::WinogradShape& shape) {
-        return mps::winogradTime(shape, mps::winogradParts(shape)) < mps::directTime(shape);
+    const vk::Processor on{vk::Architecture::Nvidia, VK_DRIVER_ID_NVIDIA_PROPRIETARY, 132, false};
+    const auto isFaster = [&](const mps::WinogradShape& shape) {
+        return mps::winogradTime(on, shape, mps::winogradParts(shape)) < mps::directTime(on, shape);
     };
     for (const uint64_t channels : {64, 128, 256, 512}) {
         const mps::WinogradShape shape{64, 3584 / channels, 3584 / channels, channels, channels};
         CHECK(isFaster(shape));
-        const double gradient = mps::winogradGradientTime(shape, mps::winogradParts(shape));
-        CHECK((gradient < mps::directTime(shape)) == (channels > 64));
+        const double gradient = mps::winogradGradientTime(on, shape, mps::winogradParts(shape));
+        CHECK((gradient < mps::directTime(on, shape)) == (channels > 64));
     }
     CHECK(!isFaster({1, 7, 7, 512, 512}));
     CHECK(!isFaster({64, 224, 224, 16, 16}));

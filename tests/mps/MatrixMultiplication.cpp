@@ -102,6 +102,13 @@ TEST_CASE("a product through shared memory equals the reference") {
     check({144, 36, 16, false, true, 1, 0, 132});
 }
 
+TEST_CASE("a product through little shared memory equals the reference") {
+    const Environment little("MPSVK_DISABLE", "direct_tile,large_shared_memory");
+    check({70, 66, 37, false, true, 2, 0.5});
+    check({40, 36, 16, false, true, 1, 0, 132});
+    check({33, 36, 1024, true, false}); // in parts
+}
+
 TEST_CASE("a product of halves in whole chunks equals the reference") {
     for (const bool left : {false, true})
         for (const bool right : {false, true}) {

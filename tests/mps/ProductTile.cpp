@@ -1,88 +1,193 @@
 #include "mps/ProductTile.hpp"
 
+#include "mps/DeviceTable.hpp"
+
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
+
+using namespace mpsvk;
 using namespace mpsvk::mps;
+using vk::Architecture;
 
 namespace {
 
-/// Of glsl/cooperative.glsl and glsl/blocks.glsl, with the pixels of gemmTiles.glsl.
-uint64_t sharedBytes(const ProductTile& tile) {
-    const uint64_t pixels = 4 * tile.rows();
-    if (!tile.cooperative)
-        return 2 * 16 * tile.depth * (tile.rows() / 4 + 1 + tile.columns() / 4 + 1) + pixels;
-    const uint64_t along = tile.rows() * (tile.depth / 8 + 1);
-    const uint64_t operands =
-        16 * (tile.bfloat16 ? 2 : 1) * (along + tile.depth * (tile.columns() / 8 + 1));
-    const uint64_t strips = 16 * 16 * tile.down * tile.across * (4 * tile.blocksAcross + 1);
-    return std::max(operands, strips) + pixels;
+vk::Limits limitsOf(Architecture architecture, VkDriverId driver, uint32_t multiprocessors,
+                    uint32_t subgroupSize, uint32_t sharedBytes, uint32_t invocations) {
+    vk::Limits limits;
+    limits.processor = {architecture, driver, multiprocessors, false};
+    limits.subgroupSize = subgroupSize;
+    limits.sharedMemoryBytes = sharedBytes;
+    limits.workGroupInvocations = invocations;
+    return limits;
 }
 
-void checkPlan(const ProductShape& shape) {
-    INFO(shape.rows << " rows, tiles of " << shape.tileColumns << " columns, interior "
-                    << shape.interior << " in steps of " << shape.interiorStep
-                    << (shape.cooperative ? ", cooperative" : "")
-                    << (shape.bfloat16 ? ", bf16" : ""));
-    const auto [tile, parts] = planProduct(shape);
+const vk::Limits h100 =
+    limitsOf(Architecture::Nvidia, VK_DRIVER_ID_NVIDIA_PROPRIETARY, 132, 32, 48 << 10, 1024);
+
+const vk::Limits others[] = {
+    h100,
+    limitsOf(Architecture::Nvidia, VK_DRIVER_ID_MESA_NVK, 20, 32, 48 << 10, 1024),
+    limitsOf(Architecture::Amd, VK_DRIVER_ID_MESA_RADV, 96, 64, 64 << 10, 1024),
+    limitsOf(Architecture::Amd, VK_DRIVER_ID_AMD_PROPRIETARY, 32, 64, 32 << 10, 1024),
+    limitsOf(Architecture::Intel, VK_DRIVER_ID_INTEL_OPEN_SOURCE_MESA, 32, 32, 64 << 10, 1024),
+    limitsOf(Architecture::Apple, VK_DRIVER_ID_MOLTENVK, 10, 32, 32 << 10, 1024),
+    limitsOf(Architecture::Mali, VK_DRIVER_ID_ARM_PROPRIETARY, 8, 16, 32 << 10, 512),
+    limitsOf(Architecture::Mali, VK_DRIVER_ID_ARM_PROPRIETARY, 4, 8, 16 << 10, 256),
+    limitsOf(Architecture::Adreno, VK_DRIVER_ID_QUALCOMM_PROPRIETARY, 6, 64, 32 << 10, 1024),
+    limitsOf(Architecture::Adreno, VK_DRIVER_ID_MESA_TURNIP, 2, 128, 16 << 10, 256),
+    limitsOf(Architecture::Other, {}, 1, 1, 16 << 10, 128), // the least that Vulkan allows
+};
+
+void checkTile(const vk::Limits& limits, const ProductShape& shape, const ProductTile& tile) {
     CHECK(tile.cooperative == shape.cooperative);
     CHECK(tile.bfloat16 == shape.bfloat16);
     CHECK(tile.columns() == shape.tileColumns);
     CHECK(shape.interiorStep % tile.depth == 0);
-    // With subgroups of 32 each invocation loads whole chunks of both operands.
-    const uint64_t lanes = (tile.cooperative ? 32 : 1) * tile.down * tile.across;
+    // Each invocation loads whole chunks of both operands, and as many as the next one.
+    const uint64_t lanes = tile.invocations(limits);
     const uint64_t chunk = tile.cooperative && !tile.bfloat16 ? 8 : 4;
-    CHECK(lanes <= (tile.cooperative ? 256 : 128));
+    CHECK(lanes <= limits.workGroupInvocations);
+    CHECK(tile.rows() <= mostTileRows);
     CHECK(tile.rows() * tile.depth / chunk % lanes == 0);
     CHECK(tile.columns() * tile.depth / chunk % lanes == 0);
     CHECK(lanes % (tile.columns() / chunk) == 0); // those across the interior are of one column
-    CHECK(sharedBytes(tile) <= (tile.cooperative ? 48 : 32) * 1024);
+    CHECK(tile.sharedBytes(shape.rightAlong) <= limits.sharedMemoryBytes);
+}
+
+void checkPlan(const vk::Limits& limits, const ProductShape& shape) {
+    INFO(vk::architectureName(limits.processor.architecture)
+         << ", " << limits.sharedMemoryBytes << " bytes shared: " << shape.rows
+         << " rows, tiles of " << shape.tileColumns << " columns, interior " << shape.interior
+         << " in steps of " << shape.interiorStep << (shape.cooperative ? ", cooperative" : "")
+         << (shape.bfloat16 ? ", bf16" : "") << (shape.rightAlong ? ", right along" : ""));
+    const ProductPlan plan = planProduct(limits, shape);
+    const uint64_t parts = plan.parts;
     CHECK(parts >= 1);
     CHECK((parts == 1 || (parts <= shape.mostParts && parts * 8 <= (shape.interior + 31) / 32)));
+    const auto tiles = tilesFor(limits, shape, plan);
+    REQUIRE(!tiles.empty());
+    CHECK(tiles.front() == plan.tile);
+    for (const ProductTile& tile : tiles) {
+        checkTile(limits, shape, tile);
+        CHECK(std::ranges::count(tiles, tile) == 1);
+        CHECK((parts == 1 || tile.depth == plan.tile.depth));
+    }
+    const ProductPlan again = planProduct(limits, shape);
+    CHECK((again.tile == plan.tile && again.parts == plan.parts));
 }
 
 } // namespace
 
-TEST_CASE("a plan of a product fits its shape and the least device") {
-    for (const bool cooperative : {true, false})
-        for (const uint64_t columns : {16, 32, 64, 128})
-            for (const uint64_t step : {8, 32, 64, 96}) {
-                if (cooperative ? step == 8 : columns == 16) continue;
-                for (const uint64_t rows : {1, 100, 3136, 50176, 1000000})
-                    for (const uint64_t steps : {1, 9, 36, 200})
-                        for (const uint64_t mostParts : {1, 8, 512})
-                            checkPlan({.rows = rows,
-                                       .columns = 2 * columns,
-                                       .interior = steps * step,
-                                       .cooperative = cooperative,
-                                       .tileColumns = columns,
-                                       .interiorStep = step,
-                                       .mostParts = mostParts});
-            }
+TEST_CASE("a plan of a product fits its shape and the device") {
+    for (const vk::Limits& limits : others)
+        for (const bool cooperative : {true, false})
+            for (const uint64_t columns : {16, 32, 64, 128})
+                for (const uint64_t step : {8, 32, 64, 96}) {
+                    if (cooperative ? step == 8 || &limits != others : columns == 16) continue;
+                    for (const uint64_t rows : {1, 100, 3136, 50176, 1000000})
+                        for (const uint64_t steps : {1, 36, 200})
+                            for (const uint64_t mostParts : {1, 8, 512})
+                                checkPlan(limits, {.rows = rows,
+                                                   .columns = 2 * columns,
+                                                   .interior = steps * step,
+                                                   .cooperative = cooperative,
+                                                   .tileColumns = columns,
+                                                   .interiorStep = step,
+                                                   .mostParts = mostParts});
+                }
 }
 
-TEST_CASE("a plan of a product of bf16 fits its shape and the least device") {
+TEST_CASE("a plan of a product of bf16 fits its shape and the device") {
     for (const uint64_t columns : {32, 64, 128})
         for (const uint64_t step : {16, 32, 48, 64})
             for (const uint64_t rows : {1, 100, 3136, 50176, 1000000})
                 for (const uint64_t mostParts : {1, 8, 512})
-                    checkPlan({.rows = rows,
-                               .columns = 2 * columns,
-                               .interior = 36 * step,
-                               .bfloat16 = true,
-                               .tileColumns = columns,
-                               .interiorStep = step,
-                               .mostParts = mostParts});
+                    for (const bool rightAlong : {false, true})
+                        checkPlan(h100, {.rows = rows,
+                                         .columns = 2 * columns,
+                                         .interior = 36 * step,
+                                         .bfloat16 = true,
+                                         .tileColumns = columns,
+                                         .interiorStep = step,
+                                         .mostParts = mostParts,
+                                         .rightAlong = rightAlong});
+}
+
+TEST_CASE("tiles of bf16 have twice the operands in shared memory") {
+    const ProductTile halves{true, 4, 2, 3, 4, 64};
+    ProductTile bfloat16 = halves;
+    bfloat16.bfloat16 = true;
+    const uint64_t pixels = 4 * halves.rows();
+    CHECK(bfloat16.sharedBytes() - pixels == 2 * (halves.sharedBytes() - pixels));
+    // The largest one fits unless both operands lie along the interior.
+    const auto hasLargest = [](bool rightAlong) {
+        const ProductShape shape{.rows = 50176,
+                                 .columns = 128,
+                                 .interior = 1152,
+                                 .bfloat16 = true,
+                                 .rightAlong = rightAlong};
+        const auto tiles = tilesFor(h100, shape, planProduct(h100, shape));
+        return std::ranges::count(tiles, 192u, &ProductTile::rows) > 0;
+    };
+    CHECK(hasLargest(false));
+    CHECK(!hasLargest(true));
 }
 
 TEST_CASE("a plan fills the device") {
     // Two waves of the largest tiles rather than three of others.
-    CHECK(planProduct({.rows = 50176, .columns = 128, .interior = 1152}).tile.rows() == 192);
+    CHECK(planProduct(h100, {.rows = 50176, .columns = 128, .interior = 1152}).tile.rows() == 192);
     // Many workgroups: two of 128 x 128 on a multiprocessor.
-    CHECK(planProduct({.rows = 4096, .columns = 4096, .interior = 4096}).tile.rows() == 128);
+    CHECK(planProduct(h100, {.rows = 4096, .columns = 4096, .interior = 4096}).tile.rows() == 128);
     // Few rows and a long interior: in parts.
-    CHECK(planProduct({.rows = 128, .columns = 1024, .interior = 4096}).parts > 1);
-    CHECK(planProduct({.rows = 1000000, .columns = 128, .interior = 4096}).parts == 1);
+    CHECK(planProduct(h100, {.rows = 128, .columns = 1024, .interior = 4096}).parts > 1);
+    CHECK(planProduct(h100, {.rows = 1000000, .columns = 128, .interior = 4096}).parts == 1);
     // A gradient of few weights over many pixels.
-    CHECK(planProduct({.rows = 64, .columns = 576, .interior = 200704, .mostParts = 512}).parts >
-          50);
+    CHECK(planProduct(h100, {.rows = 64, .columns = 576, .interior = 200704, .mostParts = 512})
+              .parts > 50);
+}
+
+TEST_CASE("large products have large tiles, small ones small tiles") {
+    for (const vk::Limits& limits : others) {
+        INFO(vk::architectureName(limits.processor.architecture)
+             << ", " << limits.sharedMemoryBytes << " bytes shared");
+        const auto tile = [&](uint64_t rows) {
+            return planProduct(limits, {.rows = rows,
+                                        .columns = 64,
+                                        .interior = 64,
+                                        .cooperative = false,
+                                        .tileColumns = 64,
+                                        .interiorStep = 8,
+                                        .mostParts = 1})
+                .tile;
+        };
+        CHECK(tile(1 << 20).rows() >= 64);
+        CHECK(tile(1 << 20).rows() > tile(32).rows());
+    }
+}
+
+TEST_CASE("devices with few registers have small blocks, and no tiles of 128 columns") {
+    for (const vk::Limits& limits : others) {
+        const DeviceTable table = tableOf(limits.processor);
+        if (table.mostSums > 32) continue;
+        CHECK(!hasWideTiles(limits));
+        for (const uint64_t columns : {32, 64}) {
+            const auto tile = planProduct(limits, {.rows = 10000,
+                                                   .columns = columns,
+                                                   .interior = 256,
+                                                   .cooperative = false,
+                                                   .tileColumns = columns,
+                                                   .interiorStep = 8})
+                                  .tile;
+            CHECK(16 * tile.blocksDown * tile.blocksAcross <= table.mostSums);
+        }
+    }
+    CHECK(hasWideTiles(h100));
+}
+
+TEST_CASE("a device with fewer multiprocessors takes larger tiles or fewer parts") {
+    vk::Limits small = h100;
+    small.processor.multiprocessors = 16;
+    const ProductShape shape{.rows = 128, .columns = 1024, .interior = 4096};
+    CHECK(planProduct(small, shape).parts < planProduct(h100, shape).parts);
 }

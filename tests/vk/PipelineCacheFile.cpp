@@ -3,6 +3,7 @@
 
 #include "Rig.hpp"
 #include "support/Device.hpp"
+#include "support/Folder.hpp"
 #include "support/Sentence.hpp"
 #include "vk/Pipeline.hpp"
 
@@ -19,20 +20,6 @@ using namespace mpsvk::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-/// A folder of this test's own, removed with it.
-struct Folder {
-    Folder()
-        : path(fs::temp_directory_path() /
-               ("mpsvk-test-" + std::to_string(std::random_device{}()))) {
-        fs::create_directories(path);
-    }
-    ~Folder() {
-        std::error_code ignored;
-        fs::remove_all(path, ignored);
-    }
-    const fs::path path;
-};
 
 VkPhysicalDeviceProperties driver() {
     VkPhysicalDeviceProperties properties{};

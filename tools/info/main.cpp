@@ -87,6 +87,9 @@ void printDevice(size_t index, const MTL::Device& device) {
     std::cout << "[" << index << "] " << device.name() << "\n";
     print("type", typeName(properties.deviceType));
     print("driver", driverOf(vk.physicalDevice(), properties));
+    print("architecture", vk::architectureName(limits.processor.architecture));
+    print("multiprocessors", std::to_string(limits.processor.multiprocessors) +
+                                 (limits.processor.isGuess ? ", a guess" : ""));
     print("Vulkan", versionText(properties.apiVersion));
     print("queue family", vk.queueFamily());
     print("push descriptors",
@@ -94,6 +97,7 @@ void printDevice(size_t index, const MTL::Device& device) {
     print("texture storage", yesNo(features.textureStorage));
     print("cooperative matrices", yesNo(features.cooperativeMatrix));
     print("bf16 matrices", yesNo(features.bfloat16));
+    print("pipeline statistics", yesNo(features.pipelineStatistics));
     print("subgroups",
           std::to_string(limits.subgroupSize) + ", broadcast " + yesNo(features.subgroupBroadcast));
     print("debug labels", yesNo(features.debugLabels));
@@ -117,7 +121,7 @@ void printDevice(size_t index, const MTL::Device& device) {
 void printEnvironment() {
     std::cout << "Environment\n";
     for (const char* name : {"MPSVK_DEVICE", "MPSVK_DISABLE", "MPSVK_VALIDATION", "MPSVK_CACHE_DIR",
-                             "VK_DRIVER_FILES", "VK_ICD_FILENAMES"}) {
+                             "MPSVK_AUTOTUNE", "VK_DRIVER_FILES", "VK_ICD_FILENAMES"}) {
         const char* value = std::getenv(name);
         print(name, value == nullptr ? "-" : value);
     }
