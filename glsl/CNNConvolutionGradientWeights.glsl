@@ -5,12 +5,12 @@
 //   direct with MPSVK_SUBGROUP: the same, eight neighbours share the work of loading E;
 //   TILED: through shared memory, an invocation computes two columns of eight channels. TILE_TEXELS
 //     is even and divides the workgroup size; a block has 4 * size / TILE_TEXELS columns;
-//   with MPSVK_COOPERATIVE or MPSVK_BLOCKS: that of gradientWeightsTiles.glsl.
+//   with MPSVK_COOPERATIVE, MPSVK_BFLOAT16 or MPSVK_BLOCKS: that of gradientWeightsTiles.glsl.
 #include "CNNConvolution.h"
 #include "grid.h"
 #include "image.glsl"
 
-#if defined(MPSVK_COOPERATIVE) || defined(MPSVK_BLOCKS)
+#if defined(MPSVK_COOPERATIVE) || defined(MPSVK_BFLOAT16) || defined(MPSVK_BLOCKS)
 #define MPSVK_TILES
 #else
 layout(local_size_x_id = 32) in;

@@ -1,16 +1,19 @@
-// A product of fp16 operands by cooperative matrices of 16x16x16 with sums in fp32, tile by tile. A
+// A product of operands in 16 bits by cooperative matrices of 16x16x16 with sums in fp32, tile by tile. A
 // workgroup of subgroupsDown x subgroupsAcross subgroups computes tileRows x tileColumns elements,
 // a subgroup blocksDown x blocksAcross blocks of 16x16; a step covers `depth` of the interior.
 //
-// Operands are read in chunks of eight halves, along the interior or across it, as they lie in
-// memory, and keep that order in shared memory. The includer declares before this file
+// Operands are read in chunks, along the interior or across it, as they lie in memory, and keep that
+// order in shared memory. They are chunks of eight halves, or with MPSVK_BFLOAT16 of four elements in
+// fp32: each is then the sum of two bf16, high and low, and of their products only low * low is left out.
+// The includer declares before this file
 //     const bool leftAlong, rightAlong;    // the interior is what lies together
 // and defines, with `i` a constant that counts the invocation's own chunks,
 //     void advance();                                 // from a step, first 0, to the next, or to one
 //                                                     // beyond the last, whose chunks are not used
-//     uvec4 leftChunk(uint i, uint row, uint k);      // of the tile; k counts within the step
-//     uvec4 rightChunk(uint i, uint column, uint k);
-//     void elementsStore(uint row, uint column, vec4 sums, vec4 next); // eight columns of the tile
+//     Chunk leftChunk(uint i, uint row, uint k);      // of the tile; k counts within the step
+//     Chunk rightChunk(uint i, uint column, uint k);
+//     void elementsStore(uint row, uint column, vec4 sums, vec4 next); // eight columns of the tile, or
+//     void elementsStore(uint row, uint column, vec4 sums);            // four with MPSVK_BFLOAT16
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -24,7 +27,19 @@ layout(constant_id = 42) const uint blocksDown = 4u;
 layout(constant_id = 43) const uint blocksAcross = 4u;
 layout(constant_id = 44) const uint depth = 32u;
 
+// Bits of a component stand for two elements. The compiler does not know bf16: it is told that they are
+// halves, and cmake/CompileShader.cmake puts the type of them right.
+#ifdef MPSVK_BFLOAT16
+#define CHUNK 4u
+#define Chunk vec4
+const uint shares = 2u; // of an operand: high, low
+const uint products = 3u;
+#else
 #define CHUNK 8u
+#define Chunk uvec4
+const uint shares = 1u;
+const uint products = 1u;
+#endif
 const uint ownRows = 16u * blocksDown, ownColumns = 16u * blocksAcross; // of a subgroup
 const uint tileRows = ownRows * subgroupsDown, tileColumns = ownColumns * subgroupsAcross;
 const uint lanes = gl_WorkGroupSize.x / (subgroupsDown * subgroupsAcross);
@@ -32,20 +47,38 @@ const uint lanes = gl_WorkGroupSize.x / (subgroupsDown * subgroupsAcross);
 // Pitches are odd multiples of 16 bytes: reads of neighbouring rows meet different banks.
 const uint alongPitch = depth / 8u + 1u;
 const uint leftAcrossPitch = tileRows / 8u + 1u, rightAcrossPitch = tileColumns / 8u + 1u;
-const uint leftSize = leftAlong ? tileRows * alongPitch : depth * leftAcrossPitch;
+const uint leftSize = leftAlong ? tileRows * alongPitch : depth * leftAcrossPitch; // of a share
 const uint rightSize = rightAlong ? tileColumns * alongPitch : depth * rightAcrossPitch;
-const uint leftChunks = tileRows * depth / 8u / gl_WorkGroupSize.x;
-const uint rightChunks = tileColumns * depth / 8u / gl_WorkGroupSize.x;
+const uint leftChunks = tileRows * depth / CHUNK / gl_WorkGroupSize.x;
+const uint rightChunks = tileColumns * depth / CHUNK / gl_WorkGroupSize.x;
 // The results leave through shared memory, sixteen rows of each subgroup at a time: its own strip.
 const uint stripPitch = ownColumns / 4u + 1u;
 const uint stripSize = 16u * stripPitch * subgroupsDown * subgroupsAcross;
-const uint operandSize = leftSize + rightSize;
+const uint rightBase = shares * leftSize;
+const uint operandSize = shares * (leftSize + rightSize);
 shared uvec4 tiles[operandSize > stripSize ? operandSize : stripSize];
 
 void advance();
-uvec4 leftChunk(uint i, uint row, uint k);
-uvec4 rightChunk(uint i, uint column, uint k);
+Chunk leftChunk(uint i, uint row, uint k);
+Chunk rightChunk(uint i, uint column, uint k);
+#ifdef MPSVK_BFLOAT16
+void elementsStore(uint row, uint column, vec4 sums);
+
+// `low` is scaled by about half a unit of its last place and cut off: nearly as good as rounding it, and
+// unlike a half unit that is added to the bits it leaves NaN what it is. Infinity becomes NaN.
+void chunkStore(uint base, uint size, uint place, vec4 x) {
+    uvec4 high = floatBitsToUint(x) + 0x8000u & 0xffff0000u;
+    uvec4 low = floatBitsToUint((x - uintBitsToFloat(high)) * 1.0026) & 0xffff0000u;
+    uint at = base + place / 2u, c = place % 2u * 2u;
+    tiles[at][c] = high.x >> 16 | high.y;
+    tiles[at][c + 1u] = high.z >> 16 | high.w;
+    tiles[at + size][c] = low.x >> 16 | low.y;
+    tiles[at + size][c + 1u] = low.z >> 16 | low.w;
+}
+#else
 void elementsStore(uint row, uint column, vec4 sums, vec4 next);
+
+void chunkStore(uint base, uint size, uint place, uvec4 chunk) { tiles[base + place] = chunk; }
 
 // Zero in the lanes of a texel that are no channels of the view.
 uvec2 usedHalves(ImageView v, uint slice, uvec2 halves) {
@@ -54,22 +87,27 @@ uvec2 usedHalves(ImageView v, uint slice, uvec2 halves) {
         if (slice * 4u + c < v.channels) used[c / 2u] |= halves[c / 2u] & 0xffffu << 16u * (c % 2u);
     return used;
 }
+#endif
 
 uint chunkOf(uint i) { return gl_LocalInvocationIndex + i * gl_WorkGroupSize.x; }
 
-// Chunks along the interior: rows that are stored at once lie four apart where a row is short.
+// Chunks along the interior: where rows are short, those that are stored at once lie four or two apart.
 uint alongOuter(uint chunk, uint size) {
-    uint row = chunk / (depth / 8u);
-    return depth == 32u ? (row & ~7u) | (row & 1u) << 2 | (row >> 1 & 3u) : row;
+    uint row = chunk / (depth / CHUNK);
+    return depth == 32u   ? (row & ~7u) | (row & 1u) << 2 | (row >> 1 & 3u)
+           : depth == 16u ? (row & ~7u) | (row & 3u) << 1 | (row >> 2 & 1u)
+                          : row;
 }
-uint alongInner(uint chunk, uint size) { return chunk % (depth / 8u); }
+uint alongInner(uint chunk, uint size) { return chunk % (depth / CHUNK); }
 
-#define COOPERATIVE_LOAD(I, ALONG, SIZE, CHUNK)                                                    \
-    (ALONG ? CHUNK(I, alongOuter(chunkOf(I), SIZE), alongInner(chunkOf(I), SIZE) * 8u)                         \
-           : CHUNK(I, chunkOf(I) % (SIZE / 8u) * 8u, chunkOf(I) / (SIZE / 8u)))
+#define COOPERATIVE_LOAD(I, ALONG, SIZE, LOAD)                                                     \
+    (ALONG ? LOAD(I, alongOuter(chunkOf(I), SIZE), alongInner(chunkOf(I), SIZE) * CHUNK)           \
+           : LOAD(I, chunkOf(I) % (SIZE / CHUNK) * CHUNK, chunkOf(I) / (SIZE / CHUNK)))
 #define COOPERATIVE_PLACE(I, ALONG, SIZE, ACROSS_PITCH)                                            \
-    (ALONG ? alongOuter(chunkOf(I), SIZE) * alongPitch + alongInner(chunkOf(I), SIZE)                          \
-           : chunkOf(I) / (SIZE / 8u) * ACROSS_PITCH + chunkOf(I) % (SIZE / 8u))
+    (ALONG ? alongOuter(chunkOf(I), SIZE) * alongPitch * (8u / CHUNK) +                            \
+                 alongInner(chunkOf(I), SIZE)                                                      \
+           : chunkOf(I) / (SIZE / CHUNK) * ACROSS_PITCH * (8u / CHUNK) +                           \
+                 chunkOf(I) % (SIZE / CHUNK))
 #define COOPERATIVE_LOADS                                                                          \
     [[unroll]] for (uint i = 0u; i < leftChunks; ++i)                                              \
         nextLeft[i] = COOPERATIVE_LOAD(i, leftAlong, tileRows, leftChunk);                         \
@@ -83,34 +121,40 @@ void productRun(uint steps) {
     [[unroll]] for (uint i = 0u; i < blocksDown; ++i)
         [[unroll]] for (uint j = 0u; j < blocksAcross; ++j)
             sums[i][j] = coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator>(0.0);
-    uvec4 nextLeft[leftChunks], nextRight[rightChunks];
+    Chunk nextLeft[leftChunks], nextRight[rightChunks];
     if (steps > 0u) { COOPERATIVE_LOADS }
     for (uint step = 0u; step < steps; ++step) {
         [[unroll]] for (uint i = 0u; i < leftChunks; ++i)
-            tiles[COOPERATIVE_PLACE(i, leftAlong, tileRows, leftAcrossPitch)] = nextLeft[i];
+            chunkStore(0u, leftSize, COOPERATIVE_PLACE(i, leftAlong, tileRows, leftAcrossPitch),
+                       nextLeft[i]);
         [[unroll]] for (uint i = 0u; i < rightChunks; ++i)
-            tiles[leftSize + COOPERATIVE_PLACE(i, rightAlong, tileColumns, rightAcrossPitch)] =
-                nextRight[i];
+            chunkStore(rightBase, rightSize,
+                       COOPERATIVE_PLACE(i, rightAlong, tileColumns, rightAcrossPitch),
+                       nextRight[i]);
         advance();
         barrier();
         COOPERATIVE_LOADS
-        [[unroll]] for (uint k = 0u; k < depth; k += 16u) {
+        // By shares of both operands: low * high, high * low, high * high. Left ones stay in registers.
+        [[unroll]] for (uint e = 0u; e < depth / 16u * products; ++e) {
+            uint k = e / products * 16u, product = e % products;
+            uint left = product + 1u < shares ? leftSize : 0u;
+            uint right = rightBase + (product == 1u ? rightSize : 0u);
             coopmat<float16_t, gl_ScopeSubgroup, 16, 16, gl_MatrixUseA> a[blocksDown];
             [[unroll]] for (uint i = 0u; i < blocksDown; ++i) {
                 if (leftAlong)
-                    coopMatLoad(a[i], tiles, (firstRow + 16u * i) * alongPitch + k / 8u, alongPitch,
-                                gl_CooperativeMatrixLayoutRowMajor);
+                    coopMatLoad(a[i], tiles, left + (firstRow + 16u * i) * alongPitch + k / 8u,
+                                alongPitch, gl_CooperativeMatrixLayoutRowMajor);
                 else
-                    coopMatLoad(a[i], tiles, k * leftAcrossPitch + (firstRow + 16u * i) / 8u,
+                    coopMatLoad(a[i], tiles, left + k * leftAcrossPitch + (firstRow + 16u * i) / 8u,
                                 leftAcrossPitch, gl_CooperativeMatrixLayoutColumnMajor);
             }
             [[unroll]] for (uint j = 0u; j < blocksAcross; ++j) {
                 coopmat<float16_t, gl_ScopeSubgroup, 16, 16, gl_MatrixUseB> b;
                 if (rightAlong)
-                    coopMatLoad(b, tiles, leftSize + (firstColumn + 16u * j) * alongPitch + k / 8u,
+                    coopMatLoad(b, tiles, right + (firstColumn + 16u * j) * alongPitch + k / 8u,
                                 alongPitch, gl_CooperativeMatrixLayoutColumnMajor);
                 else
-                    coopMatLoad(b, tiles, leftSize + k * rightAcrossPitch + (firstColumn + 16u * j) / 8u,
+                    coopMatLoad(b, tiles, right + k * rightAcrossPitch + (firstColumn + 16u * j) / 8u,
                                 rightAcrossPitch, gl_CooperativeMatrixLayoutRowMajor);
                 [[unroll]] for (uint i = 0u; i < blocksDown; ++i)
                     sums[i][j] = coopMatMulAdd(a[i], b, sums[i][j]);
@@ -125,11 +169,15 @@ void productRun(uint steps) {
             coopMatStore(sums[i][j], tiles, strip + 4u * j, stripPitch,
                          gl_CooperativeMatrixLayoutRowMajor);
         subgroupBarrier();
-        for (uint e = gl_SubgroupInvocationID; e < 16u * ownColumns / 8u; e += lanes) {
-            uint row = e / (ownColumns / 8u), column = e % (ownColumns / 8u);
-            uint at = strip + row * stripPitch + column * 2u;
-            elementsStore(firstRow + 16u * i + row, firstColumn + column * 8u,
+        for (uint e = gl_SubgroupInvocationID; e < 16u * ownColumns / CHUNK; e += lanes) {
+            uint row = e / (ownColumns / CHUNK), column = e % (ownColumns / CHUNK) * CHUNK;
+            uint at = strip + row * stripPitch + column / 4u;
+            elementsStore(firstRow + 16u * i + row, firstColumn + column,
+#ifndef MPSVK_BFLOAT16
                           uintBitsToFloat(tiles[at]), uintBitsToFloat(tiles[at + 1u]));
+#else
+                          uintBitsToFloat(tiles[at]));
+#endif
         }
         subgroupBarrier();
     }

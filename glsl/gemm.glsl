@@ -3,13 +3,13 @@
 // the taps and over the source texels of each tap. The includer defines the functions declared
 // below.
 //
-// The grid is (blocks of pixels, folded into y, tiles * phases), or with MPSVK_COOPERATIVE or MPSVK_BLOCKS
+// The grid is (blocks of pixels, folded into y, tiles * phases), or with MPSVK_TILES
 // (tiles * blocks of pixels, folded into y, phases). With IN_PARTS the inner dimension is split, and parts
 // take the place of phases, of which there is one. One of these bodies runs:
 //   direct: an invocation computes TILE_PIXELS pixels of the whole tile;
 //   direct with MPSVK_SUBGROUP: the same, but eight neighbours share the work of loading weights,
 //     for devices that spend most of their time on loads. Needs subgroups of eight or more;
-//   with MPSVK_COOPERATIVE or MPSVK_BLOCKS: that of gemmTiles.glsl;
+//   with MPSVK_COOPERATIVE, MPSVK_BFLOAT16 or MPSVK_BLOCKS (MPSVK_TILES): that of gemmTiles.glsl;
 //   with MPSVK_PARTS: the sum of parts;
 //   TILED: a workgroup goes through shared memory, an invocation computes TILE_PIXELS (a multiple
 //     of 4) pixels of two texels. TILE_TEXELS is 1 or even, the workgroup size a multiple of
@@ -21,7 +21,7 @@
 
 #ifdef MPSVK_PARTS
 layout(local_size_x = 64) in;
-#elif defined(MPSVK_COOPERATIVE) || defined(MPSVK_BLOCKS)
+#elif defined(MPSVK_COOPERATIVE) || defined(MPSVK_BFLOAT16) || defined(MPSVK_BLOCKS)
 #define MPSVK_TILES
 #else
 layout(local_size_x_id = 32) in;

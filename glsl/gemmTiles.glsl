@@ -4,7 +4,7 @@
 // By cooperative matrices sources are fp16 in buffers, their pixels whole chunks of eight channels, and
 // weights exact in fp16. These are packed as halves, the texels of a tap filled up with zeros to whole
 // steps (`tileSlices` is their number with those). Of an image of one texel a pixel, whole rows of taps
-// take the place of a tap: MERGED_TAPS. By blocks, sources are any in buffers.
+// take the place of a tap: MERGED_TAPS. By blocks, or with MPSVK_BFLOAT16, sources are any in buffers.
 const bool leftAlong = true;
 const bool rightAlong = false;
 #ifdef MPSVK_COOPERATIVE
@@ -16,7 +16,11 @@ layout(set = 0, binding = 3, std430) readonly buffer HalfWeights {
 layout(constant_id = 39) const bool DESTINATION_PAIRS = false;
 layout(constant_id = 47) const bool MERGED_TAPS = false;
 #else
+#ifdef MPSVK_BFLOAT16
+#include "cooperative.glsl"
+#else
 #include "blocks.glsl"
+#endif
 const bool MERGED_TAPS = false;
 #endif
 

@@ -1,14 +1,14 @@
 // The body of CNNConvolutionGradientWeights.glsl through tiles of cooperative.glsl (fp16 images in buffers,
-// the gradient's pixels whole chunks of eight channels) or blocks.glsl (any images in buffers). Both operands
-// have windows along the interior: they are read across it.
+// the gradient's pixels whole chunks of eight channels) or blocks.glsl (any images in buffers, as for the
+// former with MPSVK_BFLOAT16). Both operands have windows along the interior: they are read across it.
 layout(set = 0, binding = 4, std430) buffer WeightsGradient {
     vec4 weightsGradient[];
 };
-// Pixels of the source, and by blocks of the gradient, are whole chunks.
+// Pixels of the source, and but for fp16 of the gradient, are whole chunks.
 layout(constant_id = 38) const bool WHOLE_CHUNKS = true;
 const bool leftAlong = false;
 const bool rightAlong = false;
-#ifdef MPSVK_COOPERATIVE
+#if defined(MPSVK_COOPERATIVE) || defined(MPSVK_BFLOAT16)
 #include "cooperative.glsl"
 #else
 #include "blocks.glsl"

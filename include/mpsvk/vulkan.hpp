@@ -27,6 +27,10 @@ struct DeviceHandles {
     /// VK_KHR_shader_float16_int8 are enabled with the features cooperativeMatrix,
     /// vulkanMemoryModel and shaderFloat16. Without them products of fp16 are slower.
     bool cooperativeMatrix = false;
+    /// In addition the extension VK_KHR_shader_bfloat16 is enabled with the features
+    /// shaderBFloat16Type and shaderBFloat16CooperativeMatrix. Without it
+    /// KernelOptions::AllowReducedPrecision changes nothing.
+    bool bfloat16 = false;
 };
 
 /// A device of the program's, of Vulkan 1.1 or newer. Nothing of it is destroyed here: it must

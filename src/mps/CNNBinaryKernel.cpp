@@ -293,7 +293,7 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
     pass.imageCount = pass.batchCount = images;
     validate(pass);
 
-    mps::Encoder encoder(commandBuffer, who);
+    mps::Encoder encoder(commandBuffer, who, options());
     pass.encoder = &encoder;
     if (fresh && writes &&
         !mps::covers(pass.clip, destinationFeatureChannelOffset_, destinations[0]))

@@ -279,7 +279,7 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
         state.impl().checkUsable(who, "The source state", commandBuffer);
     if (writes) mps::checkOwnStates(who, "destinationStates", states, read, className());
 
-    mps::Encoder encoder(commandBuffer, who);
+    mps::Encoder encoder(commandBuffer, who, options());
     pass.encoder = &encoder;
     if (fresh && writes && !mps::covers(pass.clip, destinationFeatureChannelOffset_, destination))
         for (const Image& image : destinations) mps::fillWithZeros(encoder, image);

@@ -1,15 +1,15 @@
 #include "mps/ConvolutionGradientPass.hpp"
 
+#include "mps/ConvolutionGradientParts.hpp"
 #include "mps/DeviceTable.hpp"
 #include "mps/GroupedTile.hpp"
 #include "mps/ProductTile.hpp"
-#include "mps/ThinTile.hpp"
+#include "mps/ThinGradient.hpp"
 #include "mps/TileTrial.hpp"
 #include "mps/WinogradGradient.hpp"
 #include "vk/Instance.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <optional>
 
 namespace mpsvk::mps {
@@ -36,26 +36,6 @@ ConvolutionTile gradientTile(const vk::Device& device, uint32_t groups, uint32_t
     return tile;
 }
 
-/// Parts of the pixels: enough workgroups for the device, each with enough to do.
-struct Split {
-    uint32_t parts, pixels;
-    Split(uint64_t all, uint64_t wanted, uint64_t least, uint64_t multiple) {
-        const uint64_t most = std::min(wanted, ceilDivide(all, least));
-        pixels =
-            uint32_t(ceilDivide(ceilDivide(all, std::max<uint64_t>(1, most)), multiple) * multiple);
-        parts = uint32_t(ceilDivide(all, pixels));
-    }
-};
-
-bool isCpu(const vk::Device& device) {
-    return device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
-}
-
-/// Workgroups that are enough work: so many for each multiprocessor, or of a CPU in all.
-uint64_t groupsWanted(Encoder& encoder, uint64_t each, uint64_t ofCpu) {
-    return isCpu(encoder.device()) ? ofCpu : groupsFor(encoder.limits(), each);
-}
-
 /// Whether the product can go through cooperative matrices: rows of whole chunks of eight channels,
 /// and enough of them.
 bool isCooperative(const vk::Device& device, const ConvolutionShape& shape,
@@ -74,53 +54,6 @@ bool hasBlocks(const ConvolutionTile& tile, const ConvolutionShape& shape,
     return tile.tiled && shape.groups == 1 && !p.clampEdges && !windows.isTexture() &&
            !taps.isTexture() && p.gradient.channels >= 32 && !vk::isDisabled("blocks");
 }
-
-/// Adds up the partial sums of `elements` texels.
-void dispatchReduce(Encoder& encoder, const char* shader,
-                    const glsl::CNNConvolutionWeightsParameters& p, uint64_t elements,
-                    const vk::BufferSlice& partials, CNNConvolutionGradientState::Impl& state) {
-    // Few elements of many parts: invocations share an element.
-    const uint32_t lanes = p.splits >= 32 && elements <= 65536 ? 16 : 256;
-    encoder.dispatch(
-        shader, p, Grid::of(ceilDivide(elements, lanes) * 256),
-        {{1, partials}, {2, state.buffer(Buffers::Weights)}, {3, state.buffer(Buffers::Biases)}},
-        {constant(33, lanes)});
-}
-
-/// db by dispatches of its own.
-class BiasGradient {
-public:
-    /// Sums over parts of the pixels.
-    BiasGradient(Encoder& encoder, const glsl::ImageView& view, uint32_t images,
-                 const ImageRun& gradient, CNNConvolutionGradientState::Impl& state)
-        : encoder_(encoder), state_(state) {
-        p_.gradient = view;
-        p_.pixels = view.width * view.height * images;
-        p_.texels = (view.channels + 3) / 4;
-        p_.lanes = std::min(256u, std::bit_ceil(p_.texels));
-        p_.accumulate = state.accumulated;
-        const uint64_t across = ceilDivide(p_.texels, p_.lanes), rows = 256 / p_.lanes;
-        const Split split(p_.pixels, ceilDivide(groupsWanted(encoder, 8, 16), across), 4 * rows,
-                          rows);
-        p_.splits = split.parts;
-        p_.splitPixels = split.pixels;
-        partials_ = encoder.scratch(uint64_t(p_.texels) * p_.splits * 16);
-        encoder.dispatch("CNNConvolutionBiasGradient", p_, {across * 256, 1, p_.splits},
-                         {{1, gradient}, {2, *partials_}});
-    }
-    /// Adds the parts up.
-    void finish() {
-        encoder_.dispatch(
-            "CNNConvolutionBiasGradientReduce", p_, {ceilDivide(p_.texels, p_.lanes) * 256, 1, 1},
-            {{1, *partials_}, {2, state_.buffer(Buffers::Biases)}}, {constant(33, p_.lanes)});
-    }
-
-private:
-    Encoder& encoder_;
-    CNNConvolutionGradientState::Impl& state_;
-    glsl::CNNConvolutionBiasParameters p_{};
-    std::shared_ptr<const vk::BufferSlice> partials_;
-};
 
 /// Taps of a row that an invocation of glsl/CNNConvolutionGroupedGradientWeights.comp has.
 uint32_t groupedTaps(const glsl::CNNConvolutionWeightsParameters& p) {
@@ -167,92 +100,46 @@ dispatchGrouped(Encoder& encoder, glsl::CNNConvolutionWeightsParameters& p, cons
     return partials;
 }
 
-/// dW, and db unless `p.transposed`, of taps that read images of few channels; false where their
-/// kernel does not do it.
-bool dispatchThin(Encoder& encoder, const ConvolutionShape& shape,
-                  glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
-                  const ImageRun& taps, CNNConvolutionGradientState::Impl& state) {
-    auto& device = encoder.device();
-    const uint32_t channels = p.transposed ? shape.outputs : shape.inputs;
-    if (!hasThinTiles(device) || shape.groups != 1 || channels > mostThinChannels ||
-        (channels > 1 && isCooperative(device, shape, p, windows, taps)))
-        return false;
-    p.kernelWidth = shape.kernelWidth;
-    p.kernelHeight = shape.kernelHeight;
-    p.outputChannels = p.transposed ? shape.inputs : shape.outputs;
-    p.reducedPerGroup = channels;
-    p.biasColumn = !p.transposed;
-    const auto tile = ThinGradientTile::of(device, p);
-    if (!tile) return false;
-    p.accumulate = state.accumulated;
-    p.tiles = uint32_t(ceilDivide(p.outputChannels, 4));
-    const uint64_t across = ceilDivide(p.gradient.width, tile->pixels),
-                   blocks = across * p.gradient.height * p.images;
-    const uint64_t columns =
-        p.tiles * ceilDivide(p.kernelWidth, tile->taps) * ceilDivide(p.kernelHeight, tile->rows);
-    const uint32_t most = std::min(ThinGradientTile::size, encoder.limits().workGroupInvocations);
-    const auto lanes = uint32_t(ceilDivide(columns, ceilDivide(columns, most)));
-    // Half of the turns hand over their sums through shared memory.
-    const uint64_t handedOver = 16ull * lanes * (tile->rows * tile->taps * channels + 1);
-    const uint32_t bytes =
-        std::min(ThinGradientTile::sharedBytes, encoder.limits().sharedMemoryBytes) - 16;
-    const auto turns = uint32_t(std::min<uint64_t>(most / lanes, bytes / handedOver * 2 + 1));
-    const uint64_t groups = ceilDivide(columns, lanes);
-    const uint64_t wanted = groupsWanted(encoder, ThinGradientTile::groupsEach, 8);
-    const Split split(blocks, ceilDivide(wanted, groups), 4 * turns, turns);
-    p.splits = split.parts;
-    p.splitPixels = split.pixels;
-    const uint64_t weights = uint64_t(p.kernelWidth) * p.kernelHeight * channels;
-    const auto partials = encoder.scratch((weights + 1) * p.tiles * p.splits * 16);
-    Grid grid{groups * lanes * turns, 1, p.splits};
-    grid.texels = texelGrid(1, across, p.gradient.height, p.images);
-    encoder.dispatch(
-        "CNNConvolutionThinGradientWeights", p, grid, {{1, windows}, {2, taps}, {3, *partials}},
-        {constant(32, lanes * turns), constant(33, tile->pixels), constant(34, tile->taps),
-         constant(35, tile->rows), constant(36, uint32_t(p.strideX)), constant(37, channels),
-         constant(38, uint32_t(p.dilationX)), constant(39, lanes), constant(41, tile->span),
-         constant(42, 1u)});
-    dispatchReduce(encoder, "CNNConvolutionThinGradientReduce", p, (weights + 1) * p.tiles,
-                   *partials, state);
-    return true;
-}
-
 /// dW, and db unless `p.transposed`. `windows` has one pixel per window, `taps` is read at them.
 void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                      glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
                      const ImageRun& taps, CNNConvolutionGradientState::Impl& state) {
-    if (dispatchThin(encoder, shape, p, windows, taps, state)) return;
-    if (dispatchWinogradGradient(encoder, shape, p, windows, taps, state)) {
+    auto& device = encoder.device();
+    const bool inHalves = isCooperative(device, shape, p, windows, taps);
+    if (dispatchThinGradient(encoder, shape, p, windows, taps, inHalves, state)) return;
+    const uint32_t rows = p.transposed ? shape.inputs : shape.outputs;
+    p.resultPerGroup = p.transposed ? shape.inputsPerGroup() : shape.outputsPerGroup();
+    p.reducedPerGroup = p.transposed ? shape.outputsPerGroup() : shape.inputsPerGroup();
+    const ConvolutionTile tile =
+        gradientTile(device, shape.groups, p.resultPerGroup, p.reducedPerGroup, rows);
+    const bool blocks = hasBlocks(tile, shape, p, windows, taps);
+    const bool bfloat16 = blocks && !inHalves && encoder.reducesPrecision();
+    if (!bfloat16 && dispatchWinogradGradient(encoder, shape, p, windows, taps, state)) {
         if (!p.transposed) BiasGradient(encoder, p.gradient, p.images, windows, state).finish();
         return;
     }
-    auto& device = encoder.device();
-    const bool cpu = isCpu(device);
+    const bool cpu = isCpu(device), cooperative = inHalves || bfloat16;
     const uint64_t pixels = uint64_t(p.gradient.width) * p.gradient.height * p.images;
     const uint64_t tapCount = uint64_t(shape.kernelWidth) * shape.kernelHeight;
-    const uint32_t rows = p.transposed ? shape.inputs : shape.outputs;
     p.kernelWidth = shape.kernelWidth;
     p.kernelHeight = shape.kernelHeight;
     p.outputChannels = rows;
-    p.resultPerGroup = p.transposed ? shape.inputsPerGroup() : shape.outputsPerGroup();
-    p.reducedPerGroup = p.transposed ? shape.outputsPerGroup() : shape.inputsPerGroup();
     p.accumulate = state.accumulated;
-    const bool cooperative = isCooperative(device, shape, p, windows, taps);
-    const ConvolutionTile tile =
-        gradientTile(device, shape.groups, p.resultPerGroup, p.reducedPerGroup, rows);
     std::optional<GroupedTile> grouped;
     if (tile.grouped) grouped = groupedTile(device, p, p.gradient);
-    const bool isWide = cooperative || (!grouped && hasBlocks(tile, shape, p, windows, taps));
+    const bool isWide = cooperative || (!grouped && blocks);
     const vk::Limits limits = tileLimits(device);
     const ProductShape product{.rows = rows,
                                .columns = 4 * (tapCount * ceilDivide(p.reducedPerGroup, 4) + 1),
                                .interior = pixels,
                                .cooperative = cooperative,
+                               .bfloat16 = bfloat16,
                                .tileColumns =
                                    cooperative ? 128 : tableOf(limits.processor).widestColumns,
                                .interiorStep = cooperative ? 32u : 8u,
                                .mostParts = 512,
-                               .atOnce = cooperative ? 2u : 8u};
+                               .atOnce = cooperative ? 2u : 8u,
+                               .rightAlong = false};
     const ProductPlan plan = planProduct(limits, product);
     uint64_t columns = 0;
     // For a tile of so many channels and texels.
@@ -285,14 +172,15 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     const bool isDense =
         p.images == 1 ||
         p.gradient.imageStride == p.gradient.width * p.gradient.height * p.gradient.slices;
-    const bool wholeChunks = cooperative ? p.source.channels % 8 == 0
-                                         : (p.gradient.channels | p.source.channels) % 4 == 0;
+    const bool wholeChunks =
+        inHalves ? p.source.channels % 8 == 0 : (p.gradient.channels | p.source.channels) % 4 == 0;
     const auto dispatchOf = [&](const ProductTile& wide) -> TileDispatch {
         const Grid grid =
             layOut(wide.rows(), wide.columns() / 4, wide.invocations(encoder.limits()), wide.depth);
         const auto bytes = std::as_bytes(std::span(&p, 1));
-        return {cooperative ? "CNNConvolutionGradientWeightsCooperative"
-                            : "CNNConvolutionGradientWeightsBlocks",
+        return {inHalves   ? "CNNConvolutionGradientWeightsCooperative"
+                : bfloat16 ? "CNNConvolutionGradientWeightsBfloat16"
+                           : "CNNConvolutionGradientWeightsBlocks",
                 grid,
                 {bytes.begin(), bytes.end()},
                 wide.constants(device, {constant(38, uint32_t(wholeChunks)),

@@ -3,7 +3,6 @@
 #include "mps/CNNNeuron.hpp"
 #include "mps/DeviceTable.hpp"
 #include "mps/GroupedTile.hpp"
-#include "mps/PassChecks.hpp"
 #include "mps/ProductTile.hpp"
 #include "mps/ThinProduct.hpp"
 #include "mps/ThinTile.hpp"
@@ -11,14 +10,11 @@
 #include "mps/WinogradProduct.hpp"
 #include "vk/Instance.hpp"
 
-#include <mpsvk/Error.hpp>
-
 #include <algorithm>
 
 namespace mpsvk::mps {
 
 using MPS::CNNConvolutionDescriptor;
-using MPS::CNNConvolutionWeightsAndBiasesState;
 using MPS::KernelWindow;
 
 KernelWindow windowOf(const CNNConvolutionDescriptor& d) {
@@ -27,62 +23,6 @@ KernelWindow windowOf(const CNNConvolutionDescriptor& d) {
 }
 
 bool hasWholeTexels(const CNNConvolutionDescriptor& d) { return d.inputFeatureChannels() % 4 == 0; }
-
-namespace {
-
-void checkState(const std::string& who, const CNNConvolutionDescriptor& d,
-                const CNNConvolutionWeightsAndBiasesState& state,
-                const MTL::CommandBuffer& commands) {
-    if (!state) throw InvalidArgument(who + "The weights state is an empty handle.");
-    auto& impl = state.impl();
-    impl.checkUsable(who, "The weights state", commands);
-    if (impl.weightsBytes < d.weightCount() * sizeof(float) ||
-        (impl.hasBiases && impl.biasesBytes < d.outputFeatureChannels() * sizeof(float)))
-        throw InvalidArgument(who + "The weights state holds " + std::to_string(impl.weightsBytes) +
-                              " bytes of weights and " + std::to_string(impl.biasesBytes) +
-                              " of biases but the kernel has " +
-                              std::to_string(d.weightCount() * sizeof(float)) + " and " +
-                              std::to_string(d.outputFeatureChannels() * sizeof(float)) + ".");
-}
-
-} // namespace
-
-void reloadWeights(const std::string& who, const CNNConvolutionDescriptor& d,
-                   ConvolutionWeights& weights, const MTL::CommandBuffer& commands,
-                   const CNNConvolutionWeightsAndBiasesState& state) {
-    checkState(who, d, state, commands);
-    Encoder encoder(commands, who);
-    weights.load(encoder, state.impl().weightsSlice(), state.impl().biasesSlice());
-    state.impl().wasRead();
-}
-
-CNNConvolutionWeightsAndBiasesState exportWeights(const std::string& who,
-                                                  const CNNConvolutionDescriptor& d,
-                                                  const ConvolutionWeights& weights,
-                                                  const MTL::CommandBuffer& commands,
-                                                  bool temporary) {
-    using State = CNNConvolutionWeightsAndBiasesState;
-    const State state = temporary ? State::temporaryCNNConvolutionWeightsAndBiasesState(commands, d)
-                                  : State(weights.device(), d);
-    Encoder encoder(commands, who);
-    weights.unpack(encoder, state.impl().weightsSlice(), state.impl().biasesSlice());
-    return state;
-}
-
-CNNConvolutionWeightsAndBiasesState
-exportWeightsOnDemand(const std::string& who, const CNNConvolutionDescriptor& d,
-                      std::shared_ptr<const ConvolutionWeights> weights,
-                      const MTL::CommandBuffer& commands) {
-    const auto state =
-        CNNConvolutionWeightsAndBiasesState::temporaryCNNConvolutionWeightsAndBiasesState(commands,
-                                                                                          d);
-    state.impl().fillBeforeUse = [who, weights = std::move(weights), commands,
-                                  impl = &state.impl()] {
-        Encoder encoder(commands, who);
-        weights->unpack(encoder, impl->weightsSlice(), impl->biasesSlice());
-    };
-    return state;
-}
 
 glsl::CNNConvolutionParameters commonParameters(const ConvolutionWeights::Layout& layout,
                                                 const KernelWindow& w) {
@@ -168,6 +108,17 @@ bool hasBlocks(const ConvolutionWeights::Layout& layout, const glsl::CNNConvolut
            !vk::isDisabled("blocks");
 }
 
+/// The tiles of glsl/gemmTiles.glsl.
+enum class Tiles { None, Halves, Bfloat16, Floats };
+
+Tiles tilesOf(const Encoder& encoder, const ConvolutionWeights::Layout& layout,
+              const glsl::CNNConvolutionParameters& p, const ImageRun& source,
+              const ImageRun& destination) {
+    if (isCooperative(layout, p, source, destination)) return Tiles::Halves;
+    if (!hasBlocks(layout, p, source, destination)) return Tiles::None;
+    return encoder.reducesPrecision() ? Tiles::Bfloat16 : Tiles::Floats;
+}
+
 /// So many workgroups for each multiprocessor are enough work.
 constexpr uint64_t enoughGroupsEach = 4;
 
@@ -214,22 +165,26 @@ void dispatchParts(Encoder& encoder, const std::string& shader, const char* body
 }
 
 /// The product through tiles of glsl/gemmTiles.glsl.
-void dispatchTiles(Encoder& encoder, const std::string& shader, bool cooperative,
+void dispatchTiles(Encoder& encoder, const std::string& shader, Tiles tiles,
                    const ConvolutionWeights& weights, ConvolutionWeights::Layout& layout,
                    glsl::CNNConvolutionParameters p, uint64_t rows, uint32_t phases,
                    const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
     using Layout = ConvolutionWeights::Layout;
-    if (cooperative) p.tileSlices = layout.halfSlices;
-    const bool mergesTaps = cooperative && layout.mergesTaps;
+    const bool inHalves = tiles == Tiles::Halves;
+    if (inHalves) p.tileSlices = layout.halfSlices;
+    const bool mergesTaps = inHalves && layout.mergesTaps;
     const uint64_t taps = mergesTaps ? p.kernelHeight : p.kernelWidth * p.kernelHeight;
     const ProductShape shape{.rows = rows,
                              .columns = uint64_t(layout.tiles) * 4 * layout.tile.texels,
                              .interior = 4 * p.tileSlices * taps / phases,
-                             .cooperative = cooperative,
+                             .cooperative = tiles != Tiles::Floats,
+                             .bfloat16 = tiles == Tiles::Bfloat16,
                              .products = phases,
                              .tileColumns = 4 * layout.tile.texels,
-                             .interiorStep = cooperative ? 4 * p.tileSlices : 8,
-                             .mostParts = phases == 1 ? 8u : 1u};
+                             .interiorStep =
+                                 tiles == Tiles::Floats ? 8 : vk::roundUp(4 * p.tileSlices, 16),
+                             .mostParts = phases == 1 ? 8u : 1u,
+                             .rightAlong = false};
     const ProductPlan plan = planProduct(tileLimits(encoder.device()), shape);
     const uint64_t steps = taps * ((4 * p.tileSlices + plan.tile.depth - 1) / plan.tile.depth);
     p.partSteps = uint32_t((steps + plan.parts - 1) / plan.parts);
@@ -248,9 +203,8 @@ void dispatchTiles(Encoder& encoder, const std::string& shader, bool cooperative
                               {constant(39, uint32_t(destination.hasPairs(p.destination))),
                                constant(47, uint32_t(mergesTaps))});
     };
-    const char* body = cooperative ? "Cooperative" : "Blocks";
-    const auto& packed =
-        weights.use(encoder, layout, cooperative ? &Layout::halves : &Layout::floats);
+    const char* body = inHalves ? "Cooperative" : tiles == Tiles::Bfloat16 ? "Bfloat16" : "Blocks";
+    const auto& packed = weights.use(encoder, layout, inHalves ? &Layout::halves : &Layout::floats);
     const Operand operands[] = {{1, source},
                                 {2, destination},
                                 {3, packed},
@@ -272,9 +226,9 @@ void dispatchProduct(Encoder& encoder, const std::string& shader, const Convolut
                      ConvolutionWeights::Layout& layout, glsl::CNNConvolutionParameters p,
                      uint64_t rows, uint32_t phases, const ImageRun& source,
                      const ImageRun& destination, uint32_t neuron) {
-    const bool cooperative = isCooperative(layout, p, source, destination);
-    if (cooperative || hasBlocks(layout, p, source, destination))
-        return dispatchTiles(encoder, shader, cooperative, weights, layout, p, rows, phases, source,
+    const Tiles tiles = tilesOf(encoder, layout, p, source, destination);
+    if (tiles != Tiles::None)
+        return dispatchTiles(encoder, shader, tiles, weights, layout, p, rows, phases, source,
                              destination, neuron);
     const auto& tile = layout.tile;
     const uint64_t blocks = (rows + tile.block(rows) - 1) / tile.block(rows);
@@ -359,7 +313,8 @@ void dispatchGather(Encoder& encoder, const ConvolutionWeights& weights,
                     const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
     if (dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, false) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, false) ||
-        dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, false))
+        (tilesOf(encoder, layout, p, source, destination) != Tiles::Bfloat16 &&
+         dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, false)))
         return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, false);
@@ -376,7 +331,8 @@ void dispatchSpread(Encoder& encoder, const ConvolutionWeights& weights,
                     const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
     if (dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, true) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, true) ||
-        dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, true))
+        (tilesOf(encoder, layout, p, source, destination) != Tiles::Bfloat16 &&
+         dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, true)))
         return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, true);

@@ -226,9 +226,13 @@ void forEachRun(const vk::Limits& limits, std::span<const RunOperand> operands,
     }
 }
 
-Encoder::Encoder(const MTL::CommandBuffer& commandBuffer, std::string subject)
+Encoder::Encoder(const MTL::CommandBuffer& commandBuffer, std::string subject,
+                 MPS::KernelOptions options)
     : commandBuffer_(commandBuffer), list_(commandBuffer.impl().list(subject)),
-      device_(*commandBuffer.impl().device.impl().vk) {
+      device_(*commandBuffer.impl().device.impl().vk),
+      reducesPrecision_((options & MPS::KernelOptions::AllowReducedPrecision) !=
+                            MPS::KernelOptions::None &&
+                        device_.features().bfloat16) {
     if (commandBuffer.impl().encoderOpen)
         throw InvalidArgument(subject + "An encoder is still open on the command buffer; end its "
                                         "encoding first.");

@@ -131,12 +131,16 @@ struct Grid {
 class Encoder {
 public:
     /// Throws InvalidArgument for an empty or committed command buffer.
-    Encoder(const MTL::CommandBuffer& commandBuffer, std::string subject);
+    Encoder(const MTL::CommandBuffer& commandBuffer, std::string subject,
+            MPS::KernelOptions options = MPS::KernelOptions::None);
 
     const MTL::CommandBuffer& commandBuffer() const { return commandBuffer_; }
     vk::CommandList& list() { return list_; }
     vk::Device& device() { return device_; }
     const vk::Limits& limits() const { return device_.limits(); }
+    /// Whether products of fp32 go through matrices of bf16: the kernel allows it, and the device
+    /// has them.
+    bool reducesPrecision() const { return reducesPrecision_; }
 
     /// One dispatch of glsl/<shader>.comp. `Parameters` is the struct of glsl/<Family>.h.
     /// `constants` are the shader's own specialization constants (ids from 32).
@@ -161,6 +165,7 @@ private:
     MTL::CommandBuffer commandBuffer_;
     vk::CommandList& list_;
     vk::Device& device_;
+    const bool reducesPrecision_;
 };
 
 /// Writes zeros to every texel of the image.

@@ -51,7 +51,8 @@ void MatrixMultiplication::archive(mps::Archive& archive) {
 
 void MatrixMultiplication::encode(const MTL::CommandBuffer& commandBuffer, const Matrix& leftMatrix,
                                   const Matrix& rightMatrix, const Matrix& resultMatrix) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart_, batchSize_);
+    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart_, batchSize_,
+                                 options());
     auto left = operands.take("leftMatrix", leftMatrix, leftMatrixOrigin_);
     auto right = operands.take("rightMatrix", rightMatrix, rightMatrixOrigin_);
     auto result = operands.take("resultMatrix", resultMatrix, resultMatrixOrigin_);

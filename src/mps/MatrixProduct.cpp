@@ -33,6 +33,16 @@ bool isCooperative(const vk::Device& device, const MatrixProduct& product) {
            product.result.rows() >= 32 && product.result.columns() >= 32;
 }
 
+/// See glsl/matrixTiles.glsl.
+bool isInFours(const glsl::MatrixView& v) { return v.isAligned && v.columns % 4 == 0; }
+
+/// The same of bf16, for operands of which one or both are in fp32.
+bool isReduced(const Encoder& encoder, const MatrixProduct& product) {
+    return encoder.reducesPrecision() && !product.exact && isInFours(product.left.view) &&
+           isInFours(product.right.view) && product.interior % 4 == 0 && product.interior >= 32 &&
+           product.result.rows() >= 32 && product.result.columns() >= 32;
+}
+
 uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 uint64_t tileCount(const Parameters& p, uint64_t rows, uint64_t columns) {
@@ -124,20 +134,24 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     Grid grid = Grid::of(ceilDivide(result.rows(), 4) * ceilDivide(result.columns(), 4) * matrices);
     std::vector<vk::Constant> ofTile;
     const bool cooperative = isCooperative(device, product);
+    const bool reduced = !cooperative && isReduced(encoder, product);
+    const bool isTiled = cooperative || reduced;
     const ProductShape shape{.rows = result.rows(),
                              .columns = result.columns(),
                              .interior = p.interior,
-                             .products = matrices};
-    const ProductPlan plan = cooperative ? planProduct(limits, shape) : ProductPlan();
+                             .bfloat16 = reduced,
+                             .products = matrices,
+                             .rightAlong = product.transposeRight};
+    const ProductPlan plan = isTiled ? planProduct(limits, shape) : ProductPlan();
     const auto setTile = [&](const ProductTile& tile) {
         splitIntoTiles(p, tile.rows(), tile.columns());
         grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations(encoder.limits()), 1,
                 matrices * p.parts};
         ofTile = tile.constants(device);
     };
-    if (cooperative) {
+    if (isTiled) {
         splitIntoParts(p, plan.parts, plan.tile.depth);
-        shader = "MatrixMultiplicationCooperative";
+        shader = reduced ? "MatrixMultiplicationBfloat16" : "MatrixMultiplicationCooperative";
     } else if (!isDirect(device)) {
         const SharedTile tile = sharedTile(limits, p);
         splitIntoTiles(p, tile.rows, tile.columns);
@@ -148,10 +162,7 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     }
     // See WHOLE in glsl/MatrixMultiplication.glsl. Results and parts have aligned rows of their
     // own.
-    const auto isWhole = [](const glsl::MatrixView& v) {
-        return v.isAligned && v.columns % 4 == 0;
-    };
-    const bool whole = isWhole(left.view) && isWhole(right.view) && isWhole(result.view) &&
+    const bool whole = isInFours(left.view) && isInFours(right.view) && isInFours(result.view) &&
                        result.rows() % 4 == 0 && p.interior % 16 == 0;
     const auto constantsFor = [&](const MatrixOperand& from, const MatrixOperand& to,
                                   bool hasBias) {
@@ -195,7 +206,7 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
         return sumsOf();
     };
     const TileDispatch first =
-        cooperative ? withTile(pickTile(encoder, shape, plan, operands, withTile)) : sumsOf();
+        isTiled ? withTile(pickTile(encoder, shape, plan, operands, withTile)) : sumsOf();
     encoder.dispatchBytes(first.shader, first.parameters, first.grid, operands, first.constants,
                           {});
     if (isOne) return;

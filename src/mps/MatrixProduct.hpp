@@ -16,6 +16,7 @@ struct MatrixProduct {
     uint64_t interior = 0; ///< columns of op(left), rows of op(right)
     double alpha = 1, beta = 0;
     uint64_t matrices = 1;
+    bool exact = false;      ///< in fp32 whatever the kernel allows
     MatrixOperand bias = {}; ///< a row, or none
     MPS::NNNeuronDescriptor neuron = MPS::NNNeuronDescriptor(MPS::CNNNeuronType::None);
 };

@@ -161,7 +161,7 @@ MTL::Device NNGraph::device() const { return impl().device; }
 std::string NNGraph::label() const { return impl().label; }
 void NNGraph::setLabel(const std::string& label) const { impl().label = label; }
 KernelOptions NNGraph::options() const { return impl().options; }
-void NNGraph::setOptions(KernelOptions options) const { impl().options = options; }
+void NNGraph::setOptions(KernelOptions options) const { impl().setOptions(options); }
 uint64_t NNGraph::encodeCount() const { return impl().encodeCount; }
 
 void NNGraph::setEncodeCount(uint64_t count) const {

@@ -85,6 +85,7 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     };
 
     std::string subject() const;
+    void setOptions(KernelOptions options);
     void archiveSettings(mps::Archive& archive);
     void checkRequest(const Request& request) const;
     /// What was asked of an allocator.

@@ -239,6 +239,7 @@ NNGraph::NNGraph(KeyedUnarchiver& coder, const MTL::Device& device) {
                      std::to_string(nodes.resultsNeeded.size()) + " whether they are needed.");
     const auto made = std::make_shared<Impl>(device ? device : coder.mpsMTLDevice(), nodes);
     made->archiveSettings(archive);
+    made->setOptions(made->options); // of the kernels, too
     if (!made->allocator) made->allocator = Image::defaultAllocator();
     impl_ = made;
 }
@@ -286,7 +287,7 @@ NNGraph NNGraph::copy(const MTL::Device& device) const {
         if (self.steps[i].stage->dataSource())
             made->steps[i].stage->takeParameters(*self.steps[i].stage);
     made->label = self.label;
-    made->options = self.options;
+    made->setOptions(self.options);
     made->format = self.format;
     made->outputStateIsTemporary = self.outputStateIsTemporary;
     made->encodeCount = self.encodeCount;

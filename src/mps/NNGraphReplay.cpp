@@ -73,6 +73,12 @@ void NNGraph::Impl::forgetPlans() {
     layouts.clear();
 }
 
+void NNGraph::Impl::setOptions(KernelOptions value) {
+    options = value;
+    for (Step& step : steps) step.stage->kernel().setOptions(value);
+    forgetPlans(); // kernels perhaps encode something else
+}
+
 bool NNGraph::Impl::isFree(const Plan& plan) const {
     if (!plan.lent.expired()) return false;
     // A program may hold on to a buffer of a state alone.

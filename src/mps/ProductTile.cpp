@@ -47,6 +47,12 @@ const Candidate candidates[] = {
     {{false, 16, 8, 4, 2, 8}, {4.0, 7.0}}, // 256 x 64
     {{false, 16, 8, 2, 2, 8}, {2.3, 3.7, 5.4, 7.2}},
     {{false, 16, 4, 2, 2, 8}, {1.3, 1.9, 2.7, 3.6, 4.5, 5.4}}, // 128 x 32
+    // Estimated.
+    {{true, 4, 2, 3, 4, 32, true}, {2.0}},
+    {{true, 2, 2, 4, 4, 16, true}, {1.7, 2.5}},
+    {{true, 2, 2, 2, 4, 16, true}, {1.0, 1.5, 2.2}},
+    {{true, 2, 2, 4, 2, 16, true}, {1.0, 1.5, 2.2}},
+    {{true, 4, 1, 2, 2, 16, true}, {0.6, 1.0, 1.4}},
 };
 /// Of the second dispatch of a product in parts.
 constexpr double finish = 4, bytesPerMicrosecond = 1.7e6;
@@ -82,10 +88,10 @@ Candidate estimate(const ProductTile& tile, const vk::Limits& limits) {
 }
 
 bool fits(const ProductTile& tile, const vk::Limits& limits, const ProductShape& s) {
-    return tile.cooperative == s.cooperative && tile.columns() == s.tileColumns &&
-           s.interiorStep % tile.depth == 0 &&
+    return tile.cooperative == s.cooperative && tile.bfloat16 == s.bfloat16 &&
+           tile.columns() == s.tileColumns && s.interiorStep % tile.depth == 0 &&
            tile.invocations(limits) <= limits.workGroupInvocations &&
-           tile.sharedBytes() <= limits.sharedMemoryBytes;
+           tile.sharedBytes(s.rightAlong) <= limits.sharedMemoryBytes;
 }
 
 bool hasRegisters(const ProductTile& tile, const vk::Limits& limits) {
@@ -169,15 +175,17 @@ std::vector<ProductTile> tilesFor(const vk::Limits& limits, const ProductShape& 
     return tiles;
 }
 
-uint64_t ProductTile::sharedBytes() const {
+uint64_t ProductTile::sharedBytes(bool rightAlong) const {
     const uint64_t pixels = 4 * rows();
     if (!cooperative) return 2 * 16 * depth * (rows() / 4 + 1 + columns() / 4 + 1) + pixels;
     // Operands lie along the interior or across it.
-    const auto operand = [&](uint64_t size) {
-        return std::max<uint64_t>(size * (depth / 8 + 1), depth * (size / 8 + 1));
+    const auto operand = [&](uint64_t size, bool along) {
+        return std::max<uint64_t>(depth * (size / 8 + 1), along ? size * (depth / 8 + 1) : 0);
     };
+    const uint64_t shares = bfloat16 ? 2 : 1;
     const uint64_t strips = 16 * down * across * (4 * blocksAcross + 1);
-    return 16 * std::max(operand(rows()) + operand(columns()), strips) + pixels;
+    const uint64_t operands = operand(rows(), true) + operand(columns(), rightAlong);
+    return 16 * std::max(shares * operands, strips) + pixels;
 }
 
 uint32_t ProductTile::invocations(const vk::Limits& limits) const {

@@ -16,13 +16,15 @@ struct ProductTile {
     uint32_t down = 2, across = 2; ///< subgroups or invocations
     uint32_t blocksDown = 4, blocksAcross = 4; ///< of such elements
     uint32_t depth = 32;                       ///< of the interior in a step
+    bool bfloat16 = false; ///< cooperative matrices of bf16 for operands in fp32, else of halves
 
     uint32_t rows() const { return side() * blocksDown * down; }
     uint32_t columns() const { return side() * blocksAcross * across; }
     uint32_t side() const { return cooperative ? 16 : 4; }
     uint32_t invocations(const vk::Limits& limits) const;
-    /// What a workgroup has of shared memory, at most.
-    uint64_t sharedBytes() const;
+    /// What a workgroup has of shared memory, at most; less where the right operand never lies
+    /// along the interior.
+    uint64_t sharedBytes(bool rightAlong = true) const;
     /// The constants of the tile, and others.
     std::vector<vk::Constant> constants(const vk::Device& device,
                                         std::initializer_list<vk::Constant> others = {}) const;
@@ -39,12 +41,13 @@ struct ProductPlan {
 };
 struct ProductShape {
     uint64_t rows, columns, interior;
-    bool cooperative = true;
-    uint64_t products = 1;      ///< of this shape, at once
+    bool cooperative = true, bfloat16 = false; ///< of the tile
+    uint64_t products = 1;                     ///< of this shape, at once
     uint64_t tileColumns = 128; ///< that the tile must have: 32, 64, 128 or if cooperative 16
     uint64_t interiorStep = 64; ///< a multiple of the tile's depth; 32 or a multiple of it
     uint64_t mostParts = 8;     ///< of the interior
     uint64_t atOnce = 8;        ///< workgroups that may share a multiprocessor
+    bool rightAlong = true;     ///< the right operand may lie along the interior
 };
 /// The plan that is done first. It depends on nothing but the device's limits and the shape, and
 /// fits them.

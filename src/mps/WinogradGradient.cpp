@@ -84,7 +84,8 @@ bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
                            .transposeLeft = true,
                            .interior = tiles,
                            .beta = image + row == 0 ? 0.0 : 1.0,
-                           .matrices = glsl::winogradPositions});
+                           .matrices = glsl::winogradPositions,
+                           .exact = true});
         }
     glsl::CNNConvolutionWinogradGradientParameters last{};
     last.resultChannels = p.gradient.channels;

@@ -115,7 +115,8 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
                                     .right = winogradMatrices(packed, rowChannels, 4 * texels),
                                     .result = winogradMatrices(*results, tiles, 4 * texels),
                                     .interior = rowChannels,
-                                    .matrices = winogradPositions});
+                                    .matrices = winogradPositions,
+                                    .exact = true});
             part.rowTexels = uint32_t(texels);
             part.positionTexels = uint32_t(tiles * texels);
             encoder.dispatch(

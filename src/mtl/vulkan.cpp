@@ -36,6 +36,7 @@ MTL::Device adoptDevice(const DeviceHandles& h) {
     features.pushDescriptor = h.pushDescriptor;
     features.textureStorage = h.storageImageWriteWithoutFormat;
     features.cooperativeMatrix = h.cooperativeMatrix;
+    features.bfloat16 = h.bfloat16;
     auto device = vk::Device::adopt(h.instance, h.physicalDevice, h.device, h.queueFamilyIndex,
                                     h.queue, features);
     // Ids below this one belong to CopyAllDevices.
@@ -52,7 +53,8 @@ DeviceHandles handles(const MTL::Device& device) {
             own.queue(),
             own.features().textureStorage,
             own.features().pushDescriptor,
-            own.features().cooperativeMatrix};
+            own.features().cooperativeMatrix,
+            own.features().bfloat16};
 }
 
 void withQueue(const MTL::Device& device, const std::function<void(VkQueue)>& use) {

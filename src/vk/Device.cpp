@@ -11,6 +11,18 @@
 #include <cstring>
 #include <set>
 
+#ifndef VK_KHR_shader_bfloat16 // of headers older than that
+#define VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME "VK_KHR_shader_bfloat16"
+constexpr auto VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_BFLOAT16_FEATURES_KHR =
+    VkStructureType(1000141000);
+constexpr auto VK_COMPONENT_TYPE_BFLOAT16_KHR = VkComponentTypeKHR(1000141000);
+struct VkPhysicalDeviceShaderBfloat16FeaturesKHR {
+    VkStructureType sType;
+    void* pNext;
+    VkBool32 shaderBFloat16Type, shaderBFloat16DotProduct, shaderBFloat16CooperativeMatrix;
+};
+#endif
+
 namespace mpsvk::vk {
 
 namespace {
@@ -55,6 +67,9 @@ struct CooperativeMatrices {
         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES, &float16};
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix{
         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR, &memoryModel};
+    VkPhysicalDeviceShaderBfloat16FeaturesKHR bfloat16{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_BFLOAT16_FEATURES_KHR, nullptr, 0, 0, 0};
+    bool hasBfloat16 = false; ///< in addition
     static constexpr const char* extensions[] = {VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME,
                                                  VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME,
                                                  VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME};
@@ -72,6 +87,9 @@ struct CooperativeMatrices {
         VkPhysicalDeviceProperties2 properties{
             VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &subgroup, {}};
         vkGetPhysicalDeviceProperties2(device, &properties);
+        hasBfloat16 =
+            available.count(VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME) && !isDisabled("bfloat16");
+        if (hasBfloat16) float16.pNext = &bfloat16;
         VkPhysicalDeviceFeatures2 features{
             VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, &matrix, {}};
         vkGetPhysicalDeviceFeatures2(device, &features);
@@ -91,14 +109,20 @@ struct CooperativeMatrices {
         std::vector<VkCooperativeMatrixPropertiesKHR> all(
             count, {VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR});
         vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, all.data());
-        return std::ranges::any_of(all, [](const VkCooperativeMatrixPropertiesKHR& m) {
-            return m.MSize == 16 && m.NSize == 16 && m.KSize == 16 &&
-                   m.AType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
-                   m.BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
-                   m.CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
-                   m.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
-                   m.scope == VK_SCOPE_SUBGROUP_KHR;
-        });
+        const auto has = [&all](VkComponentTypeKHR type) {
+            return std::ranges::any_of(all, [type](const VkCooperativeMatrixPropertiesKHR& m) {
+                return m.MSize == 16 && m.NSize == 16 && m.KSize == 16 && m.AType == type &&
+                       m.BType == type && m.CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+                       m.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+                       m.scope == VK_SCOPE_SUBGROUP_KHR;
+            });
+        };
+        hasBfloat16 = hasBfloat16 && bfloat16.shaderBFloat16Type &&
+                      bfloat16.shaderBFloat16CooperativeMatrix &&
+                      has(VK_COMPONENT_TYPE_BFLOAT16_KHR);
+        bfloat16.shaderBFloat16DotProduct = VK_FALSE;
+        if (!hasBfloat16) float16.pNext = nullptr;
+        return has(VK_COMPONENT_TYPE_FLOAT16_KHR);
     }
 };
 
@@ -124,8 +148,10 @@ std::shared_ptr<Device> Device::adopt(VkInstance instance, VkPhysicalDevice phys
     device->queue_ = queue;
     device->features_ = enabled;
     device->features_.pipelineStatistics = false;
+    CooperativeMatrices cooperative;
     device->features_.cooperativeMatrix &=
-        CooperativeMatrices().query(physicalDevice, deviceExtensions(physicalDevice));
+        cooperative.query(physicalDevice, deviceExtensions(physicalDevice));
+    device->features_.bfloat16 &= device->features_.cooperativeMatrix && cooperative.hasBfloat16;
     device->open(true);
     return device;
 }
@@ -160,6 +186,8 @@ void Device::open(bool adopted) {
             !isDisabled("cooperative_matrix") && cooperative.query(physicalDevice_, extensions);
         if (features_.cooperativeMatrix)
             for (const char* name : CooperativeMatrices::extensions) enable(name);
+        features_.bfloat16 = features_.cooperativeMatrix && cooperative.hasBfloat16 &&
+                             enable(VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME);
         VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executables{
             VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR};
         features_.pipelineStatistics = hasPipelineStatistics(physicalDevice_, extensions) &&

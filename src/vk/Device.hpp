@@ -25,6 +25,7 @@ struct Features {
     bool subgroupBroadcast = false; ///< among at least eight invocations
     /// 16x16x16, fp16 with fp32 sums, of subgroups of 32.
     bool cooperativeMatrix = false;
+    bool bfloat16 = false;           ///< the same of bf16, where there are those
     bool pipelineStatistics = false; ///< of what the compiler made of a shader
 };
 

@@ -75,6 +75,13 @@ TEST_CASE("the default set leaves the CPU's own cases to CPUs, a name finds them
     CHECK(selected(all, "nothing is called so", true).empty());
 }
 
+TEST_CASE("in reduced precision there are products, and copies as they are") {
+    const auto products = reduced(shipped());
+    CHECK(products.size() > 20);
+    for (const Case& one : products)
+        CHECK((one.mode == "fp32_reduced") == (one.group != Group::Copy));
+}
+
 TEST_CASE("a scale divides batches and parameters and leaves at least one") {
     CHECK(scaled(find("relu_gradient", "gradient", "fp32"), 16).n == 4);
     CHECK(scaled(find("relu_gradient", "gradient", "fp32"), 1000).n == 1);

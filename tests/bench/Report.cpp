@@ -118,6 +118,8 @@ TEST_CASE("the command line") {
     CHECK(all.compare == "b.json");
     CHECK(all.cases == "c.json");
     CHECK(all.list);
+    CHECK_FALSE(plain.reduced);
+    CHECK(parseOptions({"--reduced"}, "").reduced);
     CHECK(parseOptions({"--from", "d.json"}, "").from == "d.json");
     CHECK(parseOptions({"--chart", "e.svg"}, "").chart == "e.svg");
     CHECK_THROWS_AS(parseOptions({"--from", "d.json", "--list"}, ""), UsageError);

@@ -41,22 +41,26 @@ const vk::Limits others[] = {
 
 void checkTile(const vk::Limits& limits, const ProductShape& shape, const ProductTile& tile) {
     CHECK(tile.cooperative == shape.cooperative);
+    CHECK(tile.bfloat16 == shape.bfloat16);
     CHECK(tile.columns() == shape.tileColumns);
     CHECK(shape.interiorStep % tile.depth == 0);
     // Each invocation loads whole chunks of both operands, and as many as the next one.
-    const uint64_t lanes = tile.invocations(limits), chunk = tile.cooperative ? 8 : 4;
+    const uint64_t lanes = tile.invocations(limits);
+    const uint64_t chunk = tile.cooperative && !tile.bfloat16 ? 8 : 4;
     CHECK(lanes <= limits.workGroupInvocations);
     CHECK(tile.rows() <= mostTileRows);
     CHECK(tile.rows() * tile.depth / chunk % lanes == 0);
     CHECK(tile.columns() * tile.depth / chunk % lanes == 0);
-    CHECK(tile.sharedBytes() <= limits.sharedMemoryBytes);
+    CHECK(lanes % (tile.columns() / chunk) == 0); // those across the interior are of one column
+    CHECK(tile.sharedBytes(shape.rightAlong) <= limits.sharedMemoryBytes);
 }
 
 void checkPlan(const vk::Limits& limits, const ProductShape& shape) {
     INFO(vk::architectureName(limits.processor.architecture)
          << ", " << limits.sharedMemoryBytes << " bytes shared: " << shape.rows
          << " rows, tiles of " << shape.tileColumns << " columns, interior " << shape.interior
-         << " in steps of " << shape.interiorStep << (shape.cooperative ? ", cooperative" : ""));
+         << " in steps of " << shape.interiorStep << (shape.cooperative ? ", cooperative" : "")
+         << (shape.bfloat16 ? ", bf16" : "") << (shape.rightAlong ? ", right along" : ""));
     const ProductPlan plan = planProduct(limits, shape);
     const uint64_t parts = plan.parts;
     CHECK(parts >= 1);
@@ -92,6 +96,42 @@ TEST_CASE("a plan of a product fits its shape and the device") {
                                                    .interiorStep = step,
                                                    .mostParts = mostParts});
                 }
+}
+
+TEST_CASE("a plan of a product of bf16 fits its shape and the device") {
+    for (const uint64_t columns : {32, 64, 128})
+        for (const uint64_t step : {16, 32, 48, 64})
+            for (const uint64_t rows : {1, 100, 3136, 50176, 1000000})
+                for (const uint64_t mostParts : {1, 8, 512})
+                    for (const bool rightAlong : {false, true})
+                        checkPlan(h100, {.rows = rows,
+                                         .columns = 2 * columns,
+                                         .interior = 36 * step,
+                                         .bfloat16 = true,
+                                         .tileColumns = columns,
+                                         .interiorStep = step,
+                                         .mostParts = mostParts,
+                                         .rightAlong = rightAlong});
+}
+
+TEST_CASE("tiles of bf16 have twice the operands in shared memory") {
+    const ProductTile halves{true, 4, 2, 3, 4, 64};
+    ProductTile bfloat16 = halves;
+    bfloat16.bfloat16 = true;
+    const uint64_t pixels = 4 * halves.rows();
+    CHECK(bfloat16.sharedBytes() - pixels == 2 * (halves.sharedBytes() - pixels));
+    // The largest one fits unless both operands lie along the interior.
+    const auto hasLargest = [](bool rightAlong) {
+        const ProductShape shape{.rows = 50176,
+                                 .columns = 128,
+                                 .interior = 1152,
+                                 .bfloat16 = true,
+                                 .rightAlong = rightAlong};
+        const auto tiles = tilesFor(h100, shape, planProduct(h100, shape));
+        return std::ranges::count(tiles, 192u, &ProductTile::rows) > 0;
+    };
+    CHECK(hasLargest(false));
+    CHECK(!hasLargest(true));
 }
 
 TEST_CASE("a plan fills the device") {

@@ -36,29 +36,30 @@ TEST_CASE("a tile's shared memory is what its shaders declare, at most") {
     limits.subgroupSize = 32;
     size_t tiles = 0;
     for (const auto architecture : {vk::Architecture::Nvidia, vk::Architecture::Other})
-        for (const bool cooperative : {true, false})
+        for (const std::string body : {"Cooperative", "Bfloat16", "Blocks"})
             for (const uint64_t columns : {32, 64, 128}) {
                 limits.processor = {architecture, {}, 132, false};
+                const bool cooperative = body != "Blocks";
                 const mps::ProductShape shape{.rows = 10000,
                                               .columns = columns,
                                               .interior = 64,
                                               .cooperative = cooperative,
+                                              .bfloat16 = body == "Bfloat16",
                                               .tileColumns = columns};
-                const std::string body = cooperative ? "Cooperative" : "Blocks";
                 for (const auto& tile :
                      mps::tilesFor(limits, shape, mps::planProduct(limits, shape))) {
                     const auto constants = tile.constants(device());
                     INFO(body << " of " << tile.rows() << " x " << tile.columns());
                     for (const auto& shader :
                          {"CNNConvolution" + body, "CNNConvolutionGradientWeights" + body})
-                        CHECK(sharedBytes(shader, constants) <= tile.sharedBytes());
+                        CHECK(sharedBytes(shader, constants) <= tile.sharedBytes(false));
                     if (!cooperative)
                         CHECK(sharedBytes("CNNConvolutionBlocks", constants) == tile.sharedBytes());
                     else
                         for (const uint32_t transposed : {0u, 1u})
-                            CHECK(sharedBytes("MatrixMultiplicationCooperative",
+                            CHECK(sharedBytes("MatrixMultiplication" + body,
                                               tile.constants(device(), {{33, transposed}})) <=
-                                  tile.sharedBytes());
+                                  tile.sharedBytes(transposed));
                     ++tiles;
                 }
             }

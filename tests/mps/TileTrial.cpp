@@ -5,8 +5,11 @@
 #include "mps/DeviceTable.hpp"
 #include "mtl/Device.hpp"
 #include "support/Folder.hpp"
+#include "support/Matrices.hpp"
 #include "support/Sentence.hpp"
 #include "vk/ChoiceFile.hpp"
+
+#include <mpsvk/MPS/MatrixMultiplication.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -76,6 +79,10 @@ TEST_CASE("like shapes are of one class") {
     CHECK(of(1100, 64, 1) != of(2100, 64, 1));
     CHECK(of(1100, 64, 1) != of(1100, 32, 1)); // whose candidates are others
     CHECK(of(1100, 64, 1) != of(1100, 64, 2));
+    const mps::ProductShape along{.rows = 1100, .columns = 64, .interior = 576};
+    mps::ProductShape across = along;
+    across.rightAlong = false;
+    CHECK(mps::shapeClass("A", along, {}) != mps::shapeClass("A", across, {}));
 }
 
 TEST_CASE("a convolution tuned on the device has the same bits, and remembers its tile") {
@@ -117,7 +124,8 @@ TEST_CASE("a convolution tuned on the device has the same bits, and remembers it
                                   .interior = 72,
                                   .cooperative = false,
                                   .tileColumns = 32,
-                                  .interiorStep = 8};
+                                  .interiorStep = 8,
+                                  .rightAlong = false};
     const vk::Limits limits = mps::tileLimits(*testDevice().impl().vk);
     const auto plan = mps::planProduct(limits, shape);
     const auto key = mps::shapeClass("CNNConvolutionBlocks", shape, plan);
@@ -134,4 +142,42 @@ TEST_CASE("a convolution tuned on the device has the same bits, and remembers it
     choices.remember(key, "1 2 3");
     CHECK(results() == expected);
     CHECK(trials() == 2);
+}
+
+TEST_CASE("a product in reduced precision has the same bits whatever its tile") {
+    if (!testDevice().impl().vk->features().bfloat16) return;
+    const Folder folder;
+    const Environment own("MPSVK_CACHE_DIR", folder.path.string().c_str());
+    const Environment tuning("MPSVK_AUTOTUNE", "1");
+    constexpr size_t rows = 200, columns = 136, interior = 96;
+    const auto single = MPS::DataType::Float32;
+    const Values a = randomValues(rows * interior, 1, single),
+                 b = randomValues(interior * columns, 2, single), zeros(rows * columns, 0);
+    MPS::MatrixMultiplication product(testDevice(), rows, columns, interior);
+    product.setOptions(MPS::KernelOptions::AllowReducedPrecision);
+    const auto results = [&] {
+        const MPS::Matrix result = matrixOf(zeros, rows, columns, single);
+        run([&](const MTL::CommandBuffer& commands) {
+            product.encode(commands, matrixOf(a, rows, interior, single),
+                           matrixOf(b, interior, columns, single), result);
+        });
+        return valuesOf(result);
+    };
+    const auto expected = results();
+    const mps::ProductShape shape{.rows = rows,
+                                  .columns = columns,
+                                  .interior = interior,
+                                  .bfloat16 = true,
+                                  .rightAlong = false};
+    const vk::Limits limits = mps::tileLimits(*testDevice().impl().vk);
+    const auto plan = mps::planProduct(limits, shape);
+    const auto key = mps::shapeClass("MatrixMultiplicationBfloat16", shape, plan);
+    auto& choices = vk::ChoiceFile::of(testDevice().impl().vk->properties());
+    CHECK(choices.find(key));
+    const auto tiles = mps::tilesFor(limits, shape, plan);
+    CHECK(tiles.size() > 1);
+    for (const auto& tile : tiles) {
+        choices.remember(key, mps::nameOf(tile));
+        CHECK(results() == expected);
+    }
 }

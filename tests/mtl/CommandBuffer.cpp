@@ -164,8 +164,8 @@ TEST_CASE("An error on the way to the device stays in the command buffer", "[Com
     const auto code = affineKernel();
     const auto never =
         std::make_shared<vk::Pipeline>(device, "never compiled", code, std::vector<vk::Constant>{});
-    const vk::Binding bindings[] = {vk::Binding::buffer(1, x.impl().slice),
-                                    vk::Binding::buffer(2, y.impl().slice)};
+    vk::Binding bindings[] = {vk::Binding::buffer(1, x.impl().slice),
+                              vk::Binding::buffer(2, y.impl().slice)};
     bad.impl().list({}).dispatch(never, bindings, bytesOf(AffineParameters{1, 0, 1}), {1, 1, 1});
     CHECK(y.impl().slice.buffer->hasPendingWrites());
     affine(good, x, y, 7, 0);

@@ -42,8 +42,7 @@ inline void affine(vk::CommandList& list, const std::shared_ptr<vk::Pipeline>& p
                    const vk::BufferSlice& source, const vk::BufferSlice& destination, float scale,
                    float offset, vk::Refresh refresh = {}) {
     const AffineParameters parameters{scale, offset, uint32_t(destination.size / sizeof(float))};
-    const vk::Binding bindings[] = {vk::Binding::buffer(1, source),
-                                    vk::Binding::buffer(2, destination)};
+    vk::Binding bindings[] = {vk::Binding::buffer(1, source), vk::Binding::buffer(2, destination)};
     list.dispatch(pipeline, bindings, bytesOf(parameters), {(parameters.count + 63) / 64, 1, 1},
                   std::move(refresh));
 }

@@ -87,7 +87,7 @@ TEST_CASE("A shader's binding that a dispatch does not use gets a placeholder", 
     const auto pipeline = affinePipeline();
     const auto destination = slice(std::vector<float>(8, -1));
     const AffineParameters parameters{0, 5, 0}; // count 0: nothing is read or written
-    const vk::Binding bindings[] = {vk::Binding{1, nullptr}, vk::Binding::buffer(2, destination)};
+    vk::Binding bindings[] = {vk::Binding{1, nullptr}, vk::Binding::buffer(2, destination)};
     vk::CommandList list;
     list.dispatch(pipeline, bindings, bytesOf(parameters), {1, 1, 1});
     submitAndWait(list);

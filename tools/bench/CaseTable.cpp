@@ -150,6 +150,20 @@ std::vector<Case> selected(const std::vector<Case>& all, const std::string& only
     return made;
 }
 
+std::vector<Case> reduced(const std::vector<Case>& all) {
+    std::vector<Case> made;
+    for (Case one : all) {
+        if (one.group != Group::Copy) {
+            if (one.mode != "fp32" || one.group == Group::MemoryBound ||
+                one.group == Group::Update || one.group == Group::GramMatrix)
+                continue;
+            one.mode = "fp32_reduced";
+        }
+        made.push_back(one);
+    }
+    return made;
+}
+
 Work workOf(const Case& c) {
     const double element = double(c.elementBytes());
     const double source = double(c.n * c.h * c.w * c.ci);

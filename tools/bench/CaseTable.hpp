@@ -26,10 +26,13 @@ std::string nameOf(Group group);
 /// One line of the report: a case of the table in one pass and one mode.
 struct Case {
     Group group = Group::Copy;
-    std::string name, pass, mode; ///< mode is "fp32" or "fp16", the format of images and weights
-    uint64_t n = 1;               ///< images, or rows of a matrix
-    uint64_t ci = 1, co = 1;      ///< feature channels read and written, or columns
-    uint64_t h = 1, w = 1;        ///< of the forward source
+    std::string name, pass;
+    /// "fp32" or "fp16", the format of images and weights, or "fp32_reduced": with
+    /// KernelOptions::AllowReducedPrecision.
+    std::string mode;
+    uint64_t n = 1;          ///< images, or rows of a matrix
+    uint64_t ci = 1, co = 1; ///< feature channels read and written, or columns
+    uint64_t h = 1, w = 1;   ///< of the forward source
     uint64_t k = 1, stride = 1, pad = 0, groups = 1, dilation = 1;
     uint64_t parameters = 0; ///< of an update
     bool fixed = false;      ///< not made smaller on CPU devices
@@ -59,6 +62,9 @@ Case scaled(Case given, uint64_t divisor);
 
 /// Those that run: `only` is a part of a name, "" for the default set of the kind of device.
 std::vector<Case> selected(const std::vector<Case>& all, const std::string& only, bool onCpu);
+
+/// The copies, and the fp32 cases that are products or made of them, in reduced precision.
+std::vector<Case> reduced(const std::vector<Case>& all);
 
 /// The least that a case must do, whoever computes it.
 struct Work {

@@ -96,13 +96,13 @@ std::vector<GroupMeans> meansOf(const std::vector<Pair>& pairs) {
 }
 
 std::string comparison(const Report& ours, const Report& other) {
-    const std::string rule = std::string(90, '-') + "\n";
-    std::string made = format("%-33s %-16s %-5s %10s %10s %11s", "name", "pass", "mode", "ours ms",
+    const std::string rule = std::string(97, '-') + "\n";
+    std::string made = format("%-33s %-16s %-12s %10s %10s %11s", "name", "pass", "mode", "ours ms",
                               "other ms", "other/ours") +
                        "\n" + rule;
     const std::vector<Pair> pairs = pairsOf(ours, other);
     for (const Pair& pair : pairs) {
-        made += format("%-33s %-16s %-5s %10.4f %10.4f %10.2fx", pair.name.c_str(),
+        made += format("%-33s %-16s %-12s %10.4f %10.4f %10.2fx", pair.name.c_str(),
                        pair.pass.c_str(), pair.mode.c_str(), pair.ms, pair.otherMs, pair.ratio());
         if (pair.otherPass != pair.pass || pair.otherMode != pair.mode)
             made += "  (" + pair.otherPass + ", " + pair.otherMode + ")";

@@ -42,6 +42,7 @@ template <class Forward, class Gradient> Encode make(const Images& images, const
     const auto weights = std::make_shared<RandomWeights>(shapeOf(c), type, 1);
     Forward forward(device, weights);
     setPadding(forward, c);
+    forward.setOptions(optionsOf(c));
     const MPS::ImageBatch x = images.random(c.n, c.w, c.h, c.ci, 2);
     if (c.pass == "forward") {
         const MPS::ImageBatch y = images.make(c.n, c.outputWidth(), c.outputHeight(), c.co);
@@ -51,6 +52,7 @@ template <class Forward, class Gradient> Encode make(const Images& images, const
     const MPS::ImageBatch g = images.random(c.n, c.outputWidth(), c.outputHeight(), c.co, 3);
     const MPS::StateBatch states = forward.resultStateBatch(x, {}, g);
     const auto kernel = std::make_shared<Gradient>(device, weights);
+    kernel->setOptions(optionsOf(c));
     kernel->setGradientOption(c.pass == "data_gradient"
                                   ? MPS::CNNConvolutionGradientOption::GradientWithData
                                   : MPS::CNNConvolutionGradientOption::GradientWithWeightsAndBias);

@@ -16,9 +16,9 @@ Encode makeMatrixProduct(const MTL::CommandQueue& queue, const Case& c) {
                       result = matrix(c.n, c.co, 3);
     const auto kernel =
         std::make_shared<MPS::MatrixMultiplication>(queue.device(), c.n, c.co, c.ci);
-    return [=](const MTL::CommandBuffer& commands) {
-        kernel->encode(commands, left, right, result);
-    };
+    kernel->setOptions(optionsOf(c));
+    return
+        [=](const MTL::CommandBuffer& commands) { kernel->encode(commands, left, right, result); };
 }
 
 } // namespace mpsvk::bench

@@ -47,6 +47,8 @@ Options parseOptions(std::vector<std::string> arguments,
         "Draw the roofline there, with --compare also the ratios (.svg or .png)");
     add("--from", options.from, "FILE", "Take results from such a file, and measure nothing");
     add("--cases", options.cases, "FILE", "Another table of cases");
+    app.add_flag("--reduced", options.reduced,
+                 "Only products of fp32 and training steps, in reduced precision");
     app.add_flag("--list", options.list, "List the cases that would run, and run nothing");
 
     try {

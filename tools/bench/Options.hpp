@@ -19,7 +19,7 @@ struct Options {
     std::filesystem::path cases, json, compare, from, chart;
     std::string only, device;
     std::optional<uint64_t> scale; ///< nothing: by the kind of device
-    bool list = false;
+    bool list = false, reduced = false;
     std::string helpText; ///< not empty: --help was given
 };
 

@@ -26,7 +26,7 @@ double rounded(double value) {
 }
 
 std::string start(const Result& r) {
-    return format("%-33s %-16s %-5s", r.name.c_str(), r.pass.c_str(), r.mode.c_str());
+    return format("%-33s %-16s %-12s", r.name.c_str(), r.pass.c_str(), r.mode.c_str());
 }
 
 } // namespace
@@ -101,7 +101,7 @@ void saveReport(const Report& report, const std::filesystem::path& file) {
 void describe(Report& report, const std::vector<Case>& table) {
     for (Result& r : report.results) {
         for (const Case& c : table) {
-            if (c.name != r.name || c.pass != r.pass || c.mode != r.mode) continue;
+            if (c.name != r.name || c.pass != r.pass || !r.mode.starts_with(c.mode)) continue;
             const Work work = workOf(scaled(c, report.scale));
             r.group = nameOf(c.group);
             r.flops = work.flops;
@@ -112,8 +112,9 @@ void describe(Report& report, const std::vector<Case>& table) {
 }
 
 std::string heading() {
-    return format("%-33s %-16s %-5s %10s %16s %7s", "name", "pass", "mode", "ms", "rate", "share") +
-           "\n" + std::string(92, '-');
+    return format("%-33s %-16s %-12s %10s %16s %7s", "name", "pass", "mode", "ms", "rate",
+                  "share") +
+           "\n" + std::string(99, '-');
 }
 
 std::string line(const Result& r) {

@@ -87,6 +87,7 @@ Training trainingOf(const MTL::CommandQueue& queue, const Case& c, const MPS::NN
     // Nobody wants the gradient of the pictures: it is not computed.
     made.graph = MPS::NNGraph(queue.device(), ends.front().resultImage(), false);
     made.graph.setFormat(imageFormat(c));
+    made.graph.setOptions(optionsOf(c));
     made.pictures = Images{queue, imageFormat(c)}.random(c.n, c.w, c.h, c.ci, 1);
     for (uint64_t i = 0; i < c.n; ++i) {
         std::vector<float> label(classes, 0);

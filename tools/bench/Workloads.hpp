@@ -4,7 +4,15 @@
 #include "CaseTable.hpp"
 #include "Timer.hpp"
 
+#include <mpsvk/MPS/CoreTypes.hpp>
+
 namespace mpsvk::bench {
+
+/// Of a case's kernels.
+inline MPS::KernelOptions optionsOf(const Case& c) {
+    return c.mode == "fp32_reduced" ? MPS::KernelOptions::AllowReducedPrecision
+                                    : MPS::KernelOptions::None;
+}
 
 /// Records one repeat of the case. Throws FormatError for a case of an unknown name.
 Encode makeWorkload(const MTL::CommandQueue& queue, const Case& given);

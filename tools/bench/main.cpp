@@ -26,7 +26,8 @@ using namespace mpsvk::bench;
 namespace {
 
 std::vector<Case> casesToRun(const Options& options, bool onCpu) {
-    const std::vector<Case> all = loadCases(options.cases);
+    const std::vector<Case> table = loadCases(options.cases),
+                            all = options.reduced ? reduced(table) : table;
     std::vector<Case> chosen = selected(all, options.only, onCpu);
     if (chosen.empty()) throw UsageError("No case has \"" + options.only + "\" in its name.");
     if (chosen.front().group != Group::Copy) {

@@ -96,6 +96,7 @@ void printDevice(size_t index, const MTL::Device& device) {
           features.pushDescriptor ? std::to_string(limits.pushDescriptors) : yesNo(false));
     print("texture storage", yesNo(features.textureStorage));
     print("cooperative matrices", yesNo(features.cooperativeMatrix));
+    print("bf16 matrices", yesNo(features.bfloat16));
     print("pipeline statistics", yesNo(features.pipelineStatistics));
     print("subgroups",
           std::to_string(limits.subgroupSize) + ", broadcast " + yesNo(features.subgroupBroadcast));

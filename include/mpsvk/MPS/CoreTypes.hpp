@@ -53,6 +53,12 @@ inline constexpr MTL::Region RectNoClip{{0, 0, 0}, {UINT64_MAX, UINT64_MAX, UINT
 enum class KernelOptions : uint64_t {
     None = 0,
     SkipAPIValidation = 1 << 0, ///< kept for ported code: arguments are checked all the same
+    /// Products of fp32 may be formed of bf16: each factor x is split into high = bf16(x) and low =
+    /// bf16(x - high), and low * high + high * low + high * high is summed up in fp32. The relative
+    /// error of a sum of some thousand products is about 1e-5, where fp32 has 1e-6; an infinite
+    /// factor gives NaN. Of convolutions, also transposed ones and fully connected layers, of their
+    /// gradients and of products of matrices and arrays, on devices with cooperative matrices of
+    /// bf16 (VK_KHR_shader_bfloat16). Elsewhere, and for all else, it changes nothing.
     AllowReducedPrecision = 1 << 1,
     DisableInternalTiling = 1 << 2,
     InsertDebugGroups = 1 << 3,

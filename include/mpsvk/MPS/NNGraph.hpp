@@ -68,6 +68,7 @@ public:
     MTL::Device device() const;
     std::string label() const;
     void setLabel(const std::string& label) const;
+    /// Those of its kernels, too.
     KernelOptions options() const;
     void setOptions(KernelOptions options) const;
 

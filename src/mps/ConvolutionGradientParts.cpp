@@ -1,0 +1,68 @@
+#include "mps/ConvolutionGradientParts.hpp"
+
+#include "mps/DeviceTable.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace mpsvk::mps {
+
+using MPS::CNNConvolutionGradientState;
+using Buffers = CNNConvolutionGradientState::Impl;
+
+namespace {
+
+uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+
+} // namespace
+
+bool isCpu(const vk::Device& device) {
+    return device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+}
+
+uint64_t groupsWanted(Encoder& encoder, uint64_t each, uint64_t ofCpu) {
+    return isCpu(encoder.device()) ? ofCpu : groupsFor(encoder.limits(), each);
+}
+
+Split::Split(uint64_t all, uint64_t wanted, uint64_t least, uint64_t multiple) {
+    const uint64_t most = std::min(wanted, ceilDivide(all, least));
+    pixels =
+        uint32_t(ceilDivide(ceilDivide(all, std::max<uint64_t>(1, most)), multiple) * multiple);
+    parts = uint32_t(ceilDivide(all, pixels));
+}
+
+void dispatchReduce(Encoder& encoder, const char* shader,
+                    const glsl::CNNConvolutionWeightsParameters& p, uint64_t elements,
+                    const vk::BufferSlice& partials, CNNConvolutionGradientState::Impl& state) {
+    // Few elements of many parts: invocations share an element.
+    const uint32_t lanes = p.splits >= 32 && elements <= 65536 ? 16 : 256;
+    encoder.dispatch(
+        shader, p, Grid::of(ceilDivide(elements, lanes) * 256),
+        {{1, partials}, {2, state.buffer(Buffers::Weights)}, {3, state.buffer(Buffers::Biases)}},
+        {constant(33, lanes)});
+}
+
+BiasGradient::BiasGradient(Encoder& encoder, const glsl::ImageView& view, uint32_t images,
+                           const ImageRun& gradient, CNNConvolutionGradientState::Impl& state)
+    : encoder_(encoder), state_(state) {
+    p_.gradient = view;
+    p_.pixels = view.width * view.height * images;
+    p_.texels = (view.channels + 3) / 4;
+    p_.lanes = std::min(256u, std::bit_ceil(p_.texels));
+    p_.accumulate = state.accumulated;
+    const uint64_t across = ceilDivide(p_.texels, p_.lanes), rows = 256 / p_.lanes;
+    const Split split(p_.pixels, ceilDivide(groupsWanted(encoder, 8, 16), across), 4 * rows, rows);
+    p_.splits = split.parts;
+    p_.splitPixels = split.pixels;
+    partials_ = encoder.scratch(uint64_t(p_.texels) * p_.splits * 16);
+    encoder.dispatch("CNNConvolutionBiasGradient", p_, {across * 256, 1, p_.splits},
+                     {{1, gradient}, {2, *partials_}});
+}
+
+void BiasGradient::finish() {
+    encoder_.dispatch(
+        "CNNConvolutionBiasGradientReduce", p_, {ceilDivide(p_.texels, p_.lanes) * 256, 1, 1},
+        {{1, *partials_}, {2, state_.buffer(Buffers::Biases)}}, {constant(33, p_.lanes)});
+}
+
+} // namespace mpsvk::mps

@@ -1,0 +1,66 @@
+#include "mps/ConvolutionPass.hpp"
+
+#include <mpsvk/Error.hpp>
+
+namespace mpsvk::mps {
+
+using MPS::CNNConvolutionDescriptor;
+using MPS::CNNConvolutionWeightsAndBiasesState;
+
+namespace {
+
+void checkState(const std::string& who, const CNNConvolutionDescriptor& d,
+                const CNNConvolutionWeightsAndBiasesState& state,
+                const MTL::CommandBuffer& commands) {
+    if (!state) throw InvalidArgument(who + "The weights state is an empty handle.");
+    auto& impl = state.impl();
+    impl.checkUsable(who, "The weights state", commands);
+    if (impl.weightsBytes < d.weightCount() * sizeof(float) ||
+        (impl.hasBiases && impl.biasesBytes < d.outputFeatureChannels() * sizeof(float)))
+        throw InvalidArgument(who + "The weights state holds " + std::to_string(impl.weightsBytes) +
+                              " bytes of weights and " + std::to_string(impl.biasesBytes) +
+                              " of biases but the kernel has " +
+                              std::to_string(d.weightCount() * sizeof(float)) + " and " +
+                              std::to_string(d.outputFeatureChannels() * sizeof(float)) + ".");
+}
+
+} // namespace
+
+void reloadWeights(const std::string& who, const CNNConvolutionDescriptor& d,
+                   ConvolutionWeights& weights, const MTL::CommandBuffer& commands,
+                   const CNNConvolutionWeightsAndBiasesState& state) {
+    checkState(who, d, state, commands);
+    Encoder encoder(commands, who);
+    weights.load(encoder, state.impl().weightsSlice(), state.impl().biasesSlice());
+    state.impl().wasRead();
+}
+
+CNNConvolutionWeightsAndBiasesState exportWeights(const std::string& who,
+                                                  const CNNConvolutionDescriptor& d,
+                                                  const ConvolutionWeights& weights,
+                                                  const MTL::CommandBuffer& commands,
+                                                  bool temporary) {
+    using State = CNNConvolutionWeightsAndBiasesState;
+    const State state = temporary ? State::temporaryCNNConvolutionWeightsAndBiasesState(commands, d)
+                                  : State(weights.device(), d);
+    Encoder encoder(commands, who);
+    weights.unpack(encoder, state.impl().weightsSlice(), state.impl().biasesSlice());
+    return state;
+}
+
+CNNConvolutionWeightsAndBiasesState
+exportWeightsOnDemand(const std::string& who, const CNNConvolutionDescriptor& d,
+                      std::shared_ptr<const ConvolutionWeights> weights,
+                      const MTL::CommandBuffer& commands) {
+    const auto state =
+        CNNConvolutionWeightsAndBiasesState::temporaryCNNConvolutionWeightsAndBiasesState(commands,
+                                                                                          d);
+    state.impl().fillBeforeUse = [who, weights = std::move(weights), commands,
+                                  impl = &state.impl()] {
+        Encoder encoder(commands, who);
+        weights->unpack(encoder, impl->weightsSlice(), impl->biasesSlice());
+    };
+    return state;
+}
+
+} // namespace mpsvk::mps
