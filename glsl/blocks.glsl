@@ -42,9 +42,22 @@ uint chunkOf(uint i) { return gl_LocalInvocationIndex + i * gl_WorkGroupSize.x; 
 uint alongOuter(uint chunk, uint size) { return (chunk >> 1) % size; }
 uint alongInner(uint chunk, uint size) { return (chunk >> 1) / size * 2u + (chunk & 1u); }
 
+// Chunks across the interior, by rows of it: those of an invocation are all of one row where the includer
+// defines ROWS_TOGETHER as true.
+#ifndef ROWS_TOGETHER
+#define ROWS_TOGETHER false
+#endif
+const uint rowLanes = gl_WorkGroupSize.x < depth ? 1u : gl_WorkGroupSize.x / depth; // of a row
+uint acrossRow(uint i, uint size) {
+    return ROWS_TOGETHER ? gl_LocalInvocationIndex / rowLanes : chunkOf(i) / (size / CHUNK);
+}
+uint acrossChunk(uint i, uint size) {
+    return ROWS_TOGETHER ? gl_LocalInvocationIndex % rowLanes + i * rowLanes : chunkOf(i) % (size / CHUNK);
+}
+
 #define BLOCKS_LOAD(I, ALONG, SIZE, LOAD)                                                          \
     (ALONG ? LOAD(I, alongOuter(chunkOf(I), SIZE), alongInner(chunkOf(I), SIZE) * 4u)              \
-           : LOAD(I, chunkOf(I) % (SIZE / 4u) * 4u, chunkOf(I) / (SIZE / 4u)))
+           : LOAD(I, acrossChunk(I, SIZE) * 4u, acrossRow(I, SIZE)))
 #define BLOCKS_LOADS                                                                               \
     [[unroll]] for (uint i = 0u; i < leftChunks; ++i)                                              \
         nextLeft[i] = BLOCKS_LOAD(i, leftAlong, tileRows, leftChunk);                              \
@@ -56,7 +69,7 @@ uint alongInner(uint chunk, uint size) { return (chunk >> 1) / size * 2u + (chun
         [[unroll]] for (uint q = 0u; q < 4u; ++q)                                                  \
             ARRAY[BASE + (k + q) * PITCH + (outer >> 2)][outer & 3u] = VALUE[q];                   \
     } else {                                                                                       \
-        ARRAY[BASE + chunkOf(I) / (SIZE / 4u) * PITCH + chunkOf(I) % (SIZE / 4u)] = VALUE;         \
+        ARRAY[BASE + acrossRow(I, SIZE) * PITCH + acrossChunk(I, SIZE)] = VALUE;                   \
     }
 
 void productRun(uint steps) {

@@ -100,14 +100,30 @@ uint alongOuter(uint chunk, uint size) {
 }
 uint alongInner(uint chunk, uint size) { return chunk % (depth / CHUNK); }
 
+// Chunks across the interior, by rows of it: those of an invocation are all of one row where the includer
+// defines ROWS_TOGETHER as true. Rows that are stored at once then lie four apart.
+#ifndef ROWS_TOGETHER
+#define ROWS_TOGETHER false
+#endif
+const uint rowLanes = gl_WorkGroupSize.x < depth ? 1u : gl_WorkGroupSize.x / depth; // of a row
+uint acrossRow(uint i, uint size) {
+    if (!ROWS_TOGETHER) {
+        return chunkOf(i) / (size / CHUNK);
+    }
+    uint row = gl_LocalInvocationIndex / rowLanes;
+    return rowLanes == 4u ? (row & ~7u) | (row & 1u) << 2 | (row >> 1 & 3u) : row;
+}
+uint acrossChunk(uint i, uint size) {
+    return ROWS_TOGETHER ? gl_LocalInvocationIndex % rowLanes + i * rowLanes : chunkOf(i) % (size / CHUNK);
+}
+
 #define COOPERATIVE_LOAD(I, ALONG, SIZE, LOAD)                                                     \
     (ALONG ? LOAD(I, alongOuter(chunkOf(I), SIZE), alongInner(chunkOf(I), SIZE) * CHUNK)           \
-           : LOAD(I, chunkOf(I) % (SIZE / CHUNK) * CHUNK, chunkOf(I) / (SIZE / CHUNK)))
+           : LOAD(I, acrossChunk(I, SIZE) * CHUNK, acrossRow(I, SIZE)))
 #define COOPERATIVE_PLACE(I, ALONG, SIZE, ACROSS_PITCH)                                            \
     (ALONG ? alongOuter(chunkOf(I), SIZE) * alongPitch * (8u / CHUNK) +                            \
                  alongInner(chunkOf(I), SIZE)                                                      \
-           : chunkOf(I) / (SIZE / CHUNK) * ACROSS_PITCH * (8u / CHUNK) +                           \
-                 chunkOf(I) % (SIZE / CHUNK))
+           : acrossRow(I, SIZE) * ACROSS_PITCH * (8u / CHUNK) + acrossChunk(I, SIZE))
 #define COOPERATIVE_LOADS                                                                          \
     [[unroll]] for (uint i = 0u; i < leftChunks; ++i)                                              \
         nextLeft[i] = COOPERATIVE_LOAD(i, leftAlong, tileRows, leftChunk);                         \

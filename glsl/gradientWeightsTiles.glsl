@@ -8,6 +8,8 @@ layout(set = 0, binding = 4, std430) buffer WeightsGradient {
 layout(constant_id = 38) const bool WHOLE_CHUNKS = true;
 const bool leftAlong = false;
 const bool rightAlong = false;
+// A step finds one window for all chunks of an invocation.
+#define ROWS_TOGETHER WHOLE_CHUNKS
 #if defined(MPSVK_COOPERATIVE) || defined(MPSVK_BFLOAT16)
 #include "cooperative.glsl"
 #else
@@ -26,6 +28,13 @@ uint leftTexels[leftChunks];
 uint rightTexels[rightChunks];
 uint leftInside;
 uint rightInside;
+// With ROWS_TOGETHER, of the own chunks: columns, and which are channels of the gradient, taps of the source,
+// or the biases (bit i).
+uint columnPlaces[rightChunks]; // x and y in 16 bits each
+uint columnTexels[rightChunks];
+uint channelChunks;
+uint tapChunks;
+uint biasChunks;
 
 uint leftTexel(uint index, uint slice) {
     if (DENSE_WINDOWS) {
@@ -46,24 +55,71 @@ uint windowTexel(Window w) {
                       w.image);
 }
 
+void placeTogether() {
+    uint index = stepWindow + acrossRow(0u, tileRows);
+    bool isThere = index < endWindowOfSplit();
+    leftTexels[0] = leftTexel(index, (gemmTile() * tileRows + acrossChunk(0u, tileRows) * CHUNK) / 4u);
+    leftInside = isThere ? channelChunks : 0u;
+    Window w = windowAt(index);
+    ivec2 first = ivec2(w.x * parameters.strideX, w.y * parameters.strideY);
+    uint texel = windowTexel(w);
+    rightInside = 0u;
+    [[unroll]] for (uint i = 0u; i < rightChunks; ++i) {
+        uint x = uint(bitfieldExtract(int(columnPlaces[i]), 0, 16) + first.x);
+        uint y = uint(bitfieldExtract(int(columnPlaces[i]), 16, 16) + first.y);
+        rightTexels[i] = texel + columnTexels[i];
+        rightInside |= uint(x < parameters.source.width && y < parameters.source.height) << i;
+    }
+    rightInside = isThere ? rightInside & tapChunks | biasChunks : 0u;
+}
+
+void findColumns() {
+    channelChunks = 0u;
+    tapChunks = 0u;
+    biasChunks = 0u;
+    [[unroll]] for (uint i = 0u; i < leftChunks; ++i) {
+        uint channel = gemmTile() * tileRows + acrossChunk(i, tileRows) * CHUNK;
+        channelChunks |= uint(channel < parameters.gradient.channels) << i;
+    }
+    [[unroll]] for (uint i = 0u; i < rightChunks; ++i) {
+        Column column =
+            columnAt((gl_WorkGroupID.x * tileColumns + acrossChunk(i, tileColumns) * CHUNK) / 4u);
+        columnPlaces[i] = uint(column.x) & 0xffffu | uint(column.y) << 16;
+        columnTexels[i] = uint(column.y * int(parameters.source.width) + column.x) *
+                              parameters.source.slices + column.slice;
+        tapChunks |= uint(column.valid) << i;
+        biasChunks |= uint(column.bias) << i;
+    }
+}
+
 void place() {
+    if (ROWS_TOGETHER) {
+        placeTogether();
+        return;
+    }
     uint end = endWindowOfSplit();
     leftInside = 0u;
     rightInside = 0u;
     [[unroll]] for (uint i = 0u; i < leftChunks; ++i) {
-        uint index = stepWindow + chunkOf(i) / (tileRows / CHUNK);
-        uint channel = gemmTile() * tileRows + chunkOf(i) % (tileRows / CHUNK) * CHUNK;
+        uint index = stepWindow + acrossRow(i, tileRows);
+        uint channel = gemmTile() * tileRows + acrossChunk(i, tileRows) * CHUNK;
         leftTexels[i] = leftTexel(index, channel / 4u);
         leftInside |= uint(index < end && channel < parameters.gradient.channels) << i;
     }
     [[unroll]] for (uint i = 0u; i < rightChunks; ++i) {
-        uint index = stepWindow + chunkOf(i) / (tileColumns / CHUNK);
+        uint index = stepWindow + acrossRow(i, tileColumns);
         Window w = windowAt(index);
         rightTexels[i] = windowTexel(w) + chunkTexels[0];
         bool inside = isInside(chunkColumns[0], w) || chunkColumns[0].bias || (CHUNK > 4u && !WHOLE_CHUNKS);
         rightInside |= uint(index < end && inside) << i;
     }
 }
+
+uint leftAt(uint i) {
+    return ROWS_TOGETHER ? leftTexels[0] + i * rowLanes * (CHUNK / 4u) : leftTexels[i];
+}
+
+bool isBias(uint i) { return ROWS_TOGETHER ? (biasChunks >> i & 1u) != 0u : chunkColumns[0].bias; }
 
 void advance() {
     stepWindow += depth;
@@ -72,7 +128,7 @@ void advance() {
 
 #ifdef MPSVK_COOPERATIVE
 uvec4 leftChunk(uint i, uint row, uint k) {
-    return (leftInside >> i & 1u) != 0u ? gradient_float16Pair[leftTexels[i] >> 1] : uvec4(0u);
+    return (leftInside >> i & 1u) != 0u ? gradient_float16Pair[leftAt(i) >> 1] : uvec4(0u);
 }
 
 uvec2 columnHalves(uint c, Window w) {
@@ -92,7 +148,7 @@ uvec4 rightChunk(uint i, uint column, uint k) {
         Window w = windowAt(stepWindow + k);
         return uvec4(columnHalves(0u, w), columnHalves(1u, w));
     }
-    if (chunkColumns[0].bias) {
+    if (isBias(i)) {
         return uvec4(0x3c00u, 0u, 0u, 0u); // 1
     }
     return source_float16Pair[rightTexels[i] >> 1];
@@ -111,14 +167,14 @@ TEXEL_AT(source)
 
 vec4 leftChunk(uint i, uint row, uint k) {
     uint slice = (gemmTile() * tileRows + row) / 4u;
-    return (leftInside >> i & 1u) != 0u ? gradient_at(leftTexels[i], slice) : vec4(0.0);
+    return (leftInside >> i & 1u) != 0u ? gradient_at(leftAt(i), slice) : vec4(0.0);
 }
 
 vec4 rightChunk(uint i, uint column, uint k) {
     if ((rightInside >> i & 1u) == 0u) {
         return vec4(0.0);
     }
-    if (chunkColumns[0].bias) {
+    if (isBias(i)) {
         return vec4(1.0, 0.0, 0.0, 0.0);
     }
     return source_at(rightTexels[i], chunkColumns[0].slice);
@@ -154,6 +210,9 @@ void gemmTiles() {
         chunkColumns[c] = column;
         chunkTexels[c] = uint(column.y * int(parameters.source.width) + column.x) *
                              parameters.source.slices + column.slice;
+    }
+    if (ROWS_TOGETHER) {
+        findColumns();
     }
     stepWindow = firstWindowOfSplit();
     place();
