@@ -34,14 +34,12 @@ void copyChannels(Encoder& encoder, const std::array<vk::BufferSlice, 2>& from,
     const auto offset = [](const AlignedSlice& slice) {
         return uint32_t(slice.skipped / sizeof(float));
     };
-    const glsl::ChannelPairCopyParameters parameters{
-        uint32_t(from[0].size / sizeof(float)), offset(source0), offset(source1),
-        offset(destination0), offset(destination1)};
-    encoder.dispatch("ChannelPairCopy", parameters, Grid::of(parameters.channels),
-                     {{1, source0.slice},
-                      {2, source1.slice},
-                      {3, destination0.slice},
-                      {4, destination1.slice}});
+    const glsl::ChannelPairCopyParameters parameters{uint32_t(from[0].size / sizeof(float)),
+                                                     offset(source0), offset(source1),
+                                                     offset(destination0), offset(destination1)};
+    encoder.dispatch(
+        "ChannelPairCopy", parameters, Grid::of(parameters.channels),
+        {{1, source0.slice}, {2, source1.slice}, {3, destination0.slice}, {4, destination1.slice}});
 }
 
 namespace {

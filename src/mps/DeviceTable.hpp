@@ -8,9 +8,9 @@ namespace mpsvk::mps {
 /// Of one architecture. Speeds are those of a multiprocessor, as a part of what was measured on an
 /// H100's.
 struct DeviceTable {
-    double speed = 1;             ///< of products in fp32
-    double bandwidth = 1;         ///< of memory
-    uint64_t mostSums = 64;       ///< of an invocation, in registers that it has
+    double speed = 1;       ///< of products in fp32
+    double bandwidth = 1;   ///< of memory
+    uint64_t mostSums = 64; ///< of an invocation, in registers that it has
     /// Of an operand that an invocation keeps in registers (mps/WholeGroup), in units of 16 bytes.
     uint64_t mostKept = 0;
     uint64_t widestColumns = 128; ///< of a tile of blocks: 64 or 128

@@ -6,8 +6,8 @@
 
 namespace mpsvk::vk {
 
-/// The memory of lists that are gone, for the next ones: a step's commands take a megabyte, and pages
-/// that are new to the process cost more than writing them.
+/// The memory of lists that are gone, for the next ones: a step's commands take a megabyte, and
+/// pages that are new to the process cost more than writing them.
 struct CommandList::Spare {
     static constexpr size_t most = 8;
     std::mutex mutex;
@@ -119,8 +119,7 @@ void CommandList::dispatch(std::shared_ptr<Pipeline> pipeline, std::span<Binding
     ++dispatches_;
 }
 
-void CommandList::dispatchIndirect(std::shared_ptr<Pipeline> pipeline,
-                                   std::span<Binding> bindings,
+void CommandList::dispatchIndirect(std::shared_ptr<Pipeline> pipeline, std::span<Binding> bindings,
                                    std::span<const std::byte> parameters,
                                    const BufferSlice& arguments,
                                    std::span<const std::byte> pushConstants) {
