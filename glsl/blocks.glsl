@@ -36,24 +36,11 @@ vec4 leftChunk(uint i, uint row, uint k);
 vec4 rightChunk(uint i, uint column, uint k);
 void elementsStore(uint row, uint column, vec4 sums);
 
-uint chunkOf(uint i) { return gl_LocalInvocationIndex + i * gl_WorkGroupSize.x; }
+#include "tileChunks.glsl"
 
 // Chunks along the interior: pairs of invocations read neighbouring ones of a row.
 uint alongOuter(uint chunk, uint size) { return (chunk >> 1) % size; }
 uint alongInner(uint chunk, uint size) { return (chunk >> 1) / size * 2u + (chunk & 1u); }
-
-// Chunks across the interior, by rows of it: those of an invocation are all of one row where the includer
-// defines ROWS_TOGETHER as true.
-#ifndef ROWS_TOGETHER
-#define ROWS_TOGETHER false
-#endif
-const uint rowLanes = gl_WorkGroupSize.x < depth ? 1u : gl_WorkGroupSize.x / depth; // of a row
-uint acrossRow(uint i, uint size) {
-    return ROWS_TOGETHER ? gl_LocalInvocationIndex / rowLanes : chunkOf(i) / (size / CHUNK);
-}
-uint acrossChunk(uint i, uint size) {
-    return ROWS_TOGETHER ? gl_LocalInvocationIndex % rowLanes + i * rowLanes : chunkOf(i) % (size / CHUNK);
-}
 
 #define BLOCKS_LOAD(I, ALONG, SIZE, LOAD)                                                          \
     (ALONG ? LOAD(I, alongOuter(chunkOf(I), SIZE), alongInner(chunkOf(I), SIZE) * 4u)              \

@@ -89,7 +89,7 @@ uvec2 usedHalves(ImageView v, uint slice, uvec2 halves) {
 }
 #endif
 
-uint chunkOf(uint i) { return gl_LocalInvocationIndex + i * gl_WorkGroupSize.x; }
+#include "tileChunks.glsl"
 
 // Chunks along the interior: where rows are short, those that are stored at once lie four or two apart.
 uint alongOuter(uint chunk, uint size) {
@@ -99,23 +99,6 @@ uint alongOuter(uint chunk, uint size) {
                           : row;
 }
 uint alongInner(uint chunk, uint size) { return chunk % (depth / CHUNK); }
-
-// Chunks across the interior, by rows of it: those of an invocation are all of one row where the includer
-// defines ROWS_TOGETHER as true. Rows that are stored at once then lie four apart.
-#ifndef ROWS_TOGETHER
-#define ROWS_TOGETHER false
-#endif
-const uint rowLanes = gl_WorkGroupSize.x < depth ? 1u : gl_WorkGroupSize.x / depth; // of a row
-uint acrossRow(uint i, uint size) {
-    if (!ROWS_TOGETHER) {
-        return chunkOf(i) / (size / CHUNK);
-    }
-    uint row = gl_LocalInvocationIndex / rowLanes;
-    return rowLanes == 4u ? (row & ~7u) | (row & 1u) << 2 | (row >> 1 & 3u) : row;
-}
-uint acrossChunk(uint i, uint size) {
-    return ROWS_TOGETHER ? gl_LocalInvocationIndex % rowLanes + i * rowLanes : chunkOf(i) % (size / CHUNK);
-}
 
 #define COOPERATIVE_LOAD(I, ALONG, SIZE, LOAD)                                                     \
     (ALONG ? LOAD(I, alongOuter(chunkOf(I), SIZE), alongInner(chunkOf(I), SIZE) * CHUNK)           \
