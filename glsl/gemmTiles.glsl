@@ -106,15 +106,7 @@ vec4 leftChunk(uint i, uint row, uint k) {
         return vec4(0.0);
     }
     uint at = ownTexels[i] + tapTexel + stepSlice;
-    vec4 value;
-    if (source_storage == STORAGE_FLOAT16) {
-        value = unpackHalf4(source_float16[at]);
-    } else if (source_storage == STORAGE_UNORM8) {
-        value = unpackUnorm4x8(source_unorm8[at]);
-    } else {
-        value = source_float32[at];
-    }
-    return usedLanes(parameters.source, gemmFirstSlice() + slice, value);
+    return usedLanes(parameters.source, gemmFirstSlice() + slice, source_at(at));
 }
 
 vec4 rightChunk(uint i, uint column, uint k) {
@@ -127,15 +119,8 @@ void texelStore(uint row, uint slice, vec4 value) {
     if (slice >= parameters.resultSlices) {
         return;
     }
-    uint at = rowTexels[row] + slice;
-    value = usedLanes(parameters.destination, slice, gemmFinished(slice, value));
-    if (destination_storage == STORAGE_FLOAT16) {
-        destination_float16[at] = packHalf4(value);
-    } else if (destination_storage == STORAGE_UNORM8) {
-        destination_unorm8[at] = packUnorm4x8(value);
-    } else {
-        destination_float32[at] = value;
-    }
+    destination_put(rowTexels[row] + slice,
+                    usedLanes(parameters.destination, slice, gemmFinished(slice, value)));
 }
 
 #ifdef MPSVK_COOPERATIVE

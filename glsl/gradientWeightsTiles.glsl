@@ -154,20 +154,14 @@ uvec4 rightChunk(uint i, uint column, uint k) {
     return source_float16Pair[rightTexels[i] >> 1];
 }
 #else
-#define TEXEL_AT(NAME)                                                                             \
-    vec4 NAME##_at(uint at, uint slice) {                                                          \
-        vec4 value;                                                                                \
-        if (NAME##_storage == STORAGE_FLOAT16) value = unpackHalf4(NAME##_float16[at]);            \
-        else if (NAME##_storage == STORAGE_UNORM8) value = unpackUnorm4x8(NAME##_unorm8[at]);      \
-        else value = NAME##_float32[at];                                                           \
-        return WHOLE_CHUNKS ? value : usedLanes(parameters.NAME, slice, value);                    \
-    }
-TEXEL_AT(gradient)
-TEXEL_AT(source)
+vec4 ownLanes(ImageView v, uint slice, vec4 value) {
+    return WHOLE_CHUNKS ? value : usedLanes(v, slice, value);
+}
 
 vec4 leftChunk(uint i, uint row, uint k) {
     uint slice = (gemmTile() * tileRows + row) / 4u;
-    return (leftInside >> i & 1u) != 0u ? gradient_at(leftAt(i), slice) : vec4(0.0);
+    return (leftInside >> i & 1u) != 0u ? ownLanes(parameters.gradient, slice, gradient_at(leftAt(i)))
+                                        : vec4(0.0);
 }
 
 vec4 rightChunk(uint i, uint column, uint k) {
@@ -177,7 +171,7 @@ vec4 rightChunk(uint i, uint column, uint k) {
     if (isBias(i)) {
         return vec4(1.0, 0.0, 0.0, 0.0);
     }
-    return source_at(rightTexels[i], chunkColumns[0].slice);
+    return ownLanes(parameters.source, chunkColumns[0].slice, source_at(rightTexels[i]));
 }
 #endif
 

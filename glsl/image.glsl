@@ -5,6 +5,7 @@
 //   IMAGE_DESTINATION(2, destination) void destination_store(ImageView v, int x, int y, uint slice, uint image, vec4 value)
 //   vec4[2] source_loadTexels(...), void destination_storeTexels(..., vec4 values[2]): the `texels` from
 //   a slice on.
+//   vec4 source_at(uint texel), void destination_put(uint texel, vec4 value): of a buffer, with all lanes.
 //
 // `slice` counts from the view's first channel in use. Lanes beyond the view's channels read as
 // zero and are written as zero. Coordinates are the caller's to check. The storage of the operand
@@ -76,14 +77,16 @@ vec4 unpackHalf4(uvec2 v) { return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y)
 #define IMAGE_SOURCE(B, N)                                                                         \
     IMAGE_BUFFER_VIEWS(B, N, readonly)                                                             \
     IMAGE_SOURCE_TEXTURE(B, N)                                                                     \
-    vec4 N##_load(ImageView v, int x, int y, uint slice, uint image) {                             \
-        IMAGE_LOAD_TEXTURE(N)                                                                      \
-        uint at = texelIndex(v, x, y, slice, image);                                               \
+    vec4 N##_at(uint at) {                                                                         \
         vec4 value;                                                                                \
         if (N##_storage == STORAGE_FLOAT16) value = unpackHalf4(N##_float16[at]);                  \
         else if (N##_storage == STORAGE_UNORM8) value = unpackUnorm4x8(N##_unorm8[at]);            \
         else value = N##_float32[at];                                                              \
-        return usedLanes(v, slice, value);                                                         \
+        return value;                                                                              \
+    }                                                                                              \
+    vec4 N##_load(ImageView v, int x, int y, uint slice, uint image) {                             \
+        IMAGE_LOAD_TEXTURE(N)                                                                      \
+        return usedLanes(v, slice, N##_at(texelIndex(v, x, y, slice, image)));                     \
     }                                                                                              \
     vec4[2] N##_loadTexels(ImageView v, int x, int y, uint slice, uint image) {                    \
         if (texels == 1u) return vec4[2](N##_load(v, x, y, slice, image), vec4(0.0));              \
@@ -96,13 +99,15 @@ vec4 unpackHalf4(uvec2 v) { return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y)
 #define IMAGE_DESTINATION(B, N)                                                                    \
     IMAGE_BUFFER_VIEWS(B, N, writeonly)                                                            \
     IMAGE_DESTINATION_TEXTURE(B, N)                                                                \
-    void N##_store(ImageView v, int x, int y, uint slice, uint image, vec4 value) {                \
-        value = usedLanes(v, slice, value);                                                        \
-        IMAGE_STORE_TEXTURE(N)                                                                     \
-        uint at = texelIndex(v, x, y, slice, image);                                               \
+    void N##_put(uint at, vec4 value) {                                                            \
         if (N##_storage == STORAGE_FLOAT16) N##_float16[at] = packHalf4(value);                    \
         else if (N##_storage == STORAGE_UNORM8) N##_unorm8[at] = packUnorm4x8(value);              \
         else N##_float32[at] = value;                                                              \
+    }                                                                                              \
+    void N##_store(ImageView v, int x, int y, uint slice, uint image, vec4 value) {                \
+        value = usedLanes(v, slice, value);                                                        \
+        IMAGE_STORE_TEXTURE(N)                                                                     \
+        N##_put(texelIndex(v, x, y, slice, image), value);                                         \
     }                                                                                              \
     void N##_storeTexels(ImageView v, int x, int y, uint slice, uint image, vec4 values[2]) {      \
         if (texels == 1u) {                                                                        \
