@@ -196,28 +196,26 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
                                                         {pass.destination, p.destination}},
                                                        2, groupChannels)
                                  : std::nullopt;
+    // A workgroup has whole groups: sums and results together.
+    const auto dispatchWhole = [&](const char* shader, const mps::Grid& grid,
+                                   std::initializer_list<vk::Constant> constants) {
+        encoder.dispatch(shader, p, grid,
+                         {{1, pass.primary},
+                          {2, pass.secondary},
+                          {3, pass.destination},
+                          {4, statistics.slice},
+                          {5, weights},
+                          {8, gamma},
+                          {9, beta}},
+                         constants);
+    };
     if (kept) {
         p.blocks = kept->blocks;
-        encoder.dispatch("CNNGroupNormalizationGradientWholeGroup", p, kept->grid(pass.imageCount),
-                         {{1, pass.primary},
-                          {2, pass.secondary},
-                          {3, pass.destination},
-                          {4, statistics.slice},
-                          {5, weights},
-                          {8, gamma},
-                          {9, beta}},
-                         {mps::constant(32, kept->invocations), mps::constant(33, kept->blockUnits),
-                          mps::constant(34, kept->kept)});
+        dispatchWhole("CNNGroupNormalizationGradientWholeGroup", kept->grid(pass.imageCount),
+                      {mps::constant(32, kept->invocations), mps::constant(33, kept->blockUnits),
+                       mps::constant(34, kept->kept)});
     } else if (plan.whole) {
-        encoder.dispatch(sums, p, plan.grid(workgroups),
-                         {{1, pass.primary},
-                          {2, pass.secondary},
-                          {3, pass.destination},
-                          {4, statistics.slice},
-                          {5, weights},
-                          {8, gamma},
-                          {9, beta}},
-                         {lanes, mps::constant(33, glsl::sumsResult)});
+        dispatchWhole(sums, plan.grid(workgroups), {lanes, mps::constant(33, glsl::sumsResult)});
     } else {
         const auto partials = encoder.scratch(texels * parts * 32);
         const auto terms = encoder.scratch(texels * 32);

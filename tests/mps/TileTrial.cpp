@@ -29,6 +29,25 @@ size_t fastestOf(const std::vector<double>& seconds, double budget = 100) {
     });
 }
 
+/// That a product which was tuned gives the same with each of its tiles; returns what its choice is
+/// remembered under.
+template <class Results, class Expected>
+std::string checkEveryTile(const char* shader, const mps::ProductShape& shape,
+                           const Results& results, const Expected& expected) {
+    const vk::Limits limits = mps::tileLimits(*testDevice().impl().vk);
+    const auto plan = mps::planProduct(limits, shape);
+    const auto key = mps::shapeClass(shader, shape, plan);
+    auto& choices = vk::ChoiceFile::of(testDevice().impl().vk->properties());
+    CHECK(choices.find(key));
+    const auto tiles = mps::tilesFor(limits, shape, plan);
+    CHECK(tiles.size() > 1);
+    for (const auto& tile : tiles) {
+        choices.remember(key, mps::nameOf(tile));
+        CHECK(results() == expected);
+    }
+    return key;
+}
+
 } // namespace
 
 TEST_CASE("the fastest of some tiles is taken, the first unless another is clearly faster") {
@@ -126,17 +145,8 @@ TEST_CASE("a convolution tuned on the device has the same bits, and remembers it
                                   .tileColumns = 32,
                                   .interiorStep = 8,
                                   .rightAlong = false};
-    const vk::Limits limits = mps::tileLimits(*testDevice().impl().vk);
-    const auto plan = mps::planProduct(limits, shape);
-    const auto key = mps::shapeClass("CNNConvolutionBlocks", shape, plan);
+    const auto key = checkEveryTile("CNNConvolutionBlocks", shape, results, expected);
     auto& choices = vk::ChoiceFile::of(testDevice().impl().vk->properties());
-    CHECK(choices.find(key));
-    const auto tiles = mps::tilesFor(limits, shape, plan);
-    CHECK(tiles.size() > 1);
-    for (const auto& tile : tiles) {
-        choices.remember(key, mps::nameOf(tile));
-        CHECK(results() == expected);
-    }
     CHECK(trials() == 1);
     // What is no candidate is measured again.
     choices.remember(key, "1 2 3");
@@ -169,15 +179,5 @@ TEST_CASE("a product in reduced precision has the same bits whatever its tile") 
                                   .interior = interior,
                                   .bfloat16 = true,
                                   .rightAlong = false};
-    const vk::Limits limits = mps::tileLimits(*testDevice().impl().vk);
-    const auto plan = mps::planProduct(limits, shape);
-    const auto key = mps::shapeClass("MatrixMultiplicationBfloat16", shape, plan);
-    auto& choices = vk::ChoiceFile::of(testDevice().impl().vk->properties());
-    CHECK(choices.find(key));
-    const auto tiles = mps::tilesFor(limits, shape, plan);
-    CHECK(tiles.size() > 1);
-    for (const auto& tile : tiles) {
-        choices.remember(key, mps::nameOf(tile));
-        CHECK(results() == expected);
-    }
+    checkEveryTile("MatrixMultiplicationBfloat16", shape, results, expected);
 }
