@@ -1,9 +1,9 @@
 // dx = dy * l^-beta - slope * x * the sum of dy * x * l^(-beta - 1) over the channels whose window has
 // this one.
 //
-// Slices of a pixel lie side by side, so a workgroup takes 256 texels in a row and hands squares and
-// terms on through shared memory: each l and each term is computed once. `halo` invocations at either
-// end only serve their neighbours. A window too wide for that goes through memory in two passes.
+// Slices of a pixel lie side by side, so a workgroup takes 256 texels in a row and hands terms on
+// through shared memory: each l and each term is computed once. `halo` invocations at either end only
+// serve their neighbours. A window too wide for that goes through memory in two passes.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "crossChannel.glsl"
@@ -19,11 +19,12 @@ layout(constant_id = 32) const uint pass = inWorkgroup;
 layout(constant_id = 33) const uint alike = 0u;
 
 // The first texels of all pairs, then the second ones, so that neighbours lie side by side.
-shared vec4 squares[256u * texels], terms[256u * texels];
+shared vec4 terms[256u * texels];
 
 uint texel;
 int sourceX, sourceY;
 vec4 x[2] = vec4[2](vec4(0.0), vec4(0.0)), g[2] = x, power[2] = x, term[2] = x;
+vec4 below = vec4(0.0), above = vec4(0.0); // the slices before and behind these in the source
 
 // Where a slice, counted from the invocation's first, is in shared memory.
 uint placeInGroup(int slice) {
@@ -34,8 +35,9 @@ uint placeInGroup(int slice) {
 vec4 squareAt(int slice) {
     if (slice == 0) return x[0] * x[0];
     if (slice == 1 && texels == 2u) return x[1] * x[1];
+    if (slice == -1) return below * below;
+    if (slice == int(texels)) return above * above;
     if (!isSlice(slice)) return vec4(0.0);
-    if (pass == inWorkgroup) return squares[placeInGroup(slice)];
     vec4 other = source_load(p.source, sourceX, sourceY, at.slice + uint(slice), at.image);
     return other * other;
 }
@@ -60,6 +62,15 @@ ImageView inARow(ImageView v) {
 vec4[2] usedTexels(vec4 values[2]) {
     EACH_TEXEL(k) values[k] = usedLanes(p.source, at.slice + k, values[k]);
     return values;
+}
+
+// Zero where there is none; read anyhow, for a branch around a read costs more.
+vec4 neighbour(int slice) {
+    bool exists = isSlice(slice);
+    uint index = at.slice + (exists ? uint(slice) : 0u);
+    vec4 value = alike != 0u ? source_load(inARow(p.source), 0, 0, texel * texels + index - at.slice, 0u)
+                             : source_load(p.source, sourceX, sourceY, index, at.image);
+    return exists ? usedLanes(p.source, index, value) : vec4(0.0);
 }
 
 // Of all results that the edge mode lets the pixel make: one, but for edges.
@@ -89,17 +100,16 @@ void main() {
     if (hasSource && alike != 0u) {
         x = source_loadTexels(inARow(p.source), 0, 0, texel * texels, 0u);
         g = gradient_loadTexels(inARow(p.gradient), 0, 0, texel * texels, 0u);
+        if (before > 0) below = neighbour(-1);
+        if (after > 0) above = neighbour(int(texels));
         x = usedTexels(x);
     } else if (hasSource) {
         x = source_loadTexels(p.source, sourceX, sourceY, at.slice, at.image);
+        if (before > 0) below = neighbour(-1);
+        if (after > 0) above = neighbour(int(texels));
         g = gradientSum();
     }
-    if (pass == inWorkgroup) {
-        EACH_TEXEL(k) squares[placeInGroup(int(k))] = x[k] * x[k];
-        barrier();
-    }
-    bool hasNeighbours = local >= p.halo / 2u && local < 256u - p.halo / 2u;
-    if (hasSource && hasNeighbours) {
+    if (hasSource) {
         EACH_TEXEL(k) {
             vec4 inverse, l = p.delta + p.alpha * squareSum(int(k), before, after);
             power[k] = inversePower(l, betaWhole, betaQuarters, p.betaRest, inverse);

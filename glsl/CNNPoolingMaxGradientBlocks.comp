@@ -17,25 +17,35 @@ void main() {
     uint slices = (p.destination.channels + 3u) / 4u;
     vec4 sums[4][2];
     [[unroll]] for (int k = 0; k < 4; ++k) sums[k] = vec4[2](vec4(0.0), vec4(0.0));
+    // All loads before the first use: a window that is none is read elsewhere and counts zeros.
+    vec4 g[windowsDown][windowsAcross][2];
+    uint packed[windowsDown][windowsAcross][2];
     EACH_WINDOW(di, dj) {
         int i = b.i - di, j = b.j - dj;
-        if (isWindow(i, j)) {
-            // Selections are counted from the window's first pixel in the source.
-            int lowX = max(p.startX + 2 * i, 0), lowY = max(p.startY + 2 * j, 0);
-            uint window = b.at.image * p.selectionStride +
-                          (uint(j) * p.selectionWidth + uint(i)) * slices + b.at.slice;
-            vec4 g[2] = gradient_loadTexels(p.gradient, p.gradientX + i, p.gradientY + j, b.at.slice,
-                                            b.at.image);
-            EACH_TEXEL(t) {
-                uint packed = selections[window + t];
-                ivec4 selected = ivec4(uvec4(packed, packed >> 8, packed >> 16, packed >> 24) & 255u);
-                [[unroll]] for (int k = 0; k < 4; ++k)
-                    if (isTap(k, di, dj)) {
-                        int tap = (b.y + k / 2 - lowY) * kernelWidth + b.x + k % 2 - lowX;
-                        sums[k][t] += mix(vec4(0.0), g[t], equal(selected, ivec4(tap)));
-                    }
-            }
+        bool exists = isWindow(i, j);
+        i = exists ? i : p.firstWindowX;
+        j = exists ? j : p.firstWindowY;
+        uint window = b.at.image * p.selectionStride +
+                      (uint(j) * p.selectionWidth + uint(i)) * slices + b.at.slice;
+        g[dj][di] = gradient_loadTexels(p.gradient, p.gradientX + i, p.gradientY + j, b.at.slice,
+                                        b.at.image);
+        EACH_TEXEL(t) {
+            packed[dj][di][t] = selections[window + t];
+            g[dj][di][t] = mix(vec4(0.0), g[dj][di][t], bvec4(exists));
         }
+    }
+    EACH_WINDOW(di, dj) {
+        // Selections are counted from the window's first pixel in the source.
+        int lowX = max(p.startX + 2 * (b.i - di), 0), lowY = max(p.startY + 2 * (b.j - dj), 0);
+        [[unroll]] for (int k = 0; k < 4; ++k)
+            if (isTap(k, di, dj)) {
+                uint tap = uint((b.y + k / 2 - lowY) * kernelWidth + b.x + k % 2 - lowX) * 0x01010101u;
+                EACH_TEXEL(t) {
+                    uint other = packed[dj][di][t] ^ tap;
+                    [[unroll]] for (int c = 0; c < 4; ++c)
+                        if ((other & 255u << 8 * c) == 0u) sums[k][t][c] += g[dj][di][t][c];
+                }
+            }
     }
     STORE_PIXEL_BLOCK(b, sums)
 }

@@ -30,12 +30,14 @@ bool isWindow(int i, int j) {
     return i >= p.firstWindowX && i < p.windowsX && j >= p.firstWindowY && j < p.windowsY;
 }
 
+// The windows that read a block, the last ones first, and the loop over them.
+const int windowsAcross = (kernelWidth + 1) / 2, windowsDown = (kernelHeight + 1) / 2;
+#define EACH_WINDOW(DI, DJ)                                                                        \
+    [[unroll]] for (int DJ = 0; DJ < windowsDown; ++DJ)                                            \
+        [[unroll]] for (int DI = 0; DI < windowsAcross; ++DI)
+
 // Whether pixel k of the block belongs to the window di to the left of the last and dj above it.
 bool isTap(int k, int di, int dj) { return k % 2 + 2 * di < kernelWidth && k / 2 + 2 * dj < kernelHeight; }
-
-#define EACH_WINDOW(DI, DJ)                                                                        \
-    [[unroll]] for (int DJ = 0; DJ <= (kernelHeight - 1) / 2; ++DJ)                                \
-        [[unroll]] for (int DI = 0; DI <= (kernelWidth - 1) / 2; ++DI)
 
 #define STORE_PIXEL_BLOCK(b, sums)                                                                 \
     [[unroll]] for (int k = 0; k < 4; ++k) {                                                       \

@@ -15,8 +15,8 @@ using Parameters = glsl::CNNCrossChannelNormalizationParameters;
 
 constexpr uint64_t groupSize = 256; // of glsl/crossChannel.glsl
 
-// The terms of the slices that a window reaches, and the squares that these reach.
-uint64_t haloOf(int before) { return 2 * ((uint64_t(before) + 3) / 4); }
+// The slices that a window reaches.
+uint64_t haloOf(int before) { return (uint64_t(before) + 3) / 4; }
 bool fitsGroup(int before) { return haloOf(before) <= groupSize / 4; }
 
 /// Whether the images are whole and have each texel at the same place.
