@@ -3,6 +3,7 @@
 #include "mps/ConvolutionGradientParts.hpp"
 #include "mps/DeviceTable.hpp"
 #include "mps/GroupedTile.hpp"
+#include "mps/NarrowProduct.hpp"
 #include "mps/ProductTile.hpp"
 #include "mps/ThinGradient.hpp"
 #include "mps/TileTrial.hpp"
@@ -106,7 +107,9 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                      const ImageRun& taps, CNNConvolutionGradientState::Impl& state) {
     auto& device = encoder.device();
     const bool inHalves = isCooperative(device, shape, p, windows, taps);
-    if (dispatchThinGradient(encoder, shape, p, windows, taps, inHalves, state)) return;
+    if (dispatchNarrowGradient(encoder, shape, p, windows, taps, state) ||
+        dispatchThinGradient(encoder, shape, p, windows, taps, inHalves, state))
+        return;
     const uint32_t rows = p.transposed ? shape.inputs : shape.outputs;
     p.resultPerGroup = p.transposed ? shape.inputsPerGroup() : shape.outputsPerGroup();
     p.reducedPerGroup = p.transposed ? shape.outputsPerGroup() : shape.inputsPerGroup();

@@ -3,6 +3,7 @@
 #include "mps/CNNNeuron.hpp"
 #include "mps/DeviceTable.hpp"
 #include "mps/GroupedTile.hpp"
+#include "mps/NarrowProduct.hpp"
 #include "mps/ProductTile.hpp"
 #include "mps/ThinProduct.hpp"
 #include "mps/ThinTile.hpp"
@@ -311,7 +312,8 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionWeights& weights,
 void dispatchGather(Encoder& encoder, const ConvolutionWeights& weights,
                     ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
                     const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
-    if (dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, false) ||
+    if (dispatchNarrowProduct(encoder, weights, layout, p, source, destination, neuron) ||
+        dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, false) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, false) ||
         (tilesOf(encoder, layout, p, source, destination) != Tiles::Bfloat16 &&
          dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, false)))

@@ -34,6 +34,13 @@ const Case thinCases[] = {
     {"colours to 160, 1x1", 2, 9, 8, 3, 160, 1, 1, 2, 1, 1, false, false, same},
 };
 
+// Few results of many channels, of one pixel each.
+const Case narrowCases[] = {
+    {"256 to 10 of many images", 150, 1, 1, 256, 10, 1, 1, 1, 1, 1, false, false, same},
+    {"70 to 3", 5, 1, 1, 70, 3, 1, 1, 1, 1, 1, false, false, same},
+    {"1028 to 16", 67, 1, 1, 1028, 16, 1, 1, 1, 1, 1, false, false, same},
+};
+
 void compare(std::span<const Case> cases) {
     size_t index = 0;
     for (const Case& k : cases) {
@@ -53,6 +60,36 @@ void compare(std::span<const Case> cases) {
             checkPasses(got, r, x, variant);
         }
         ++index;
+    }
+}
+
+// Some channels of an image that has more, and a neuron.
+void compareNarrowPart() {
+    for (const Variant variant : {variants()[0], variants().back()}) {
+        INFO(variant.name());
+        auto r = referenceOf({"", 3, 1, 1, 96, 8, 1, 1, 1, 1, 1, false, false, same}, 6);
+        const Tensor wide =
+            reference::rounded(reference::random(3, 1, 1, 104, 8), variant.rounding());
+        auto descriptor = descriptorOf(r);
+        descriptor.setFusedNeuronDescriptor(
+            MPS::NNNeuronDescriptor(MPS::CNNNeuronType::Linear, 2, 1));
+        MPS::CNNConvolution conv(testDevice(),
+                                 std::make_shared<FixedWeights>(descriptor, r.weights, r.bias));
+        conv.setSourceFeatureChannelOffset(4);
+        conv.setDestinationFeatureChannelOffset(4);
+        Guarded y(3, 1, 1, 16, variant);
+        run([&](const MTL::CommandBuffer& commands) {
+            conv.encodeBatch(commands, upload(wide, variant), y.images());
+        });
+        r.outputWidth = r.outputHeight = 1;
+        Tensor values = reference::forward(r, reference::channels(wide, 4, 96));
+        for (double& value : values.v) value = 2 * value + 1;
+        Tensor expected(3, 1, 1, 16, Guarded::poison);
+        reference::paste(expected, {0, 0, 1, 1}, 4, values);
+        CHECK(
+            reference::compare(y.read(), expected,
+                               {2e-3 / Guarded::poison *
+                                (variant.rounding() == reference::Storage::Float32 ? 1e-2 : 10)}));
     }
 }
 
@@ -148,6 +185,11 @@ void compareClippedGradient(const Case& k) {
 TEST_CASE("convolution in groups of few channels equals the reference") { compare(groupedCases); }
 
 TEST_CASE("convolution of few channels equals the reference") { compare(thinCases); }
+
+TEST_CASE("convolution to few channels of one pixel equals the reference") {
+    compare(narrowCases);
+    compareNarrowPart();
+}
 
 TEST_CASE("clamped and clipped convolution in groups of few channels, with a neuron") {
     compareClipped({"", 2, 9, 11, 24, 24, 3, 3, 2, 1, 6, false, true, same});
