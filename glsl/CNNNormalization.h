@@ -37,9 +37,10 @@ struct CNNNormalizationParameters {
     // Of workgroups that walk down the rows (glsl/windowStream.glsl): those of a pixel's slices, of the
     // columns and of the rows.
     uint blocks, strips, segments;
-    uint stripColumns, segmentRows;   // for which there are results
-    int lowestColumn, lowestRow;      // before these there are only zeros and no results
-    uint padding0, padding1, padding2;
+    uint stripColumns, segmentRows; // for which there are results
+    int lowestColumn, lowestRow;    // before these there are only zeros and no results
+    int endRow;                     // nor from here on
+    uint padding0, padding1;
 };
 
 struct CNNCrossChannelNormalizationParameters {

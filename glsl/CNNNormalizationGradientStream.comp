@@ -22,6 +22,11 @@ vec4 ws[kernelHeight - 1u + rowsEach], as[keptAs - 1u + rowsEach], means[keptMea
 // Local contrast has three sums to exchange and uses the same memory for them.
 const uint firstSum = (1u - centred) * planeSize;
 
+
+// With clamped edges: what the rows so far add to an edge, and where they end.
+vec4 foldedRows = vec4(0.0);
+int endRow;
+
 bool hasResult(int x, int y) {
     return uint(x - p.startX) < p.resultsX && uint(y - p.startY) < p.resultsY;
 }
@@ -84,6 +89,32 @@ vec4 sumOfShares(uint u) {
     return centred != 0u ? total : x * total;
 }
 
+void storeRow(int y, vec4 dx) {
+    if (hasColumn(strip))
+        destination_store(p.destination, p.clipX + strip.column - p.originX, p.clipY + y - p.originY,
+                          strip.slice, strip.image, dx);
+}
+
+// Rows and columns beyond an edge belong to the edge's pixels. All of the workgroup must come here.
+void foldRow(int y, vec4 dx) {
+    int edge = int(p.source.height) - 1, row = clamp(y, 0, edge);
+    if (row < strip.firstRow || row >= strip.endRow || y >= endRow) return; // all of them
+    foldedRows += dx;
+    if (y < 0 || (y >= edge && y < endRow - 1)) return;
+    uint thread = gl_LocalInvocationID.x, lane = thread / slicesTogether;
+    uint lanes = gl_WorkGroupSize.x / slicesTogether;
+    columnSums[margin + thread] = foldedRows;
+    barrier();
+    uint first = strip.column == 0 ? 0u : lane;
+    uint end = strip.column == int(p.source.width) - 1 ? lanes : lane + 1u;
+    vec4 sum = vec4(0.0);
+    for (uint i = first; i < end; ++i)
+        sum += columnSums[margin + i * slicesTogether + thread % slicesTogether];
+    storeRow(row, sum);
+    foldedRows = vec4(0.0);
+    barrier();
+}
+
 // `y`: the newest row's.
 void finishRow(uint u, int y) {
     addTerms(u, y - int(rowsAfter));
@@ -91,11 +122,10 @@ void finishRow(uint u, int y) {
     vec4 dx = as[keptAs - 1u + u - rowsBefore] - sumOfShares(u);
     if (centred != 0u) barrier();
     y -= int(kernelHeight - 1u);
-    if (hasColumn(strip) && y >= strip.firstRow && y < strip.endRow) {
-        dx = mix(vec4(0.0), dx, bvec4(inside(p.source, strip.column, y)));
-        destination_store(p.destination, p.clipX + strip.column - p.originX, p.clipY + y - p.originY,
-                          strip.slice, strip.image, dx);
-    }
+    if (p.clampEdges != 0u)
+        foldRow(y, dx);
+    else if (y >= strip.firstRow && y < strip.endRow)
+        storeRow(y, mix(vec4(0.0), dx, bvec4(inside(p.source, strip.column, y))));
 }
 
 void moveTerms() {
@@ -112,7 +142,9 @@ void main() {
     EACH_ROW(j) ws[j] = vec4(0.0);
     [[unroll]] for (uint j = 0u; j < keptAs; ++j) as[j] = vec4(0.0);
     [[unroll]] for (uint j = 0u; j < keptMeans; ++j) means[j] = vec4(0.0);
-    int last = strip.endRow - 1 + int(kernelHeight - 1u);
+    bool reachesEdge = strip.endRow == int(p.source.height);
+    endRow = p.clampEdges != 0u && reachesEdge ? p.endRow : strip.endRow;
+    int last = endRow - 1 + int(kernelHeight - 1u);
     readSource(strip, strip.row, last);
     readGradient(strip.row - int(rowsAfter));
     for (int row = strip.row; row <= last; row += int(rowsEach)) {

@@ -90,20 +90,28 @@ std::optional<WindowStream> forwardStream(const UnaryPass& pass, bool centred) {
 
 std::optional<WindowStream> gradientStream(const BinaryPass& pass, const Geometry& g,
                                            bool centred) {
-    if (g.edgeMode == MPS::ImageEdgeMode::Clamp || g.results.width * g.results.height == 0)
-        return {};
+    if (g.results.width * g.results.height == 0) return {};
     WindowStream::Shape shape =
         streamShape(pass.clip, g.origin.x, g.origin.y, g.window, pass.secondaries[0],
                     pass.destinationChannels, pass.imageCount);
     shape.centred = centred;
     shape.gradient = true;
-    const auto reach = [](WindowStream::Axis& axis, int64_t start, uint64_t count) {
-        axis.before = axis.after = axis.taps - 1;
-        axis.lowest = std::min(axis.lowest, start);
-        axis.end = std::max(axis.end, start + int64_t(count));
+    const bool clamps = g.edgeMode == MPS::ImageEdgeMode::Clamp;
+    const auto reach = [&](WindowStream::Axis& axis, int64_t start, uint64_t count) {
+        const int64_t size = axis.end, end = axis.first + int64_t(axis.results);
+        const auto halo = int64_t(axis.taps - 1);
+        const int64_t before = clamps ? int64_t(axis.before) : 0;
+        const int64_t after = clamps ? int64_t(axis.after) : 0;
+        axis.before = axis.after = uint64_t(halo);
+        axis.lowest = std::min<int64_t>(0, start - before);
+        axis.end = std::max(size, start + int64_t(count) + after);
+        // What lies beyond an edge is added up by the workgroup that has the edge.
+        return !clamps ||
+               (axis.first >= 0 && end <= size && axis.lowest >= -halo && axis.end <= size + halo);
     };
-    reach(shape.columns, g.results.startX, g.results.width);
-    reach(shape.rows, g.results.startY, g.results.height);
+    if (!reach(shape.columns, g.results.startX, g.results.width) ||
+        !reach(shape.rows, g.results.startY, g.results.height))
+        return {};
     return WindowStream::of(*pass.secondaries[0].device().impl().vk, shape);
 }
 
@@ -143,6 +151,7 @@ void dispatchStream(Encoder& encoder, const char* shader, const WindowStream& st
     p.segmentRows = stream.segmentRows;
     p.lowestColumn = stream.lowestColumn;
     p.lowestRow = stream.lowestRow;
+    p.endRow = stream.endRow;
     Grid grid = stream.grid(p.images);
     grid.wholeTexels = wholeTexels;
     encoder.dispatch(shader, p, grid, operands,

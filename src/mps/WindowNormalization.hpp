@@ -2,10 +2,10 @@
 // a mean of 0.
 //
 // Devices with enough registers walk down the rows and read each pixel once (mps/WindowStream).
-// Others, windows too large for that and gradients of clamped edges go through scratch memory: a
-// gradient takes two passes then, since every result's power is needed by all pixels of its window.
-// The first writes each result's terms as fp32, the second gathers them. Large windows are summed
-// over rows first, then over columns.
+// Others, windows too large for that and clamped edges with results far outside go through scratch
+// memory: a gradient takes two passes then, since every result's power is needed by all pixels of
+// its window. The first writes each result's terms as fp32, the second gathers them. Large windows
+// are summed over rows first, then over columns.
 #pragma once
 
 #include "mps/CNNNormalization.hpp"

@@ -113,6 +113,7 @@ std::optional<WindowStream> WindowStream::of(const vk::Limits& limits, const Sha
     made.segments = uint32_t(ceilDivide(rows.results, made.segmentRows));
     made.lowestColumn = int32_t(columns.lowest);
     made.lowestRow = int32_t(rows.lowest);
+    made.endRow = int32_t(rows.end);
     return made;
 }
 

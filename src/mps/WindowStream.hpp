@@ -38,6 +38,7 @@ struct WindowStream {
     uint32_t blocks, strips, segments;  ///< of an image
     uint32_t stripColumns, segmentRows; ///< of results
     int32_t lowestColumn, lowestRow;    ///< before these there are only zeros
+    int32_t endRow;                     ///< and from here on
 };
 
 } // namespace mpsvk::mps
