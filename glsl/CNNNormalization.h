@@ -34,6 +34,12 @@ struct CNNNormalizationParameters {
     float p0, pm, ps;
     float share; // p0 / N
     float slope; // 2 * alpha * beta / N
+    // Of workgroups that walk down the rows (glsl/windowStream.glsl): those of a pixel's slices, of the
+    // columns and of the rows.
+    uint blocks, strips, segments;
+    uint stripColumns, segmentRows; // for which there are results
+    int lowestColumn, lowestRow;    // before these there are only zeros and no results
+    int endRow;                     // nor from here on
     uint padding0, padding1;
 };
 

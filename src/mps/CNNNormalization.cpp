@@ -141,6 +141,12 @@ mps::WindowNormalization spatial(const mps::LocalNormalizationValues& values) {
     return {values, false};
 }
 
+mps::WindowNormalization::Geometry geometryOf(const mps::BinaryPass& pass, const Offset& primary,
+                                              const KernelWindow& window, const Offset& secondary,
+                                              ImageEdgeMode edgeMode) {
+    return {window, {pass, primary, secondary}, secondary, edgeMode};
+}
+
 void checkForward(const std::string& who, const mps::UnaryPass& pass,
                   const mps::WindowNormalization& kernel) {
     mps::checkEdgeMode(who, "edgeMode", pass.edgeMode);
@@ -173,13 +179,13 @@ void CNNSpatialNormalizationGradient::archive(mps::Archive& archive) {
 void CNNSpatialNormalizationGradient::validate(const mps::BinaryPass& pass) const {
     LocalNormalizationGradient::validate(pass);
     mps::checkAlpha(subject(), alpha());
-    spatial(values_).checkScratch(subject(), pass, secondary().window,
-                                  {pass, primaryOffset(), secondaryOffset()});
+    spatial(values_).checkScratch(subject(), pass,
+                                  geometryOf(pass, primaryOffset(), secondary().window,
+                                             secondaryOffset(), secondaryEdgeMode()));
 }
 void CNNSpatialNormalizationGradient::dispatch(const mps::BinaryPass& pass) const {
-    spatial(values_).encodeGradient(pass, secondary().window,
-                                    {pass, primaryOffset(), secondaryOffset()}, secondaryOffset(),
-                                    secondaryEdgeMode());
+    spatial(values_).encodeGradient(pass, geometryOf(pass, primaryOffset(), secondary().window,
+                                                     secondaryOffset(), secondaryEdgeMode()));
 }
 
 void CNNLocalContrastNormalization::archive(mps::Archive& archive) {
@@ -202,13 +208,13 @@ void CNNLocalContrastNormalizationGradient::archive(mps::Archive& archive) {
 }
 void CNNLocalContrastNormalizationGradient::validate(const mps::BinaryPass& pass) const {
     LocalNormalizationGradient::validate(pass);
-    contrast(values_).checkScratch(subject(), pass, secondary().window,
-                                   {pass, primaryOffset(), secondaryOffset()});
+    contrast(values_).checkScratch(subject(), pass,
+                                   geometryOf(pass, primaryOffset(), secondary().window,
+                                              secondaryOffset(), secondaryEdgeMode()));
 }
 void CNNLocalContrastNormalizationGradient::dispatch(const mps::BinaryPass& pass) const {
-    contrast(values_).encodeGradient(pass, secondary().window,
-                                     {pass, primaryOffset(), secondaryOffset()}, secondaryOffset(),
-                                     secondaryEdgeMode());
+    contrast(values_).encodeGradient(pass, geometryOf(pass, primaryOffset(), secondary().window,
+                                                      secondaryOffset(), secondaryEdgeMode()));
 }
 
 } // namespace mpsvk::MPS

@@ -1,10 +1,11 @@
 // The spatial and the local contrast normalization as dispatches: the same formulas, the first with
 // a mean of 0.
 //
-// A gradient takes two passes, since every result's power is needed by all pixels of its window:
-// the first writes each result's terms as fp32, the second gathers them. (A tile of shared memory
-// would hold the terms of small windows only, and compute most of them more than once.) Large
-// windows are summed over rows first, then over columns.
+// Devices with enough registers walk down the rows and read each pixel once (mps/WindowStream).
+// Others, windows too large for that and clamped edges with results far outside go through scratch
+// memory: a gradient takes two passes then, since every result's power is needed by all pixels of
+// its window. The first writes each result's terms as fp32, the second gathers them. Large windows
+// are summed over rows first, then over columns.
 #pragma once
 
 #include "mps/CNNNormalization.hpp"
@@ -19,12 +20,14 @@ struct WindowNormalization {
     void checkScratch(const std::string& who, const UnaryPass& pass) const;
     void encode(const UnaryPass& pass) const;
 
-    void checkScratch(const std::string& who, const BinaryPass& pass,
-                      const MPS::KernelWindow& window, const ForwardResults& results) const;
-    /// `origin` is the source pixel of the clip rectangle's first pixel.
-    void encodeGradient(const BinaryPass& pass, const MPS::KernelWindow& window,
-                        const ForwardResults& results, const MPS::Offset& origin,
-                        MPS::ImageEdgeMode edgeMode) const;
+    struct Geometry {
+        MPS::KernelWindow window;
+        ForwardResults results;
+        MPS::Offset origin; ///< the source pixel of the clip rectangle's first pixel
+        MPS::ImageEdgeMode edgeMode;
+    };
+    void checkScratch(const std::string& who, const BinaryPass& pass, const Geometry& g) const;
+    void encodeGradient(const BinaryPass& pass, const Geometry& g) const;
 };
 
 } // namespace mpsvk::mps

@@ -67,6 +67,15 @@ Encode pooling(const Images& images, const Case& c, MPS::ImageEdgeMode edges) {
     return gradientOf(images, c, forward, Gradient(device, c.k, c.k, c.stride, c.stride));
 }
 
+/// Over a window in the plane.
+template <class Forward, class Gradient> Encode normalization(const Images& images, const Case& c) {
+    const MTL::Device device = images.queue.device();
+    Forward forward(device, c.k, c.k);
+    forward.setAlpha(1);
+    forward.setBeta(0.5f);
+    return gradientOf(images, c, forward, Gradient(device, c.k, c.k));
+}
+
 /// Gamma is 1 and beta 0.
 template <class Interface> struct PlainNormalization : Interface {
     explicit PlainNormalization(const Case& c) : channels(c.ci), groups(c.groups) {}
@@ -219,6 +228,14 @@ Encode makeMemoryBound(const MTL::CommandQueue& queue, const Case& c) {
         forward.setAlpha(1e-4f);
         forward.setBeta(0.75f);
         return gradientOf(images, c, forward, MPS::CNNCrossChannelNormalizationGradient(device, 5));
+    }
+    if (c.name == "spatial_norm5_gradient") {
+        return normalization<MPS::CNNSpatialNormalization, MPS::CNNSpatialNormalizationGradient>(
+            images, c);
+    }
+    if (c.name == "local_contrast9_gradient") {
+        return normalization<MPS::CNNLocalContrastNormalization,
+                             MPS::CNNLocalContrastNormalizationGradient>(images, c);
     }
     if (c.name == "upsample_bilinear2_gradient") {
         return gradientOf(images, c, MPS::CNNUpsamplingBilinear(device, 2, 2),
