@@ -11,6 +11,8 @@ layout(constant_id = 33) const uint transposeRight = 0u;
 // The operands are aligned, and their rows, columns and the interior whole chunks; the interior and its
 // parts are whole steps. Then nothing but whole chunks is read.
 layout(constant_id = 37) const bool WHOLE = false;
+// Tiles that lie below the diagonal are left out (MatrixMultiplicationMirror).
+layout(constant_id = 38) const uint symmetric = 0u;
 
 const uint tileRows = 4u * DOWN * THREADS_DOWN, tileColumns = 64u * ACROSS;
 // Chunks of four elements that an invocation loads for a step.
@@ -79,6 +81,7 @@ void main() {
     uint id = gl_WorkGroupID.x, perBand = 8u * p.tilesAcross, band = id / perBand * 8u;
     uint high = min(8u, p.tilesDown - band), rest = id % perBand;
     uint firstRow = (band + rest % high) * tileRows, firstColumn = rest / high * tileColumns;
+    if (symmetric != 0u && firstRow >= firstColumn + tileColumns) return;
     uint matrix = gl_WorkGroupID.z / p.parts;
     uint begin = gl_WorkGroupID.z % p.parts * p.partInterior;
     uint end = min(begin + p.partInterior, p.interior);

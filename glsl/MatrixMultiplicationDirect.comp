@@ -9,6 +9,8 @@ layout(local_size_x = 64) in;
 MATRIX_SOURCE(2, right)
 layout(constant_id = 32) const uint transposeLeft = 0u;
 layout(constant_id = 33) const uint transposeRight = 0u;
+// What lies above the diagonal is computed, and stored on both sides of it.
+layout(constant_id = 38) const uint symmetric = 0u;
 
 // Elements (row + 0...3, k) of op(left), zeros beyond its last row.
 vec4 leftColumn(uint matrix, uint row, uint k) {
@@ -32,6 +34,7 @@ void main() {
     uint across = (p.result.columns + 3u) / 4u, down = (p.result.rows + 3u) / 4u;
     if (i >= across * down * p.matrices) return;
     uint column = i % across * 4u, row = i / across % down * 4u, matrix = i / across / down;
+    if (symmetric != 0u && row > column) return;
     mat4 sums = mat4(0.0);
     for (uint k = 0u; k < p.interior; ++k) {
         vec4 a = leftColumn(matrix, row, k), b = rightRow(matrix, k, column);
@@ -41,4 +44,9 @@ void main() {
     for (uint r = 0u; r < 4u && row + r < p.result.rows; ++r)
         result_store4(p.result, matrix, row + r, column,
                       finished(matrix, row + r, column, sums[r], bias));
+    if (symmetric == 0u || row == column) return;
+    sums = transpose(sums);
+    for (uint r = 0u; r < 4u && column + r < p.result.rows; ++r)
+        result_store4(p.result, matrix, column + r, row,
+                      finished(matrix, column + r, row, sums[r], vec4(0.0)));
 }

@@ -3,6 +3,8 @@
 MATRIX_SOURCE(2, right)
 layout(constant_id = 32) const uint transposeLeft = 0u;
 layout(constant_id = 33) const uint transposeRight = 0u;
+// Tiles that lie below the diagonal are left out (MatrixMultiplicationMirror).
+layout(constant_id = 38) const uint symmetric = 0u;
 const bool leftAlong = transposeLeft == 0u, rightAlong = transposeRight != 0u;
 #include "cooperative.glsl"
 
@@ -53,6 +55,7 @@ void main() {
     uint high = min(8u, p.tilesDown - band), rest = id % perBand;
     firstRow = (band + rest % high) * tileRows;
     firstColumn = rest / high * tileColumns;
+    if (symmetric != 0u && firstRow >= firstColumn + tileColumns) return;
     matrix = gl_WorkGroupID.z / p.parts;
     k0 = gl_WorkGroupID.z % p.parts * p.partInterior;
     end = min(k0 + p.partInterior, p.interior);

@@ -18,7 +18,12 @@ struct MatrixOperand {
     uint64_t matrices = 0; ///< from batchStart on
     ArrayStorage* storage = nullptr;
     const char* role = "";
+    const ImageRun* images = nullptr; ///< bound in place of the slice, with its elements' type
 
+    /// As shaders bind it.
+    Operand bound(uint32_t number) const {
+        return images ? Operand(number, *images) : Operand(number, slice);
+    }
     uint64_t rows() const { return view.rows; }
     uint64_t columns() const { return view.columns; }
     /// The value of the operand's constant in glsl/matrix.glsl.

@@ -26,27 +26,37 @@ bool isDirect(const vk::Device& device) {
            !vk::isDisabled("direct_tile");
 }
 
-/// Whether the product can go through cooperative matrices, and fills their tiles well enough.
+/// The interior is whole chunks of `size` elements wherever it is what lies together.
+bool isInChunks(const MatrixProduct& product, uint64_t size) {
+    const bool isAlong = !product.transposeLeft || product.transposeRight;
+    return !isAlong || product.interior % size == 0;
+}
+
+/// All lengths fill the tiles of cooperative matrices well enough.
+bool fillsTiles(const MatrixProduct& product) {
+    return std::min({product.interior, product.result.rows(), product.result.columns()}) >= 32;
+}
+
+/// Whether the product can go through cooperative matrices.
 bool isCooperative(const vk::Device& device, const MatrixProduct& product) {
     return device.features().cooperativeMatrix && product.left.isInEights() &&
-           product.right.isInEights() && product.interior % 8 == 0 && product.interior >= 32 &&
-           product.result.rows() >= 32 && product.result.columns() >= 32;
+           product.right.isInEights() && isInChunks(product, 8) && fillsTiles(product);
 }
 
 /// See glsl/matrixTiles.glsl.
 bool isInFours(const glsl::MatrixView& v) { return v.isAligned && v.columns % 4 == 0; }
 
 /// The same of bf16, for operands of which one or both are in fp32.
-bool isReduced(const Encoder& encoder, const MatrixProduct& product) {
-    return encoder.reducesPrecision() && !product.exact && isInFours(product.left.view) &&
-           isInFours(product.right.view) && product.interior % 4 == 0 && product.interior >= 32 &&
-           product.result.rows() >= 32 && product.result.columns() >= 32;
+bool isReduced(bool reducesPrecision, const MatrixProduct& product) {
+    return reducesPrecision && !product.exact && isInFours(product.left.view) &&
+           isInFours(product.right.view) && isInChunks(product, 4) && fillsTiles(product);
 }
 
 uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 uint64_t tileCount(const Parameters& p, uint64_t rows, uint64_t columns) {
-    return ceilDivide(p.result.rows, rows) * ceilDivide(p.result.columns, columns) * p.matrices;
+    return ceilDivide(p.result.rows, rows) * ceilDivide(p.result.columns, columns) * p.matrices *
+           p.parts;
 }
 
 /// A body of glsl/MatrixMultiplication.glsl.
@@ -60,7 +70,7 @@ struct SharedTile {
 };
 
 /// Fewer workgroups than one for each multiprocessor leave the device without enough work.
-SharedTile sharedTile(const vk::Limits& limits, const Parameters& p) {
+SharedTile sharedTile(const vk::Limits& limits, const Parameters& p, bool canSplit) {
     constexpr SharedTile large{"MatrixMultiplication", 128, 128, 128},
         tall{"MatrixMultiplicationTall", 256, 64, 128},
         small{"MatrixMultiplicationSmall", 64, 64, 256},
@@ -74,8 +84,8 @@ SharedTile sharedTile(const vk::Limits& limits, const Parameters& p) {
     const bool hasLarge = table.isMeasured || table.mostSums >= sums;
     const auto isEnough = [&](const SharedTile& tile) {
         const uint64_t groups = tileCount(p, tile.rows, tile.columns);
-        const bool splits =
-            p.interior >= longInterior && groups * (p.interior / shortestPart) >= 2 * enoughGroups;
+        const bool splits = canSplit && p.interior >= longInterior &&
+                            groups * (p.interior / shortestPart) >= 2 * enoughGroups;
         return hasLarge && (groups >= enoughGroups || splits) && !vk::isDisabled("large_tile");
     };
     if (isEnough(tall) && tall.elements(p) < large.elements(p)) return tall;
@@ -111,7 +121,40 @@ MatrixOperand rowsLike(const MatrixOperand& result) {
     return made;
 }
 
+uint64_t givenParts(ProductKernel kernel, const MatrixProduct& product) {
+    if (product.partInterior == 0 || kernel == ProductKernel::Direct) return 1;
+    return std::max<uint64_t>(ceilDivide(product.interior, product.partInterior), 1);
+}
+
+/// Whether half of the result is computed, and mirrored while its parts are added up. Where there
+/// is one part, only what is slow is worth a pass of its own; and sums of bf16, which are not
+/// symmetric to the bit, become so.
+bool isMirrored(ProductKernel kernel, const MatrixProduct& product, uint64_t parts) {
+    if (!product.symmetric || kernel == ProductKernel::Direct) return false;
+    constexpr uint64_t tile = 64;
+    return parts > 1 || kernel == ProductKernel::Bfloat16 ||
+           (kernel == ProductKernel::Shared && product.result.rows() > tile);
+}
+
+uint64_t bytesOfParts(const MatrixProduct& product, uint64_t parts) {
+    return parts * product.matrices * rowsLike(product.result).view.matrixStride * sizeof(float);
+}
+
 } // namespace
+
+ProductKernel productKernel(const vk::Device& device, bool reducesPrecision,
+                            const MatrixProduct& product) {
+    if (isCooperative(device, product)) return ProductKernel::Cooperative;
+    if (isReduced(reducesPrecision, product)) return ProductKernel::Bfloat16;
+    return isDirect(device) ? ProductKernel::Direct : ProductKernel::Shared;
+}
+
+uint64_t productScratchBytes(const vk::Device& device, bool reducesPrecision,
+                             const MatrixProduct& product) {
+    const auto kernel = productKernel(device, reducesPrecision, product);
+    const uint64_t parts = givenParts(kernel, product);
+    return parts > 1 || isMirrored(kernel, product, parts) ? bytesOfParts(product, parts) : 0;
+}
 
 void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     const MatrixOperand &left = product.left, &right = product.right, &result = product.result;
@@ -122,26 +165,29 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     p.right = right.view;
     p.result = result.view;
     p.bias = product.bias.view;
+    auto& device = encoder.device();
+    const ProductKernel kernel = productKernel(device, encoder.reducesPrecision(), product);
     p.interior = p.partInterior = uint32_t(product.interior);
-    p.parts = 1;
+    p.parts = uint32_t(givenParts(kernel, product));
+    if (p.parts > 1) p.partInterior = uint32_t(product.partInterior);
     p.alpha = float(product.alpha);
     p.beta = float(product.beta);
     p.matrices = uint32_t(matrices);
     setNeuron(p, product.neuron);
-    auto& device = encoder.device();
     const vk::Limits limits = tileLimits(device);
     const char* shader = "MatrixMultiplicationDirect";
     Grid grid = Grid::of(ceilDivide(result.rows(), 4) * ceilDivide(result.columns(), 4) * matrices);
     std::vector<vk::Constant> ofTile;
-    const bool cooperative = isCooperative(device, product);
-    const bool reduced = !cooperative && isReduced(encoder, product);
-    const bool isTiled = cooperative || reduced;
+    const bool reduced = kernel == ProductKernel::Bfloat16;
+    const bool isTiled = reduced || kernel == ProductKernel::Cooperative;
+    const bool canSplit = product.partInterior == 0;
     const ProductShape shape{.rows = result.rows(),
                              .columns = result.columns(),
                              .interior = p.interior,
                              .bfloat16 = reduced,
                              .products = matrices,
-                             .rightAlong = product.transposeRight};
+                             .rightAlong = product.transposeRight,
+                             .parts = canSplit ? 0 : p.parts};
     const ProductPlan plan = isTiled ? planProduct(limits, shape) : ProductPlan();
     const auto setTile = [&](const ProductTile& tile) {
         splitIntoTiles(p, tile.rows(), tile.columns());
@@ -150,13 +196,13 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
         ofTile = tile.constants(device);
     };
     if (isTiled) {
-        splitIntoParts(p, plan.parts, plan.tile.depth);
+        if (canSplit) splitIntoParts(p, plan.parts, plan.tile.depth);
         shader = reduced ? "MatrixMultiplicationBfloat16" : "MatrixMultiplicationCooperative";
-    } else if (!isDirect(device)) {
-        const SharedTile tile = sharedTile(limits, p);
+    } else if (kernel == ProductKernel::Shared) {
+        const SharedTile tile = sharedTile(limits, p, canSplit);
         splitIntoTiles(p, tile.rows, tile.columns);
-        splitIntoParts(p, partsFor(p, tileCount(p, tile.rows, tile.columns), groupsFor(limits, 1)),
-                       16);
+        const uint64_t groups = tileCount(p, tile.rows, tile.columns);
+        if (canSplit) splitIntoParts(p, partsFor(p, groups, groupsFor(limits, 1)), 16);
         shader = tile.shader;
         grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations, 1, matrices * p.parts};
     }
@@ -164,31 +210,37 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     // own.
     const bool whole = isInFours(left.view) && isInFours(right.view) && isInFours(result.view) &&
                        result.rows() % 4 == 0 && p.interior % 16 == 0;
+    const bool mirrored = isMirrored(kernel, product, p.parts);
+    const bool symmetric = mirrored || (product.symmetric && kernel == ProductKernel::Direct);
     const auto constantsFor = [&](const MatrixOperand& from, const MatrixOperand& to,
                                   bool hasBias) {
-        std::vector<vk::Constant> constants = {constant(1, from.typeConstant()),
-                                               constant(2, right.typeConstant()),
-                                               constant(3, to.typeConstant()),
-                                               constant(4, product.bias.typeConstant()),
+        std::vector<vk::Constant> constants = {constant(4, product.bias.typeConstant()),
                                                constant(32, uint32_t(product.transposeLeft)),
                                                constant(33, uint32_t(product.transposeRight)),
                                                constant(35, uint32_t(hasBias)),
                                                constant(36, uint32_t(product.neuron.neuronType())),
-                                               constant(37, uint32_t(whole))};
+                                               constant(37, uint32_t(whole)),
+                                               constant(38, uint32_t(symmetric))};
+        // Images bring their own.
+        const MatrixOperand* operands[] = {&from, &right, &to};
+        for (uint32_t i = 0; i < 3; ++i)
+            if (!operands[i]->images)
+                constants.push_back(constant(i + 1, operands[i]->typeConstant()));
         constants.insert(constants.end(), ofTile.begin(), ofTile.end());
         return constants;
     };
     const bool hasBias = bool(product.bias.slice);
-    const bool isOne = p.parts == 1 && product.neuron.neuronType() == MPS::CNNNeuronType::None;
+    const bool isOne =
+        p.parts == 1 && !mirrored && product.neuron.neuronType() == MPS::CNNNeuronType::None;
     MatrixOperand sums = isOne ? result : rowsLike(result);
     std::shared_ptr<const vk::BufferSlice> memory;
     if (!isOne) {
-        memory = encoder.scratch(p.parts * matrices * sums.view.matrixStride * sizeof(float));
+        memory = encoder.scratch(bytesOfParts(product, p.parts));
         sums.slice = *memory;
     }
-    const Operand operands[] = {{1, left.slice},
-                                {2, right.slice},
-                                {3, sums.slice},
+    const Operand operands[] = {left.bound(1),
+                                right.bound(2),
+                                sums.bound(3),
                                 {4, isOne && hasBias ? product.bias.slice : vk::BufferSlice{}}};
     const auto sumsOf = [&]() -> TileDispatch {
         Parameters part = p;
@@ -211,12 +263,20 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
                           {});
     if (isOne) return;
     p.left = sums.view;
-    const Operand all[] = {{1, sums.slice},
-                           {2, right.slice},
-                           {3, result.slice},
+    const Operand all[] = {sums.bound(1),
+                           right.bound(2),
+                           result.bound(3),
                            {4, hasBias ? product.bias.slice : vk::BufferSlice{}}};
-    encoder.dispatchBytes("MatrixMultiplicationParts", std::as_bytes(std::span(&p, 1)),
-                          Grid::of(sums.view.rowStride / 4 * result.rows() * matrices), all,
+    if (mirrored) {
+        shader = "MatrixMultiplicationMirror";
+        // Blocks of 32 x 32 elements, an invocation for 4 x 4.
+        grid = Grid::of(ceilDivide(result.rows(), 32) * ceilDivide(result.columns(), 32) * 64 *
+                        matrices);
+    } else {
+        shader = "MatrixMultiplicationParts";
+        grid = Grid::of(sums.view.rowStride / 4 * result.rows() * matrices);
+    }
+    encoder.dispatchBytes(shader, std::as_bytes(std::span(&p, 1)), grid, all,
                           constantsFor(sums, result, hasBias), {});
 }
 

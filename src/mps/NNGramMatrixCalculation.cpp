@@ -1,7 +1,9 @@
 #include "NNGramMatrixCalculation.h"
 #include "mps/Archive.hpp"
+#include "mps/MatrixProduct.hpp"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
+#include "mps/PixelMatrix.hpp"
 
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/NNGramMatrixCalculation.hpp>
@@ -12,51 +14,80 @@ namespace mpsvk::MPS {
 
 namespace {
 
-constexpr uint64_t tileSize = glsl::gramTile, groupSize = 64;
-constexpr uint64_t tileBytes = tileSize * tileSize * sizeof(float);
-
 uint64_t divideUp(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
-/// How the work on one image is divided. Only its size decides, so that a batch gives the same bits
-/// however it is cut.
-struct ForwardPlan {
-    ForwardPlan(uint64_t channels, uint64_t pixels)
-        : tiles(divideUp(channels, tileSize)), tilePairs(tiles * (tiles + 1) / 2) {
-        constexpr uint64_t wantedGroups = 16, fewestPixels = 256;
-        splits = std::min(divideUp(wantedGroups, tilePairs), divideUp(pixels, fewestPixels));
-        splitPixels = divideUp(pixels, splits);
-        splits = divideUp(pixels, splitPixels);
-    }
-    uint64_t scratchBytes() const { return tilePairs * splits * tileBytes; }
-
-    uint64_t tiles, tilePairs, splits, splitPixels;
-};
-
-uint64_t factorBytes(uint64_t channels) {
-    const uint64_t slices = divideUp(channels, 4);
-    return slices * 4 * slices * 4 * sizeof(float);
-}
-
-/// Images of one dispatch, so that the scratch memory stays within what a shader can bind.
+/// Images of one dispatch, so that the scratch memory stays within what a shader can bind, and the
+/// parts of their products within the workgroups of a dispatch.
 uint64_t imagesAtOnce(const vk::Limits& limits, uint64_t bytesPerImage, uint64_t images) {
-    constexpr uint64_t most = 256 << 20;
-    const uint64_t fitting = std::min<uint64_t>(most, limits.storageBufferRange) / bytesPerImage;
-    return std::clamp<uint64_t>(fitting, 1, images);
+    constexpr uint64_t mostBytes = 256 << 20, mostImages = 256;
+    const uint64_t bytes = std::min<uint64_t>(mostBytes, limits.storageBufferRange);
+    const uint64_t fitting = bytes / std::max<uint64_t>(bytesPerImage, 1);
+    return std::clamp<uint64_t>(fitting, 1, std::min(images, mostImages));
 }
 
-const vk::Limits& limitsOf(const MTL::Device& device) { return device.impl().vk->limits(); }
+const vk::Device& deviceOf(const MTL::Device& device) { return *device.impl().vk; }
 
-/// One long row where the pixels lie one after the other.
-glsl::ImageView oneRow(const mps::ImageRun& run, glsl::ImageView view) {
-    if (run.isTexture()) return view;
-    view.width *= view.height;
-    view.height = 1;
-    return view;
+/// As the encoder of an encode does.
+bool reducesPrecision(const Kernel& kernel) {
+    return (kernel.options() & KernelOptions::AllowReducedPrecision) != KernelOptions::None &&
+           deviceOf(kernel.device()).features().bfloat16;
 }
 
 glsl::ImageView from(glsl::ImageView view, uint64_t image) {
     view.offset += uint32_t(image) * view.imageStride;
     return view;
+}
+
+/// Pixels that are summed up by themselves. Only the size of one image decides, so that a batch
+/// gives the same bits however it is cut. A part costs a large batch the time in which sums are
+/// written and read, about that of some hundred pixels in fp32 and of several hundred in fp16, and
+/// gives a single image more workgroups.
+uint64_t partPixels(mps::ProductKernel kernel, uint64_t channels, uint64_t pixels) {
+    constexpr uint64_t wantedGroups = 128, tile = 64, step = 64;
+    const uint64_t shortest = kernel == mps::ProductKernel::Cooperative ? 2048 : 768;
+    const uint64_t tiles = divideUp(channels, tile), pairs = tiles * (tiles + 1) / 2;
+    const uint64_t parts = std::min(divideUp(wantedGroups, pairs), pixels / shortest);
+    return vk::roundUp(divideUp(pixels, std::max<uint64_t>(parts, 1)), step);
+}
+
+/// Of one image, with operands in no memory yet.
+mps::MatrixProduct forwardProduct(const vk::Device& device, bool reduces,
+                                  const mps::MatrixOperand& x) {
+    mps::MatrixProduct product{
+        .left = x, .right = x, .transposeLeft = true, .interior = x.rows(), .symmetric = true};
+    product.result.view.rows = product.result.view.columns = x.view.columns;
+    product.partInterior =
+        partPixels(mps::productKernel(device, reduces, product), x.columns(), x.rows());
+    return product;
+}
+
+/// The mean of the incoming gradient and its transpose, for a product with these pixels. It is in
+/// fp16 where both are, which is exact where the gradient is symmetric.
+mps::MatrixOperand meanFor(const mps::MatrixOperand& x, bool isHalf) {
+    const uint64_t channels = x.columns();
+    const auto rowStride = uint32_t(vk::roundUp(channels, 8));
+    mps::MatrixOperand made;
+    made.view.rows = uint32_t(channels);
+    made.view.columns = uint32_t(vk::roundUp(channels, 4));
+    made.view.rowStride = rowStride;
+    made.view.matrixStride = made.view.rows * rowStride;
+    made.view.isAligned = 1;
+    if (isHalf && channels % 8 == 0) made.dataType = x.dataType;
+    return made;
+}
+
+uint64_t bytesOf(const mps::MatrixOperand& mean) {
+    return mean.view.matrixStride * bytesPerElement(mean.dataType);
+}
+
+bool isHalf(const Image& image) {
+    return image.featureChannelFormat() == ImageFeatureChannelFormat::Float16;
+}
+
+/// Of one image of a batch, which may not be there.
+uint64_t copyBytes(const ImageBatch& images, uint64_t channelOffset, uint64_t channels) {
+    if (images.empty() || !images[0]) return 0;
+    return mps::PixelMatrix(images[0], channelOffset, channels).copyBytes();
 }
 
 struct GramState : NNGradientState::Impl {
@@ -98,14 +129,19 @@ uint64_t NNGramMatrixCalculation::encodingStorageSize(const Image& source, const
 
 uint64_t NNGramMatrixCalculation::batchEncodingStorageSize(const ImageBatch& sources,
                                                            const std::vector<StateBatch>&,
-                                                           const ImageBatch&) const {
+                                                           const ImageBatch& destinations) const {
     const Image& source = sources.at(0);
     const uint64_t channels =
         mps::channelsInUse(source, sourceFeatureChannelOffset(), sourceFeatureChannelMaxCount());
     if (channels == 0) return 0;
-    const ForwardPlan plan(channels, source.width() * source.height());
-    return plan.scratchBytes() *
-           imagesAtOnce(limitsOf(device()), plan.scratchBytes(), sources.size());
+    const vk::Device& on = deviceOf(device());
+    const mps::PixelMatrix x(source, sourceFeatureChannelOffset(), channels);
+    const bool reduces = reducesPrecision(*this);
+    const auto product = forwardProduct(on, reduces, x.operand());
+    const uint64_t bytes = x.copyBytes() +
+                           copyBytes(destinations, destinationFeatureChannelOffset(), channels) +
+                           mps::productScratchBytes(on, reduces, product);
+    return bytes * imagesAtOnce(on.limits(), bytes, sources.size());
 }
 
 void NNGramMatrixCalculation::customizeDestination(const ImageBatch&, ImageDescriptor& d) {
@@ -135,31 +171,24 @@ void NNGramMatrixCalculation::validate(const mps::UnaryPass& pass) const {
 }
 
 void NNGramMatrixCalculation::dispatch(const mps::UnaryPass& pass) const {
-    const Image& source = pass.sources[0];
-    const ForwardPlan plan(pass.sourceChannels, source.width() * source.height());
-    const uint64_t atOnce =
-        imagesAtOnce(pass.encoder->limits(), plan.scratchBytes(), pass.imageCount);
-    const auto partials = pass.encoder->scratch(plan.scratchBytes() * atOnce);
+    mps::Encoder& encoder = *pass.encoder;
+    mps::PixelMatrix x(pass.sources[0], sourceFeatureChannelOffset(), pass.sourceChannels),
+        y(pass.destinations[0], destinationFeatureChannelOffset(), pass.sourceChannels);
+    auto product = forwardProduct(encoder.device(), encoder.reducesPrecision(), x.operand());
+    product.alpha = alpha_;
+    const uint64_t bytes =
+        x.copyBytes() + y.copyBytes() +
+        mps::productScratchBytes(encoder.device(), encoder.reducesPrecision(), product);
+    const uint64_t atOnce = imagesAtOnce(encoder.limits(), bytes, pass.imageCount);
     for (uint64_t first = 0; first < pass.imageCount; first += atOnce) {
-        const uint64_t images = std::min<uint64_t>(atOnce, pass.imageCount - first);
-        const glsl::NNGramMatrixParameters parameters{
-            .source = from(oneRow(pass.source, pass.sourceView), first),
-            .destination = from(pass.destinationView, first),
-            .tiles = uint32_t(plan.tiles),
-            .tilePairs = uint32_t(plan.tilePairs),
-            .splits = uint32_t(plan.splits),
-            .splitPixels = uint32_t(plan.splitPixels),
-            .pixels = uint32_t(source.width() * source.height()),
-            .images = uint32_t(images),
-            .alpha = alpha_,
-        };
-        pass.encoder->dispatch("NNGramMatrixCalculation", parameters,
-                               mps::Grid::of(plan.tilePairs * plan.splits * images * groupSize),
-                               {{1, pass.source}, {3, *partials}});
-        constexpr uint64_t perTile = tileSize * tileSize / 4;
-        pass.encoder->dispatch("NNGramMatrixCalculationReduce", parameters,
-                               mps::Grid::of(plan.tilePairs * images * perTile),
-                               {{2, pass.destination}, {3, *partials}});
+        product.matrices = std::min<uint64_t>(atOnce, pass.imageCount - first);
+        x.bind(encoder, pass.source, from(pass.sourceView, first), product.matrices);
+        y.bind(encoder, pass.destination, from(pass.destinationView, first), product.matrices);
+        x.copyFromImages(encoder);
+        product.left = product.right = x.operand();
+        product.result = y.padded();
+        mps::encodeProduct(encoder, product);
+        y.copyToImages(encoder);
     }
 }
 
@@ -176,15 +205,19 @@ uint64_t NNGramMatrixCalculationGradient::encodingStorageSize(const Image& gradi
                                     {states}, {destination});
 }
 
-uint64_t NNGramMatrixCalculationGradient::batchEncodingStorageSize(const ImageBatch&,
-                                                                   const ImageBatch& sources,
-                                                                   const std::vector<StateBatch>&,
-                                                                   const ImageBatch&) const {
-    const uint64_t channels =
-        mps::channelsInUse(sources.at(0), secondary().channelOffset, secondary().channelMaxCount);
+uint64_t NNGramMatrixCalculationGradient::batchEncodingStorageSize(
+    const ImageBatch& gradients, const ImageBatch& sources, const std::vector<StateBatch>&,
+    const ImageBatch& destinations) const {
+    const mps::PixelMatrix x(
+        sources.at(0), secondary().channelOffset,
+        mps::channelsInUse(sources.at(0), secondary().channelOffset, secondary().channelMaxCount));
+    const uint64_t channels = x.operand().columns();
     if (channels == 0) return 0;
-    return factorBytes(channels) *
-           imagesAtOnce(limitsOf(device()), factorBytes(channels), sources.size());
+    const bool isInHalves = !gradients.empty() && gradients[0] && isHalf(gradients[0]);
+    const uint64_t bytes = x.copyBytes() +
+                           copyBytes(destinations, destinationFeatureChannelOffset(), channels) +
+                           bytesOf(meanFor(x.operand(), isInHalves));
+    return bytes * imagesAtOnce(deviceOf(device()).limits(), bytes, sources.size());
 }
 
 void NNGramMatrixCalculationGradient::customizeDestination(const ImageBatch& sources,
@@ -224,35 +257,43 @@ void NNGramMatrixCalculationGradient::validate(const mps::BinaryPass& pass) cons
 }
 
 void NNGramMatrixCalculationGradient::dispatch(const mps::BinaryPass& pass) const {
-    const Image& source = pass.secondaries[0];
-    const uint64_t channels = pass.secondaryChannels, pixels = source.width() * source.height();
-    const uint64_t blocks = divideUp(channels, glsl::gramBlock);
-    const uint64_t tiles = divideUp(channels, tileSize), pixelTiles = divideUp(pixels, tileSize);
-    const uint64_t atOnce =
-        imagesAtOnce(pass.encoder->limits(), factorBytes(channels), pass.imageCount);
-    const auto factors = pass.encoder->scratch(factorBytes(channels) * atOnce);
+    mps::Encoder& encoder = *pass.encoder;
+    const uint64_t channels = pass.secondaryChannels;
+    mps::PixelMatrix x(pass.secondaries[0], secondary().channelOffset, channels),
+        dx(pass.destinations[0], destinationFeatureChannelOffset(), channels);
+    mps::MatrixOperand mean = meanFor(x.operand(), isHalf(pass.primaries[0]));
+    const uint64_t bytes = x.copyBytes() + dx.copyBytes() + bytesOf(mean);
+    const uint64_t atOnce = imagesAtOnce(encoder.limits(), bytes, pass.imageCount);
+    const auto means = encoder.scratch(bytesOf(mean) * atOnce);
+    mean.slice = *means;
     glsl::ImageView gradient = pass.primaryView;
     gradient.channels = uint32_t(channels); // of those that it has
     for (uint64_t first = 0; first < pass.imageCount; first += atOnce) {
         const uint64_t images = std::min<uint64_t>(atOnce, pass.imageCount - first);
-        const glsl::NNGramMatrixGradientParameters parameters{
+        const glsl::NNGramMatrixMeanParameters parameters{
             .gradient = from(gradient, first),
-            .source = from(oneRow(pass.secondary, pass.secondaryView), first),
-            .destination = from(oneRow(pass.destination, pass.destinationView), first),
-            .slices = uint32_t(divideUp(channels, 4)),
-            .tiles = uint32_t(tiles),
-            .pixelTiles = uint32_t(pixelTiles),
-            .pixels = uint32_t(pixels),
+            .mean = mean.view,
             .images = uint32_t(images),
-            .alpha = alphaOf(pass.sourceStates, alpha_),
         };
-        constexpr uint64_t perBlock = glsl::gramBlock * glsl::gramBlock / 4;
-        pass.encoder->dispatch("NNGramMatrixCalculationGradientPack", parameters,
-                               mps::Grid::of(blocks * blocks * images * perBlock),
-                               {{1, pass.primary}, {4, *factors}});
-        pass.encoder->dispatch("NNGramMatrixCalculationGradient", parameters,
-                               mps::Grid::of(tiles * pixelTiles * images * groupSize),
-                               {{2, pass.secondary}, {3, pass.destination}, {4, *factors}});
+        // Blocks of 32 x 32 elements, an invocation for 4 x 4.
+        mps::Grid grid =
+            mps::Grid::of(divideUp(channels, 32) * divideUp(channels, 32) * 64 * images);
+        grid.wholeTexels = channels % 4 == 0;
+        encoder.dispatch("NNGramMatrixCalculationGradientMean", parameters, grid,
+                         {{1, pass.primary}, {2, mean.slice}},
+                         {mps::constant(2, mean.typeConstant())});
+        x.bind(encoder, pass.secondary, from(pass.secondaryView, first), images);
+        dx.bind(encoder, pass.destination, from(pass.destinationView, first), images);
+        x.copyFromImages(encoder);
+        // All channels are one part, so that a batch gives the same bits however it is cut.
+        mps::encodeProduct(encoder, {.left = x.operand(),
+                                     .right = mean,
+                                     .result = dx.padded(),
+                                     .interior = channels,
+                                     .alpha = 2.0 * alphaOf(pass.sourceStates, alpha_),
+                                     .matrices = images,
+                                     .partInterior = vk::roundUp(channels, 64)});
+        dx.copyToImages(encoder);
     }
 }
 

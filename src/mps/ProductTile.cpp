@@ -147,8 +147,11 @@ ProductPlan planProduct(const vk::Limits& limits, const ProductShape& s) {
     const uint64_t steps = ceilDivide(s.interior, 32);
     for (const Candidate& c : candidatesFor(limits, s)) {
         // A part has eight steps or more.
-        for (uint64_t parts = 1; parts == 1 || (parts <= s.mostParts && 8 * parts <= steps);
-             ++parts) {
+        const auto canBe = [&](uint64_t parts) {
+            if (s.parts != 0) return parts == s.parts;
+            return parts == 1 || (parts <= s.mostParts && 8 * parts <= steps);
+        };
+        for (uint64_t parts = std::max<uint64_t>(s.parts, 1); canBe(parts); ++parts) {
             const double time = timeOf(limits, s, c, parts);
             if (time >= least) continue;
             least = time;

@@ -48,6 +48,7 @@ struct ProductShape {
     uint64_t mostParts = 8;     ///< of the interior
     uint64_t atOnce = 8;        ///< workgroups that may share a multiprocessor
     bool rightAlong = true;     ///< the right operand may lie along the interior
+    uint64_t parts = 0;         ///< that the interior must have; 0: what is fastest
 };
 /// The plan that is done first. It depends on nothing but the device's limits and the shape, and
 /// fits them.

@@ -75,6 +75,9 @@ void checkPlan(const vk::Limits& limits, const ProductShape& shape) {
     }
     const ProductPlan again = planProduct(limits, shape);
     CHECK((again.tile == plan.tile && again.parts == plan.parts));
+    ProductShape given = shape;
+    given.parts = 3;
+    CHECK(planProduct(limits, given).parts == 3);
 }
 
 } // namespace
