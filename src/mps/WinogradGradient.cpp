@@ -33,7 +33,7 @@ bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
                                     .height = p.gradient.height,
                                     .channels = p.source.channels,
                                     .resultChannels = p.gradient.channels};
-    const auto plan = winogradPlan(convolution);
+    const auto plan = winogradPlan(encoder.limits(), convolution);
     const auto& on = encoder.limits().processor;
     if (!winogradIsFaster(encoder.device(), winogradGradientTime(on, convolution, plan),
                           directTime(on, convolution)))

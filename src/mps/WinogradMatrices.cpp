@@ -2,6 +2,8 @@
 
 #include "vk/Instance.hpp"
 
+#include <algorithm>
+
 namespace mpsvk::mps {
 
 namespace {
@@ -39,8 +41,10 @@ bool winogradIsFaster(const vk::Device& device, double time, double otherwise) {
     return device.properties().deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU && time < otherwise;
 }
 
-WinogradPlan winogradPlan(const WinogradShape& shape) {
-    return winogradParts(shape, vk::isDisabled("large_parts") ? smallPartBytes : winogradPartBytes);
+WinogradPlan winogradPlan(const vk::Limits& limits, const WinogradShape& shape) {
+    return winogradParts(shape, vk::isDisabled("large_parts")
+                                    ? smallPartBytes
+                                    : std::min(winogradPartBytes, limits.storageBufferRange));
 }
 
 } // namespace mpsvk::mps

@@ -14,7 +14,7 @@ constexpr uint64_t winogradLeastChannels = 16;
 bool winogradReads(const ImageRun& run);
 /// A CPU does so only to be tested.
 bool winogradIsFaster(const vk::Device& device, double time, double otherwise);
-WinogradPlan winogradPlan(const WinogradShape& shape);
+WinogradPlan winogradPlan(const vk::Limits& limits, const WinogradShape& shape);
 
 /// An invocation for each texel of the matrix, whose rows are so many tiles and perhaps some more.
 Grid winogradGrid(const glsl::CNNConvolutionWinogradParameters& p, uint64_t across, uint64_t down,

@@ -21,8 +21,9 @@ struct WinogradPlan {
     uint64_t tileRows = 1; ///< of a part: all of an image's, unless one image is too much
 };
 
-/// What a part may take. It has to be read back: better from a cache.
-constexpr uint64_t winogradPartBytes = 64 << 20;
+/// What a part may take. Smaller ones that stay in a cache cost more in waves of workgroups that are
+/// not full.
+constexpr uint64_t winogradPartBytes = 256 << 20;
 
 WinogradPlan winogradParts(const WinogradShape& shape, uint64_t partBytes = winogradPartBytes);
 

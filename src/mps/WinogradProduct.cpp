@@ -65,7 +65,7 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
                               .height = p.clipHeight,
                               .channels = channels,
                               .resultChannels = 4 * texels};
-    const auto plan = winogradPlan(shape);
+    const auto plan = winogradPlan(encoder.limits(), shape);
     const auto& on = encoder.limits().processor;
     if (!winogradIsFaster(encoder.device(), winogradTime(on, shape, plan), directTime(on, shape)))
         return false;
