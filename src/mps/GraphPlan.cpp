@@ -3,34 +3,10 @@
 #include "mps/CNNLossLabels.hpp"
 
 #include <algorithm>
-#include <typeinfo>
 #include <unordered_map>
+#include <utility>
 
 namespace mpsvk::mps {
-
-bool mayReplayWith(const ExternalImages& images) {
-    return std::ranges::none_of(images,
-                                [](const MPS::Image* image) { return image->impl().temporary; });
-}
-
-bool appendImagesOf(const MPS::StateBatch& states, std::vector<ExternalImages>& to) {
-    ExternalImages labels, losses, weights;
-    labels.reserve(states.size());
-    losses.reserve(states.size());
-    for (const MPS::State& state : states) {
-        const detail::ObjectImpl& object = *state.shared();
-        if (typeid(object) != typeid(MPS::CNNLossLabels::Impl)) return false;
-        const auto* impl = static_cast<const MPS::CNNLossLabels::Impl*>(&object);
-        labels.push_back(&impl->labels);
-        losses.push_back(&impl->loss);
-        if (impl->weights) weights.push_back(&impl->weights);
-    }
-    if (!weights.empty() && weights.size() != labels.size()) return false;
-    to.push_back(std::move(labels));
-    to.push_back(std::move(losses));
-    if (!weights.empty()) to.push_back(std::move(weights));
-    return true;
-}
 
 GraphPlan::GraphPlan(const MTL::CommandBuffer& user) : arena(planArena(user)) {
     const Recording made(user.device());
@@ -65,64 +41,70 @@ void GraphPlan::moveToArena() {
     memory_ = memory;
 }
 
-void GraphPlan::appendTo(vk::CommandList& list, Resources now) {
+void GraphPlan::encode(Encoder& encoder, Operands now) {
     moveToArena();
-    list.append(commands_, uses_, now);
-    list.retain(std::make_shared<Resources>(std::move(now)));
-}
-
-const vk::Resource* GraphPlan::Found::get() const {
-    if (texture) return texture->get();
-    return buffer->get();
-}
-
-std::shared_ptr<vk::Resource> GraphPlan::Found::shared() const {
-    if (texture) return *texture;
-    return *buffer;
-}
-
-GraphPlan::Found GraphPlan::find(const MPS::Image& image) {
-    const auto& impl = image.impl();
-    ImageStorage& storage = *impl.storage;
-    const auto& d = impl.descriptor;
-    const auto& shape = storage.shape();
-    Found place;
-    place.shape = {0,
-                   d.width(),
-                   d.height(),
-                   d.featureChannels(),
-                   d.numberOfImages(),
-                   shape.slices,
-                   d.channelFormat(),
-                   shape.texture};
-    if (shape.texture) {
-        place.texture = &storage.texture();
-        place.space = place.texture->get();
-        place.shape.within = impl.firstImage * shape.slices + impl.firstSlice;
-    } else {
-        const auto& slice = storage.buffer();
-        place.buffer = &slice.buffer;
-        place.space = (const void*)slice.buffer->handle();
-        place.shape.within = slice.offset + impl.firstImage * storage.imageBytes() +
-                             impl.firstSlice * storage.bytesPerTexel();
-        place.begin = slice.buffer->offset() + place.shape.within;
+    size_t first = 0;
+    const auto apartOf = [&](const Gather& gather) {
+        const size_t count = externals_[gather.external].places.size();
+        return std::span(now.gathered).subspan(std::exchange(first, first + count), count);
+    };
+    for (const Gather& gather : gathers_) {
+        const auto apart = apartOf(gather);
+        if (gather.isRead) gather.images.encode(encoder, apart, false);
     }
-    return place;
+    encoder.list().append(commands_, uses_, now.replaced);
+    first = 0;
+    for (const Gather& gather : gathers_) {
+        const auto apart = apartOf(gather);
+        if (gather.isWritten) gather.images.encode(encoder, apart, true);
+    }
+    encoder.list().retain(std::make_shared<Operands>(std::move(now)));
 }
 
-void GraphPlan::setExternals(const std::vector<ExternalImages>& recorded) {
+void GraphPlan::gather(size_t external, const ExternalBatch& batch) {
+    const MPS::Image& first = *batch.images.at(0);
+    MPS::ImageDescriptor d = first.impl().descriptor;
+    d.setStorage(MPS::ImageStorage::Buffer);
+    MPS::ImageBatch together = MPS::Image::batch(first.device(), d, batch.images.size());
+    for (size_t i = 0; i < together.size(); ++i)
+        together[i].impl().label = batch.images[i]->impl().label;
+    gathers_.push_back(
+        {external, batch.name(), batch.isWritten(), true, ImageGather(std::move(together))});
+}
+
+const MPS::ImageBatch* GraphPlan::gathered(size_t external) const {
+    const auto found = std::ranges::find(gathers_, external, &Gather::external);
+    return found == gathers_.end() ? nullptr : &found->images.together();
+}
+
+std::string GraphPlan::gatheredNames() const {
+    std::string text;
+    for (const Gather& gather : gathers_) text += (text.empty() ? "" : ", ") + gather.name;
+    return text;
+}
+
+void GraphPlan::setExternals(Externals& recorded) {
+    recorded.find();
     std::unordered_map<const vk::Resource*, size_t> known;
-    for (const ExternalImages& images : recorded) {
-        auto& places = externals_.emplace_back();
-        for (const MPS::Image* image : images) {
-            Found place = find(*image);
+    for (const ExternalBatch& batch : recorded.batches()) {
+        const bool isDirect = !gathered(externals_.size());
+        Known& made = externals_.emplace_back();
+        for (const FoundImage& place : batch.places) {
+            made.places.push_back(place);
+            if (!isDirect) continue;
             const auto [found, isNew] = known.emplace(place.get(), replaced_.size());
             if (isNew) replaced_.push_back(place.shared());
-            place.resource = found->second;
-            places.push_back(place);
+            made.resources.push_back(found->second);
         }
     }
     externalResources_ = replaced_.size();
+    for (Gather& gather : gathers_) {
+        const auto resource = gather.images.together()[0].impl().storage->resource();
+        gather.isWritten =
+            gather.isWritten && std::ranges::count(this->recorded().written(), resource) > 0;
+        // Kernels write whole texels; but a loss may be one of several.
+        gather.isRead = !gather.isWritten || externals_[gather.external].places[0].shape.slices > 1;
+    }
 }
 
 void GraphPlan::replaceEachTime(const std::shared_ptr<vk::Resource>& standIn) {
@@ -130,57 +112,121 @@ void GraphPlan::replaceEachTime(const std::shared_ptr<vk::Resource>& standIn) {
     heap->giveUp(standIn);
 }
 
-bool GraphPlan::isLatest(const std::vector<ExternalImages>& now) const {
+bool GraphPlan::isLatest(const Externals& now) const {
     auto known = latest_.images.begin();
-    for (size_t k = 0; k < now.size(); ++k) {
-        if (now[k].size() != externals_[k].size() || latest_.images.empty()) return false;
-        for (const MPS::Image* image : now[k]) {
+    if (known == latest_.images.end()) return false;
+    for (const ExternalBatch& batch : now.batches())
+        for (const MPS::Image* image : batch.images) {
             if (known->image != &image->impl() || known->alive.expired()) return false;
             ++known;
         }
+    return true;
+}
+
+void GraphPlan::setLatest(const Externals& now, const Operands& operands) {
+    uint64_t key = 0;
+    for (const ExternalBatch& batch : now.batches())
+        for (const MPS::Image* image : batch.images) key = key * 31 + (uintptr_t)&image->impl();
+    latest_.images.clear();
+    if (std::exchange(latest_.key, key) != key) return;
+    for (const ExternalBatch& batch : now.batches())
+        for (const MPS::Image* image : batch.images)
+            latest_.images.push_back({&image->impl(), image->impl().weak_from_this()});
+    latest_.replaced.assign(operands.replaced.begin(), operands.replaced.end());
+    latest_.gathered.assign(operands.gathered.begin(), operands.gathered.end());
+}
+
+namespace {
+/// Runs over several images were cut by their distances: those must be the same.
+bool isAt(const ImagePlace& now, const ImagePlace& first, const ImagePlace& then,
+          const ImagePlace& firstThen) {
+    return (then.space == firstThen.space) == (now.space == first.space) &&
+           (then.space != firstThen.space ||
+            then.begin - firstThen.begin == now.begin - first.begin);
+}
+} // namespace
+
+bool GraphPlan::fits(const Known& known, const ExternalBatch& now) {
+    const bool isDirect = !known.resources.empty();
+    for (size_t i = 0; i < now.places.size(); ++i) {
+        const ImagePlace& then = known.places[i];
+        const FoundImage& place = now.places[i];
+        if (place.shape != then.shape) return false;
+        if (!isDirect) continue;
+        if (place.within != then.within || !isAt(place, now.places[0], then, known.places[0]))
+            return false;
+        const vk::Resource*& bound = bound_[known.resources[i]];
+        if (!bound) bound = place.get();
+        if (bound != place.get()) return false;
     }
     return true;
 }
 
-void GraphPlan::setLatest(const std::vector<ExternalImages>& now, const Resources& resources) {
-    latest_.images.clear();
-    for (const ExternalImages& images : now)
-        for (const MPS::Image* image : images)
-            latest_.images.push_back({&image->impl(), image->impl().weak_from_this()});
-    latest_.resources.assign(resources.begin(), resources.end());
+GraphPlan::Fit GraphPlan::fit(Externals& now) {
+    const auto batches = now.batches();
+    const auto sizesDiffer = [&](const ExternalBatch& batch) {
+        return batch.images.size() != externals_[size_t(&batch - batches.data())].places.size();
+    };
+    if (batches.size() != externals_.size() || std::ranges::any_of(batches, sizesDiffer))
+        return Fit::None;
+    if (isLatest(now)) return Fit::Latest;
+    now.find();
+    bound_.assign(externalResources_, nullptr);
+    for (size_t k = 0; k < batches.size(); ++k)
+        if (!fits(externals_[k], batches[k])) return Fit::None;
+    return gathers_.empty() || now.writesApart() ? Fit::Other : Fit::None;
 }
 
-std::optional<GraphPlan::Resources>
-GraphPlan::resourcesFor(const std::vector<ExternalImages>& now) {
-    if (now.size() != externals_.size()) return std::nullopt;
-    Resources resources(externalResources_);
-    resources.reserve(replaced_.size());
-    if (isLatest(now)) {
-        for (size_t i = 0; i < externalResources_; ++i) resources[i] = latest_.resources[i].lock();
-        return resources;
+bool GraphPlan::liesOtherwise(const Externals& now, size_t k) const {
+    if (k >= externals_.size()) return false;
+    const ExternalBatch& batch = now.batches()[k];
+    const Known& known = externals_[k];
+    if (known.resources.size() != batch.places.size()) return false;
+    bool differs = false;
+    for (size_t i = 0; i < batch.places.size(); ++i) {
+        if (batch.places[i].shape != known.places[i].shape) return false;
+        differs =
+            differs || !isAt(batch.places[i], batch.places[0], known.places[i], known.places[0]);
     }
-    for (size_t k = 0; k < now.size(); ++k) {
-        const auto& before = externals_[k];
-        if (before.size() != now[k].size()) return std::nullopt;
-        Place first;
-        for (size_t i = 0; i < before.size(); ++i) {
-            const Place& a = before[i];
-            const Found b = find(*now[k][i]);
-            if (i == 0) first = b;
-            // Runs over several images were cut by their distances: those must be the same.
-            const bool sameDistances =
-                (a.space == before[0].space) == (b.space == first.space) &&
-                (a.space != before[0].space || a.begin - before[0].begin == b.begin - first.begin);
-            if (!sameDistances || a.shape != b.shape) return std::nullopt;
-            auto& resource = resources[a.resource];
-            if (!resource)
-                resource = b.shared();
-            else if (resource.get() != b.get())
-                return std::nullopt;
-        }
+    return differs;
+}
+
+GraphPlan::Operands GraphPlan::operandsFor(Externals& now, Fit fit) {
+    Operands made;
+    made.replaced.reserve(replaced_.size());
+    if (fit == Fit::Latest) {
+        made.gathered.reserve(latest_.gathered.size());
+        for (const auto& resource : latest_.replaced) made.replaced.push_back(resource.lock());
+        for (const auto& resource : latest_.gathered) made.gathered.push_back(resource.lock());
+        return made;
     }
-    setLatest(now, resources);
-    return resources;
+    made.replaced.resize(externalResources_);
+    const auto batches = now.batches();
+    for (size_t k = 0; k < batches.size(); ++k)
+        for (size_t i = 0; i < externals_[k].resources.size(); ++i)
+            made.replaced[externals_[k].resources[i]] = batches[k].places[i].shared();
+    for (Gather& gather : gathers_) {
+        const auto& places = batches[gather.external].places;
+        gather.images.find(places);
+        for (const FoundImage& place : places) made.gathered.push_back(place.shared());
+    }
+    setLatest(now, made);
+    return made;
+}
+
+MPS::StateBatch lossLabelsOn(const MPS::StateBatch& states, const MPS::ImageBatch* labels,
+                             const MPS::ImageBatch* losses, const MPS::ImageBatch* weights) {
+    MPS::StateBatch made;
+    for (size_t i = 0; i < states.size(); ++i) {
+        const auto& own = static_cast<const MPS::CNNLossLabels::Impl&>(states[i].impl());
+        auto impl = std::make_shared<MPS::CNNLossLabels::Impl>(own.device);
+        impl->label = own.label;
+        impl->labels = labels ? (*labels)[i] : own.labels;
+        impl->loss = losses ? (*losses)[i] : own.loss;
+        impl->weights = weights ? (*weights)[i] : own.weights;
+        made.push_back(MPS::State(std::move(impl)));
+    }
+    return made;
 }
 
 namespace {

@@ -1,22 +1,13 @@
 // A graph's commands for inputs of one shape, and how they are replayed with other images.
 #pragma once
 
-#include "mps/Image.hpp"
+#include "mps/ImageGather.hpp"
 #include "mps/PlanArena.hpp"
-#include "mps/State.hpp"
 #include "mtl/CommandBuffer.hpp"
 
-#include <optional>
+#include <memory>
 
 namespace mpsvk::mps {
-
-/// Images from outside that belong together: an input batch, the labels of states, their losses.
-using ExternalImages = std::vector<const MPS::Image*>;
-/// False when one is temporary: such images are not replayed with.
-bool mayReplayWith(const ExternalImages& images);
-/// Appends the images that source states bring along: of loss labels the labels, the losses and the
-/// weights if any. False for states of another kind, which are not replayed with.
-bool appendImagesOf(const MPS::StateBatch& states, std::vector<ExternalImages>& to);
 
 struct GraphPlan {
     /// A command buffer that is never committed: it holds the commands, as they were encoded.
@@ -30,62 +21,79 @@ struct GraphPlan {
     const vk::CommandList& recorded() const;
     /// To be called when all is recorded: gives every temporary its place in the arena.
     void placeTemporaries();
-    using Resources = std::vector<std::shared_ptr<vk::Resource>>;
+    /// To be called before anything is recorded: images that lie together, which stand for the
+    /// batch that is number `external`. They are what commands are recorded on.
+    void gather(size_t external, const ExternalBatch& batch);
+    /// Those that stand for a batch; null: none do.
+    const MPS::ImageBatch* gathered(size_t external) const;
     /// What the recorded commands work on from outside.
-    void setExternals(const std::vector<ExternalImages>& recorded);
+    void setExternals(Externals& recorded);
     /// The commands work on another resource each time in place of this one, which stands for it.
     void replaceEachTime(const std::shared_ptr<vk::Resource>& standIn);
-    /// What the commands must bind to work on `now`; nothing when they cannot. Those for
-    /// replaceEachTime come after these, in the order of the calls.
-    std::optional<Resources> resourcesFor(const std::vector<ExternalImages>& now);
+
+    enum class Fit { None, Latest, Other };
+    /// Whether the commands can work on `now`, and whether they did so last time.
+    Fit fit(Externals& now);
+    /// Whether batch k has other distances, in the same shape, than this plan was recorded for.
+    bool liesOtherwise(const Externals& now, size_t k) const;
+    size_t gatheredCount() const { return gathers_.size(); }
+    std::string gatheredNames() const; ///< empty: none is gathered
+
+    using Resources = std::vector<std::shared_ptr<vk::Resource>>;
+    /// What an encode works on.
+    struct Operands {
+        Resources replaced; ///< those for replaceEachTime last, in the order of the calls
+        Resources gathered;
+    };
+    /// All but those for replaceEachTime.
+    Operands operandsFor(Externals& now, Fit fit);
     /// The commands, in the arena's memory as it is now. The caller retains the plan.
-    void appendTo(vk::CommandList& list, Resources now);
+    void encode(Encoder& encoder, Operands now);
 
 private:
-    /// What the commands know of an image from outside.
-    struct Shape {
-        uint64_t within = 0; ///< where it begins in its resource
-        uint64_t width = 0, height = 0, channels = 0, images = 0;
-        uint64_t slices = 0; ///< of the storage, which may have more channels
-        MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::None;
-        bool isTexture = false;
-        bool operator==(const Shape&) const = default;
+    /// A batch as the commands know it.
+    struct Known {
+        std::vector<ImagePlace> places;
+        std::vector<size_t> resources; ///< of each image, in replaced_; none where it is gathered
     };
-    struct Place {
-        Shape shape;
-        const void* space = nullptr; ///< the VkBuffer, or the texture itself
-        uint64_t begin = 0;          ///< in the VkBuffer
-        size_t resource = 0;         ///< in replaced_
+    struct Gather {
+        size_t external;
+        std::string name;
+        bool isWritten; ///< by the commands: it is copied back
+        bool isRead;    ///< or not all of it is written
+        ImageGather images;
     };
-    struct Found : Place {
-        const std::shared_ptr<vk::Buffer>* buffer = nullptr;   ///< one of the two
-        const std::shared_ptr<vk::Texture>* texture = nullptr; ///< owned by the image
-        const vk::Resource* get() const;
-        std::shared_ptr<vk::Resource> shared() const;
-    };
-    static Found find(const MPS::Image& image);
     /// The images that it worked on last, and their resources. It keeps none of them alive.
+    /// Remembering them takes long: it does so when they seem to have come twice in a row.
     struct Latest {
-        struct Known {
+        uint64_t key = 0; ///< of their addresses
+        struct Image {
             const MPS::Image::Impl* image;
             std::weak_ptr<const MPS::Image::Impl> alive;
         };
-        std::vector<Known> images;
-        std::vector<std::weak_ptr<vk::Resource>> resources;
+        std::vector<Image> images;
+        std::vector<std::weak_ptr<vk::Resource>> replaced, gathered;
     };
-    bool isLatest(const std::vector<ExternalImages>& now) const;
-    void setLatest(const std::vector<ExternalImages>& now, const Resources& resources);
+    bool fits(const Known& known, const ExternalBatch& now);
+    bool isLatest(const Externals& now) const;
+    void setLatest(const Externals& now, const Operands& operands);
     void moveToArena();
 
     Resources replaced_;
     size_t externalResources_ = 0; ///< of these
-    std::vector<std::vector<Place>> externals_;
+    std::vector<Known> externals_;
+    std::vector<Gather> gathers_;
+    std::vector<const vk::Resource*> bound_; ///< in place of replaced_, while `fit` looks
     Latest latest_;
     uint64_t chunk_ = 0;
     std::shared_ptr<const PlanArena::Memory> memory_; ///< that `commands_` use
     vk::CommandList commands_;
     vk::CommandList::Uses uses_; ///< of replaced_ in them
 };
+
+/// The states of loss labels with other images: those in the place of null stay.
+MPS::StateBatch lossLabelsOn(const MPS::StateBatch& states, const MPS::ImageBatch* labels,
+                             const MPS::ImageBatch* losses, const MPS::ImageBatch* weights);
 
 /// The commands of an encode, kept apart until all of them are there. Unless they are kept, the
 /// command buffer and the read counts of temporary inputs are as before.

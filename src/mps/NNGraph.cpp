@@ -219,6 +219,8 @@ std::string NNGraph::Impl::description() const {
                 " dispatches, arena " + std::to_string(plan->arenaBytes) +
                 " bytes, largest sum of live tensors " + std::to_string(plan->liveBytes) +
                 " bytes, traffic " + textOf(traffic) + "\n";
+        if (plan->gatheredCount() > 0)
+            text += "    on copies that lie together: " + plan->gatheredNames() + "\n";
     }
     return text;
 }

@@ -140,18 +140,21 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     /// A plan, and what it works on this time.
     struct Replay {
         std::shared_ptr<Plan> plan;
-        mps::GraphPlan::Resources resources;
+        mps::GraphPlan::Operands operands;
         Made made;
     };
     /// Empty, and says why, when no plan fits and it seems of no use to make another one.
-    Replay replay(const Request& request, const std::vector<mps::ExternalImages>& externals);
+    Replay replay(const Request& request);
     /// Why each encode is encoded anew; empty: plans are replayed.
     std::string obstacleToReplay() const;
     /// The images that a plan for the request works on; why it cannot have one, or empty.
-    std::string externalsOf(const Request& request,
-                            std::vector<mps::ExternalImages>& externals) const;
+    std::string externalsOf(const Request& request, mps::Externals& made) const;
+    /// Whether a plan is of more use when it works on copies of batch k of `externals`.
+    bool shouldGather(size_t k) const;
     bool isFree(const Plan& plan) const;
     Made makeFor(const Request& request, Plan& plan, mps::GraphPlan::Resources& resources) const;
+    /// The plan for `externals` that needs the fewest copies; null: none fits.
+    std::shared_ptr<Plan> findPlan(const Request& request, mps::GraphPlan::Fit& fit);
     std::shared_ptr<Plan> makePlan(const Request& request);
     void forgetPlans();
     /// Asks for updates and loads them; gives what is to be called on completion.
@@ -179,6 +182,7 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     uint64_t encodeCount = 0;
 
     std::list<std::shared_ptr<Plan>> plans; ///< the latest used first
+    mps::Externals externals;               ///< of the encode that is going on
     std::list<Layout> layouts;              ///< likewise
     std::vector<std::string> copyRemarks;   ///< on concatenations, of the latest encode of steps
     size_t missesInARow = 0;

@@ -325,13 +325,13 @@ NNGraph::Impl::Made NNGraph::Impl::encode(const Request& request) {
     Replay replayed;
     Made made;
     try {
-        std::vector<mps::ExternalImages> externals;
         whyEncodedAnew = obstacleToReplay();
         if (whyEncodedAnew.empty()) whyEncodedAnew = externalsOf(request, externals);
-        if (whyEncodedAnew.empty()) replayed = replay(request, externals);
+        if (whyEncodedAnew.empty()) replayed = replay(request);
         if (replayed.plan) {
-            replayed.plan->appendTo(draft.list(), std::move(replayed.resources));
-            draft.list().retain(replayed.plan);
+            mps::Encoder encoder(request.commands, subject());
+            replayed.plan->encode(encoder, std::move(replayed.operands));
+            encoder.list().retain(replayed.plan);
             handlers = update(request.commands, replayed.plan->states);
             made = std::move(replayed.made);
         } else {

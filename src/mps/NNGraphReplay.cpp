@@ -1,6 +1,8 @@
 // A graph's plans: recorded once for a shape of inputs, replayed with the images of each encode.
 #include "mps/NNGraph.hpp"
 
+#include "mtl/Device.hpp"
+#include "vk/Device.hpp"
 #include "vk/Instance.hpp"
 
 #include <algorithm>
@@ -21,6 +23,10 @@ std::shared_ptr<vk::Resource> resourceOf(mps::ImageStorage& storage) {
     if (!storage.isTemporary() || storage.shape().texture) return storage.resource();
     const vk::BufferSlice& slice = storage.buffer();
     return std::make_shared<vk::Buffer>(slice.buffer, slice.offset, slice.size);
+}
+
+bool areTemporary(const std::vector<const Image*>& images) {
+    return std::ranges::any_of(images, [](const Image* i) { return i->impl().temporary; });
 }
 
 /// The states as handles that keep `owner`, which has them.
@@ -47,25 +53,32 @@ std::string NNGraph::Impl::obstacleToReplay() const {
     return {};
 }
 
-std::string NNGraph::Impl::externalsOf(const Request& request,
-                                       std::vector<mps::ExternalImages>& externals) const {
+std::string NNGraph::Impl::externalsOf(const Request& request, mps::Externals& made) const {
+    made.clear();
     for (size_t k = 0; k < request.images.size(); ++k) {
-        auto& images = externals.emplace_back();
-        images.reserve(request.images[k].size());
+        auto& images =
+            made.add(mps::ExternalBatch::Role::Images, k, request.images[k].size()).images;
         for (const Image& image : request.images[k]) images.push_back(&image);
-        if (!mps::mayReplayWith(images))
-            return "source image " + std::to_string(k) + " is temporary";
+        if (areTemporary(images)) return "source image " + std::to_string(k) + " is temporary";
     }
-    const size_t ofImages = externals.size();
     for (size_t k = 0; k < request.states.size(); ++k) {
         if (std::ranges::any_of(request.states[k], &State::isTemporary))
             return "source state " + std::to_string(k) + " is temporary";
-        if (!mps::appendImagesOf(request.states[k], externals))
+        if (!made.add(request.states[k], k))
             return "source state " + std::to_string(k) + " is none of loss labels";
     }
-    for (size_t k = ofImages; k < externals.size(); ++k)
-        if (!mps::mayReplayWith(externals[k])) return "a label of a source state is temporary";
+    for (const mps::ExternalBatch& batch : made.batches().subspan(request.images.size()))
+        if (areTemporary(batch.images)) return "a label of a source state is temporary";
     return {};
+}
+
+bool NNGraph::Impl::shouldGather(size_t k) const {
+    const mps::ExternalBatch& batch = externals.batches()[k];
+    if (!batch.areAlike()) return false;
+    if (!batch.isRun(device.impl().vk->limits().storageBufferRange)) return true;
+    // Labels that are made anew may lie at other equal distances each time.
+    return std::ranges::count_if(
+               plans, [&](const auto& plan) { return plan->liesOtherwise(externals, k); }) > 1;
 }
 
 void NNGraph::Impl::forgetPlans() {
@@ -92,13 +105,34 @@ bool NNGraph::Impl::isFree(const Plan& plan) const {
 std::shared_ptr<NNGraph::Impl::Plan> NNGraph::Impl::makePlan(const Request& request) {
     const auto plan = std::make_shared<Plan>(request.commands);
     plan->isBatch = request.isBatch;
-    const Request recorded{plan->recording, request.images, request.states, request.isBatch};
+    externals.find();
+    const auto batches = externals.batches();
+    for (size_t k = 0; k < batches.size() && externals.writesApart(); ++k)
+        if (shouldGather(k)) plan->gather(k, batches[k]);
+    std::vector<ImageBatch> inputs = request.images;
+    std::vector<StateBatch> labels = request.states;
+    for (size_t k = 0; k < batches.size(); ++k) {
+        using Role = mps::ExternalBatch::Role;
+        const ImageBatch* const together = plan->gathered(k);
+        const auto forRole = [&](Role role) {
+            return batches[k].role == role ? together : nullptr;
+        };
+        if (!together) continue;
+        if (batches[k].role == Role::Images) {
+            inputs[batches[k].input] = *together;
+            continue;
+        }
+        StateBatch& states = labels[batches[k].input];
+        states = mps::lossLabelsOn(states, forRole(Role::Labels), forRole(Role::Losses),
+                                   forRole(Role::Weights));
+    }
+    const Request recorded{plan->recording, inputs, labels, request.isBatch};
     std::map<size_t, std::shared_ptr<Asked>> leaving;
     Outcome outcome = encodeSteps(
         recorded, {.layout = layoutFor(request), .stepEnds = &plan->stepEnds, .leaving = &leaving});
-    std::vector<mps::ExternalImages> externals;
-    externalsOf(request, externals);
-    plan->setExternals(externals);
+    mps::Externals recordedOn;
+    externalsOf(recorded, recordedOn);
+    plan->setExternals(recordedOn);
     for (const auto& [image, asked] : leaving) {
         const bool isTemporary = ownAllocator(image) == TemporaryImage::defaultAllocator();
         plan->leaving.push_back({*asked, image, isTemporary, {}});
@@ -138,25 +172,37 @@ NNGraph::Impl::Made NNGraph::Impl::makeFor(const Request& request, Plan& plan,
     return made;
 }
 
-NNGraph::Impl::Replay NNGraph::Impl::replay(const Request& request,
-                                            const std::vector<mps::ExternalImages>& externals) {
-    Replay found;
-    const auto fits = [&](const std::shared_ptr<Plan>& plan) {
-        if (!isFree(*plan)) return false;
-        for (const Plan::Leaving& each : plan->leaving)
-            if (each.isTemporary !=
-                (ownAllocator(each.image) == TemporaryImage::defaultAllocator()))
-                return false;
-        auto resources = plan->resourcesFor(externals);
-        if (resources) found.resources = std::move(*resources);
-        return resources.has_value();
-    };
+std::shared_ptr<NNGraph::Impl::Plan> NNGraph::Impl::findPlan(const Request& request,
+                                                             mps::GraphPlan::Fit& fit) {
+    using Fit = mps::GraphPlan::Fit;
     const auto arena = mps::planArena(request.commands);
-    for (auto it = plans.begin(); it != plans.end() && !found.plan; ++it) {
-        if ((*it)->isBatch != request.isBatch || (*it)->arena != arena || !fits(*it)) continue;
-        found.plan = *it;
-        plans.splice(plans.begin(), plans, it);
+    const auto isUsable = [&](const Plan& plan) {
+        return plan.isBatch == request.isBatch && plan.arena == arena && isFree(plan) &&
+               std::ranges::all_of(plan.leaving, [&](const Plan::Leaving& each) {
+                   return each.isTemporary ==
+                          (ownAllocator(each.image) == TemporaryImage::defaultAllocator());
+               });
+    };
+    auto found = plans.end();
+    fit = Fit::None;
+    for (auto it = plans.begin(); it != plans.end() && fit != Fit::Latest; ++it) {
+        const bool isBetter =
+            found == plans.end() || (*it)->gatheredCount() < (*found)->gatheredCount();
+        if (!isBetter || !isUsable(**it)) continue;
+        const Fit now = (*it)->fit(externals);
+        if (now == Fit::None) continue;
+        fit = now;
+        found = it;
     }
+    if (found == plans.end()) return nullptr;
+    plans.splice(plans.begin(), plans, found);
+    return plans.front();
+}
+
+NNGraph::Impl::Replay NNGraph::Impl::replay(const Request& request) {
+    Replay found;
+    mps::GraphPlan::Fit fit;
+    found.plan = findPlan(request, fit);
     missesInARow = found.plan ? 0 : missesInARow + 1;
     if (!found.plan && missesInARow > mostMisses) {
         whyEncodedAnew = "no plan fits, and none of the " + std::to_string(mostMisses) +
@@ -165,13 +211,14 @@ NNGraph::Impl::Replay NNGraph::Impl::replay(const Request& request,
     }
     if (!found.plan) {
         found.plan = makePlan(request);
-        found.resources = *found.plan->resourcesFor(externals);
+        fit = mps::GraphPlan::Fit::Other;
         plans.push_front(found.plan);
         if (plans.size() > mostPlans) plans.pop_back();
         if ((options & KernelOptions::Verbose) == KernelOptions::Verbose)
             vk::log(int(LogLevel::Info), description());
     }
-    found.made = makeFor(request, *found.plan, found.resources);
+    found.operands = found.plan->operandsFor(externals, fit);
+    found.made = makeFor(request, *found.plan, found.operands.replaced);
     return found;
 }
 

@@ -106,7 +106,7 @@ public:
     /// not, whether encodes are replayed, or why not. After the first encode the plan as well: the
     /// dispatches of an encode and of each stage, the bytes that they read and write (an operand
     /// counts once for each dispatch, however often it is read there), the bytes of the arena and
-    /// the largest sum of what is in it at a time.
+    /// the largest sum of what is in it at a time; which inputs it works on copies of.
     std::string debugDescription() const;
 
     static bool isKindOf(const detail::ObjectImpl&);
