@@ -44,36 +44,41 @@ vec4 slopeOf(uint slice) {
     return vec4(slopes[channel.x], slopes[channel.y], slopes[channel.z], slopes[channel.w]);
 }
 
+void writeMask(Place at, uint slice, uint slices, vec4 result) {
+    bvec4 above = greaterThan(result, vec4(p.minimum)), below = lessThan(result, vec4(p.maximum));
+    uint bits = 0u;
+    for (uint lane = 0u; lane < 4u; ++lane)
+        if (above[lane] && below[lane]) bits |= 1u << lane;
+    uint pixel = uint(at.y) * p.clipWidth + uint(at.x);
+    mask[at.image * p.maskStride + pixel * slices + slice] = bits;
+}
+
 void main() {
     uint slices = (p.destination.channels + 3u) / 4u;
     uint i = gridIndex();
     if (i >= texelCount(grid)) return;
     Place at = placeOf(grid, i);
-    vec4 x = primary_read(p.primary, p.primaryOffsetX + p.primaryStrideX * at.x,
-                          p.primaryOffsetY + p.primaryStrideY * at.y,
-                          p.primaryStrideChannels != 0u ? at.slice : 0u, at.image, p.primaryClampEdges);
-    if (p.primaryStrideChannels == 0u) x = x.xxxx;
-    vec4 y = secondary_read(p.secondary, p.secondaryOffsetX + p.secondaryStrideX * at.x,
-                            p.secondaryOffsetY + p.secondaryStrideY * at.y,
-                            p.secondaryStrideChannels != 0u ? at.slice : 0u, at.image,
-                            p.secondaryClampEdges);
-    if (p.secondaryStrideChannels == 0u) y = y.xxxx;
-    vec4 result;
-    if (p.operation == arithmeticCompare) {
-        result = mix(vec4(0.0), vec4(1.0), compared(x, y));
-    } else {
-        result = combined(x, y);
-        if (p.writesMask != 0u) {
-            bvec4 above = greaterThan(result, vec4(p.minimum)), below = lessThan(result, vec4(p.maximum));
-            uint bits = 0u;
-            for (uint lane = 0u; lane < 4u; ++lane)
-                if (above[lane] && below[lane]) bits |= 1u << lane;
-            uint pixel = uint(at.y) * p.clipWidth + uint(at.x);
-            mask[at.image * p.maskStride + pixel * slices + at.slice] = bits;
+    // Of an operand with one channel for all an invocation has one texel.
+    vec4 x[2] = primary_readTexels(p.primary, p.primaryOffsetX + p.primaryStrideX * at.x,
+                                   p.primaryOffsetY + p.primaryStrideY * at.y,
+                                   p.primaryStrideChannels != 0u ? at.slice : 0u, at.image,
+                                   p.primaryClampEdges);
+    vec4 y[2] = secondary_readTexels(p.secondary, p.secondaryOffsetX + p.secondaryStrideX * at.x,
+                                     p.secondaryOffsetY + p.secondaryStrideY * at.y,
+                                     p.secondaryStrideChannels != 0u ? at.slice : 0u, at.image,
+                                     p.secondaryClampEdges);
+    if (p.primaryStrideChannels == 0u) x[0] = x[0].xxxx;
+    if (p.secondaryStrideChannels == 0u) y[0] = y[0].xxxx;
+    EACH_TEXEL(k) {
+        if (p.operation == arithmeticCompare) {
+            x[k] = mix(vec4(0.0), vec4(1.0), compared(x[k], y[k]));
+        } else {
+            vec4 result = combined(x[k], y[k]);
+            if (p.writesMask != 0u) writeMask(at, at.slice + k, slices, result);
+            if (p.clamps != 0u)
+                result = mix(min(max(result, p.minimum), p.maximum), result, isnan(result));
+            x[k] = neuronForward(neuron, result, slopeOf(at.slice + k), vec4(p.neuronB), vec4(p.neuronC));
         }
-        if (p.clamps != 0u)
-            result = mix(min(max(result, p.minimum), p.maximum), result, isnan(result));
-        result = neuronForward(neuron, result, slopeOf(at.slice), vec4(p.neuronB), vec4(p.neuronC));
     }
-    destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, result);
+    destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, x);
 }

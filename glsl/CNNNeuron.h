@@ -19,6 +19,7 @@ struct CNNNeuronGradientParameters {
     ImageView gradient;
     ImageView source;
     ImageView destination;
+    ImageView added; // another gradient, of the same pixels as the first
     int clipX, clipY;
     int gradientOffsetX, gradientOffsetY, sourceOffsetX, sourceOffsetY;
     float a, b, c;

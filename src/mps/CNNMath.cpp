@@ -232,8 +232,17 @@ void CNNArithmetic::dispatch(const mps::BinaryPass& pass) const {
         .neuronB = neuron.descriptor.b(),
         .neuronC = neuron.descriptor.c(),
     };
-    const auto grid = mps::Grid::over(mps::slicesFor(channels), pass.clip.width, pass.clip.height,
-                                      pass.imageCount);
+    const bool hasPairs = primaryStrideInFeatureChannels_ != 0 &&
+                          secondaryStrideInFeatureChannels_ != 0 &&
+                          pass.primary.hasPairs(parameters.primary) &&
+                          pass.secondary.hasPairs(parameters.secondary) &&
+                          pass.destination.hasPairs(parameters.destination);
+    auto grid = mps::Grid::over(mps::slicesFor(channels), pass.clip.width, pass.clip.height,
+                                pass.imageCount, hasPairs ? 2 : 1);
+    grid.wholeTexels = (parameters.primary.channels | parameters.secondary.channels |
+                        parameters.destination.channels) %
+                           4 ==
+                       0;
     pass.encoder->dispatch("CNNArithmetic", parameters, grid,
                            {{1, pass.primary},
                             {2, pass.secondary},

@@ -40,6 +40,11 @@ struct NeuronAccess {
             readsResult);
     }
     static void readResult(MPS::CNNNeuronGradient& kernel) { kernel.readsResult_ = true; }
+    /// Images that the next encodes add to the incoming gradients, of which they have the size and
+    /// the channels.
+    static void addGradients(MPS::CNNNeuronGradient& kernel, MPS::ImageBatch images) {
+        kernel.addedGradients_ = std::move(images);
+    }
 };
 
 } // namespace mpsvk::mps

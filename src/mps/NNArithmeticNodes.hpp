@@ -14,6 +14,7 @@ enum class ArithmeticOperation { Add, Subtract, Multiply, Divide, Compare };
 /// Of one operand: 0 repeats it along the axis.
 struct OperandStrides {
     uint64_t x = 1, y = 1, channels = 1;
+    bool operator==(const OperandStrides&) const = default;
     void archive(mps::Archive& archive);
 };
 
@@ -21,6 +22,7 @@ struct ArithmeticSettings {
     float primaryScale = 1, secondaryScale = 1, bias = 0;
     float minimum = -FLT_MAX, maximum = FLT_MAX;
     OperandStrides primary, secondary;
+    bool operator==(const ArithmeticSettings&) const = default;
     void archive(mps::Archive& archive);
 };
 
@@ -30,6 +32,10 @@ struct ArithmeticNode final : NNFilterNode::Impl {
     bool takesNeuron() const override { return operation != ArithmeticOperation::Compare; }
     std::unique_ptr<mps::Stage>
     makeStageWithNeuron(const MTL::Device& device, const NNNeuronDescriptor& neuron) const override;
+    bool isSum() const override;
+    std::unique_ptr<mps::Stage> makeStageWithDerivative(const MTL::Device& device,
+                                                        const NNNeuronDescriptor& neuron,
+                                                        bool fromResult) const override;
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override;
     void archive(mps::Archive& archive) override;
 

@@ -140,13 +140,20 @@ void NNGraph::Impl::fuseDerivatives(std::vector<Node>& from) {
         if (!neuron || isCustom(gradient.node->padding)) continue;
         const size_t between = gradient.imageSources.at(0), read = gradient.imageSources.at(1);
         const auto before = std::ranges::find(from, between, &Node::imageResult);
-        if (before == from.end() || !before->node->takesDerivative() || before->derivative ||
-            !isHidden(between) || readersOf(from, &Node::imageSources, between) != Indices{i} ||
+        const bool isSum = before != from.end() && before->node->isSum() && !before->neuron &&
+                           !before->wantsStates && !isCustom(before->node->padding) &&
+                           gradient.derivativeFromResult &&
+                           before->imageSources[0] != before->imageSources[1];
+        if (before == from.end() || !(before->node->takesDerivative() || isSum) ||
+            before->derivative || !isHidden(between) ||
+            readersOf(from, &Node::imageSources, between) != Indices{i} ||
             images[between].node.format() != images[gradient.imageResult].node.format())
             continue;
         // What is read must have the size of what counts by its size.
         const size_t sized = before->imageSources.at(1);
-        if (!gradient.derivativeFromResult) {
+        if (isSum) {
+            before->imageSources.push_back(read);
+        } else if (!gradient.derivativeFromResult) {
             const auto activation = std::ranges::find(from, sized, &Node::imageResult);
             if (activation == from.end() || !activation->node->neuron() ||
                 activation->imageSources.at(0) != read || isCustom(activation->node->padding))
@@ -155,7 +162,7 @@ void NNGraph::Impl::fuseDerivatives(std::vector<Node>& from) {
             continue;
         }
         remarks.push_back(nameOf(gradient) + " is part of " + nameOf(*before));
-        before->imageSources[1] = read;
+        if (!isSum) before->imageSources[1] = read;
         before->imageResult = gradient.imageResult;
         before->derivative = neuron;
         before->derivativeFromResult = gradient.derivativeFromResult;

@@ -72,13 +72,15 @@ struct NNFilterNode::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNF
                                                             const NNNeuronDescriptor&) const {
         return nullptr;
     }
+    /// True of a node that only adds its two sources, as sums of gradients are.
+    virtual bool isSum() const { return false; }
     /// Of the gradient of an activation: the function.
     virtual const NNNeuronDescriptor* neuronOfGradient() const { return nullptr; }
     /// True of a gradient of which only the size of image 1 counts, and whose result can be
     /// multiplied by an activation's derivative there.
     virtual bool takesDerivative() const { return false; }
     /// The stage that does so. `fromResult`: image 1 is the activation's result, not its source; an
-    /// activation's own gradient then needs no state.
+    /// activation's own gradient then needs no state. That of a sum has the result as image 2.
     virtual std::unique_ptr<mps::Stage>
     makeStageWithDerivative(const MTL::Device&, const NNNeuronDescriptor&, bool fromResult) const {
         (void)fromResult;
