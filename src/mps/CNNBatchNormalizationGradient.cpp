@@ -61,6 +61,15 @@ bool isAligned(const glsl::CNNBatchNormalizationParameters& p) {
     return p.sourceX == 0 && p.sourceY == 0 && p.gradientX == 0 && p.gradientY == 0;
 }
 
+/// Whether the walk stays within the source and the gradient.
+bool readsInside(const glsl::CNNBatchNormalizationParameters& p) {
+    const auto holds = [&](const glsl::ImageView& view, int x, int y) {
+        return x >= 0 && y >= 0 && x + int64_t(p.walk.width) <= int64_t(view.width) &&
+               y + int64_t(p.walk.height) <= int64_t(view.height);
+    };
+    return holds(p.source, p.sourceX, p.sourceY) && holds(p.gradient, p.gradientX, p.gradientY);
+}
+
 } // namespace
 
 Statistics::CNNBatchNormalizationStatisticsGradient(const MTL::Device& device,
@@ -148,7 +157,8 @@ void Statistics::dispatchSums(const mps::BinaryPass& pass) const {
                             {6, state.mean()},
                             {7, state.variance()},
                             {8, mps::sliceOf(slopes_)}},
-                           {mps::constant(32, uint32_t(neuron_.neuronType()))});
+                           {mps::constant(32, uint32_t(neuron_.neuronType())),
+                            mps::constant(29, uint32_t(readsInside(p)))});
     mps::reduceSums(*pass.encoder, "CNNBatchNormalizationStatisticsGradientReduce", p.walk,
                     pass.secondaryChannels, state.gradients, *partials,
                     state.buffer(Buffers::GradientForGamma),
@@ -239,7 +249,8 @@ void Gradient::dispatch(const mps::BinaryPass& pass) const {
                             {8, mps::sliceOf(slopes_)},
                             {9, ofBatch ? state.buffer(Buffers::GradientForGamma) : none},
                             {10, ofBatch ? state.buffer(Buffers::GradientForBeta) : none}},
-                           {mps::constant(32, uint32_t(neuron_.neuronType()))});
+                           {mps::constant(32, uint32_t(neuron_.neuronType())),
+                            mps::constant(29, uint32_t(readsInside(p)))});
 }
 
 } // namespace mpsvk::MPS
