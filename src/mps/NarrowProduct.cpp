@@ -1,5 +1,6 @@
 #include "mps/NarrowProduct.hpp"
 
+#include "mps/ConvolutionGradientParts.hpp"
 #include "mps/DeviceTable.hpp"
 #include "vk/Instance.hpp"
 
@@ -20,14 +21,13 @@ constexpr uint64_t imagesEach = 16;
 /// Whether each image has a pixel of the source for a result, and there are few of these.
 bool isNarrow(Encoder& encoder, const ConvolutionShape& shape, uint32_t images,
               const glsl::ImageView& source, int originX, int originY) {
-    const bool cpu = encoder.device().properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
-                     !vk::isDisabled("direct_tile");
-    return !cpu && !vk::isDisabled("narrow_product") && shape.groups == 1 && !shape.depthwise &&
-           shape.subPixelScale == 1 && shape.kernelWidth == 1 && shape.kernelHeight == 1 &&
-           shape.outputs <= mostResults && shape.inputs >= leastChannels &&
-           source.channels == shape.inputs && images <= groupsFor(encoder.limits(), imagesEach) &&
-           originX >= 0 && originX < int(source.width) && originY >= 0 &&
-           originY < int(source.height);
+    const bool isDirect = isCpu(encoder.device()) && !vk::isDisabled("direct_tile");
+    return !isDirect && !vk::isDisabled("narrow_product") && shape.groups == 1 &&
+           !shape.depthwise && shape.subPixelScale == 1 && shape.kernelWidth == 1 &&
+           shape.kernelHeight == 1 && shape.outputs <= mostResults &&
+           shape.inputs >= leastChannels && source.channels == shape.inputs &&
+           images <= groupsFor(encoder.limits(), imagesEach) && originX >= 0 &&
+           originX < int(source.width) && originY >= 0 && originY < int(source.height);
 }
 
 uint32_t sizeFor(const vk::Limits& limits) {
@@ -64,9 +64,9 @@ bool dispatchNarrowGradient(Encoder& encoder, const ConvolutionShape& shape,
     p.outputChannels = shape.outputs;
     p.accumulate = state.accumulated;
     const uint32_t invocations = sizeFor(encoder.limits());
-    const uint64_t across = ((shape.inputs + 3) / 4 + 1 + columns - 1) / columns;
+    const uint64_t across = (slicesFor(shape.inputs) + 1 + columns - 1) / columns;
     encoder.dispatch("CNNFullyConnectedNarrowGradientWeights", p,
-                     Grid{across * invocations, (shape.outputs + 3) / 4, 1},
+                     Grid{across * invocations, slicesFor(shape.outputs), 1},
                      {{1, gradient},
                       {2, source},
                       {3, state.buffer(Buffers::Weights)},
