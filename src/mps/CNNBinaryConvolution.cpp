@@ -164,9 +164,9 @@ void CNNBinaryConvolution::dispatch(const mps::UnaryPass& pass) const {
     if (beta)
         encoder.dispatch("CNNBinaryConvolutionBeta", p, mps::Grid::of(pixels),
                          {{5, *magnitudes}, {6, *betas}});
-    const uint64_t tile = glsl::binaryTilePixels;
-    const mps::Grid grid = mps::Grid::of((pass.clip.width + tile - 1) / tile * pass.clip.height *
-                                         pass.imageCount * ((outputFeatureChannels() + 3) / 4));
+    const mps::Grid grid =
+        mps::Grid::of(vk::divideUp(pass.clip.width, glsl::binaryTilePixels) * pass.clip.height *
+                      pass.imageCount * mps::slicesFor(outputFeatureChannels()));
     if (bits)
         encoder.dispatch(
             "CNNBinaryConvolution", p, grid,

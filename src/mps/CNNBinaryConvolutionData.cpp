@@ -39,7 +39,7 @@ std::vector<float> filled(const std::string& who, const char* name, const std::v
                               " but " + std::to_string(channels) + " feature channels.");
     std::vector<float> all = terms;
     if (all.empty()) all.assign(channels, otherwise);
-    all.resize((channels + 3) / 4 * 4, 0.f);
+    all.resize(vk::roundUp(channels, 4), 0.f);
     return all;
 }
 
@@ -77,7 +77,7 @@ BinaryConvolutionData::BinaryConvolutionData(const MTL::Device& device,
     const uint64_t inputs = descriptor.inputFeatureChannels(),
                    outputs = descriptor.outputFeatureChannels(),
                    taps = descriptor.kernelWidth() * descriptor.kernelHeight();
-    words = (inputs + 31) / 32;
+    words = vk::divideUp(inputs, 32);
 
     BinaryConvolutionTerms terms;
     bits.resize(outputs * taps * words);
@@ -101,7 +101,7 @@ BinaryConvolutionData::BinaryConvolutionData(const MTL::Device& device,
         }
     }
 
-    const uint64_t slices = (outputs + 3) / 4;
+    const uint64_t slices = slicesFor(outputs);
     const uint32_t lastBits = inputs % 32 == 0 ? ~0u : (1u << inputs % 32) - 1;
     std::vector<uint32_t> packed(slices * taps * words * 4, 0);
     for (uint64_t o = 0; o < outputs; ++o)

@@ -162,7 +162,7 @@ void CNNCrossChannelNormalizationGradient::dispatch(const mps::BinaryPass& pass)
         grid.texels->images = p.images;
         grid.x = grid.x / pass.imageCount * p.images;
         const uint64_t perGroup = groupSize - 2 * p.halo;
-        if (kind == inWorkgroup) grid.x = (grid.x + perGroup - 1) / perGroup * groupSize;
+        if (kind == inWorkgroup) grid.x = vk::divideUp(grid.x, perGroup) * groupSize;
         pass.encoder->dispatch(
             "CNNCrossChannelNormalizationGradient", p, grid,
             {{1, pass.secondary}, {2, pass.primary}, {3, pass.destination}, {4, terms}},

@@ -13,7 +13,7 @@ struct CNNDropoutGradientState::Impl : NNGradientState::Impl {
     uint64_t maskWidth() const { return maskStride.width ? record.clip.width : 1; }
     uint64_t maskHeight() const { return maskStride.height ? record.clip.height : 1; }
     uint64_t maskChannels() const { return maskStride.depth ? record.sourceChannels : 1; }
-    uint64_t maskSlices() const { return (maskChannels() + 3) / 4; }
+    uint64_t maskSlices() const { return mps::slicesFor(maskChannels()); }
     /// A byte for each channel of each slice, then up to the next place for a mask.
     uint64_t maskBytes() const;
 

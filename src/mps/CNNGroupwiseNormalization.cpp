@@ -169,7 +169,7 @@ StateBatch CNNGroupwiseNormalization::makeResultStates(const mps::StateRequest& 
         made.push_back(GradientState(std::move(state)));
     }
     const uint64_t images = own(made[0])->images;
-    const uint64_t texels = vk::Memory::taken((channels_ + 3) / 4 * 16);
+    const uint64_t texels = vk::Memory::taken(mps::slicesFor(channels_) * 16);
     addBatchBuffer(made, images * vk::Memory::taken(mps::NormalizationStatistics::bytes(channels_)),
                    MTL::ResourceOptions::StorageModePrivate, request.temporary);
     for (const size_t index :

@@ -60,7 +60,7 @@ struct NormalizationStatistics {
     uint32_t stride = 0; ///< texels from one image's to the next
     std::shared_ptr<const vk::BufferSlice> scratch;
 
-    static uint64_t bytes(uint64_t channels) { return (channels + 3) / 4 * 2 * 16; }
+    static uint64_t bytes(uint64_t channels) { return slicesFor(channels) * 2 * 16; }
     static NormalizationStatistics inScratch(Encoder& encoder, uint64_t channels, uint64_t images);
     static NormalizationStatistics of(const BufferRun& run);
 };

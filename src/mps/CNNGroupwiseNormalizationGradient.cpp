@@ -156,7 +156,7 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
     // The forward result may be larger than its source.
     const uint64_t regionPixels = std::max<uint64_t>(1, r.clip.width * r.clip.height);
     const uint64_t partPixels = plan.whole ? regionPixels : plan.partPixels;
-    const uint64_t parts = (regionPixels + partPixels - 1) / partPixels;
+    const uint64_t parts = vk::divideUp(regionPixels, partPixels);
     glsl::CNNGroupNormalizationGradientParameters p{
         .gradient = pass.primaryView,
         .source = pass.secondaryView,

@@ -23,7 +23,7 @@ GammaAndBeta::GammaAndBeta(const MTL::Device& device, uint64_t channels)
     : device_(device), channels_(channels) {
     const auto options = MTL::ResourceOptions::StorageModeShared;
     for (int i = 0; i < 2; ++i) {
-        slices_[i] = device.newBuffer((channels + 3) / 4 * 16, options).impl().slice;
+        slices_[i] = device.newBuffer(slicesFor(channels) * 16, options).impl().slice;
         buffers_[i] = MTL::Buffer(std::make_shared<MTL::Buffer::Impl>(
             device, options,
             vk::BufferSlice{slices_[i].buffer, slices_[i].offset, channels * sizeof(float)}));
@@ -57,13 +57,12 @@ void GammaAndBeta::load(Encoder& encoder, const vk::BufferSlice& gamma,
 
 NormalizationPlan::NormalizationPlan(const vk::Limits& limits, const MPS::Image& source,
                                      uint64_t channels, uint64_t groupChannels) {
-    const auto ceil = [](uint64_t a, uint64_t b) { return (a + b - 1) / b; };
     const uint64_t pixels = source.width() * source.height();
     const auto format = source.featureChannelFormat();
     const uint64_t bytesPerTexel = format == MPS::ImageFeatureChannelFormat::Float32  ? 16
                                    : format == MPS::ImageFeatureChannelFormat::Unorm8 ? 4
                                                                                       : 8;
-    slices = uint32_t(ceil(channels, 4));
+    slices = uint32_t(slicesFor(channels));
     const uint32_t most = std::min(256u, std::bit_floor(limits.workGroupInvocations));
 
     // Blocks of whole groups, wide enough that neighbours read whole sectors of memory and that
@@ -84,14 +83,15 @@ NormalizationPlan::NormalizationPlan(const vk::Limits& limits, const MPS::Image&
         block = std::min<uint64_t>(slices, 64);
         blockLanes = uint32_t(std::bit_ceil(block));
         // Enough workgroups for a single image, each with enough to do.
-        const uint64_t partsAtMost = std::max<uint64_t>(1, 1024 / ceil(slices, block));
+        const uint64_t partsAtMost = std::max<uint64_t>(1, 1024 / vk::divideUp(slices, block));
         const uint64_t atOnce = lanes / blockLanes;
-        const uint64_t each = std::max(ceil(pixels, partsAtMost), ceil(4096, block));
-        partPixels = uint32_t(ceil(each, atOnce) * atOnce);
-        parts = uint32_t(ceil(pixels, partPixels));
+        const uint64_t each =
+            std::max(vk::divideUp(pixels, partsAtMost), vk::divideUp(4096, block));
+        partPixels = uint32_t(vk::divideUp(each, atOnce) * atOnce);
+        parts = uint32_t(vk::divideUp(pixels, partPixels));
     }
     blockSlices = uint32_t(block);
-    blocks = uint32_t(ceil(slices, block));
+    blocks = uint32_t(vk::divideUp(slices, block));
 }
 
 NormalizationStatistics NormalizationStatistics::inScratch(Encoder& encoder, uint64_t channels,

@@ -159,7 +159,7 @@ private:
     void share(uint64_t slices) {
         lanes_ = std::min(std::bit_ceil(slices), threads);
         const uint64_t perGroup = threads / lanes_ * pixelsPerTeam;
-        groups_ = std::clamp<uint64_t>((pixels_ + perGroup - 1) / perGroup, 1, mostGroups);
+        groups_ = std::clamp<uint64_t>(vk::divideUp(pixels_, perGroup), 1, mostGroups);
     }
 
     /// By which the sum becomes the loss, where that is known beforehand.

@@ -180,8 +180,7 @@ void CNNArithmeticGradient::dispatch(const mps::BinaryPass& pass) const {
                             (g.sumsChannels ? mps::slicesFor(pass.primaryChannels) : 1);
     // By one image alone, so that a batch gives the same bits however it is cut into runs.
     const uint64_t results = pass.clip.width * pass.clip.height * mps::slicesFor(g.channels);
-    const uint64_t lanes =
-        std::min(threads, std::bit_ceil((places + placesPerThread - 1) / placesPerThread));
+    const uint64_t lanes = std::min(threads, std::bit_ceil(vk::divideUp(places, placesPerThread)));
     const uint64_t parts = std::clamp<uint64_t>(
         std::min(places / (lanes * placesPerThread), enoughThreads / (results * lanes)), 1,
         mostParts);

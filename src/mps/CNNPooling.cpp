@@ -32,7 +32,7 @@ bool fitsByte(uint64_t kernelWidth, uint64_t kernelHeight) {
 
 uint64_t selectionBytes(const mps::ForwardRecord& record) {
     return vk::Memory::taken(record.clip.width * record.clip.height *
-                             ((record.sourceChannels + 3) / 4) * 4);
+                             vk::roundUp(record.sourceChannels, 4));
 }
 
 } // namespace

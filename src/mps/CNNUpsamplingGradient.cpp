@@ -146,7 +146,7 @@ void CNNUpsamplingGradient::dispatch(const mps::BinaryPass& pass) const {
     };
     const bool inBlocks = forwardClassName() == "CNNUpsamplingBilinear";
     const auto blocks = [&](uint64_t pixels, uint32_t block) {
-        return inBlocks ? (pixels + block - 1) / block : pixels;
+        return inBlocks ? vk::divideUp(pixels, block) : pixels;
     };
     mps::Grid grid = mps::Grid::over(
         mps::slicesFor(pass.destinationChannels), blocks(pass.clip.width, glsl::bilinearBlockWidth),

@@ -10,12 +10,6 @@ namespace mpsvk::mps {
 using MPS::CNNConvolutionGradientState;
 using Buffers = CNNConvolutionGradientState::Impl;
 
-namespace {
-
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
-} // namespace
-
 bool isCpu(const vk::Device& device) {
     return device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
 }
@@ -25,10 +19,10 @@ uint64_t groupsWanted(Encoder& encoder, uint64_t each, uint64_t ofCpu) {
 }
 
 Split::Split(uint64_t all, uint64_t wanted, uint64_t least, uint64_t multiple) {
-    const uint64_t most = std::min(wanted, ceilDivide(all, least));
+    const uint64_t most = std::min(wanted, vk::divideUp(all, least));
     pixels =
-        uint32_t(ceilDivide(ceilDivide(all, std::max<uint64_t>(1, most)), multiple) * multiple);
-    parts = uint32_t(ceilDivide(all, pixels));
+        uint32_t(vk::divideUp(vk::divideUp(all, std::max<uint64_t>(1, most)), multiple) * multiple);
+    parts = uint32_t(vk::divideUp(all, pixels));
 }
 
 void dispatchReduce(Encoder& encoder, const char* shader,
@@ -37,7 +31,7 @@ void dispatchReduce(Encoder& encoder, const char* shader,
     // Few elements of many parts: invocations share an element.
     const uint32_t lanes = p.splits >= 32 && elements <= 65536 ? 16 : 256;
     encoder.dispatch(
-        shader, p, Grid::of(ceilDivide(elements, lanes) * 256),
+        shader, p, Grid::of(vk::divideUp(elements, lanes) * 256),
         {{1, partials}, {2, state.buffer(Buffers::Weights)}, {3, state.buffer(Buffers::Biases)}},
         {constant(33, lanes)});
 }
@@ -50,8 +44,9 @@ BiasGradient::BiasGradient(Encoder& encoder, const glsl::ImageView& view, uint32
     p_.texels = (view.channels + 3) / 4;
     p_.lanes = std::min(256u, std::bit_ceil(p_.texels));
     p_.accumulate = state.accumulated;
-    const uint64_t across = ceilDivide(p_.texels, p_.lanes), rows = 256 / p_.lanes;
-    const Split split(p_.pixels, ceilDivide(groupsWanted(encoder, 8, 16), across), 4 * rows, rows);
+    const uint64_t across = vk::divideUp(p_.texels, p_.lanes), rows = 256 / p_.lanes;
+    const Split split(p_.pixels, vk::divideUp(groupsWanted(encoder, 8, 16), across), 4 * rows,
+                      rows);
     p_.splits = split.parts;
     p_.splitPixels = split.pixels;
     partials_ = encoder.scratch(uint64_t(p_.texels) * p_.splits * 16);
@@ -61,7 +56,7 @@ BiasGradient::BiasGradient(Encoder& encoder, const glsl::ImageView& view, uint32
 
 void BiasGradient::finish() {
     encoder_.dispatch(
-        "CNNConvolutionBiasGradientReduce", p_, {ceilDivide(p_.texels, p_.lanes) * 256, 1, 1},
+        "CNNConvolutionBiasGradientReduce", p_, {vk::divideUp(p_.texels, p_.lanes) * 256, 1, 1},
         {{1, *partials_}, {2, state_.buffer(Buffers::Biases)}}, {constant(33, p_.lanes)});
 }
 

@@ -20,8 +20,6 @@ using Buffers = CNNConvolutionGradientState::Impl;
 
 namespace {
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 /// The tiles of a gradient are other than the forward kernel's: see
 /// glsl/CNNConvolutionGradientWeights.glsl.
 ConvolutionTile gradientTile(const vk::Device& device, uint32_t groups, uint32_t perGroup,
@@ -74,17 +72,17 @@ std::shared_ptr<const vk::BufferSlice>
 dispatchGrouped(Encoder& encoder, glsl::CNNConvolutionWeightsParameters& p, const GroupedTile& tile,
                 const ImageRun& windows, const ImageRun& source, bool diagonal = false) {
     const uint32_t taps = groupedTaps(p);
-    const uint64_t across = ceilDivide(p.gradient.width, tile.pixels),
+    const uint64_t across = vk::divideUp(p.gradient.width, tile.pixels),
                    blocks = across * p.gradient.height * p.images;
     const uint64_t columns =
-        uint64_t(p.tiles) * p.tileSlices * ceilDivide(p.kernelWidth, taps) * p.kernelHeight;
+        uint64_t(p.tiles) * p.tileSlices * vk::divideUp(p.kernelWidth, taps) * p.kernelHeight;
     const uint32_t most =
         std::min(GroupedTile::gradientSize, encoder.limits().workGroupInvocations);
     const auto lanes = uint32_t(std::min<uint64_t>(columns, most / 2));
     const uint32_t turns = most / lanes;
-    const uint64_t groups = ceilDivide(columns, lanes);
+    const uint64_t groups = vk::divideUp(columns, lanes);
     const uint64_t wanted = groupsWanted(encoder, GroupedTile::gradientGroupsEach, 8);
-    const Split split(blocks, ceilDivide(wanted, groups), 4 * turns, turns);
+    const Split split(blocks, vk::divideUp(wanted, groups), 4 * turns, turns);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
     const uint64_t texels = uint64_t(p.kernelWidth) * p.kernelHeight * p.tileSlices + 1;
@@ -133,7 +131,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     const bool isWide = cooperative || (!grouped && blocks);
     const vk::Limits limits = tileLimits(device);
     const ProductShape product{.rows = rows,
-                               .columns = 4 * (tapCount * ceilDivide(p.reducedPerGroup, 4) + 1),
+                               .columns = 4 * (tapCount * vk::divideUp(p.reducedPerGroup, 4) + 1),
                                .interior = pixels,
                                .cooperative = cooperative,
                                .bfloat16 = bfloat16,
@@ -148,18 +146,18 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     // For a tile of so many channels and texels.
     const auto layOut = [&](uint64_t channels, uint64_t texels, uint64_t lanes, uint32_t step) {
         p.tileChannels = uint32_t(channels);
-        p.tiles = uint32_t(ceilDivide(rows, channels));
+        p.tiles = uint32_t(vk::divideUp(rows, channels));
         p.tileSlices =
             tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);
         columns = tapCount * p.tileSlices + 1;
-        uint64_t across = ceilDivide(columns, texels);
+        uint64_t across = vk::divideUp(columns, texels);
         uint64_t parts = isWide ? plan.parts : groupsWanted(encoder, 3, 16) / (across * p.tiles);
-        if (cpu) parts = std::max(parts, ceilDivide(pixels, 8192));
+        if (cpu) parts = std::max(parts, vk::divideUp(pixels, 8192));
         const Split split(pixels, parts, isWide ? 128 : 64, step);
         p.splits = split.parts;
         p.splitPixels = split.pixels;
         p.inPlace = isWide && p.splits == 1 && !p.transposed && p.reducedPerGroup % 4 == 0;
-        if (p.inPlace) across = ceilDivide(columns - 1, texels);
+        if (p.inPlace) across = vk::divideUp(columns - 1, texels);
         p.biasColumn = !p.transposed && !p.inPlace;
         Grid grid{across * lanes, 1, uint64_t(p.tiles) * p.splits};
         grid.texels = texelGrid(1, p.gradient.width, p.gradient.height, p.images);
@@ -236,13 +234,13 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionShape& shape,
     p.multiplier = shape.outputs / shape.inputs;
     p.accumulate = state.accumulated;
     const uint64_t columns =
-        (uint64_t(shape.kernelWidth) * shape.kernelHeight + 1) * ceilDivide(shape.outputs, 4);
+        (uint64_t(shape.kernelWidth) * shape.kernelHeight + 1) * vk::divideUp(shape.outputs, 4);
     std::optional<GroupedTile> grouped;
     if (GroupedTile::isDiagonal(encoder.device(), p.multiplier))
         grouped = groupedTile(encoder.device(), p, windows);
     if (grouped) {
         if (p.transposed) std::swap(p.gradient, p.source);
-        p.tiles = uint32_t(ceilDivide(shape.outputs, 4));
+        p.tiles = uint32_t(vk::divideUp(shape.outputs, 4));
         p.tileSlices = p.tileChannels = 1;
         const auto partials =
             dispatchGrouped(encoder, p, *grouped, p.transposed ? source : gradient,
@@ -250,7 +248,7 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionShape& shape,
         return dispatchReduce(encoder, "CNNConvolutionDepthwiseGradientReduce", p, columns,
                               *partials, state);
     }
-    const Split split(pixels, groupsWanted(encoder, 16, 8) / ceilDivide(columns, 64), 16, 1);
+    const Split split(pixels, groupsWanted(encoder, 16, 8) / vk::divideUp(columns, 64), 16, 1);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
     const auto partials = encoder.scratch(columns * p.splits * 16);

@@ -11,8 +11,6 @@ namespace mpsvk::mps {
 
 namespace {
 
-uint32_t ceilDivide(uint64_t a, uint64_t b) { return uint32_t((a + b - 1) / b); }
-
 vk::BufferSlice allocate(const MTL::Device& device, uint64_t floats) {
     auto& vk = *device.impl().vk;
     auto memory =
@@ -82,35 +80,36 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
     const ConvolutionShape& s = made.shape;
     const bool transposed = isDataGradient();
     const uint32_t blocks = s.subPixelScale * s.subPixelScale;
-    const uint32_t blockSlices = ceilDivide(s.outputs / blocks, 4);
-    made.resultSlices = transposed ? ceilDivide(s.inputs, 4) : blocks * blockSlices;
+    const uint32_t blockSlices = uint32_t(slicesFor(s.outputs / blocks));
+    made.resultSlices = transposed ? uint32_t(slicesFor(s.inputs)) : blocks * blockSlices;
     made.resultPerGroup = transposed ? s.inputsPerGroup() : s.outputsPerGroup();
     made.reducedPerGroup = transposed ? s.outputsPerGroup() : s.inputsPerGroup();
     if (blocks > 1 && s.groups == 1) made.resultPerGroup = 4 * made.resultSlices;
     uint64_t packedFloats;
     if (s.depthwise) {
-        packedFloats = uint64_t(s.kernelWidth) * s.kernelHeight * ceilDivide(s.outputs, 4) * 4;
+        packedFloats = uint64_t(s.kernelWidth) * s.kernelHeight * vk::roundUp(s.outputs, 4);
     } else {
         const uint32_t results = transposed   ? s.inputs
                                  : blocks > 1 ? 4 * made.resultSlices
                                               : s.outputs;
         made.tile = chooseTile(*device_.impl().vk, s.groups, made.resultPerGroup,
                                made.reducedPerGroup, results, flat);
-        made.tiles = ceilDivide(made.resultSlices, made.tile.texels);
+        made.tiles = uint32_t(vk::divideUp(made.resultSlices, made.tile.texels));
         made.tileSlices = tileSlices(made.tiles, 4 * made.tile.texels, results, made.resultPerGroup,
                                      made.reducedPerGroup);
         packedFloats = uint64_t(made.tiles) * s.kernelWidth * s.kernelHeight * made.tileSlices *
                        16 * made.tile.texels;
     }
     const uint64_t channels =
-        s.depthwise ? ceilDivide(s.outputs, 4) * 4ull : uint64_t(made.tiles) * made.tile.texels * 4;
+        s.depthwise ? vk::roundUp(s.outputs, 4) : uint64_t(made.tiles) * made.tile.texels * 4;
     made.floats.memory = allocate(device_, packedFloats);
     // Steps of 32 channels; see glsl/gemmTiles.glsl.
     const bool gathers = use_ == Use::Forward || use_ == Use::TransposeDataGradient;
     made.mergesTaps = gathers && s.groups == 1 && made.tileSlices == 1 && s.kernelWidth > 1;
     if (device_.impl().vk->features().cooperativeMatrix && made.tile.texels >= 4 && blocks == 1 &&
         !s.depthwise && (made.reducedPerGroup % 8 == 0 || made.mergesTaps)) {
-        made.halfSlices = ceilDivide(made.mergesTaps ? s.kernelWidth : made.tileSlices, 8) * 8;
+        made.halfSlices =
+            uint32_t(vk::roundUp(made.mergesTaps ? s.kernelWidth : made.tileSlices, 8));
         const uint64_t rows = uint64_t(made.tiles) * s.kernelHeight *
                               (made.mergesTaps ? 1 : s.kernelWidth) * made.halfSlices * 4;
         made.halves.memory = allocate(device_, rows * 4 * made.tile.texels / 2);

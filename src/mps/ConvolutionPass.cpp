@@ -187,14 +187,14 @@ void dispatchTiles(Encoder& encoder, const std::string& shader, Tiles tiles,
                              .mostParts = phases == 1 ? 8u : 1u,
                              .rightAlong = false};
     const ProductPlan plan = planProduct(tileLimits(encoder.device()), shape);
-    const uint64_t steps = taps * ((4 * p.tileSlices + plan.tile.depth - 1) / plan.tile.depth);
-    p.partSteps = uint32_t((steps + plan.parts - 1) / plan.parts);
-    p.parts = uint32_t((steps + p.partSteps - 1) / p.partSteps);
+    const uint64_t steps = taps * vk::divideUp(4 * p.tileSlices, plan.tile.depth);
+    p.partSteps = uint32_t(vk::divideUp(steps, plan.parts));
+    p.parts = uint32_t(vk::divideUp(steps, p.partSteps));
     const auto gridOf = [&](const ProductTile& tile) {
-        const uint64_t blocks = (rows + tile.rows() - 1) / tile.rows();
+        const uint64_t blocks = vk::divideUp(rows, tile.rows());
         const uint64_t most = encoder.limits().workGroupCount / layout.tiles,
-                       y = (blocks + most - 1) / most;
-        Grid grid{(blocks + y - 1) / y * layout.tiles * tile.invocations(encoder.limits()), y,
+                       y = vk::divideUp(blocks, most);
+        Grid grid{vk::divideUp(blocks, y) * layout.tiles * tile.invocations(encoder.limits()), y,
                   uint64_t(phases) * p.parts};
         grid.wholeTexels = (p.source.channels | p.destination.channels) % 4 == 0;
         return grid;
@@ -232,23 +232,24 @@ void dispatchProduct(Encoder& encoder, const std::string& shader, const Convolut
         return dispatchTiles(encoder, shader, tiles, weights, layout, p, rows, phases, source,
                              destination, neuron);
     const auto& tile = layout.tile;
-    const uint64_t blocks = (rows + tile.block(rows) - 1) / tile.block(rows);
-    const uint64_t most = encoder.limits().workGroupCount, y = (blocks + most - 1) / most;
+    const uint64_t blocks = vk::divideUp(rows, tile.block(rows));
+    const uint64_t most = encoder.limits().workGroupCount, y = vk::divideUp(blocks, most);
     // Steps of four texels. Parts give the device more workgroups where these are few.
-    const uint64_t steps = (uint64_t(p.kernelWidth) * p.kernelHeight * p.tileSlices + 3) / 4;
+    const uint64_t steps = vk::divideUp(uint64_t(p.kernelWidth) * p.kernelHeight * p.tileSlices, 4);
     const uint64_t groups = blocks * layout.tiles * phases,
                    enoughGroups = groupsFor(encoder.limits(), enoughGroupsEach);
     p.parts = 1;
     if (tile.tiled && phases == 1 && groups < enoughGroups)
         p.parts = uint32_t(std::clamp<uint64_t>(steps / 8, 1, enoughGroups / groups));
-    p.partSteps = uint32_t((steps + p.parts - 1) / p.parts);
-    p.parts = uint32_t((steps + p.partSteps - 1) / p.partSteps);
-    dispatchParts(encoder, shader, tile.subgroup ? "Subgroup" : "", layout, p, rows,
-                  {(blocks + y - 1) / y * tile.lanes, y, uint64_t(layout.tiles) * phases * p.parts},
-                  source, destination,
-                  weights.use(encoder, layout, &ConvolutionWeights::Layout::floats), neuron,
-                  {constant(32, tile.lanes), constant(34, tile.pixels(rows)),
-                   constant(36, uint32_t(tile.tiled))});
+    p.partSteps = uint32_t(vk::divideUp(steps, p.parts));
+    p.parts = uint32_t(vk::divideUp(steps, p.partSteps));
+    dispatchParts(
+        encoder, shader, tile.subgroup ? "Subgroup" : "", layout, p, rows,
+        {vk::divideUp(blocks, y) * tile.lanes, y, uint64_t(layout.tiles) * phases * p.parts},
+        source, destination, weights.use(encoder, layout, &ConvolutionWeights::Layout::floats),
+        neuron,
+        {constant(32, tile.lanes), constant(34, tile.pixels(rows)),
+         constant(36, uint32_t(tile.tiled))});
 }
 
 /// The product of groups with few channels, or of a source with few; false where its kernel does
@@ -320,9 +321,7 @@ void dispatchGather(Encoder& encoder, const ConvolutionWeights& weights,
         return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, false);
-    const auto windows = [&](uint64_t size) {
-        return (size + p.subPixelScale - 1) / p.subPixelScale;
-    };
+    const auto windows = [&](uint64_t size) { return vk::divideUp(size, p.subPixelScale); };
     dispatchProduct(encoder, "CNNConvolution", weights, layout, p,
                     windows(p.clipWidth) * windows(p.clipHeight) * p.images, 1, source, destination,
                     neuron);
@@ -339,7 +338,7 @@ void dispatchSpread(Encoder& encoder, const ConvolutionWeights& weights,
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, true);
     const auto phase = [&](uint64_t size, int stride) {
-        return p.clampEdges ? size : (size + uint64_t(stride) - 1) / uint64_t(stride);
+        return p.clampEdges ? size : vk::divideUp(size, uint64_t(stride));
     };
     dispatchProduct(encoder, "CNNConvolutionGradientData", weights, layout, p,
                     phase(p.clipWidth, p.strideX) * phase(p.clipHeight, p.strideY) * p.images,

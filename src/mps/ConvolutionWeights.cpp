@@ -266,7 +266,7 @@ void ConvolutionWeights::unpack(Encoder& encoder, const vk::BufferSlice& weights
     if (!biases) return;
     // A sub-pixel convolution pads the channels of each block to whole texels.
     const uint32_t blocks = layout.parameters.subPixelBlocks;
-    const uint64_t block = layout.shape.outputs / blocks, padded = (block + 3) / 4 * 4;
+    const uint64_t block = layout.shape.outputs / blocks, padded = vk::roundUp(block, 4);
     for (uint64_t b = 0; b < blocks; ++b)
         encoder.list().copy(
             {layout.channels.buffer, layout.channels.offset + b * padded * 4, block * 4},

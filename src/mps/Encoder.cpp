@@ -264,16 +264,16 @@ void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> 
     if (grid.wholeTexels) all.push_back(constant(30, 1u));
     const auto pipeline = device_.pipelines().find(shader, textures, all);
     const auto& local = pipeline->localSize();
-    const auto ceil = [](uint64_t a, uint64_t b) { return (a + b - 1) / b; };
     std::array<uint32_t, 3> groups;
     if (grid.linear) {
-        const uint64_t needed = ceil(grid.x, local[0]);
+        const uint64_t needed = vk::divideUp(grid.x, local[0]);
         // Folded evenly: fewer than a row's worth of workgroups have nothing to do.
-        const uint64_t down = ceil(needed, limits().workGroupCount);
-        groups = {uint32_t(ceil(needed, down)), uint32_t(down), 1};
+        const uint64_t down = vk::divideUp(needed, limits().workGroupCount);
+        groups = {uint32_t(vk::divideUp(needed, down)), uint32_t(down), 1};
     } else {
-        groups = {uint32_t(ceil(grid.x, local[0])), uint32_t(ceil(grid.y, local[1])),
-                  uint32_t(ceil(grid.z, local[2]))};
+        groups = {uint32_t(vk::divideUp(grid.x, local[0])),
+                  uint32_t(vk::divideUp(grid.y, local[1])),
+                  uint32_t(vk::divideUp(grid.z, local[2]))};
     }
     std::pmr::vector<std::byte> withGrid(&memory);
     if (grid.texels) {

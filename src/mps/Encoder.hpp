@@ -30,11 +30,11 @@ public:
     bool isTexture() const { return texture_ != nullptr; }
     /// True when the image's channels are all that its pixels hold, so that its texels lie
     /// together.
-    bool isDense() const { return (channels_ + 3) / 4 == slices_; }
+    bool isDense() const { return slicesFor(channels_) == slices_; }
     /// True for fp16 in a buffer when the view's texels are pairs at multiples of 16 bytes.
     bool hasPairs(const glsl::ImageView& view) const {
         return format_ == MPS::ImageFeatureChannelFormat::Float16 && !isTexture() &&
-               (view.offset | view.imageStride | view.slices | (view.channels + 3) / 4) % 2 == 0;
+               (view.offset | view.imageStride | view.slices | slicesFor(view.channels)) % 2 == 0;
     }
     explicit operator bool() const { return count_ > 0; }
     uint64_t count() const { return count_; }

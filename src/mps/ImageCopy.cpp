@@ -83,8 +83,8 @@ struct Copy {
                             p.images = uint32_t(count);
                             p.pixels = uint32_t(pixels);
                             const uint64_t slices = mps::slicesFor(channels),
-                                           each = blocks     ? (pixels + 3) / 4 * slices
-                                                  : toMatrix ? (pixels * channels + 3) / 4
+                                           each = blocks     ? vk::divideUp(pixels, 4) * slices
+                                                  : toMatrix ? vk::divideUp(pixels * channels, 4)
                                                              : pixels * slices;
                             const mps::Operand image(toMatrix ? 1 : 2, runs[0]),
                                 matrix(toMatrix ? 2 : 1, rows.slice);

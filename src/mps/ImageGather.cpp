@@ -60,7 +60,7 @@ void ImageGather::encode(Encoder& encoder, std::span<const std::shared_ptr<vk::R
     for (const Part& part : parts_) {
         glsl::ImageGatherParameters p{};
         p.images = uint32_t(part.count);
-        p.pieces = uint32_t((bytes_ + 15) / 16);
+        p.pieces = uint32_t(vk::divideUp(bytes_, 16));
         const glsl::TexelGrid grid = texelGrid(p.pieces, 1, 1, part.count);
         p.piecesFactor = grid.slicesFactor;
         p.shift = grid.shifts & 255;

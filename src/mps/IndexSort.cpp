@@ -11,7 +11,7 @@ SortedIndices sortIndices(Encoder& encoder, const NDOperand& indices, uint64_t k
     const uint64_t count = indices.layout.elements();
     p.count = uint32_t(count);
     p.keyCount = uint32_t(keyCount);
-    p.blocks = uint32_t((count + glsl::sortBlock() - 1) / glsl::sortBlock());
+    p.blocks = uint32_t(vk::divideUp(count, glsl::sortBlock()));
     p.indexOffset = uint32_t(indices.layout.offset);
     p.indexStride = int32_t(indices.layout.strides[0]);
 

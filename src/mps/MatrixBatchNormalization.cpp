@@ -115,7 +115,7 @@ struct Pass {
     void dispatchWhole(const char* shader, bool isFrozen = false) {
         p.lanes = std::min(wholeLanes, std::bit_ceil(uint32_t((columns + 3) / 4)));
         p.splitRows = uint32_t(source.rows());
-        const uint64_t across = (columns + 4 * p.lanes - 1) / (4 * p.lanes);
+        const uint64_t across = vk::divideUp(columns, 4 * p.lanes);
         dispatch(shader, glsl::normalizationWhole, {across * 256, 1, p.matrices}, {}, {}, isFrozen);
     }
 

@@ -14,10 +14,8 @@ namespace {
 
 constexpr uint64_t groupSize = 256; // of glsl/MatrixColumnSums.comp
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 uint64_t lanesFor(uint64_t columns) {
-    return std::min(std::bit_ceil(ceilDivide(columns, 4)), groupSize);
+    return std::min(std::bit_ceil(vk::divideUp(columns, 4)), groupSize);
 }
 
 void dispatch(Encoder& encoder, const MatrixOperand& source, const MatrixOperand& sums,
@@ -36,13 +34,13 @@ void dispatch(Encoder& encoder, const MatrixOperand& source, const MatrixOperand
 RowSplit::RowSplit(Encoder& encoder, uint64_t rows, uint64_t columns, uint64_t matrices)
     : lanes(uint32_t(lanesFor(columns))) {
     const bool cpu = encoder.device().properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
-    const uint64_t across = ceilDivide(columns, 4 * lanes), rowsAtOnce = groupSize / lanes;
+    const uint64_t across = vk::divideUp(columns, 4 * lanes), rowsAtOnce = groupSize / lanes;
     const uint64_t groups = cpu ? 16 : groupsFor(encoder.limits(), 16);
     const uint64_t wanted = std::clamp<uint64_t>(groups / (across * matrices), 1, 65535);
     // A part has some rows for each invocation, lest adding the parts up takes longer.
-    const uint64_t splits = std::clamp<uint64_t>(ceilDivide(rows, 8 * rowsAtOnce), 1, wanted);
-    splitRows = uint32_t(ceilDivide(ceilDivide(rows, splits), rowsAtOnce) * rowsAtOnce);
-    grid = {across * groupSize, ceilDivide(rows, splitRows), matrices};
+    const uint64_t splits = std::clamp<uint64_t>(vk::divideUp(rows, 8 * rowsAtOnce), 1, wanted);
+    splitRows = uint32_t(vk::divideUp(vk::divideUp(rows, splits), rowsAtOnce) * rowsAtOnce);
+    grid = {across * groupSize, vk::divideUp(rows, splitRows), matrices};
 }
 
 void checkBatch(const MatrixOperands& operands) {

@@ -18,8 +18,6 @@ void checkSizes(const char* className, std::initializer_list<uint64_t> sizes) {
                                   "] A size is 0 but each must be at least 1.");
 }
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 } // namespace
 
 MatrixMultiplication::MatrixMultiplication(const MTL::Device& device, bool transposeLeft,
@@ -119,9 +117,10 @@ void MatrixVectorMultiplication::encode(const MTL::CommandBuffer& commandBuffer,
     p.beta = float(beta_);
     p.matrices = uint32_t(operands.batch());
     mps::Encoder& encoder = operands.encoder();
-    const uint64_t most = encoder.limits().workGroupCount, down = ceilDivide(rows_, most);
-    const mps::Grid grid = transpose_ ? mps::Grid{ceilDivide(rows_, 64) * 256, 1, p.matrices}
-                                      : mps::Grid{ceilDivide(rows_, down) * 128, down, p.matrices};
+    const uint64_t most = encoder.limits().workGroupCount, down = vk::divideUp(rows_, most);
+    const mps::Grid grid = transpose_
+                               ? mps::Grid{vk::divideUp(rows_, 64) * 256, 1, p.matrices}
+                               : mps::Grid{vk::divideUp(rows_, down) * 128, down, p.matrices};
     encoder.dispatch(
         transpose_ ? "MatrixVectorMultiplicationTransposed" : "MatrixVectorMultiplication", p, grid,
         {{1, matrix.slice}, {2, vector.slice}, {3, result.slice}},

@@ -52,11 +52,9 @@ bool isReduced(bool reducesPrecision, const MatrixProduct& product) {
            isInFours(product.right.view) && isInChunks(product, 4) && fillsTiles(product);
 }
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 uint64_t tileCount(const Parameters& p, uint64_t rows, uint64_t columns) {
-    return ceilDivide(p.result.rows, rows) * ceilDivide(p.result.columns, columns) * p.matrices *
-           p.parts;
+    return vk::divideUp(p.result.rows, rows) * vk::divideUp(p.result.columns, columns) *
+           p.matrices * p.parts;
 }
 
 /// A body of glsl/MatrixMultiplication.glsl.
@@ -93,15 +91,15 @@ SharedTile sharedTile(const vk::Limits& limits, const Parameters& p, bool canSpl
 }
 
 void splitIntoTiles(Parameters& p, uint32_t rows, uint32_t columns) {
-    p.tilesDown = uint32_t(ceilDivide(p.result.rows, rows));
-    p.tilesAcross = uint32_t(ceilDivide(p.result.columns, columns));
+    p.tilesDown = uint32_t(vk::divideUp(p.result.rows, rows));
+    p.tilesAcross = uint32_t(vk::divideUp(p.result.columns, columns));
 }
 
 /// Splits the interior into about so many parts of whole steps.
 void splitIntoParts(Parameters& p, uint64_t parts, uint32_t depth) {
     if (parts <= 1) return; // also where the interior is empty
-    p.partInterior = uint32_t(vk::roundUp(ceilDivide(p.interior, parts), depth));
-    p.parts = uint32_t(ceilDivide(p.interior, p.partInterior));
+    p.partInterior = uint32_t(vk::roundUp(vk::divideUp(p.interior, parts), depth));
+    p.parts = uint32_t(vk::divideUp(p.interior, p.partInterior));
 }
 
 /// The parts that give the device enough workgroups where the tiles alone are too few.
@@ -123,7 +121,7 @@ MatrixOperand rowsLike(const MatrixOperand& result) {
 
 uint64_t givenParts(ProductKernel kernel, const MatrixProduct& product) {
     if (product.partInterior == 0 || kernel == ProductKernel::Direct) return 1;
-    return std::max<uint64_t>(ceilDivide(product.interior, product.partInterior), 1);
+    return std::max<uint64_t>(vk::divideUp(product.interior, product.partInterior), 1);
 }
 
 /// Whether half of the result is computed, and mirrored while its parts are added up. Where there
@@ -176,7 +174,8 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     setNeuron(p, product.neuron);
     const vk::Limits limits = tileLimits(device);
     const char* shader = "MatrixMultiplicationDirect";
-    Grid grid = Grid::of(ceilDivide(result.rows(), 4) * ceilDivide(result.columns(), 4) * matrices);
+    Grid grid =
+        Grid::of(vk::divideUp(result.rows(), 4) * vk::divideUp(result.columns(), 4) * matrices);
     std::vector<vk::Constant> ofTile;
     const bool reduced = kernel == ProductKernel::Bfloat16;
     const bool isTiled = reduced || kernel == ProductKernel::Cooperative;
@@ -270,7 +269,7 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     if (mirrored) {
         shader = "MatrixMultiplicationMirror";
         // Blocks of 32 x 32 elements, an invocation for 4 x 4.
-        grid = Grid::of(ceilDivide(result.rows(), 32) * ceilDivide(result.columns(), 32) * 64 *
+        grid = Grid::of(vk::divideUp(result.rows(), 32) * vk::divideUp(result.columns(), 32) * 64 *
                         matrices);
     } else {
         shader = "MatrixMultiplicationParts";

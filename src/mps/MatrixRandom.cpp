@@ -223,7 +223,7 @@ void MatrixRandomPhilox::fill(mps::RandomFill& fill) {
     p.counter1 = c[1];
     p.counter2 = c[2];
     p.counter3 = c[3];
-    const uint64_t used = (fill.elements() + 3) / 4;
+    const uint64_t used = vk::divideUp(fill.elements(), 4);
     fill.operands.encoder().dispatch("MatrixRandomPhilox", p, mps::Grid::of(used),
                                      {{1, fill.destination}},
                                      {mps::constant(32, fill.distribution)});

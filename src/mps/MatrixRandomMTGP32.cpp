@@ -76,7 +76,7 @@ void MatrixRandomMTGP32::synchronizeState(const MTL::CommandBuffer& commandBuffe
 
 void MatrixRandomMTGP32::fill(mps::RandomFill& fill) {
     auto& p = fill.parameters;
-    p.blocks = uint32_t((fill.elements() + glsl::mtgpBlock - 1) / glsl::mtgpBlock);
+    p.blocks = uint32_t(vk::divideUp(fill.elements(), glsl::mtgpBlock));
     const uint64_t groups = std::min(p.blocks, glsl::mtgpGenerators);
     fill.operands.encoder().dispatch("MatrixRandomMTGP32", p, {groups * 256, 1, 1},
                                      {{1, fill.destination}, {2, states_.impl().slice}},

@@ -29,14 +29,14 @@ MatrixRows::MatrixRows(Encoder& encoder, uint64_t matrices,
     const uint64_t chunks = vk::roundUp(any.columns, 4) / 4;
     // One chunk an invocation in rows of up to 32 of them; four, as long as there are as many
     // invocations; then more. A CPU has few registers, and the rest of the row in its caches.
-    const uint64_t lanes = chunks <= 32
-                               ? std::bit_ceil(chunks)
-                               : std::clamp<uint64_t>(std::bit_ceil((chunks + 3) / 4), 32, 256);
+    const uint64_t lanes =
+        chunks <= 32 ? std::bit_ceil(chunks)
+                     : std::clamp<uint64_t>(std::bit_ceil(vk::divideUp(chunks, 4)), 32, 256);
     const bool cached = encoder.device().properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
                         !vk::isDisabled("cached_rows");
     const uint64_t kept =
-        cached ? 1 : std::min<uint64_t>(std::bit_ceil((chunks + lanes - 1) / lanes), 16);
-    blocks = uint32_t((chunks + lanes * kept - 1) / (lanes * kept));
+        cached ? 1 : std::min<uint64_t>(std::bit_ceil(vk::divideUp(chunks, lanes)), 16);
+    blocks = uint32_t(vk::divideUp(chunks, lanes * kept));
     grid = Grid::of(any.rows * matrices * lanes);
     for (uint32_t binding = 1; const MatrixOperand* operand : operands)
         constants.push_back(constant(binding++, operand->typeConstant()));

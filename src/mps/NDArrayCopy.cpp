@@ -148,7 +148,7 @@ void copyElements(Encoder& encoder, const NDCopy& copy) {
         if (i > 0) total *= all[i].length;
     }
     p.rowBytes = uint32_t(row.length * toBytes);
-    total *= unit != 0 ? (p.rowBytes + unit - 1) / unit : (row.length + lanes - 1) / lanes;
+    total *= unit != 0 ? vk::divideUp(p.rowBytes, unit) : vk::divideUp(row.length, lanes);
     p.total = uint32_t(total);
     const uint32_t converts = from.dataType == to.dataType            ? 0
                               : to.dataType == MPS::DataType::Float16 ? 1
@@ -171,8 +171,8 @@ void copyElements(Encoder& encoder, const NDCopy& copy) {
     if (isTransposed) {
         shader = "NDArrayTranspose";
         const uint64_t width = 32 * lanes, height = lanes == 4 ? 16 : 32;
-        p.tilesAcross = uint32_t((row.length + width - 1) / width);
-        p.tilesDown = uint32_t((all[1].length + height - 1) / height);
+        p.tilesAcross = uint32_t(vk::divideUp(row.length, width));
+        p.tilesDown = uint32_t(vk::divideUp(all[1].length, height));
         total = uint64_t(p.tilesAcross) * p.tilesDown * 256;
         for (size_t i = 2; i < all.size(); ++i) total *= all[i].length;
     }

@@ -125,7 +125,7 @@ void NDArrayGatherGradient::dispatch(const mps::NDPass& pass) const {
     std::ranges::copy(others, p.dimensions);
     p.dimensionCount = uint32_t(others.size());
     p.slices = uint32_t(result.lengths[axis]);
-    p.units = (row.size + width - 1) / width;
+    p.units = uint32_t(vk::divideUp(row.size, width));
     p.gradientOffset = uint32_t(gradient.offset);
     p.destinationOffset = uint32_t(result.offset);
     p.gradientStride = int32_t(gradient.strides[axis]);

@@ -14,8 +14,6 @@ namespace mpsvk::MPS {
 
 namespace {
 
-uint64_t divideUp(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 /// Images of one dispatch, so that the scratch memory stays within what a shader can bind, and the
 /// parts of their products within the workgroups of a dispatch.
 uint64_t imagesAtOnce(const vk::Limits& limits, uint64_t bytesPerImage, uint64_t images) {
@@ -45,9 +43,9 @@ glsl::ImageView from(glsl::ImageView view, uint64_t image) {
 uint64_t partPixels(mps::ProductKernel kernel, uint64_t channels, uint64_t pixels) {
     constexpr uint64_t wantedGroups = 128, tile = 64, step = 64;
     const uint64_t shortest = kernel == mps::ProductKernel::Cooperative ? 2048 : 768;
-    const uint64_t tiles = divideUp(channels, tile), pairs = tiles * (tiles + 1) / 2;
-    const uint64_t parts = std::min(divideUp(wantedGroups, pairs), pixels / shortest);
-    return vk::roundUp(divideUp(pixels, std::max<uint64_t>(parts, 1)), step);
+    const uint64_t tiles = vk::divideUp(channels, tile), pairs = tiles * (tiles + 1) / 2;
+    const uint64_t parts = std::min(vk::divideUp(wantedGroups, pairs), pixels / shortest);
+    return vk::roundUp(vk::divideUp(pixels, std::max<uint64_t>(parts, 1)), step);
 }
 
 /// Of one image, with operands in no memory yet.
@@ -277,7 +275,7 @@ void NNGramMatrixCalculationGradient::dispatch(const mps::BinaryPass& pass) cons
         };
         // Blocks of 32 x 32 elements, an invocation for 4 x 4.
         mps::Grid grid =
-            mps::Grid::of(divideUp(channels, 32) * divideUp(channels, 32) * 64 * images);
+            mps::Grid::of(vk::divideUp(channels, 32) * vk::divideUp(channels, 32) * 64 * images);
         grid.wholeTexels = channels % 4 == 0;
         encoder.dispatch("NNGramMatrixCalculationGradientMean", parameters, grid,
                          {{1, pass.primary}, {2, mean.slice}},

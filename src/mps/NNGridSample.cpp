@@ -14,7 +14,7 @@ namespace {
 uint64_t gridPixels(uint64_t size, int64_t offset, uint64_t stride) {
     const uint64_t left = uint64_t(offset) >= size ? 0 : size - uint64_t(offset);
     if (stride == 0) return left == 0 ? 0 : UINT64_MAX;
-    return (left + stride - 1) / stride;
+    return vk::divideUp(left, stride);
 }
 
 } // namespace

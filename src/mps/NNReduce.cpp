@@ -37,8 +37,6 @@ namespace {
 
 constexpr uint64_t groupSize = glsl::reduceGroupSize;
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 /// How a workgroup divides its invocations. Only the shape of one image decides, so that a batch
 /// gives the same bits however it is cut.
 struct GroupShape {
@@ -104,7 +102,7 @@ void NNReduceUnary::dispatch(const mps::UnaryPass& pass) const {
 
 void NNReduceUnary::dispatchSpatial(const mps::UnaryPass& pass) const {
     const mps::Clip read = sourceClip(pass.sources[0]);
-    const uint64_t slices = ceilDivide(pass.sourceChannels, 4);
+    const uint64_t slices = vk::divideUp(pass.sourceChannels, 4);
     const bool isRow = axis_ == Axis::Row, isColumn = axis_ == Axis::Column;
     const uint64_t reducedWidth = isColumn ? 1 : read.width;
     const uint64_t count = reducedWidth * (isRow ? 1 : read.height);
@@ -129,12 +127,12 @@ void NNReduceUnary::dispatchSpatial(const mps::UnaryPass& pass) const {
         .stepY = uint32_t(shape.parts / reducedWidth),
         .lanes = uint32_t(shape.lanes),
         .parts = uint32_t(shape.parts),
-        .chunk = uint32_t(ceilDivide(count, chunks)),
+        .chunk = uint32_t(vk::divideUp(count, chunks)),
         .chunks = uint32_t(chunks),
         .divisor = operation_ == Operation::Mean ? float(count) : 1.f,
     };
-    const uint64_t groups = ceilDivide(laneCount, shape.lanes) * chunks *
-                            ceilDivide(lineCount * pass.imageCount, shape.lines());
+    const uint64_t groups = vk::divideUp(laneCount, shape.lanes) * chunks *
+                            vk::divideUp(lineCount * pass.imageCount, shape.lines());
     const uint32_t operation = sums                               ? glsl::reduceSum
                                : operation_ == Operation::Minimum ? glsl::reduceMinimum
                                                                   : glsl::reduceMaximum;
@@ -155,7 +153,8 @@ void NNReduceUnary::dispatchSpatial(const mps::UnaryPass& pass) const {
 
 void NNReduceUnary::dispatchFeatureChannels(const mps::UnaryPass& pass) const {
     const mps::Clip read = sourceClip(pass.sources[0]);
-    const uint64_t parts = std::min(groupSize, std::bit_floor(ceilDivide(pass.sourceChannels, 4)));
+    const uint64_t parts =
+        std::min(groupSize, std::bit_floor(vk::divideUp(pass.sourceChannels, 4)));
     const glsl::NNReduceFeatureChannelsParameters parameters{
         .source = pass.sourceView,
         .destination = pass.destinationView,

@@ -20,7 +20,7 @@ namespace {
 
 /// Pixels that a rectangle's side gives when every stride-th is taken; no end with a stride of 0.
 uint64_t steps(uint64_t length, uint64_t stride) {
-    return stride == 0 ? UINT64_MAX : (length + stride - 1) / stride;
+    return stride == 0 ? UINT64_MAX : vk::divideUp(length, stride);
 }
 
 mps::Clip steps(const mps::Clip& clip, const KernelWindow& w) {
@@ -92,7 +92,7 @@ mps::ReduceBinaryParameters NNReduceBinary::parameters(const mps::BinaryPass& pa
         .secondaryStrideY = int(secondaryStrideInPixelsY()),
         .images = uint32_t(pass.imageCount),
         .parts = uint32_t(std::min<uint64_t>(glsl::reduceGroupSize,
-                                             std::bit_floor((pass.primaryChannels + 3) / 4))),
+                                             std::bit_floor(mps::slicesFor(pass.primaryChannels)))),
         .divisor = 1,
     }};
 }

@@ -45,7 +45,7 @@ void reshape(mps::Encoder& encoder, const mps::ImageRun& source, const glsl::Ima
         .images = uint32_t(destination.count()),
     };
     const auto& d = parameters.destination;
-    const uint64_t texels = uint64_t(d.width) * d.height * ((d.channels + 3) / 4);
+    const uint64_t texels = uint64_t(d.width) * d.height * mps::slicesFor(d.channels);
     encoder.dispatch("NNReshape", parameters, mps::Grid::of(texels * destination.count()),
                      {{1, source}, {2, destination}});
 }

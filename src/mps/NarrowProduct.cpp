@@ -64,7 +64,7 @@ bool dispatchNarrowGradient(Encoder& encoder, const ConvolutionShape& shape,
     p.outputChannels = shape.outputs;
     p.accumulate = state.accumulated;
     const uint32_t invocations = sizeFor(encoder.limits());
-    const uint64_t across = (slicesFor(shape.inputs) + 1 + columns - 1) / columns;
+    const uint64_t across = vk::divideUp(slicesFor(shape.inputs) + 1, columns);
     encoder.dispatch("CNNFullyConnectedNarrowGradientWeights", p,
                      Grid{across * invocations, slicesFor(shape.outputs), 1},
                      {{1, gradient},

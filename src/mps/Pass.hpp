@@ -47,10 +47,10 @@ struct UnaryPass {
     MPS::ImageBatch sources, destinations; ///< the whole batch
     /// Texels of the clip rectangle over the run's images: the usual linear grid.
     uint64_t clipTexels() const {
-        return clip.width * clip.height * ((destinationChannels + 3) / 4) * imageCount;
+        return clip.width * clip.height * slicesFor(destinationChannels) * imageCount;
     }
     Grid clipGrid(uint32_t texelsEach = 1) const {
-        return Grid::over((destinationChannels + 3) / 4, clip.width, clip.height, imageCount,
+        return Grid::over(slicesFor(destinationChannels), clip.width, clip.height, imageCount,
                           texelsEach);
     }
     /// The same for a shader that takes two texels at once where the images allow it, and that
@@ -80,10 +80,10 @@ struct BinaryPass {
 
     MPS::ImageBatch primaries, secondaries, destinations; ///< the whole batch
     uint64_t clipTexels() const {
-        return clip.width * clip.height * ((destinationChannels + 3) / 4) * imageCount;
+        return clip.width * clip.height * slicesFor(destinationChannels) * imageCount;
     }
     Grid clipGrid(uint32_t texelsEach = 1) const {
-        return Grid::over((destinationChannels + 3) / 4, clip.width, clip.height, imageCount,
+        return Grid::over(slicesFor(destinationChannels), clip.width, clip.height, imageCount,
                           texelsEach);
     }
     /// The same for a shader that takes two texels at once where the images allow it, and that
@@ -128,10 +128,10 @@ struct MultiaryPass {
     std::vector<MPS::ImageBatch> sourceBatches; ///< the whole batch of each source
     MPS::ImageBatch destinations;
     uint64_t clipTexels() const {
-        return clip.width * clip.height * ((destinationChannels + 3) / 4) * imageCount;
+        return clip.width * clip.height * slicesFor(destinationChannels) * imageCount;
     }
     Grid clipGrid(uint32_t texelsEach = 1) const {
-        return Grid::over((destinationChannels + 3) / 4, clip.width, clip.height, imageCount,
+        return Grid::over(slicesFor(destinationChannels), clip.width, clip.height, imageCount,
                           texelsEach);
     }
 };

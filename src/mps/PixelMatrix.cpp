@@ -72,7 +72,7 @@ void PixelMatrix::copy(Encoder& encoder, bool toMatrix) const {
     p.images = uint32_t(images_);
     p.pixels = uint32_t(operand_.rows());
     const uint64_t each =
-        toMatrix ? (elements + 3) / 4 : operand_.rows() * slicesFor(operand_.columns());
+        toMatrix ? vk::divideUp(elements, 4) : operand_.rows() * slicesFor(operand_.columns());
     const uint32_t image = toMatrix ? 1 : 2, matrix = toMatrix ? 2 : 1;
     encoder.dispatch(toMatrix ? "ImageCopyToMatrix" : "MatrixCopyToImage", p,
                      Grid::of(each * images_), {{image, *run_}, {matrix, operand_.slice}},

@@ -14,8 +14,6 @@ namespace mpsvk::mps {
 
 namespace {
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 /// Of one tile that share a multiprocessor.
 constexpr size_t mostShared = 8;
 
@@ -29,7 +27,7 @@ struct Candidate {
         const auto fit = uint64_t(std::ranges::find(times, 0.0) - times.begin());
         const uint64_t shared = std::min(fit, mostAtOnce);
         const uint64_t atOnce = multiprocessors * shared;
-        const uint64_t rest = ceilDivide(workgroups % atOnce, multiprocessors);
+        const uint64_t rest = vk::divideUp(workgroups % atOnce, multiprocessors);
         return double(workgroups / atOnce) * times[shared - 1] + (rest ? times[rest - 1] : 0);
     }
 };
@@ -125,11 +123,11 @@ std::vector<Candidate> candidatesFor(const vk::Limits& limits, const ProductShap
 }
 
 uint64_t workgroups(const ProductShape& s, const ProductTile& tile) {
-    return ceilDivide(s.rows, tile.rows()) * ceilDivide(s.columns, tile.columns()) * s.products;
+    return vk::divideUp(s.rows, tile.rows()) * vk::divideUp(s.columns, tile.columns()) * s.products;
 }
 
 double timeOf(const vk::Limits& limits, const ProductShape& s, const Candidate& c, uint64_t parts) {
-    const uint64_t steps = ceilDivide(ceilDivide(s.interior, 32), parts);
+    const uint64_t steps = vk::divideUp(vk::divideUp(s.interior, 32), parts);
     const double time =
         c.time(workgroups(s, c.tile) * parts, s.atOnce, limits.processor.multiprocessors) *
         double(steps);
@@ -144,7 +142,7 @@ double timeOf(const vk::Limits& limits, const ProductShape& s, const Candidate& 
 ProductPlan planProduct(const vk::Limits& limits, const ProductShape& s) {
     ProductPlan best;
     double least = std::numeric_limits<double>::infinity();
-    const uint64_t steps = ceilDivide(s.interior, 32);
+    const uint64_t steps = vk::divideUp(s.interior, 32);
     for (const Candidate& c : candidatesFor(limits, s)) {
         // A part has eight steps or more.
         const auto canBe = [&](uint64_t parts) {

@@ -231,7 +231,7 @@ void RNNGradient::accumulate(const vk::BufferSlice& gateGradients, size_t first,
     if (rows > 0) {
         gradients.offset += skippedRows * rowBytes;
         // One product over the rows of all steps, of copies unless the rows lie together.
-        const uint64_t columns = factors.front().columns, stride = (columns + 3) / 4 * 4;
+        const uint64_t columns = factors.front().columns, stride = vk::roundUp(columns, 4);
         std::vector<ArrayView> targets;
         size_t stretches = 0;
         forEachStretch(encoder_.limits(), factors, factors, [&](const RowStretch& stretch) {
@@ -287,7 +287,7 @@ void RNNGradient::sumRows(const ArrayView& source, const MatrixOperand& destinat
         p.columns = uint32_t(from.columns);
         p.rowsPerSum = uint32_t(perSum);
         p.beta = adds ? 1.f : 0.f;
-        encoder_.dispatch("RNNRowSum", p, Grid::of(uint64_t(p.columns + 3) / 4 * to.view.rows),
+        encoder_.dispatch("RNNRowSum", p, Grid::of(slicesFor(p.columns) * to.view.rows),
                           {{1, rows.slice}, {2, to.slice}},
                           {constant(1, rows.typeConstant()), constant(2, to.typeConstant())});
     };
@@ -296,8 +296,8 @@ void RNNGradient::sumRows(const ArrayView& source, const MatrixOperand& destinat
         return;
     }
     // The second step adds few rows, too, unless there are very many.
-    const uint64_t perSum = std::max<uint64_t>(rowsPerSum, (source.rows + 255) / 256);
-    const uint64_t parts = (source.rows + perSum - 1) / perSum;
+    const uint64_t perSum = std::max<uint64_t>(rowsPerSum, vk::divideUp(source.rows, 256));
+    const uint64_t parts = vk::divideUp(source.rows, perSum);
     const auto partial = encoder_.scratch(parts * source.columns * sizeof(float));
     const ArrayView sums = packedRows(*partial, parts, source.columns);
     sum(source, bound(sums), perSum, false);

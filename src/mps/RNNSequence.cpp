@@ -188,7 +188,7 @@ void encodeRowCopy(Encoder& encoder, const MatrixOperand& source, const MatrixOp
     p.columns = source.view.columns;
     p.matrices = uint32_t(matrices);
     p.beta = adds ? 1.f : 0.f;
-    encoder.dispatch("RNNRowCopy", p, Grid::of(uint64_t(p.columns + 3) / 4 * p.rows * p.matrices),
+    encoder.dispatch("RNNRowCopy", p, Grid::of(slicesFor(p.columns) * p.rows * p.matrices),
                      {{1, source.slice}, {2, destination.slice}},
                      {constant(1, source.typeConstant()), constant(2, destination.typeConstant())});
 }

@@ -37,8 +37,8 @@ public:
     uint32_t gates() const { return kind == Kind::SingleGate ? 1 : kind == Kind::LSTM ? 4 : 3; }
     bool isLSTM() const { return kind == Kind::LSTM; }
     bool isGRU() const { return kind == Kind::GRU; }
-    uint64_t paddedInputs() const { return (inputs + 3) / 4 * 4; }
-    uint64_t paddedOutputs() const { return (outputs + 3) / 4 * 4; }
+    uint64_t paddedInputs() const { return vk::roundUp(inputs, 4); }
+    uint64_t paddedOutputs() const { return vk::roundUp(outputs, 4); }
     uint64_t gateColumns() const { return gates() * paddedOutputs(); }
     /// Of a GRU: how many of Uh and Vh there are.
     uint32_t mixes() const { return isGRU() ? std::popcount(memoryGates) : 0; }

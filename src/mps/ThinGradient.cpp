@@ -9,12 +9,6 @@ namespace mpsvk::mps {
 
 using MPS::CNNConvolutionGradientState;
 
-namespace {
-
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
-} // namespace
-
 bool dispatchThinGradient(Encoder& encoder, const ConvolutionShape& shape,
                           glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
                           const ImageRun& taps, bool inHalves,
@@ -32,21 +26,21 @@ bool dispatchThinGradient(Encoder& encoder, const ConvolutionShape& shape,
     const auto tile = ThinGradientTile::of(device, p);
     if (!tile) return false;
     p.accumulate = state.accumulated;
-    p.tiles = uint32_t(ceilDivide(p.outputChannels, 4));
-    const uint64_t across = ceilDivide(p.gradient.width, tile->pixels),
+    p.tiles = uint32_t(vk::divideUp(p.outputChannels, 4));
+    const uint64_t across = vk::divideUp(p.gradient.width, tile->pixels),
                    blocks = across * p.gradient.height * p.images;
-    const uint64_t columns =
-        p.tiles * ceilDivide(p.kernelWidth, tile->taps) * ceilDivide(p.kernelHeight, tile->rows);
+    const uint64_t columns = p.tiles * vk::divideUp(p.kernelWidth, tile->taps) *
+                             vk::divideUp(p.kernelHeight, tile->rows);
     const uint32_t most = std::min(ThinGradientTile::size, encoder.limits().workGroupInvocations);
-    const auto lanes = uint32_t(ceilDivide(columns, ceilDivide(columns, most)));
+    const auto lanes = uint32_t(vk::divideUp(columns, vk::divideUp(columns, most)));
     // Half of the turns hand over their sums through shared memory.
     const uint64_t handedOver = 16ull * lanes * (tile->rows * tile->taps * channels + 1);
     const uint32_t bytes =
         std::min(ThinGradientTile::sharedBytes, encoder.limits().sharedMemoryBytes) - 16;
     const auto turns = uint32_t(std::min<uint64_t>(most / lanes, bytes / handedOver * 2 + 1));
-    const uint64_t groups = ceilDivide(columns, lanes);
+    const uint64_t groups = vk::divideUp(columns, lanes);
     const uint64_t wanted = groupsWanted(encoder, ThinGradientTile::groupsEach, 8);
-    const Split split(blocks, ceilDivide(wanted, groups), 4 * turns, turns);
+    const Split split(blocks, vk::divideUp(wanted, groups), 4 * turns, turns);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
     const uint64_t weights = uint64_t(p.kernelWidth) * p.kernelHeight * channels;

@@ -15,9 +15,9 @@ bool dispatchThinProduct(Encoder& encoder, const ConvolutionWeights& weights,
     const auto tile = ThinProductTile::of(encoder.device(), p, spread);
     if (!tile) return false;
     const uint32_t phases = spread ? uint32_t(p.strideY) : 1;
-    const auto blocks = [](uint64_t all, uint64_t each) { return (all + each - 1) / each; };
-    Grid grid = Grid::over(blocks(p.clipWidth, uint64_t(tile->blocks) * tile->pixels),
-                           blocks(blocks(p.clipHeight, phases), tile->lines), phases, p.images);
+    Grid grid =
+        Grid::over(vk::divideUp(p.clipWidth, uint64_t(tile->blocks) * tile->pixels),
+                   vk::divideUp(vk::divideUp(p.clipHeight, phases), tile->lines), phases, p.images);
     // Few workgroups would take long over many products: others split these.
     const uint64_t interior = uint64_t(p.kernelWidth) * p.kernelHeight * p.tileSlices;
     if (interior > ThinProductTile::interiorEach * grid.x) return false;

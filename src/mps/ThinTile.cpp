@@ -10,8 +10,6 @@ namespace mpsvk::mps {
 
 namespace {
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 bool isCpu(const vk::Device& device) {
     return device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
 }
@@ -45,9 +43,9 @@ ThinGradientTile::of(const vk::Device& device, const glsl::CNNConvolutionWeights
                 const uint64_t work = 4 * products + texelCost * pixels +
                                       rows * span * (channels == 1 ? texelCost / 2 : texelCost) +
                                       3 * texelCost;
-                const uint64_t cost = work * ceilDivide(p.gradient.width, pixels) *
-                                      ceilDivide(p.kernelHeight, rows) *
-                                      ceilDivide(p.kernelWidth, taps);
+                const uint64_t cost = work * vk::divideUp(p.gradient.width, pixels) *
+                                      vk::divideUp(p.kernelHeight, rows) *
+                                      vk::divideUp(p.kernelWidth, taps);
                 if (cost >= bestCost) continue;
                 bestCost = cost;
                 best = ThinGradientTile{pixels, rows, taps, uint32_t(span)};
@@ -64,14 +62,14 @@ std::optional<ThinProductTile> ThinProductTile::of(const vk::Device& device,
     const uint32_t channels = p.destination.channels, taps = p.kernelWidth;
     const uint32_t between = spread ? strideY / std::gcd(strideY, dilationY) : 1;
     ThinProductTile tile;
-    tile.tapRows = uint32_t(ceilDivide(p.kernelHeight, between));
+    tile.tapRows = uint32_t(vk::divideUp(p.kernelHeight, between));
     const uint64_t lineStep = spread ? 1 : strideY,
                    rowStep = spread ? uint64_t(dilationY) * between / strideY : dilationY;
     if (spread) {
         tile.lead = dilation * (taps - 1);
         tile.lead += uint32_t(glsl::floorModulo(-(p.originX + int(tile.lead)), p.strideX));
     }
-    const uint64_t resultLines = spread ? ceilDivide(p.clipHeight, strideY) : p.clipHeight;
+    const uint64_t resultLines = spread ? vk::divideUp(p.clipHeight, strideY) : p.clipHeight;
     const uint32_t most = isCpu(device) ? std::max(cpuPixels, spread ? stride : 1) : mostPixels;
     const uint64_t mostBytes = std::min(sharedBytes, device.limits().sharedMemoryBytes);
     const uint32_t mostLanes =
@@ -83,16 +81,17 @@ std::optional<ThinProductTile> ThinProductTile::of(const vk::Device& device,
         const uint64_t span = 1 + (spread ? (pixels - 1 + tile.lead) / stride
                                           : (pixels - 1) * stride + dilation * (taps - 1));
         if (4 * (span + channels) + channels * pixels > mostRegisters) continue;
-        const uint64_t products = 4ull * channels * pixels * ceilDivide(taps, spread ? stride : 1);
+        const uint64_t products =
+            4ull * channels * pixels * vk::divideUp(taps, spread ? stride : 1);
         const uint64_t cost = (products + texelCost * (span + taps * channels)) * tile.tapRows *
-                              ceilDivide(p.clipWidth, pixels);
+                              vk::divideUp(p.clipWidth, pixels);
         if (cost >= work) continue;
         work = cost;
         tile.pixels = pixels;
         tile.span = uint32_t(span);
     }
     if (tile.pixels == 0) return {};
-    const uint64_t across = ceilDivide(p.clipWidth, tile.pixels);
+    const uint64_t across = vk::divideUp(p.clipWidth, tile.pixels);
     work /= across;
     const uint64_t step = spread ? tile.pixels / stride : tile.pixels * stride;
     std::optional<ThinProductTile> best;
@@ -106,15 +105,15 @@ std::optional<ThinProductTile> ThinProductTile::of(const vk::Device& device,
                     (tile.lines - 1) * lineStep + (tile.tapRows - 1) * rowStep + 1;
                 const uint64_t width = (tile.blocks - 1) * step + tile.span;
                 const uint64_t weights = uint64_t(tile.tapRows) * taps * channels;
-                const uint64_t lanes = ceilDivide(tile.blocks * tile.lines, 32) * 32;
+                const uint64_t lanes = vk::divideUp(tile.blocks * tile.lines, 32) * 32;
                 const uint64_t bytes = 16 * tile.slices * (height * (width | 1) + weights);
                 if (bytes > mostBytes) continue;
                 // Memory moves more than single texels at a time, and workgroups wait.
                 const uint64_t loads =
                     height * width * (2 * texelCost + 4 * texelCost / tile.slices);
                 const uint64_t cost = (lanes * (work + 256 / tile.slices) + loads) *
-                                      ceilDivide(across, tile.blocks) *
-                                      ceilDivide(resultLines, tile.lines) *
+                                      vk::divideUp(across, tile.blocks) *
+                                      vk::divideUp(resultLines, tile.lines) *
                                       std::max<uint64_t>(bytesEach, bytes / lanes);
                 if (cost >= bestCost) continue;
                 bestCost = cost;

@@ -9,13 +9,11 @@ namespace {
 
 constexpr uint64_t workgroup = 256;
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 /// Slices side by side in a workgroup: as many as leave the fewest invocations idle, and among
 /// those the most, for reads that lie together; up to 512 bytes of fp32.
 uint32_t laneBitsFor(uint64_t slices) {
     const uint32_t most = uint32_t(std::min(5, int(std::bit_width(slices - 1))));
-    const auto covered = [&](uint32_t bits) { return ceilDivide(slices, 1u << bits) << bits; };
+    const auto covered = [&](uint32_t bits) { return vk::divideUp(slices, 1u << bits) << bits; };
     uint32_t best = most;
     for (uint32_t bits = std::min(3u, most); bits <= most; ++bits)
         if (covered(bits) < covered(best) || (covered(bits) == covered(best) && bits > best))
@@ -29,7 +27,7 @@ uint64_t most(uint64_t groups, uint64_t tiles) { return std::max<uint64_t>(1, gr
 } // namespace
 
 glsl::WalkParameters walkOver(const WalkShape& shape, WalkUse use) {
-    const uint64_t slices = ceilDivide(shape.channels, 4) / shape.texelsEach, width = shape.width,
+    const uint64_t slices = vk::divideUp(shape.channels, 4) / shape.texelsEach, width = shape.width,
                    height = std::max<uint64_t>(1, shape.height),
                    pixels = width * shape.height * shape.images;
     glsl::WalkParameters w{};
@@ -37,24 +35,25 @@ glsl::WalkParameters walkOver(const WalkShape& shape, WalkUse use) {
     w.height = uint32_t(height);
     w.pixels = uint32_t(pixels);
     w.laneBits = laneBitsFor(slices);
-    w.tiles = uint32_t(ceilDivide(slices, 1u << w.laneBits));
+    w.tiles = uint32_t(vk::divideUp(slices, 1u << w.laneBits));
     const uint64_t rows = workgroup >> w.laneBits;
-    const uint64_t steps = ceilDivide(pixels, rows);
+    const uint64_t steps = vk::divideUp(pixels, rows);
     // Enough workgroups to fill a large device.
     uint64_t step = rows;
     if (use == WalkUse::Sums) {
         // All workgroups go through the images together, so that caches end up with what was read
         // last; each takes at least 4 steps.
         w.chunks = uint32_t(std::clamp<uint64_t>(
-            ceilDivide(steps, 4), 1, std::min(most(1056, w.tiles), shape.chunksAtMost)));
+            vk::divideUp(steps, 4), 1, std::min(most(1056, w.tiles), shape.chunksAtMost)));
         w.chunkPixels = uint32_t(rows);
         w.span = w.pixels;
         step = rows * w.chunks;
     } else {
         // Sums of the same images come first: begin where they ended.
-        const uint64_t length = std::clamp<uint64_t>(ceilDivide(steps, most(2112, w.tiles)), 1, 8);
+        const uint64_t length =
+            std::clamp<uint64_t>(vk::divideUp(steps, most(2112, w.tiles)), 1, 8);
         w.chunkPixels = w.span = uint32_t(length * rows);
-        w.chunks = uint32_t(ceilDivide(pixels, w.span));
+        w.chunks = uint32_t(vk::divideUp(pixels, w.span));
         w.fromEnd = 1;
     }
     w.step = uint32_t(step);
@@ -80,7 +79,7 @@ void flatten(WalkShape& shape, std::initializer_list<glsl::ImageView*> views) {
 
 uint64_t chunksOfImage(uint64_t width, uint64_t height, uint64_t channels, uint64_t most) {
     constexpr uint64_t texelsEach = 16384, fewest = 12;
-    return std::clamp(width * height * ceilDivide(channels, 4) / texelsEach, fewest, most);
+    return std::clamp(width * height * vk::divideUp(channels, 4) / texelsEach, fewest, most);
 }
 
 Grid walkGrid(const glsl::WalkParameters& walk, uint32_t texelsEach, bool wholeTexels) {

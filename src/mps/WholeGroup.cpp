@@ -9,8 +9,6 @@ namespace mpsvk::mps {
 
 namespace {
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 /// Of a pixel: whole sectors of memory.
 constexpr uint64_t unitsTogether = 2;
 /// Of a workgroup: the caches keep fewer.
@@ -61,7 +59,7 @@ std::optional<WholeGroup> WholeGroup::of(const vk::Limits& limits, const Shape& 
     for (const uint32_t size : sizes) {
         const uint64_t lanes = size / block;
         if (lanes < fewestLanes) continue;
-        const uint64_t kept = ceilDivide(shape.pixels, lanes);
+        const uint64_t kept = vk::divideUp(shape.pixels, lanes);
         const auto invocations = uint32_t(lanes * block);
         if (kept > tableOf(limits.processor).mostKept ||
             sharedBytes(shape.operands, shape.texelsEach, invocations, block) >

@@ -46,12 +46,12 @@ Layout rowsLayout(const MPS::KernelWindow& w, int64_t startY, uint64_t width, ui
 
 Layout forwardLayout(const UnaryPass& pass, bool centred) {
     return rowsLayout(pass.window, pass.offset.y, pass.clip.width, pass.clip.height,
-                      pass.sources[0], (pass.sourceChannels + 3) / 4, centred);
+                      pass.sources[0], slicesFor(pass.sourceChannels), centred);
 }
 
 Layout gradientLayout(const BinaryPass& pass, const Geometry& g, bool centred) {
     const ForwardResults& r = g.results;
-    const uint64_t slices = (pass.secondaryChannels + 3) / 4;
+    const uint64_t slices = slicesFor(pass.secondaryChannels);
     Layout made =
         rowsLayout(g.window, r.startY, r.width, r.height, pass.secondaries[0], slices, centred);
     made.termTexels = slices * r.width * r.height;
@@ -68,7 +68,7 @@ WindowStream::Shape streamShape(const Clip& clip, int64_t x, int64_t y, const MP
     WindowStream::Shape made{};
     made.columns = axis(x, clip.width, w.width, source.width());
     made.rows = axis(y, clip.height, w.height, source.height());
-    made.slices = (channels + 3) / 4;
+    made.slices = slicesFor(channels);
     made.images = images;
     const ImageStorage& storage = *source.impl().storage;
     made.bytesPerTexel = storage.shape().texture ? 16 : storage.bytesPerTexel();

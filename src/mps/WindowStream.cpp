@@ -18,8 +18,6 @@ constexpr uint64_t mostSharedBytes = 16384;
 constexpr uint64_t groupsAtOnce = 2;
 constexpr uint64_t fewestRows = 8;
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 /// Texels in registers of an invocation: rows, what is computed from them, and what comes next.
 uint64_t keptTexels(const WindowStream::Shape& shape, uint64_t rowsEach) {
     const uint64_t rows = shape.rows.taps;
@@ -35,7 +33,7 @@ struct Strips {
     uint64_t widest = 0, all = 0; ///< columns that they walk down
 
     Strips(const WindowStream::Axis& axis, uint64_t wanted)
-        : columns(ceilDivide(axis.results, wanted)), count(ceilDivide(axis.results, columns)) {
+        : columns(vk::divideUp(axis.results, wanted)), count(vk::divideUp(axis.results, columns)) {
         const int64_t end = axis.first + int64_t(axis.results);
         for (uint64_t i = 0; i < count; ++i) {
             const int64_t from = axis.first + int64_t(i * columns);
@@ -54,7 +52,7 @@ std::optional<Strips> stripsOf(const WindowStream::Axis& axis, uint64_t most) {
     for (const uint64_t few : {1, 2}) // which lack neighbours on one side or both
         if (const Strips strips(axis, few); strips.widest <= most) return strips;
     if (most < 2 * halo || most == 0) return {};
-    return Strips(axis, ceilDivide(axis.results, most - halo));
+    return Strips(axis, vk::divideUp(axis.results, most - halo));
 }
 
 /// Parts of the rows, so that the device is busy for the shortest time.
@@ -63,8 +61,8 @@ uint64_t segmentsFor(const WindowStream::Axis& rows, uint64_t groups, uint64_t a
     const uint64_t most = std::max<uint64_t>(1, rows.results / std::max(fewestRows, halo));
     uint64_t best = 1, least = std::numeric_limits<uint64_t>::max();
     for (uint64_t segments = 1; segments <= most; ++segments) {
-        const uint64_t turns = ceilDivide(groups * segments, atOnce);
-        const uint64_t time = turns * (ceilDivide(rows.results, segments) + halo);
+        const uint64_t turns = vk::divideUp(groups * segments, atOnce);
+        const uint64_t time = turns * (vk::divideUp(rows.results, segments) + halo);
         if (time < least) {
             least = time;
             best = segments;
@@ -97,7 +95,7 @@ std::optional<WindowStream> WindowStream::of(const vk::Limits& limits, const Sha
         const auto strips =
             stripsOf(columns, std::min(invocations / together, texels / together - margins));
         if (!strips) continue;
-        const uint64_t blocks = ceilDivide(shape.slices, together);
+        const uint64_t blocks = vk::divideUp(shape.slices, together);
         if (strips->all * blocks * together >= least) continue;
         least = strips->all * blocks * together;
         made.invocations = uint32_t(strips->widest * together);
@@ -109,8 +107,8 @@ std::optional<WindowStream> WindowStream::of(const vk::Limits& limits, const Sha
     if (made.invocations == 0) return {};
     const uint64_t groups = shape.images * made.strips * made.blocks;
     const uint64_t wanted = segmentsFor(rows, groups, groupsFor(limits, groupsAtOnce));
-    made.segmentRows = uint32_t(ceilDivide(rows.results, wanted));
-    made.segments = uint32_t(ceilDivide(rows.results, made.segmentRows));
+    made.segmentRows = uint32_t(vk::divideUp(rows.results, wanted));
+    made.segments = uint32_t(vk::divideUp(rows.results, made.segmentRows));
     made.lowestColumn = int32_t(columns.lowest);
     made.lowestRow = int32_t(rows.lowest);
     made.endRow = int32_t(rows.end);

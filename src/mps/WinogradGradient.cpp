@@ -11,8 +11,6 @@ namespace {
 
 using glsl::winogradResults;
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 bool isWinograd(const ConvolutionShape& shape, const glsl::CNNConvolutionWeightsParameters& p,
                 const ImageRun& windows, const ImageRun& taps) {
     return shape.kernelWidth == 3 && shape.kernelHeight == 3 && p.strideX == 1 && p.strideY == 1 &&
@@ -38,10 +36,10 @@ bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
     if (!winogradIsFaster(encoder.device(), winogradGradientTime(on, convolution, plan),
                           directTime(on, convolution)))
         return false;
-    const uint64_t gradientTexels = ceilDivide(p.gradient.channels, 4),
-                   sourceTexels = ceilDivide(p.source.channels, 4);
-    const uint64_t across = ceilDivide(p.gradient.width, winogradResults),
-                   down = ceilDivide(p.gradient.height, winogradResults);
+    const uint64_t gradientTexels = vk::divideUp(p.gradient.channels, 4),
+                   sourceTexels = vk::divideUp(p.source.channels, 4);
+    const uint64_t across = vk::divideUp(p.gradient.width, winogradResults),
+                   down = vk::divideUp(p.gradient.height, winogradResults);
     const auto interior = [&](uint64_t images, uint64_t rows) {
         return vk::roundUp(images * rows * across, 16);
     };
@@ -68,7 +66,7 @@ bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
                 part.originX = originX;
                 part.originY = originY + int(winogradResults * row);
                 part.tiles = uint32_t(tiles);
-                part.rowTexels = uint32_t(ceilDivide(view.channels, 4));
+                part.rowTexels = uint32_t(vk::divideUp(view.channels, 4));
                 part.positionTexels = part.tiles * part.rowTexels;
                 encoder.dispatch(shader, part, winogradGrid(part, across, rows, images),
                                  {{1, from}, {2, to}},

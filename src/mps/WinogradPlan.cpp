@@ -2,6 +2,7 @@
 
 #include "CNNConvolutionWinograd.h"
 #include "mps/DeviceTable.hpp"
+#include "vk/Rounding.hpp"
 
 #include <algorithm>
 
@@ -20,35 +21,32 @@ constexpr double dispatch = 3;
 /// The least sides of the products' tiles.
 constexpr uint64_t tileSide = 64;
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-uint64_t roundUp(uint64_t a, uint64_t b) { return ceilDivide(a, b) * b; }
-
 /// Transformed sources and products for a row of tiles of an image.
 uint64_t rowBytes(const WinogradShape& s) {
-    return ceilDivide(s.width, winogradResults) * winogradPositions * sizeof(float) *
-           (glsl::winogradRows(uint32_t(s.channels)) + roundUp(s.resultChannels, 4));
+    return vk::divideUp(s.width, winogradResults) * winogradPositions * sizeof(float) *
+           (glsl::winogradRows(uint32_t(s.channels)) + vk::roundUp(s.resultChannels, 4));
 }
 
 uint64_t partCount(const WinogradShape& s, const WinogradPlan& plan) {
-    return ceilDivide(s.images, plan.images) *
-           ceilDivide(ceilDivide(s.height, winogradResults), plan.tileRows);
+    return vk::divideUp(s.images, plan.images) *
+           vk::divideUp(vk::divideUp(s.height, winogradResults), plan.tileRows);
 }
 
 /// Of images, transformed ones, written and read, and transformed weights.
 double bytes(const WinogradShape& s) {
     const uint64_t images = 4 * s.images * s.width * s.height * (s.channels + s.resultChannels);
-    const uint64_t matrices = 2 * s.images * ceilDivide(s.height, winogradResults) * rowBytes(s);
+    const uint64_t matrices = 2 * s.images * vk::divideUp(s.height, winogradResults) * rowBytes(s);
     return double(images + matrices + 4 * winogradPositions * s.channels * s.resultChannels);
 }
 
 } // namespace
 
 WinogradPlan winogradParts(const WinogradShape& s, uint64_t partBytes) {
-    const uint64_t rows = ceilDivide(s.height, winogradResults);
+    const uint64_t rows = vk::divideUp(s.height, winogradResults);
     const uint64_t most = std::max<uint64_t>(1, partBytes / rowBytes(s));
     // Parts of about the same size.
     const auto even = [](uint64_t all, uint64_t atOnce) {
-        return ceilDivide(all, ceilDivide(all, std::max<uint64_t>(1, atOnce)));
+        return vk::divideUp(all, vk::divideUp(all, std::max<uint64_t>(1, atOnce)));
     };
     if (most < rows) return {1, even(rows, most)};
     return {even(s.images, most / rows), rows};
@@ -61,12 +59,12 @@ double directTime(const vk::Processor& on, const WinogradShape& s) {
 }
 
 double winogradTime(const vk::Processor& on, const WinogradShape& s, const WinogradPlan& plan) {
-    const uint64_t tiles = plan.images * plan.tileRows * ceilDivide(s.width, winogradResults);
+    const uint64_t tiles = plan.images * plan.tileRows * vk::divideUp(s.width, winogradResults);
     // Of one part, whose tiles take a wave or more.
-    const uint64_t groups =
-        winogradPositions * ceilDivide(tiles, tileSide) * ceilDivide(s.resultChannels, tileSide);
+    const uint64_t groups = winogradPositions * vk::divideUp(tiles, tileSide) *
+                            vk::divideUp(s.resultChannels, tileSide);
     const double products = 2.0 *
-                            double(roundUp(groups, on.multiprocessors) * tileSide * tileSide) *
+                            double(vk::roundUp(groups, on.multiprocessors) * tileSide * tileSide) *
                             double(s.channels);
     return double(partCount(s, plan)) *
                (3 * dispatch + products / (productOperations * speedOf(on))) +
@@ -78,10 +76,10 @@ double winogradGradientTime(const vk::Processor& on, const WinogradShape& s,
     // Where results are few the tiles are split into parts of these.
     constexpr uint64_t shortest = 256;
     const uint64_t tiles =
-        roundUp(plan.images * plan.tileRows * ceilDivide(s.width, winogradResults), shortest);
+        vk::roundUp(plan.images * plan.tileRows * vk::divideUp(s.width, winogradResults), shortest);
     const double products = 2.0 * double(winogradPositions * tiles) *
-                            double(roundUp(s.channels, tileSide)) *
-                            double(roundUp(s.resultChannels, tileSide));
+                            double(vk::roundUp(s.channels, tileSide)) *
+                            double(vk::roundUp(s.resultChannels, tileSide));
     const bool isShort = std::min(s.channels, s.resultChannels) < 2 * tileSide;
     const double rate = isShort ? shortOperations : productOperations;
     return double(partCount(s, plan)) * (4 * dispatch + products / (rate * speedOf(on))) +

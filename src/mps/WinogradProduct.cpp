@@ -12,15 +12,13 @@ namespace {
 
 using glsl::winogradPositions, glsl::winogradResults;
 
-uint64_t ceilDivide(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-
 /// Channels that are summed over, and texels of those of the results.
 uint32_t reducedChannels(const glsl::CNNConvolutionPackParameters& p) {
     return p.transposed ? p.outputChannels : p.inputChannels;
 }
 
 uint32_t resultTexels(const glsl::CNNConvolutionPackParameters& p) {
-    return uint32_t(ceilDivide(p.transposed ? p.inputChannels : p.outputChannels, 4));
+    return uint32_t(vk::divideUp(p.transposed ? p.inputChannels : p.outputChannels, 4));
 }
 
 bool isWinograd(const Encoder& encoder, const ConvolutionWeights::Layout& layout,
@@ -48,7 +46,7 @@ void packWinograd(Encoder& encoder, const glsl::CNNConvolutionPackParameters& p,
                   const vk::BufferSlice& packed) {
     // Blocks of 8 rows by 4 texels.
     const uint64_t blocks =
-        glsl::winogradRows(reducedChannels(p)) / 8 * ceilDivide(resultTexels(p), 4);
+        glsl::winogradRows(reducedChannels(p)) / 8 * vk::divideUp(resultTexels(p), 4);
     encoder.dispatch("CNNConvolutionWinogradWeights", p, Grid::of(32 * blocks),
                      {{1, weights}, {2, packed}, {3, scale}});
 }
@@ -71,8 +69,8 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
         return false;
 
     const uint64_t rowChannels = glsl::winogradRows(uint32_t(channels));
-    const uint64_t across = ceilDivide(p.clipWidth, winogradResults),
-                   down = ceilDivide(p.clipHeight, winogradResults);
+    const uint64_t across = vk::divideUp(p.clipWidth, winogradResults),
+                   down = vk::divideUp(p.clipHeight, winogradResults);
     // Whole blocks of four tiles.
     const uint64_t most = vk::roundUp(plan.images * plan.tileRows * across, 4);
     if (winogradBytes(most, std::max(rowChannels, 4 * texels)) >

@@ -4,6 +4,7 @@
 // distances, so that one dispatch can walk over them (see mps/ImageRun.hpp).
 #pragma once
 
+#include "vk/Rounding.hpp"
 #include "vk/Vulkan.hpp"
 
 #include <atomic>
@@ -79,11 +80,6 @@ struct BufferSlice {
 };
 
 BufferSlice whole(std::shared_ptr<Buffer> buffer);
-
-/// The next multiple of `to`.
-constexpr VkDeviceSize roundUp(VkDeviceSize value, VkDeviceSize to) {
-    return (value + to - 1) / to * to;
-}
 
 class Memory {
 public:
