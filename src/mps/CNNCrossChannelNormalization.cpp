@@ -179,9 +179,9 @@ void CNNCrossChannelNormalizationGradient::dispatch(const mps::BinaryPass& pass)
     const uint64_t atOnce = mps::imagesAtOnce(pass.encoder->limits(), 16 * texels);
     for (uint64_t first = 0; first < pass.imageCount; first += atOnce) {
         p.images = uint32_t(std::min(atOnce, pass.imageCount - first));
-        p.source = mps::from(pass.secondaryView, first);
-        p.gradient = mps::from(pass.primaryView, first);
-        p.destination = mps::from(pass.destinationView, first);
+        p.source = mps::imagesFrom(pass.secondaryView, first);
+        p.gradient = mps::imagesFrom(pass.primaryView, first);
+        p.destination = mps::imagesFrom(pass.destinationView, first);
         const auto terms = pass.encoder->scratch(16 * texels * p.images);
         encode(saveTerms, *terms);
         encode(sumTerms, *terms);

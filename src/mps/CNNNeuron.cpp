@@ -201,8 +201,9 @@ void CNNNeuronGradient::dispatch(const mps::BinaryPass& pass) const {
         pass.encoder->limits(), {&added, 1}, [&](size_t first, size_t count, auto runs, auto) {
             auto p = parameters;
             p.added = runs[0].view(0, pass.primaryChannels);
-            for (glsl::ImageView* view : {&p.gradient, &p.source, &p.destination})
-                view->offset += uint32_t(first) * view->imageStride;
+            p.gradient = mps::imagesFrom(p.gradient, first);
+            p.source = mps::imagesFrom(p.source, first);
+            p.destination = mps::imagesFrom(p.destination, first);
             const bool hasPairs = pass.texelsEach() == 2 && runs[0].hasPairs(p.added);
             auto grid = mps::Grid::over(mps::slicesFor(pass.destinationChannels), pass.clip.width,
                                         pass.clip.height, count, hasPairs ? 2 : 1);

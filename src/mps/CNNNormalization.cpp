@@ -62,12 +62,6 @@ void checkScratch(const std::string& who, const MTL::Device& device, uint64_t by
                               std::to_string(most) + ".");
 }
 
-uint64_t imagesAtOnce(const vk::Limits& limits, uint64_t bytesPerImage) {
-    constexpr uint64_t enough = 256 << 20;
-    const uint64_t most = std::min<uint64_t>(enough, limits.storageBufferRange);
-    return std::max<uint64_t>(1, most / std::max<uint64_t>(1, bytesPerImage));
-}
-
 void checkAlpha(const std::string& who, float alpha) {
     if (!(alpha >= 0))
         throw InvalidArgument(who + "alpha is " + std::to_string(alpha) +

@@ -37,16 +37,8 @@ struct ForwardResults {
     uint64_t width, height;
 };
 
-// Scratch memory of a batch: images beyond what one buffer may hold go in turn.
-
 /// Throws InvalidArgument when one image needs more than the device can bind.
 void checkScratch(const std::string& who, const MTL::Device& device, uint64_t bytesPerImage);
-uint64_t imagesAtOnce(const vk::Limits& limits, uint64_t bytesPerImage);
-/// The view of the run's images from `image` on.
-inline glsl::ImageView from(glsl::ImageView view, uint64_t image) {
-    view.offset += uint32_t(image) * view.imageStride;
-    return view;
-}
 
 void checkAlpha(const std::string& who, float alpha);
 

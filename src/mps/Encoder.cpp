@@ -25,6 +25,12 @@ glsl::TexelGrid texelGrid(uint64_t slices, uint64_t width, uint64_t height, uint
     return grid;
 }
 
+uint64_t imagesAtOnce(const vk::Limits& limits, uint64_t bytesPerImage) {
+    constexpr uint64_t enough = 256 << 20;
+    const uint64_t most = std::min<uint64_t>(enough, limits.storageBufferRange);
+    return std::max<uint64_t>(1, most / std::max<uint64_t>(1, bytesPerImage));
+}
+
 VkDeviceSize ImageRun::alignedBegin(const vk::Limits& limits) const {
     const VkDeviceSize alignment = std::max<VkDeviceSize>(limits.storageAlignment, 16);
     return lowest_ / alignment * alignment;

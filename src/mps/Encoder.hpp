@@ -67,6 +67,15 @@ private:
     MPS::ImageFeatureChannelFormat format_ = MPS::ImageFeatureChannelFormat::Float32;
 };
 
+/// The view of the run's images from `image` on.
+inline glsl::ImageView imagesFrom(glsl::ImageView view, uint64_t image) {
+    view.offset += uint32_t(image) * view.imageStride;
+    return view;
+}
+
+/// Images of a batch whose scratch memory is in one buffer; the others go after them.
+uint64_t imagesAtOnce(const vk::Limits& limits, uint64_t bytesPerImage);
+
 /// Buffer slices at equal distances: the per-image buffers of states.
 struct BufferRun {
     vk::BufferSlice first;

@@ -14,13 +14,10 @@ namespace mpsvk::MPS {
 
 namespace {
 
-/// Images of one dispatch, so that the scratch memory stays within what a shader can bind, and the
-/// parts of their products within the workgroups of a dispatch.
+/// Whose products' parts are within the workgroups of a dispatch, too.
 uint64_t imagesAtOnce(const vk::Limits& limits, uint64_t bytesPerImage, uint64_t images) {
-    constexpr uint64_t mostBytes = 256 << 20, mostImages = 256;
-    const uint64_t bytes = std::min<uint64_t>(mostBytes, limits.storageBufferRange);
-    const uint64_t fitting = bytes / std::max<uint64_t>(bytesPerImage, 1);
-    return std::clamp<uint64_t>(fitting, 1, std::min(images, mostImages));
+    constexpr uint64_t most = 256;
+    return std::min({mps::imagesAtOnce(limits, bytesPerImage), images, most});
 }
 
 const vk::Device& deviceOf(const MTL::Device& device) { return *device.impl().vk; }
@@ -29,11 +26,6 @@ const vk::Device& deviceOf(const MTL::Device& device) { return *device.impl().vk
 bool reducesPrecision(const Kernel& kernel) {
     return (kernel.options() & KernelOptions::AllowReducedPrecision) != KernelOptions::None &&
            deviceOf(kernel.device()).features().bfloat16;
-}
-
-glsl::ImageView from(glsl::ImageView view, uint64_t image) {
-    view.offset += uint32_t(image) * view.imageStride;
-    return view;
 }
 
 /// Pixels that are summed up by themselves. Only the size of one image decides, so that a batch
@@ -180,8 +172,9 @@ void NNGramMatrixCalculation::dispatch(const mps::UnaryPass& pass) const {
     const uint64_t atOnce = imagesAtOnce(encoder.limits(), bytes, pass.imageCount);
     for (uint64_t first = 0; first < pass.imageCount; first += atOnce) {
         product.matrices = std::min<uint64_t>(atOnce, pass.imageCount - first);
-        x.bind(encoder, pass.source, from(pass.sourceView, first), product.matrices);
-        y.bind(encoder, pass.destination, from(pass.destinationView, first), product.matrices);
+        x.bind(encoder, pass.source, mps::imagesFrom(pass.sourceView, first), product.matrices);
+        y.bind(encoder, pass.destination, mps::imagesFrom(pass.destinationView, first),
+               product.matrices);
         x.copyFromImages(encoder);
         product.left = product.right = x.operand();
         product.result = y.padded();
@@ -269,7 +262,7 @@ void NNGramMatrixCalculationGradient::dispatch(const mps::BinaryPass& pass) cons
     for (uint64_t first = 0; first < pass.imageCount; first += atOnce) {
         const uint64_t images = std::min<uint64_t>(atOnce, pass.imageCount - first);
         const glsl::NNGramMatrixMeanParameters parameters{
-            .gradient = from(gradient, first),
+            .gradient = mps::imagesFrom(gradient, first),
             .mean = mean.view,
             .images = uint32_t(images),
         };
@@ -280,8 +273,8 @@ void NNGramMatrixCalculationGradient::dispatch(const mps::BinaryPass& pass) cons
         encoder.dispatch("NNGramMatrixCalculationGradientMean", parameters, grid,
                          {{1, pass.primary}, {2, mean.slice}},
                          {mps::constant(2, mean.typeConstant())});
-        x.bind(encoder, pass.secondary, from(pass.secondaryView, first), images);
-        dx.bind(encoder, pass.destination, from(pass.destinationView, first), images);
+        x.bind(encoder, pass.secondary, mps::imagesFrom(pass.secondaryView, first), images);
+        dx.bind(encoder, pass.destination, mps::imagesFrom(pass.destinationView, first), images);
         x.copyFromImages(encoder);
         // All channels are one part, so that a batch gives the same bits however it is cut.
         mps::encodeProduct(encoder, {.left = x.operand(),

@@ -191,8 +191,8 @@ void WindowNormalization::encode(const UnaryPass& pass) const {
                                 : pass.imageCount;
     for (uint64_t first = 0; first < pass.imageCount; first += atOnce) {
         p.images = uint32_t(std::min(atOnce, pass.imageCount - first));
-        p.source = from(pass.sourceView, first);
-        p.destination = from(pass.destinationView, first);
+        p.source = imagesFrom(pass.sourceView, first);
+        p.destination = imagesFrom(pass.destinationView, first);
         std::shared_ptr<const vk::BufferSlice> rows;
         if (layout.separate) {
             p.rowPlane = uint32_t(layout.rowTexels * p.images);
@@ -243,9 +243,9 @@ void WindowNormalization::encodeGradient(const BinaryPass& pass, const Geometry&
     const uint64_t atOnce = imagesAtOnce(encoder.limits(), layout.bytesPerImage());
     for (uint64_t first = 0; first < pass.imageCount; first += atOnce) {
         p.images = uint32_t(std::min(atOnce, pass.imageCount - first));
-        p.gradient = from(pass.primaryView, first);
-        p.source = from(pass.secondaryView, first);
-        p.destination = from(pass.destinationView, first);
+        p.gradient = imagesFrom(pass.primaryView, first);
+        p.source = imagesFrom(pass.secondaryView, first);
+        p.destination = imagesFrom(pass.destinationView, first);
         const auto planes = [&](uint64_t texels, uint64_t count) {
             return encoder.scratch(std::max<uint64_t>(16, 16 * texels * count));
         };

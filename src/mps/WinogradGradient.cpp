@@ -61,8 +61,7 @@ bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
                                        int originY, const ImageRun& from,
                                        const vk::BufferSlice& to) {
                 glsl::CNNConvolutionWinogradParameters part{};
-                part.source = view;
-                part.source.offset += uint32_t(image) * view.imageStride;
+                part.source = imagesFrom(view, image);
                 part.originX = originX;
                 part.originY = originY + int(winogradResults * row);
                 part.tiles = uint32_t(tiles);

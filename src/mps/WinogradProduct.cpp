@@ -96,10 +96,8 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
                            rows = std::min(plan.tileRows, down - row);
             const uint64_t tiles = vk::roundUp(images * rows * across, 4);
             const auto first = uint32_t(winogradResults * row);
-            part.source = p.source;
-            part.source.offset += uint32_t(image) * p.source.imageStride;
-            part.destination = p.destination;
-            part.destination.offset += uint32_t(image) * p.destination.imageStride;
+            part.source = imagesFrom(p.source, image);
+            part.destination = imagesFrom(p.destination, image);
             part.originY = (spread ? -p.originY - 2 : p.originY) + int(first);
             part.clipY = p.clipY + first;
             part.clipHeight = p.clipHeight - first;
