@@ -10,10 +10,6 @@ namespace mpsvk::mps {
 using MPS::CNNConvolutionGradientState;
 using Buffers = CNNConvolutionGradientState::Impl;
 
-bool isCpu(const vk::Device& device) {
-    return device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
-}
-
 uint64_t groupsWanted(Encoder& encoder, uint64_t each, uint64_t ofCpu) {
     return isCpu(encoder.device()) ? ofCpu : groupsFor(encoder.limits(), each);
 }

@@ -6,8 +6,6 @@
 
 namespace mpsvk::mps {
 
-bool isCpu(const vk::Device& device);
-
 /// Workgroups that are enough work: so many for each multiprocessor, or of a CPU in all.
 uint64_t groupsWanted(Encoder& encoder, uint64_t each, uint64_t ofCpu);
 

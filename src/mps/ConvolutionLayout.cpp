@@ -34,11 +34,9 @@ ConvolutionShape::ConvolutionShape(const MPS::CNNConvolutionDescriptor& d, bool 
 
 ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t perGroup,
                            uint32_t reducedPerGroup, uint32_t results, bool flat) {
-    // A CPU has no shared memory to win from: there registers and broadcasts are what counts.
-    const bool direct = device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
-                        !vk::isDisabled("direct_tile");
     ConvolutionTile tile;
-    if (direct || vk::isDisabled("shared_tile")) {
+    // There registers and broadcasts are what counts.
+    if (isCpuWith(device, "direct_tile") || vk::isDisabled("shared_tile")) {
         tile.subgroup = device.features().subgroupBroadcast;
         tile.texels = (groups == 1 || perGroup % 16 == 0) && results > 4 ? 4 : 1;
         return tile;

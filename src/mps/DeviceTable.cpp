@@ -4,6 +4,14 @@
 
 namespace mpsvk::mps {
 
+bool isCpu(const vk::Device& device) {
+    return device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+}
+
+bool isCpuWith(const vk::Device& device, std::string_view feature) {
+    return isCpu(device) && !vk::isDisabled(feature);
+}
+
 DeviceTable tableOf(const vk::Processor& processor) {
     using vk::Architecture;
     switch (processor.architecture) {

@@ -3,7 +3,14 @@
 
 #include "vk/Device.hpp"
 
+#include <string_view>
+
 namespace mpsvk::mps {
+
+bool isCpu(const vk::Device& device);
+/// A CPU has caches in place of what kernels of GPUs keep in shared memory. For tests
+/// MPSVK_DISABLE=`feature` has it do as GPUs do.
+bool isCpuWith(const vk::Device& device, std::string_view feature);
 
 /// Of one architecture. Speeds are those of a multiprocessor, as a part of what was measured on an
 /// H100's.

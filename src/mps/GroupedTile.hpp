@@ -3,7 +3,7 @@
 #pragma once
 
 #include "geometry.h"
-#include "vk/Device.hpp"
+#include "mps/DeviceTable.hpp"
 #include "vk/Instance.hpp"
 
 #include <cstdint>
@@ -29,8 +29,7 @@ struct GroupedTile {
     /// Whether a depthwise convolution, of so many outputs for an input, goes through these
     /// kernels.
     static bool isDiagonal(const vk::Device& device, uint64_t multiplier) {
-        const bool direct = device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
-                            !vk::isDisabled("direct_tile");
+        const bool direct = isCpuWith(device, "direct_tile");
         return multiplier == 1 && !direct && !vk::isDisabled("grouped_tile");
     }
 
@@ -38,7 +37,7 @@ struct GroupedTile {
     static std::optional<GroupedTile> of(const vk::Device& device, uint64_t width, uint32_t most,
                                          int taps, int stride, int dilation, int origin,
                                          bool spread) {
-        if (device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU) most = cpuPixels;
+        if (isCpu(device)) most = cpuPixels;
         std::optional<GroupedTile> best;
         uint64_t bestCost = UINT64_MAX;
         int lead = 0;

@@ -33,7 +33,7 @@ void dispatch(Encoder& encoder, const MatrixOperand& source, const MatrixOperand
 
 RowSplit::RowSplit(Encoder& encoder, uint64_t rows, uint64_t columns, uint64_t matrices)
     : lanes(uint32_t(lanesFor(columns))) {
-    const bool cpu = encoder.device().properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    const bool cpu = isCpu(encoder.device());
     const uint64_t across = vk::divideUp(columns, 4 * lanes), rowsAtOnce = groupSize / lanes;
     const uint64_t groups = cpu ? 16 : groupsFor(encoder.limits(), 16);
     const uint64_t wanted = std::clamp<uint64_t>(groups / (across * matrices), 1, 65535);

@@ -20,12 +20,6 @@ constexpr uint64_t shortestPart = 256;
 /// Parts of a longer one fill the device with larger tiles.
 constexpr uint64_t longInterior = 1024;
 
-/// A CPU has no shared memory to win from.
-bool isDirect(const vk::Device& device) {
-    return device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
-           !vk::isDisabled("direct_tile");
-}
-
 /// The interior is whole chunks of `size` elements wherever it is what lies together.
 bool isInChunks(const MatrixProduct& product, uint64_t size) {
     const bool isAlong = !product.transposeLeft || product.transposeRight;
@@ -144,7 +138,7 @@ ProductKernel productKernel(const vk::Device& device, bool reducesPrecision,
                             const MatrixProduct& product) {
     if (isCooperative(device, product)) return ProductKernel::Cooperative;
     if (isReduced(reducesPrecision, product)) return ProductKernel::Bfloat16;
-    return isDirect(device) ? ProductKernel::Direct : ProductKernel::Shared;
+    return isCpuWith(device, "direct_tile") ? ProductKernel::Direct : ProductKernel::Shared;
 }
 
 uint64_t productScratchBytes(const vk::Device& device, bool reducesPrecision,

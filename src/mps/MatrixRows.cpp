@@ -1,6 +1,6 @@
 #include "mps/MatrixRows.hpp"
 
-#include "vk/Instance.hpp"
+#include "mps/DeviceTable.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -32,8 +32,7 @@ MatrixRows::MatrixRows(Encoder& encoder, uint64_t matrices,
     const uint64_t lanes =
         chunks <= 32 ? std::bit_ceil(chunks)
                      : std::clamp<uint64_t>(std::bit_ceil(vk::divideUp(chunks, 4)), 32, 256);
-    const bool cached = encoder.device().properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
-                        !vk::isDisabled("cached_rows");
+    const bool cached = isCpuWith(encoder.device(), "cached_rows");
     const uint64_t kept =
         cached ? 1 : std::min<uint64_t>(std::bit_ceil(vk::divideUp(chunks, lanes)), 16);
     blocks = uint32_t(vk::divideUp(chunks, lanes * kept));

@@ -21,7 +21,7 @@ constexpr uint64_t imagesEach = 16;
 /// Whether each image has a pixel of the source for a result, and there are few of these.
 bool isNarrow(Encoder& encoder, const ConvolutionShape& shape, uint32_t images,
               const glsl::ImageView& source, int originX, int originY) {
-    const bool isDirect = isCpu(encoder.device()) && !vk::isDisabled("direct_tile");
+    const bool isDirect = isCpuWith(encoder.device(), "direct_tile");
     return !isDirect && !vk::isDisabled("narrow_product") && shape.groups == 1 &&
            !shape.depthwise && shape.subPixelScale == 1 && shape.kernelWidth == 1 &&
            shape.kernelHeight == 1 && shape.outputs <= mostResults &&

@@ -1,5 +1,6 @@
 #include "mps/ThinTile.hpp"
 
+#include "mps/DeviceTable.hpp"
 #include "vk/Instance.hpp"
 
 #include <algorithm>
@@ -10,10 +11,6 @@ namespace mpsvk::mps {
 
 namespace {
 
-bool isCpu(const vk::Device& device) {
-    return device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
-}
-
 // Costs are in multiplications of an invocation; beside these a texel takes as long to load from
 // memory or to share as four of its products with four channels.
 constexpr uint64_t texelCost = 16;
@@ -21,8 +18,8 @@ constexpr uint64_t texelCost = 16;
 } // namespace
 
 bool hasThinTiles(const vk::Device& device) {
-    const bool direct = isCpu(device) && !vk::isDisabled("direct_tile");
-    return !direct && !vk::isDisabled("thin_tile") && !vk::isDisabled("shared_tile");
+    return !isCpuWith(device, "direct_tile") && !vk::isDisabled("thin_tile") &&
+           !vk::isDisabled("shared_tile");
 }
 
 std::optional<ThinGradientTile>

@@ -24,9 +24,7 @@ uint64_t sharedBytes(uint64_t sums, uint64_t texels, uint64_t invocations, uint6
 }
 
 bool keepsGroups(const vk::Device& device) {
-    const bool cached = device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
-                        !vk::isDisabled("cached_groups");
-    return !cached && !vk::isDisabled("whole_group");
+    return !isCpuWith(device, "cached_groups") && !vk::isDisabled("whole_group");
 }
 
 /// 0: they are not all of units of one kind.

@@ -116,9 +116,7 @@ std::optional<WindowStream> WindowStream::of(const vk::Limits& limits, const Sha
 }
 
 std::optional<WindowStream> WindowStream::of(const vk::Device& device, const Shape& shape) {
-    const bool cached = device.properties().deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU &&
-                        !vk::isDisabled("cached_windows");
-    if (cached || vk::isDisabled("streamed_windows")) return {};
+    if (isCpuWith(device, "cached_windows") || vk::isDisabled("streamed_windows")) return {};
     return of(device.limits(), shape);
 }
 

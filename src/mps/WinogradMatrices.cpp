@@ -1,5 +1,6 @@
 #include "mps/WinogradMatrices.hpp"
 
+#include "mps/DeviceTable.hpp"
 #include "vk/Instance.hpp"
 
 #include <algorithm>
@@ -38,7 +39,7 @@ uint64_t winogradBytes(uint64_t rows, uint64_t columns) {
 
 bool winogradIsFaster(const vk::Device& device, double time, double otherwise) {
     if (vk::isDisabled("direct_tile")) return true;
-    return device.properties().deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU && time < otherwise;
+    return !isCpu(device) && time < otherwise;
 }
 
 WinogradPlan winogradPlan(const vk::Limits& limits, const WinogradShape& shape) {
