@@ -1,7 +1,6 @@
 #include "mps/NNArithmeticNodes.hpp"
 
 #include "mps/CNNNeuron.hpp"
-#include "mps/Image.hpp"
 #include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -57,25 +56,6 @@ std::unique_ptr<mps::Stage> gradientStage(const MTL::Device& device,
     apply(node.settings, kernel);
     return std::make_unique<mps::GradientStage<Kernel>>(std::move(kernel));
 }
-
-/// Adds images 0 and 1 and multiplies by the derivative of the activation whose result is image 2.
-class SumGradientStage : public mps::BinaryStage<CNNNeuronGradient> {
-public:
-    explicit SumGradientStage(CNNNeuronGradient kernel) : BinaryStage(std::move(kernel)) {
-        mps::NeuronAccess::readResult(kernel_);
-    }
-    mps::StageOutputs encode(const mps::StageInputs& in) override {
-        mps::StageInputs own = in;
-        own.padding = nullptr;
-        own.images = {in.images[0], in.images[2]};
-        mps::NeuronAccess::addGradients(kernel_, in.images[1]);
-        const auto without = [this](void*) { mps::NeuronAccess::addGradients(kernel_, {}); };
-        const std::unique_ptr<void, decltype(without)> guard(this, without);
-        mps::StageOutputs out = BinaryStage::encode(own);
-        markRead(in.images[1]);
-        return out;
-    }
-};
 
 } // namespace
 
@@ -138,7 +118,7 @@ bool ArithmeticNode::isSum() const { return operation == Add && settings == Arit
 std::unique_ptr<mps::Stage>
 ArithmeticNode::makeStageWithDerivative(const MTL::Device& device, const NNNeuronDescriptor& neuron,
                                         bool) const {
-    return std::make_unique<SumGradientStage>(CNNNeuronGradient(device, neuron));
+    return makeResultGradientStage(device, neuron);
 }
 
 std::string NNBinaryArithmeticNode::gradientClass() const {

@@ -17,6 +17,12 @@ bool isCustom(const std::shared_ptr<NNPadding>& padding) {
 using Node = NNGraph::Impl::Node;
 using Indices = std::vector<size_t>;
 
+/// Whether it adds two images and does nothing else.
+bool onlyAdds(const Node& node) {
+    return node.node->isSum() && !node.neuron && !node.wantsStates &&
+           !isCustom(node.node->padding) && node.imageSources[0] != node.imageSources[1];
+}
+
 Indices readersOf(const std::vector<Node>& nodes, Indices Node::*sources, size_t slot) {
     Indices readers;
     for (size_t i = 0; i < nodes.size(); ++i)
@@ -140,13 +146,10 @@ void NNGraph::Impl::fuseDerivatives(std::vector<Node>& from) {
         if (!neuron || isCustom(gradient.node->padding)) continue;
         const size_t between = gradient.imageSources.at(0), read = gradient.imageSources.at(1);
         const auto before = std::ranges::find(from, between, &Node::imageResult);
-        const bool isSum = before != from.end() && before->node->isSum() && !before->neuron &&
-                           !before->wantsStates && !isCustom(before->node->padding) &&
-                           gradient.derivativeFromResult &&
-                           before->imageSources[0] != before->imageSources[1];
-        if (before == from.end() || !(before->node->takesDerivative() || isSum) ||
-            before->derivative || !isHidden(between) ||
-            readersOf(from, &Node::imageSources, between) != Indices{i} ||
+        if (before == from.end()) continue;
+        const bool isSum = gradient.derivativeFromResult && onlyAdds(*before);
+        if (!(before->node->takesDerivative() || isSum) || before->derivative ||
+            !isHidden(between) || readersOf(from, &Node::imageSources, between) != Indices{i} ||
             images[between].node.format() != images[gradient.imageResult].node.format())
             continue;
         // What is read must have the size of what counts by its size.

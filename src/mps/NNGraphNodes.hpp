@@ -126,4 +126,8 @@ inline bool isPlain(const NNImageNode& node) {
 /// Two gradients of one image, added.
 NNFilterNode makeAdditionNode(const NNImageNode& left, const NNImageNode& right);
 
+/// What makeStageWithDerivative gives of an activation's gradient, and of a sum.
+std::unique_ptr<mps::Stage> makeResultGradientStage(const MTL::Device& device,
+                                                    const NNNeuronDescriptor& neuron);
+
 } // namespace mpsvk::MPS

@@ -1,4 +1,5 @@
 #include "mps/CNNNeuron.hpp"
+#include "mps/Image.hpp"
 #include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/MPS/NNNeuronNodes.hpp>
@@ -24,7 +25,8 @@ struct NeuronNode : NNFilterNode::Impl {
     NNNeuronDescriptor descriptor;
 };
 
-/// Reads the activation's result, and no state: the activation is a part of another node.
+/// Reads the activation's result, the last image, and no state: the activation is a part of another
+/// node. Of two gradients before it, it takes the sum.
 class ResultGradientStage : public mps::BinaryStage<CNNNeuronGradient> {
 public:
     explicit ResultGradientStage(CNNNeuronGradient kernel) : BinaryStage(std::move(kernel)) {
@@ -33,7 +35,14 @@ public:
     mps::StageOutputs encode(const mps::StageInputs& in) override {
         mps::StageInputs own = in;
         own.padding = nullptr;
-        return BinaryStage::encode(own);
+        own.images = {in.images.front(), in.images.back()};
+        const ImageBatch added = in.images.size() > 2 ? in.images[1] : ImageBatch();
+        mps::NeuronAccess::addGradients(kernel_, added);
+        const auto without = [this](void*) { mps::NeuronAccess::addGradients(kernel_, {}); };
+        const std::unique_ptr<void, decltype(without)> guard(this, without);
+        mps::StageOutputs out = BinaryStage::encode(own);
+        markRead(added);
+        return out;
     }
 };
 
@@ -50,7 +59,7 @@ struct NeuronGradientNode : NNFilterNode::Impl {
     std::unique_ptr<mps::Stage> makeStageWithDerivative(const MTL::Device& device,
                                                         const NNNeuronDescriptor&,
                                                         bool) const override {
-        return std::make_unique<ResultGradientStage>(CNNNeuronGradient(device, descriptor));
+        return makeResultGradientStage(device, descriptor);
     }
     void archive(mps::Archive& archive) override { archive("descriptor", descriptor); }
     NNNeuronDescriptor descriptor;
@@ -78,6 +87,11 @@ bool isNamed(const detail::ObjectImpl& object, const char* className) {
 }
 
 } // namespace
+
+std::unique_ptr<mps::Stage> makeResultGradientStage(const MTL::Device& device,
+                                                    const NNNeuronDescriptor& neuron) {
+    return std::make_unique<ResultGradientStage>(CNNNeuronGradient(device, neuron));
+}
 
 CNNNeuronNode::CNNNeuronNode(const NNImageNode& source, const NNNeuronDescriptor& descriptor)
     : CNNNeuronNode(classOf(descriptor.neuronType()), source, descriptor) {}
