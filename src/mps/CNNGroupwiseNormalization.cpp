@@ -245,37 +245,32 @@ void CNNGroupwiseNormalization::dispatch(const mps::UnaryPass& pass) const {
     p.offsetX = int(pass.offset.x);
     p.offsetY = int(pass.offset.y);
     p.clampEdges = pass.edgeMode == ImageEdgeMode::Clamp;
+    const auto dispatchResult = [&](const char* shader, const mps::Grid& grid,
+                                    std::initializer_list<vk::Constant> constants) {
+        encoder.dispatch(shader, p, grid,
+                         {{1, pass.source},
+                          {2, pass.destination},
+                          {5, statistics.slice},
+                          {6, parameters_->gamma()},
+                          {7, parameters_->beta()}},
+                         constants);
+    };
     // By the source alone: the statistics must not depend on where the result goes.
     const auto kept = mps::WholeGroup::of(encoder, {{pass.source, p.source}}, 1, p.groupChannels);
     if (kept && isWhole(pass) &&
         mps::WholeGroup::of(encoder, {{pass.source, p.source}, {pass.destination, p.destination}},
                             1, p.groupChannels)) {
         p.blocks = kept->blocks;
-        encoder.dispatch("CNNGroupNormalizationWholeGroup", p, kept->grid(pass.imageCount),
-                         {{1, pass.source},
-                          {2, pass.destination},
-                          {5, statistics.slice},
-                          {6, parameters_->gamma()},
-                          {7, parameters_->beta()}},
-                         {mps::constant(32, kept->invocations), mps::constant(33, kept->blockUnits),
-                          mps::constant(34, kept->kept), mps::constant(35, glsl::sumsResult)});
+        dispatchResult("CNNGroupNormalizationWholeGroup", kept->grid(pass.imageCount),
+                       {mps::constant(32, kept->invocations), mps::constant(33, kept->blockUnits),
+                        mps::constant(34, kept->kept), mps::constant(35, glsl::sumsResult)});
     } else if (plan.whole && !kept) {
-        encoder.dispatch("CNNGroupNormalizationStatistics", p,
-                         plan.grid(uint64_t(plan.blocks) * pass.imageCount),
-                         {{1, pass.source},
-                          {2, pass.destination},
-                          {5, statistics.slice},
-                          {6, parameters_->gamma()},
-                          {7, parameters_->beta()}},
-                         {mps::constant(32, plan.lanes), mps::constant(33, glsl::sumsResult)});
+        dispatchResult("CNNGroupNormalizationStatistics",
+                       plan.grid(uint64_t(plan.blocks) * pass.imageCount),
+                       {mps::constant(32, plan.lanes), mps::constant(33, glsl::sumsResult)});
     } else {
         mps::encodeStatistics(encoder, plan, p, pass.source, statistics);
-        encoder.dispatch("CNNGroupNormalization", p, pass.clipGrid(),
-                         {{1, pass.source},
-                          {2, pass.destination},
-                          {5, statistics.slice},
-                          {6, parameters_->gamma()},
-                          {7, parameters_->beta()}});
+        dispatchResult("CNNGroupNormalization", pass.clipGrid(), {});
     }
     for (const State& each : pass.states) {
         auto& state = static_cast<GradientState::Impl&>(each.impl());
