@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <memory_resource>
 
 namespace mpsvk::mps {
 
@@ -244,6 +243,21 @@ Encoder::Encoder(const MTL::CommandBuffer& commandBuffer, std::string subject,
                                         "encoding first.");
 }
 
+std::pmr::vector<vk::Constant> constantsOfDispatch(const Grid& grid,
+                                                   std::span<const Operand> operands,
+                                                   std::span<const vk::Constant> own,
+                                                   std::pmr::memory_resource* memory) {
+    std::pmr::vector<vk::Constant> all(memory);
+    all.reserve(operands.size() + own.size() + 2);
+    for (const Operand& operand : operands)
+        if (operand.image && *operand.image)
+            all.push_back({operand.number, operand.image->storageConstant()});
+    all.insert(all.end(), own.begin(), own.end());
+    if (grid.texelsEach != 1) all.push_back(constant(31, grid.texelsEach));
+    if (grid.wholeTexels) all.push_back(constant(30, 1u));
+    return all;
+}
+
 void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> parameters,
                             Grid grid, std::span<const Operand> operands,
                             std::span<const vk::Constant> constants, vk::Refresh refresh) {
@@ -251,24 +265,19 @@ void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> 
     std::array<std::byte, 4096> stack; // enough for most: nothing is allocated then
     std::pmr::monotonic_buffer_resource memory(stack.data(), stack.size());
     std::pmr::vector<vk::Binding> bindings(&memory);
-    std::pmr::vector<vk::Constant> all(&memory);
     bindings.reserve(operands.size());
-    all.reserve(operands.size() + constants.size() + 2);
     bool textures = false;
     for (const Operand& operand : operands) {
         if (operand.image) {
             if (!*operand.image) continue;
             bindings.push_back(operand.image->binding(operand.number, limits()));
-            all.push_back({operand.number, operand.image->storageConstant()});
             textures |= operand.image->isTexture();
         } else if (operand.buffer) {
             bindings.push_back(vk::Binding::buffer(operand.number, operand.buffer));
         }
     }
-    all.insert(all.end(), constants.begin(), constants.end());
-    if (grid.texelsEach != 1) all.push_back(constant(31, grid.texelsEach));
-    if (grid.wholeTexels) all.push_back(constant(30, 1u));
-    const auto pipeline = device_.pipelines().find(shader, textures, all);
+    const auto pipeline = device_.pipelines().find(
+        shader, textures, constantsOfDispatch(grid, operands, constants, &memory));
     const auto& local = pipeline->localSize();
     std::array<uint32_t, 3> groups;
     if (grid.linear) {

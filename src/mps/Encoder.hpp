@@ -11,6 +11,7 @@
 
 #include <bit>
 #include <initializer_list>
+#include <memory_resource>
 #include <optional>
 #include <string_view>
 #include <type_traits>
@@ -136,6 +137,13 @@ struct Grid {
                 texelGrid(slices, width, height, images), texelsEach};
     }
 };
+
+/// What a dispatch specializes its shader with: how the operands are stored, the shader's own
+/// constants, and what the grid is.
+std::pmr::vector<vk::Constant> constantsOfDispatch(const Grid& grid,
+                                                   std::span<const Operand> operands,
+                                                   std::span<const vk::Constant> own,
+                                                   std::pmr::memory_resource* memory);
 
 class Encoder {
 public:

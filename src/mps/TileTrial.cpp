@@ -37,13 +37,8 @@ bool tellsSpills(const vk::Device& device) {
 /// What the encoder will look for.
 std::shared_ptr<vk::Pipeline> pipelineOf(vk::Device& device, std::span<const Operand> operands,
                                          const TileDispatch& dispatch) {
-    std::vector<vk::Constant> all;
-    for (const Operand& operand : operands)
-        if (operand.image)
-            all.push_back(constant(operand.number, operand.image->storageConstant()));
-    all.insert(all.end(), dispatch.constants.begin(), dispatch.constants.end());
-    if (dispatch.grid.texelsEach != 1) all.push_back(constant(31, dispatch.grid.texelsEach));
-    if (dispatch.grid.wholeTexels) all.push_back(constant(30, 1u));
+    const auto all = constantsOfDispatch(dispatch.grid, operands, dispatch.constants,
+                                         std::pmr::get_default_resource());
     return device.pipelines().find(dispatch.shader, false, all, true);
 }
 
