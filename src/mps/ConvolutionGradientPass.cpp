@@ -175,9 +175,12 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
         p.gradient.imageStride == p.gradient.width * p.gradient.height * p.gradient.slices;
     const bool wholeChunks =
         inHalves ? p.source.channels % 8 == 0 : (p.gradient.channels | p.source.channels) % 4 == 0;
+    const auto layOutWide = [&](const ProductTile& wide) {
+        return layOut(wide.rows(), wide.columns() / 4, wide.invocations(encoder.limits()),
+                      wide.depth);
+    };
     const auto dispatchOf = [&](const ProductTile& wide) -> TileDispatch {
-        const Grid grid =
-            layOut(wide.rows(), wide.columns() / 4, wide.invocations(encoder.limits()), wide.depth);
+        const Grid grid = layOutWide(wide);
         const auto bytes = std::as_bytes(std::span(&p, 1));
         return {inHalves   ? "CNNConvolutionGradientWeightsCooperative"
                 : bfloat16 ? "CNNConvolutionGradientWeightsBfloat16"
@@ -189,7 +192,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     };
     TileDispatch dispatch;
     if (isWide) {
-        dispatchOf(plan.tile);
+        layOutWide(plan.tile); // says how much memory a trial needs
         const uint64_t mostRows = vk::roundUp(rows, mostTileRows);
         const Operand operands[] = {
             {1, windows},
