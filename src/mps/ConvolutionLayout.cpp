@@ -116,7 +116,6 @@ ConvolutionWeights::Layout ConvolutionWeights::makeLayout(bool flat) const {
                 made.reducedPerGroup <= mostThinChannels && hasThinTiles(*device_.impl().vk);
     if (made.thin || (made.tile.grouped && blocks == 1))
         made.grouped.memory = allocate(device_, packedFloats);
-    made.isExactInHalves = roundToHalf_;
     made.channels = allocate(device_, 2 * channels);
     made.parameters = {
         .outputChannels = s.outputs,

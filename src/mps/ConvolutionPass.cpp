@@ -93,13 +93,13 @@ bool hasTiles(const glsl::CNNConvolutionParameters& p, const ImageRun& source,
 }
 
 /// Whether the product can go through cooperative matrices: see glsl/gemmTiles.glsl.
-bool isCooperative(const ConvolutionWeights::Layout& layout,
+bool isCooperative(const ConvolutionWeights& weights, const ConvolutionWeights::Layout& layout,
                    const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                    const ImageRun& destination) {
     const bool isSource = layout.mergesTaps
                               ? source.storageConstant() == 1
                               : source.hasPairs(p.source) && p.source.channels % 8 == 0;
-    return layout.halves && layout.isExactInHalves && isSource && hasTiles(p, source, destination);
+    return layout.halves && !weights.keepsFloat32() && isSource && hasTiles(p, source, destination);
 }
 
 /// Whether it can go through the tiles in registers.
@@ -112,10 +112,10 @@ bool hasBlocks(const ConvolutionWeights::Layout& layout, const glsl::CNNConvolut
 /// The tiles of glsl/gemmTiles.glsl.
 enum class Tiles { None, Halves, Bfloat16, Floats };
 
-Tiles tilesOf(const Encoder& encoder, const ConvolutionWeights::Layout& layout,
-              const glsl::CNNConvolutionParameters& p, const ImageRun& source,
-              const ImageRun& destination) {
-    if (isCooperative(layout, p, source, destination)) return Tiles::Halves;
+Tiles tilesOf(const Encoder& encoder, const ConvolutionWeights& weights,
+              const ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
+              const ImageRun& source, const ImageRun& destination) {
+    if (isCooperative(weights, layout, p, source, destination)) return Tiles::Halves;
     if (!hasBlocks(layout, p, source, destination)) return Tiles::None;
     return encoder.reducesPrecision() ? Tiles::Bfloat16 : Tiles::Floats;
 }
@@ -227,7 +227,7 @@ void dispatchProduct(Encoder& encoder, const std::string& shader, const Convolut
                      ConvolutionWeights::Layout& layout, glsl::CNNConvolutionParameters p,
                      uint64_t rows, uint32_t phases, const ImageRun& source,
                      const ImageRun& destination, uint32_t neuron) {
-    const Tiles tiles = tilesOf(encoder, layout, p, source, destination);
+    const Tiles tiles = tilesOf(encoder, weights, layout, p, source, destination);
     if (tiles != Tiles::None)
         return dispatchTiles(encoder, shader, tiles, weights, layout, p, rows, phases, source,
                              destination, neuron);
@@ -261,7 +261,8 @@ bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights& weights,
     const bool diagonal = layout.shape.depthwise && p.subPixelScale == 1 &&
                           GroupedTile::isDiagonal(encoder.device(), p.multiplier);
     if ((!layout.grouped && !diagonal) || (spread && p.clampEdges)) return false;
-    if (layout.thin && p.reducedPerGroup > 1 && isCooperative(layout, p, source, destination))
+    if (layout.thin && p.reducedPerGroup > 1 &&
+        isCooperative(weights, layout, p, source, destination))
         return false;
     const uint32_t most = layout.thin ? thinSourcePixels : GroupedTile::productPixels;
     const auto tile = GroupedTile::of(encoder.device(), p.clipWidth, most, int(p.kernelWidth),
@@ -316,7 +317,7 @@ void dispatchGather(Encoder& encoder, const ConvolutionWeights& weights,
     if (dispatchNarrowProduct(encoder, weights, layout, p, source, destination, neuron) ||
         dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, false) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, false) ||
-        (tilesOf(encoder, layout, p, source, destination) != Tiles::Bfloat16 &&
+        (tilesOf(encoder, weights, layout, p, source, destination) != Tiles::Bfloat16 &&
          dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, false)))
         return;
     if (layout.shape.depthwise)
@@ -332,7 +333,7 @@ void dispatchSpread(Encoder& encoder, const ConvolutionWeights& weights,
                     const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
     if (dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, true) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, true) ||
-        (tilesOf(encoder, layout, p, source, destination) != Tiles::Bfloat16 &&
+        (tilesOf(encoder, weights, layout, p, source, destination) != Tiles::Bfloat16 &&
          dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, true)))
         return;
     if (layout.shape.depthwise)

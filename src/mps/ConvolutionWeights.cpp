@@ -286,7 +286,6 @@ void ConvolutionWeights::loadFromSource(const std::string& who) {
                 who +
                 "The data source's kernelWeightsDataType is Float32 but its weights are not.");
         roundToHalf_ = kernelType == MPS::DataType::Float16;
-        for (Layout& layout : layouts_) layout.isExactInHalves = roundToHalf_;
         if (isTranspose() && source_->dataType() == MPS::DataType::UInt8)
             throw InvalidArgument(who + "The data source's dataType is UInt8 but a transposed "
                                         "convolution takes Float32 or Float16.");

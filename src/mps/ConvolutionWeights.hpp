@@ -83,7 +83,6 @@ public:
         Copy winograd;            ///< transformed for WinogradProduct; made at its first use
         vk::BufferSlice channels; ///< biases, then slopes of PReLU
         bool hasNoBiases = false; ///< the biases in `channels` are zeros, whatever is still to run
-        bool isExactInHalves = false;
         glsl::CNNConvolutionPackParameters parameters{};
     };
     /// The flat layout where the kernel has one and `flat` allows it, else the one by taps (which
