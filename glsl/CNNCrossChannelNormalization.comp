@@ -13,18 +13,13 @@ vec4 sourceAt(int slice) {
                : vec4(0.0);
 }
 
-vec4 squareAt(int slice) {
-    vec4 x = sourceAt(slice);
-    return x * x;
-}
-
-CHANNEL_WINDOW_SUM(squareSum, squareAt)
+CHANNEL_WINDOW_SUM(squareSum, sourceAt, addSquare)
 
 void main() {
     uint i = gridIndex();
     if (i >= texelCount(grid)) return;
     at = placeOf(grid, i);
-    vec4 l = p.delta + p.alpha * squareSum(0, before, after);
+    vec4 l = fma(vec4(p.alpha), squareSum(0, before, after), vec4(p.delta));
     vec4 inverse, power = inversePower(l, betaWhole, betaQuarters, p.betaRest, inverse);
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, sourceAt(0) * power);
 }

@@ -32,14 +32,13 @@ uint placeInGroup(int slice) {
     return texels == 2u ? (index & 1u) * 256u + (index >> 1) : index;
 }
 
-vec4 squareAt(int slice) {
-    if (slice == 0) return x[0] * x[0];
-    if (slice == 1 && texels == 2u) return x[1] * x[1];
-    if (slice == -1) return below * below;
-    if (slice == int(texels)) return above * above;
+vec4 sourceAt(int slice) {
+    if (slice == 0) return x[0];
+    if (slice == 1 && texels == 2u) return x[1];
+    if (slice == -1) return below;
+    if (slice == int(texels)) return above;
     if (!isSlice(slice)) return vec4(0.0);
-    vec4 other = source_load(p.source, sourceX, sourceY, at.slice + uint(slice), at.image);
-    return other * other;
+    return source_load(p.source, sourceX, sourceY, at.slice + uint(slice), at.image);
 }
 
 vec4 termAt(int slice) {
@@ -50,8 +49,8 @@ vec4 termAt(int slice) {
     return savedTerms[texel * texels + uint(slice)];
 }
 
-CHANNEL_WINDOW_SUM(squareSum, squareAt)
-CHANNEL_WINDOW_SUM(termSum, termAt)
+CHANNEL_WINDOW_SUM(squareSum, sourceAt, addSquare)
+CHANNEL_WINDOW_SUM(termSum, termAt, addValue)
 
 // A view in which all texels are slices of one pixel, of images that are alike.
 ImageView inARow(ImageView v) {
@@ -111,9 +110,10 @@ void main() {
     }
     if (hasSource) {
         EACH_TEXEL(k) {
-            vec4 inverse, l = p.delta + p.alpha * squareSum(int(k), before, after);
+            vec4 inverse, l = fma(vec4(p.alpha), squareSum(int(k), before, after), vec4(p.delta));
             power[k] = inversePower(l, betaWhole, betaQuarters, p.betaRest, inverse);
-            term[k] = g[k] * x[k] * power[k] * inverse;
+            precise vec4 product = g[k] * x[k] * power[k] * inverse;
+            term[k] = product;
         }
         term = usedTexels(term);
     }
@@ -127,7 +127,7 @@ void main() {
     }
     if (!exists || local < p.halo || local >= 256u - p.halo) return;
     if (hasSource) // the windows that have a channel reach as far as its own, mirrored
-        EACH_TEXEL(k) g[k] = g[k] * power[k] - p.slope * x[k] * termSum(int(k), after, before);
+        EACH_TEXEL(k) g[k] = fma(-p.slope * x[k], termSum(int(k), after, before), g[k] * power[k]);
     if (alike != 0u) {
         g = usedTexels(g);
         destination_storeTexels(inARow(p.destination), 0, 0, texel * texels, 0u, g);
