@@ -35,6 +35,12 @@ ConvolutionTile gradientTile(const vk::Device& device, uint32_t groups, uint32_t
     return tile;
 }
 
+/// Whether the device has tiles of cooperative matrices for such products.
+bool hasCooperativeTile(const vk::Device& device, bool bfloat16) {
+    return hasTile(tileLimits(device),
+                   {.bfloat16 = bfloat16, .interiorStep = 32, .rightAlong = false});
+}
+
 /// Whether the product can go through cooperative matrices: rows of whole chunks of eight channels,
 /// and enough of them.
 bool isCooperative(const vk::Device& device, const ConvolutionShape& shape,
@@ -43,7 +49,8 @@ bool isCooperative(const vk::Device& device, const ConvolutionShape& shape,
     return device.features().cooperativeMatrix && shape.groups == 1 && !p.clampEdges &&
            windows.hasPairs(p.gradient) && p.gradient.channels % 8 == 0 &&
            p.gradient.channels >= 32 && taps.storageConstant() == 1 &&
-           (taps.hasPairs(p.source) || p.source.channels % 8 != 0);
+           (taps.hasPairs(p.source) || p.source.channels % 8 != 0) &&
+           hasCooperativeTile(device, false);
 }
 
 /// Whether it can go through the tiles in registers, and does not waste them on few channels.
@@ -114,7 +121,8 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     const ConvolutionTile tile =
         gradientTile(device, shape.groups, p.resultPerGroup, p.reducedPerGroup, rows);
     const bool blocks = hasBlocks(tile, shape, p, windows, taps);
-    const bool bfloat16 = blocks && !inHalves && encoder.reducesPrecision();
+    const bool bfloat16 =
+        blocks && !inHalves && encoder.reducesPrecision() && hasCooperativeTile(device, true);
     if (!bfloat16 && dispatchWinogradGradient(encoder, shape, p, windows, taps, state)) {
         if (!p.transposed) BiasGradient(encoder, p.gradient, p.images, windows, state).finish();
         return;

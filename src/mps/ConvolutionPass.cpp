@@ -112,12 +112,18 @@ bool hasBlocks(const ConvolutionWeights::Layout& layout, const glsl::CNNConvolut
 /// The tiles of glsl/gemmTiles.glsl.
 enum class Tiles { None, Halves, Bfloat16, Floats };
 
-Tiles tilesOf(const Encoder& encoder, const ConvolutionWeights& weights,
+Tiles tilesOf(Encoder& encoder, const ConvolutionWeights& weights,
               const ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
               const ImageRun& source, const ImageRun& destination) {
     if (isCooperative(weights, layout, p, source, destination)) return Tiles::Halves;
     if (!hasBlocks(layout, p, source, destination)) return Tiles::None;
-    return encoder.reducesPrecision() ? Tiles::Bfloat16 : Tiles::Floats;
+    const ProductShape reduced{.bfloat16 = true,
+                               .tileColumns = 4 * layout.tile.texels,
+                               .interiorStep = vk::roundUp(4 * p.tileSlices, 16),
+                               .rightAlong = false};
+    return encoder.reducesPrecision() && hasTile(tileLimits(encoder.device()), reduced)
+               ? Tiles::Bfloat16
+               : Tiles::Floats;
 }
 
 /// So many workgroups for each multiprocessor are enough work.

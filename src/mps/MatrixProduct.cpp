@@ -113,6 +113,16 @@ MatrixOperand rowsLike(const MatrixOperand& result) {
     return made;
 }
 
+/// For tiles of cooperative matrices.
+ProductShape shapeOf(const MatrixProduct& product, bool bfloat16) {
+    return {.rows = product.result.rows(),
+            .columns = product.result.columns(),
+            .interior = product.interior,
+            .bfloat16 = bfloat16,
+            .products = product.matrices,
+            .rightAlong = product.transposeRight};
+}
+
 uint64_t givenParts(ProductKernel kernel, const MatrixProduct& product) {
     if (product.partInterior == 0 || kernel == ProductKernel::Direct) return 1;
     return std::max<uint64_t>(vk::divideUp(product.interior, product.partInterior), 1);
@@ -136,8 +146,11 @@ uint64_t bytesOfParts(const MatrixProduct& product, uint64_t parts) {
 
 ProductKernel productKernel(const vk::Device& device, bool reducesPrecision,
                             const MatrixProduct& product) {
-    if (isCooperative(device, product)) return ProductKernel::Cooperative;
-    if (isReduced(reducesPrecision, product)) return ProductKernel::Bfloat16;
+    const auto isTiled = [&](bool bfloat16) {
+        return hasTile(tileLimits(device), shapeOf(product, bfloat16));
+    };
+    if (isCooperative(device, product) && isTiled(false)) return ProductKernel::Cooperative;
+    if (isReduced(reducesPrecision, product) && isTiled(true)) return ProductKernel::Bfloat16;
     return isCpuWith(device, "direct_tile") ? ProductKernel::Direct : ProductKernel::Shared;
 }
 
@@ -174,13 +187,8 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     const bool reduced = kernel == ProductKernel::Bfloat16;
     const bool isTiled = reduced || kernel == ProductKernel::Cooperative;
     const bool canSplit = product.partInterior == 0;
-    const ProductShape shape{.rows = result.rows(),
-                             .columns = result.columns(),
-                             .interior = p.interior,
-                             .bfloat16 = reduced,
-                             .products = matrices,
-                             .rightAlong = product.transposeRight,
-                             .parts = canSplit ? 0 : p.parts};
+    ProductShape shape = shapeOf(product, reduced);
+    if (!canSplit) shape.parts = p.parts;
     const ProductPlan plan = isTiled ? planProduct(limits, shape) : ProductPlan();
     const auto setTile = [&](const ProductTile& tile) {
         splitIntoTiles(p, tile.rows(), tile.columns());

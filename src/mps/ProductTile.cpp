@@ -139,6 +139,12 @@ double timeOf(const vk::Limits& limits, const ProductShape& s, const Candidate& 
 
 } // namespace
 
+bool hasTile(const vk::Limits& limits, const ProductShape& s) {
+    const auto does = [&](const ProductTile& tile) { return fits(tile, limits, s); };
+    return std::ranges::any_of(candidates, does, &Candidate::tile) ||
+           std::ranges::any_of(blockTiles, does);
+}
+
 ProductPlan planProduct(const vk::Limits& limits, const ProductShape& s) {
     ProductPlan best;
     double least = std::numeric_limits<double>::infinity();

@@ -50,6 +50,8 @@ struct ProductShape {
     bool rightAlong = true;     ///< the right operand may lie along the interior
     uint64_t parts = 0;         ///< that the interior must have; 0: what is fastest
 };
+/// Whether there is a tile for it. The smaller ones in registers fit wherever Vulkan does.
+bool hasTile(const vk::Limits& limits, const ProductShape& shape);
 /// The plan that is done first. It depends on nothing but the device's limits and the shape, and
 /// fits them.
 ProductPlan planProduct(const vk::Limits& limits, const ProductShape& shape);

@@ -2,6 +2,8 @@
 
 #include "mps/DeviceTable.hpp"
 
+#include <mpsvk/Error.hpp>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
@@ -115,6 +117,40 @@ TEST_CASE("a plan of a product of bf16 fits its shape and the device") {
                                          .interiorStep = step,
                                          .mostParts = mostParts,
                                          .rightAlong = rightAlong});
+}
+
+TEST_CASE("whether there is a tile for a product is known beforehand") {
+    for (const uint32_t sharedBytes : {16 << 10, 32 << 10, 48 << 10}) {
+        vk::Limits limits = h100;
+        limits.sharedMemoryBytes = sharedBytes;
+        for (const bool bfloat16 : {false, true})
+            for (const bool cooperative : {false, true})
+                for (const uint64_t columns : {16, 32, 64, 128})
+                    for (const uint64_t step : {8, 16, 32}) {
+                        const ProductShape shape{.rows = 1000,
+                                                 .columns = columns,
+                                                 .interior = 1024,
+                                                 .cooperative = cooperative,
+                                                 .bfloat16 = bfloat16,
+                                                 .tileColumns = columns,
+                                                 .interiorStep = step};
+                        INFO(sharedBytes << " bytes shared, " << columns << " columns, steps of "
+                                         << step << (cooperative ? ", cooperative" : "")
+                                         << (bfloat16 ? ", bf16" : ""));
+                        if (hasTile(limits, shape))
+                            checkPlan(limits, shape);
+                        else
+                            CHECK_THROWS_AS(planProduct(limits, shape), DeviceError);
+                    }
+    }
+    // Cooperative matrices share more than tiles in registers do.
+    vk::Limits least = h100;
+    least.sharedMemoryBytes = 16 << 10;
+    CHECK(!hasTile(least, {.cooperative = true}));
+    CHECK(hasTile(least, {.cooperative = false}));
+    CHECK(hasTile(h100, {.cooperative = true}));
+    CHECK(hasTile(h100, {.bfloat16 = true}));
+    CHECK(!hasTile(least, {.bfloat16 = true, .tileColumns = 64}));
 }
 
 TEST_CASE("tiles of bf16 have twice the operands in shared memory") {
