@@ -1,19 +1,19 @@
-#include "mps/CNNBinaryConvolution.hpp"
+#include "mps/NNConvolutionNodes.hpp"
+
 #include "mps/CNNConvolutionState.hpp"
 #include "mps/ConvolutionArchive.hpp"
 #include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/CNNConvolutionTranspose.hpp>
-#include <mpsvk/MPS/NNConvolutionNodes.hpp>
 
 namespace mpsvk::MPS {
 
 namespace {
 
-using Source = std::shared_ptr<CNNConvolutionDataSource>;
+using Source = ConvolutionNode::Source;
 using Precision = NNConvolutionAccumulatorPrecisionOption;
-enum class Kind { Convolution, FullyConnected, Transpose, Binary };
+using Kind = ConvolutionNode::Kind;
 
 template <class Kernel> class ConvolutionStage : public mps::UnaryStage<Kernel> {
 public:
@@ -129,136 +129,19 @@ std::vector<NNStateNode> given(const NNStateNode& state) {
     return state ? std::vector<NNStateNode>{state} : std::vector<NNStateNode>();
 }
 
-struct ConvolutionNode : NNFilterNode::Impl {
-    ConvolutionNode(const char* name, Kind kind, const NNImageNode& source, Source weights,
-                    const NNStateNode& undone = {})
-        : Impl(name, {source}, given(undone)), weights(std::move(weights)), kind(kind) {
-        if (!this->weights) throw InvalidArgument("[" + className + "] The data source is null.");
-        if (undone.as<CNNConvolutionTransposeGradientStateNode>())
-            throw InvalidArgument("[" + className +
-                                  "] The convolutionGradientState is of a transposed convolution "
-                                  "but must be of a convolution.");
-        if (kind != Kind::Binary) // which has no gradient
-            addResultState(kind == Kind::Transpose ? StateNodeKind::ConvolutionTransposeGradient
-                                                   : StateNodeKind::ConvolutionGradient);
-        trainingStyle = NNTrainingStyle::UpdateDeviceGPU;
-    }
-    std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
-        return stageOf(device);
-    }
-    bool takesNeuron() const override { return kind != Kind::Binary; }
-    bool hasNeuron() const override {
-        const auto own = mps::descriptorOf("CNNConvolutionNode", weights).fusedNeuronDescriptor();
-        return own.neuronType() != CNNNeuronType::None;
-    }
-    std::unique_ptr<mps::Stage>
-    makeStageWithNeuron(const MTL::Device& device,
-                        const NNNeuronDescriptor& neuron) const override {
-        return stageOf(device, neuron);
-    }
-    std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
-        const NNImageNode &e = gradients[0], &x = sources[0];
-        const auto own = state(0).as<CNNConvolutionGradientStateNode>();
-        switch (kind) {
-        case Kind::FullyConnected: return {CNNFullyConnectedGradientNode(e, x, own, weights)};
-        case Kind::Transpose:
-            return {CNNConvolutionTransposeGradientNode(
-                e, x, own.as<CNNConvolutionTransposeGradientStateNode>(), weights)};
-        default: return {CNNConvolutionGradientNode(e, x, own, weights)};
-        }
-    }
-    void archive(mps::Archive& archive) override {
-        archive.object("dataSource", weights, "The data source");
-        archive("accumulatorPrecision", precision);
-    }
-    Source weights;
-    const Kind kind;
-    Precision precision = Precision::Float;
-
-private:
-    template <class... Neuron>
-    std::unique_ptr<mps::Stage> stageOf(const MTL::Device& device, const Neuron&... neuron) const {
-        const auto make = [&]<class Stage>() -> std::unique_ptr<mps::Stage> {
-            return std::make_unique<Stage>(device, weights, precision, neuron...);
-        };
-        switch (kind) {
-        case Kind::FullyConnected:
-            return make.template operator()<ConvolutionStage<CNNFullyConnected>>();
-        case Kind::Transpose: return make.template operator()<TransposeStage>();
-        default: return make.template operator()<ConvolutionStage<CNNConvolution>>();
-        }
-    }
-};
-
-/// The terms, or one scale for all.
-struct BinarySettings {
-    std::optional<mps::BinaryConvolutionTerms> terms;
-    float scaleValue = 1;
-    CNNBinaryConvolutionType type = CNNBinaryConvolutionType::BinaryWeights;
-    CNNBinaryConvolutionFlags flags = CNNBinaryConvolutionFlags::None;
-
-    void archive(mps::Archive& archive) {
-        bool hasTerms = terms.has_value();
-        archive("hasTerms", hasTerms);
-        if (hasTerms && !terms) terms.emplace();
-        if (hasTerms) archive("terms", *terms);
-        archive("scaleValue", scaleValue);
-        archive("type", type);
-        archive("flags", flags);
-    }
-};
-
-BinarySettings settingsWith(std::span<const float> outputBias, std::span<const float> outputScale,
-                            std::span<const float> inputBias, std::span<const float> inputScale,
-                            CNNBinaryConvolutionType type, CNNBinaryConvolutionFlags flags) {
-    const auto copied = [](std::span<const float> v) {
-        return std::vector<float>(v.begin(), v.end());
+template <class... Neuron>
+std::unique_ptr<mps::Stage> stageOf(const MTL::Device& device, const ConvolutionNode& node,
+                                    const Neuron&... neuron) {
+    const auto make = [&]<class Stage>() -> std::unique_ptr<mps::Stage> {
+        return std::make_unique<Stage>(device, node.weights, node.precision, neuron...);
     };
-    return {mps::BinaryConvolutionTerms{copied(outputBias), copied(outputScale), copied(inputBias),
-                                        copied(inputScale)},
-            1, type, flags};
+    switch (node.kind) {
+    case Kind::FullyConnected:
+        return make.template operator()<ConvolutionStage<CNNFullyConnected>>();
+    case Kind::Transpose: return make.template operator()<TransposeStage>();
+    default: return make.template operator()<ConvolutionStage<CNNConvolution>>();
+    }
 }
-
-template <class Kernel> class BinaryConvolutionStage : public mps::UnaryStage<Kernel> {
-public:
-    BinaryConvolutionStage(const MTL::Device& device, Source source, const BinarySettings& settings)
-        : mps::UnaryStage<Kernel>(made(device, source, settings)), source_(std::move(source)),
-          settings_(settings) {}
-    const void* dataSource() const override { return source_.get(); }
-    void reloadFromDataSource() override {
-        this->kernel_ = made(this->kernel_.device(), source_, settings_);
-    }
-
-private:
-    static Kernel made(const MTL::Device& device, const Source& source, const BinarySettings& s) {
-        if (!s.terms) return Kernel(device, source, s.scaleValue, s.type, s.flags);
-        return Kernel(device, source, s.terms->outputBias, s.terms->outputScale, s.terms->inputBias,
-                      s.terms->inputScale, s.type, s.flags);
-    }
-    Source source_;
-    BinarySettings settings_;
-};
-
-struct BinaryConvolutionNode : ConvolutionNode {
-    BinaryConvolutionNode(const char* name, const NNImageNode& source, Source weights,
-                          BinarySettings settings, bool wholeSource)
-        : ConvolutionNode(name, Kind::Binary, source, std::move(weights)),
-          settings(std::move(settings)), wholeSource(wholeSource) {}
-    std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
-        if (wholeSource)
-            return std::make_unique<BinaryConvolutionStage<CNNBinaryFullyConnected>>(
-                device, weights, settings);
-        return std::make_unique<BinaryConvolutionStage<CNNBinaryConvolution>>(device, weights,
-                                                                              settings);
-    }
-    std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>&) override { return {}; }
-    void archive(mps::Archive& archive) override {
-        ConvolutionNode::archive(archive);
-        archive("settings", settings);
-    }
-    BinarySettings settings;
-    const bool wholeSource;
-};
 
 struct ConvolutionGradientNode : NNFilterNode::Impl {
     ConvolutionGradientNode(const char* name, Kind kind, const NNImageNode& gradient,
@@ -305,6 +188,53 @@ ConvolutionNode& of(const NNFilterNode& node) { return static_cast<ConvolutionNo
 
 } // namespace
 
+ConvolutionNode::ConvolutionNode(const char* name, Kind kind, const NNImageNode& source,
+                                 Source weights, const NNStateNode& undone)
+    : Impl(name, {source}, given(undone)), weights(std::move(weights)), kind(kind) {
+    if (!this->weights) throw InvalidArgument("[" + className + "] The data source is null.");
+    if (undone.as<CNNConvolutionTransposeGradientStateNode>())
+        throw InvalidArgument("[" + className +
+                              "] The convolutionGradientState is of a transposed convolution "
+                              "but must be of a convolution.");
+    if (kind != Kind::Binary) // which has no gradient
+        addResultState(kind == Kind::Transpose ? StateNodeKind::ConvolutionTransposeGradient
+                                               : StateNodeKind::ConvolutionGradient);
+    trainingStyle = NNTrainingStyle::UpdateDeviceGPU;
+}
+
+std::unique_ptr<mps::Stage> ConvolutionNode::makeStage(const MTL::Device& device) const {
+    return stageOf(device, *this);
+}
+
+bool ConvolutionNode::hasNeuron() const {
+    const auto own = mps::descriptorOf("CNNConvolutionNode", weights).fusedNeuronDescriptor();
+    return own.neuronType() != CNNNeuronType::None;
+}
+
+std::unique_ptr<mps::Stage>
+ConvolutionNode::makeStageWithNeuron(const MTL::Device& device,
+                                     const NNNeuronDescriptor& neuron) const {
+    return stageOf(device, *this, neuron);
+}
+
+std::vector<NNFilterNode>
+ConvolutionNode::makeGradients(const std::vector<NNImageNode>& gradients) {
+    const NNImageNode &e = gradients[0], &x = sources[0];
+    const auto own = state(0).as<CNNConvolutionGradientStateNode>();
+    switch (kind) {
+    case Kind::FullyConnected: return {CNNFullyConnectedGradientNode(e, x, own, weights)};
+    case Kind::Transpose:
+        return {CNNConvolutionTransposeGradientNode(
+            e, x, own.as<CNNConvolutionTransposeGradientStateNode>(), weights)};
+    default: return {CNNConvolutionGradientNode(e, x, own, weights)};
+    }
+}
+
+void ConvolutionNode::archive(mps::Archive& archive) {
+    archive.object("dataSource", weights, "The data source");
+    archive("accumulatorPrecision", precision);
+}
+
 CNNConvolutionNode::CNNConvolutionNode(const NNImageNode& source, Source weights)
     : NNFilterNode(std::make_shared<ConvolutionNode>("CNNConvolutionNode", Kind::Convolution,
                                                      source, std::move(weights))) {}
@@ -328,38 +258,6 @@ CNNConvolutionTransposeNode::CNNConvolutionTransposeNode(
     const NNImageNode& source, const CNNConvolutionGradientStateNode& state, Source weights)
     : CNNConvolutionNode(std::make_shared<ConvolutionNode>(
           "CNNConvolutionTransposeNode", Kind::Transpose, source, std::move(weights), state)) {}
-
-using Floats = std::span<const float>;
-
-CNNBinaryConvolutionNode::CNNBinaryConvolutionNode(const NNImageNode& source, Source weights,
-                                                   float scaleValue, CNNBinaryConvolutionType type,
-                                                   CNNBinaryConvolutionFlags flags)
-    : CNNConvolutionNode(std::make_shared<BinaryConvolutionNode>(
-          "CNNBinaryConvolutionNode", source, std::move(weights),
-          BinarySettings{std::nullopt, scaleValue, type, flags}, false)) {}
-CNNBinaryConvolutionNode::CNNBinaryConvolutionNode(const NNImageNode& source, Source weights,
-                                                   Floats outputBias, Floats outputScale,
-                                                   Floats inputBias, Floats inputScale,
-                                                   CNNBinaryConvolutionType type,
-                                                   CNNBinaryConvolutionFlags flags)
-    : CNNConvolutionNode(std::make_shared<BinaryConvolutionNode>(
-          "CNNBinaryConvolutionNode", source, std::move(weights),
-          settingsWith(outputBias, outputScale, inputBias, inputScale, type, flags), false)) {}
-CNNBinaryFullyConnectedNode::CNNBinaryFullyConnectedNode(const NNImageNode& source, Source weights,
-                                                         float scaleValue,
-                                                         CNNBinaryConvolutionType type,
-                                                         CNNBinaryConvolutionFlags flags)
-    : CNNBinaryConvolutionNode(std::make_shared<BinaryConvolutionNode>(
-          "CNNBinaryFullyConnectedNode", source, std::move(weights),
-          BinarySettings{std::nullopt, scaleValue, type, flags}, true)) {}
-CNNBinaryFullyConnectedNode::CNNBinaryFullyConnectedNode(const NNImageNode& source, Source weights,
-                                                         Floats outputBias, Floats outputScale,
-                                                         Floats inputBias, Floats inputScale,
-                                                         CNNBinaryConvolutionType type,
-                                                         CNNBinaryConvolutionFlags flags)
-    : CNNBinaryConvolutionNode(std::make_shared<BinaryConvolutionNode>(
-          "CNNBinaryFullyConnectedNode", source, std::move(weights),
-          settingsWith(outputBias, outputScale, inputBias, inputScale, type, flags), true)) {}
 
 CNNConvolutionGradientNode::CNNConvolutionGradientNode(const NNImageNode& gradient,
                                                        const NNImageNode& source,
@@ -391,13 +289,6 @@ bool CNNFullyConnectedNode::isKindOf(const detail::ObjectImpl& object) {
 }
 bool CNNConvolutionTransposeNode::isKindOf(const detail::ObjectImpl& object) {
     return isNode<ConvolutionNode>(object, Kind::Transpose);
-}
-bool CNNBinaryConvolutionNode::isKindOf(const detail::ObjectImpl& object) {
-    return dynamic_cast<const BinaryConvolutionNode*>(&object) != nullptr;
-}
-bool CNNBinaryFullyConnectedNode::isKindOf(const detail::ObjectImpl& object) {
-    const auto* node = dynamic_cast<const BinaryConvolutionNode*>(&object);
-    return node && node->wholeSource;
 }
 bool CNNConvolutionGradientNode::isKindOf(const detail::ObjectImpl& object) {
     return isAny<ConvolutionGradientNode>(object);
@@ -432,13 +323,6 @@ void addConvolutionNodes(NodeClasses& all) {
     add(Kind::Convolution, "CNNConvolutionNode", "CNNConvolutionGradientNode");
     add(Kind::FullyConnected, "CNNFullyConnectedNode", "CNNFullyConnectedGradientNode");
     add(Kind::Transpose, "CNNConvolutionTransposeNode", "CNNConvolutionTransposeGradientNode");
-    for (const bool whole : {false, true}) {
-        const char* name = whole ? "CNNBinaryFullyConnectedNode" : "CNNBinaryConvolutionNode";
-        all.add(name, [=](const NodeSources& from) {
-            return std::make_shared<BinaryConvolutionNode>(name, from.image(0), source(from),
-                                                           BinarySettings(), whole);
-        });
-    }
 }
 
 } // namespace mpsvk::mps

@@ -6,10 +6,10 @@ const NodeClasses& NodeClasses::all() {
     static const NodeClasses classes = [] {
         NodeClasses made;
         for (const auto add :
-             {addArithmeticNodes, addBatchNormalizationNodes, addConvolutionNodes,
-              addGroupwiseNormalizationNodes, addLayerNodes, addLocalNormalizationNodes,
-              addLossNodes, addNeuronNodes, addPoolingNodes, addReductionNodes, addScaleNodes,
-              addShapeNodes, addUpsamplingNodes})
+             {addArithmeticNodes, addBatchNormalizationNodes, addBinaryConvolutionNodes,
+              addConvolutionNodes, addGroupwiseNormalizationNodes, addLayerNodes,
+              addLocalNormalizationNodes, addLossNodes, addNeuronNodes, addPoolingNodes,
+              addReductionNodes, addScaleNodes, addShapeNodes, addUpsamplingNodes})
             add(made);
         return made;
     }();

@@ -79,6 +79,7 @@ private:
 
 void addArithmeticNodes(NodeClasses& all);
 void addBatchNormalizationNodes(NodeClasses& all);
+void addBinaryConvolutionNodes(NodeClasses& all);
 void addConvolutionNodes(NodeClasses& all);
 void addGroupwiseNormalizationNodes(NodeClasses& all);
 void addLayerNodes(NodeClasses& all);
