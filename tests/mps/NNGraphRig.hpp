@@ -85,4 +85,17 @@ struct Training {
     MPS::NNGraph graph;
 };
 
+inline size_t planCount(const MPS::NNGraph& graph) {
+    const std::string text = graph.debugDescription();
+    size_t count = 0;
+    for (size_t at = text.find("plan: "); at != std::string::npos; at = text.find("plan: ", at + 1))
+        ++count;
+    return count;
+}
+
+inline bool isReplayed(const MPS::NNGraph& graph) {
+    return graph.debugDescription().find("encodes are replayed") != std::string::npos &&
+           planCount(graph) > 0;
+}
+
 } // namespace mpsvk::test
