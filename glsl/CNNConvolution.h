@@ -86,7 +86,6 @@ struct CNNConvolutionWeightsParameters {
     uint accumulate;     // 1: add to what the gradients hold
     uint transposed;     // 1: of a transposed convolution
     uint biasColumn;     // 1: the last column is the biases' gradient; 0: nothing uses it
-    uint inPlace;        // 1: there is one part, whose sums go to the weights' gradient at once
 };
 
 // Bias gradient of a transposed convolution: sums over the pixels of each texel of channels. A

@@ -32,7 +32,7 @@ void main() {
             return;
         }
         if (tap == taps) {
-            if (parameters.transposed != 0u) {
+            if (parameters.biasColumn == 0u) {
                 return;
             }
             biasGradient[o] = accumulate ? biasGradient[o] + sum[lane] : sum[lane];

@@ -18,17 +18,19 @@ layout(set = 0, binding = 3, std430) buffer BiasGradient {
 void main() {
     uint taps = parameters.kernelWidth * parameters.kernelHeight;
     uint columns = taps * parameters.tileSlices + 1u;
+    uint elements = parameters.outputChannels * columns;
     uint i = elementOfInvocation();
+    bool transposed = parameters.transposed != 0u;
+    // Neighbours write neighbours.
+    uint o = transposed ? i % parameters.outputChannels : i / columns;
+    uint column = transposed ? i / parameters.outputChannels : i - o * columns;
     uint stride = parameters.tiles * parameters.tileChannels * columns;
-    vec4 sum = sumOfParts(i, parameters.outputChannels * columns, stride, parameters.splits);
-    if (!isResult(i, parameters.outputChannels * columns)) {
+    vec4 sum = sumOfParts(o * columns + column, elements, stride, parameters.splits);
+    if (!isResult(i, elements)) {
         return;
     }
 
-    uint o = i / columns;
-    uint column = i - o * columns;
     bool accumulate = parameters.accumulate != 0u;
-    bool transposed = parameters.transposed != 0u;
     if (column == columns - 1u) {
         if (parameters.biasColumn == 0u) {
             return;

@@ -39,7 +39,7 @@ struct Column {
     int y;
     uint slice;
     bool bias;
-    bool valid;
+    bool valid; // a tap's
 };
 
 uint columnCount() {
@@ -91,7 +91,7 @@ Column columnAt(uint index) {
                      (parameters.source.channels - 1u) / 4u);
     return Column(parameters.originX + int(r) * parameters.dilationX,
                   parameters.originY + int(q) * parameters.dilationY, slice,
-                  index == columnCount() - 1u, index < columnCount());
+                  index == columnCount() - 1u, index < columnCount() - 1u);
 }
 
 // What the window reads for the column; `inside` is false beyond the last window.

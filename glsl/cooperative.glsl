@@ -7,12 +7,14 @@
 // fp32: each is then the sum of two bf16, high and low, and of their products only low * low is left out.
 // The includer declares before this file
 //     const bool leftAlong, rightAlong;    // the interior is what lies together
+//     const bool advancesAmidProducts;     // for an advance() without branches: it fills gaps between them
 // and defines, with `i` a constant that counts the invocation's own chunks,
 //     void advance();                                 // from a step, first 0, to the next, or to one
 //                                                     // beyond the last, whose chunks are not used
 //     Chunk leftChunk(uint i, uint row, uint k);      // of the tile; k counts within the step
 //     Chunk rightChunk(uint i, uint column, uint k);
-//     void elementsStore(uint row, uint column, vec4 sums, vec4 next); // eight columns of the tile, or
+//     void elementsStore(uint row, uint column, vec4 sums, vec4 next); // STORED_COLUMNS of the tile: eight, or
+//                                                                      // four where that is defined so
 //     void elementsStore(uint row, uint column, vec4 sums);            // four with MPSVK_BFLOAT16
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
@@ -62,7 +64,9 @@ void advance();
 Chunk leftChunk(uint i, uint row, uint k);
 Chunk rightChunk(uint i, uint column, uint k);
 #ifdef MPSVK_BFLOAT16
+#define STORED_COLUMNS 4u
 void elementsStore(uint row, uint column, vec4 sums);
+#define ELEMENTS_STORE(ROW, COLUMN, AT) elementsStore(ROW, COLUMN, uintBitsToFloat(tiles[AT]))
 
 // `low` is scaled by about half a unit of its last place and cut off: nearly as good as rounding it, and
 // unlike a half unit that is added to the bits it leaves NaN what it is. Infinity becomes NaN.
@@ -76,7 +80,12 @@ void chunkStore(uint base, uint size, uint place, vec4 x) {
     tiles[at + size][c + 1u] = low.z >> 16 | low.w;
 }
 #else
+#ifndef STORED_COLUMNS
+#define STORED_COLUMNS 8u
+#endif
 void elementsStore(uint row, uint column, vec4 sums, vec4 next);
+#define ELEMENTS_STORE(ROW, COLUMN, AT)                                                            \
+    elementsStore(ROW, COLUMN, uintBitsToFloat(tiles[AT]), uintBitsToFloat(tiles[(AT) + 1u]))
 
 void chunkStore(uint base, uint size, uint place, uvec4 chunk) { tiles[base + place] = chunk; }
 
@@ -121,7 +130,10 @@ void productRun(uint steps) {
         [[unroll]] for (uint j = 0u; j < blocksAcross; ++j)
             sums[i][j] = coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator>(0.0);
     Chunk nextLeft[leftChunks], nextRight[rightChunks];
-    if (steps > 0u) { COOPERATIVE_LOADS }
+    if (steps > 0u) {
+        COOPERATIVE_LOADS
+        if (advancesAmidProducts) advance();
+    }
     for (uint step = 0u; step < steps; ++step) {
         [[unroll]] for (uint i = 0u; i < leftChunks; ++i)
             chunkStore(0u, leftSize, COOPERATIVE_PLACE(i, leftAlong, tileRows, leftAcrossPitch),
@@ -130,9 +142,10 @@ void productRun(uint steps) {
             chunkStore(rightBase, rightSize,
                        COOPERATIVE_PLACE(i, rightAlong, tileColumns, rightAcrossPitch),
                        nextRight[i]);
-        advance();
+        if (!advancesAmidProducts) advance();
         barrier();
         COOPERATIVE_LOADS
+        if (advancesAmidProducts) advance();
         // By shares of both operands: low * high, high * low, high * high. Left ones stay in registers.
         [[unroll]] for (uint e = 0u; e < depth / 16u * products; ++e) {
             uint k = e / products * 16u, product = e % products;
@@ -168,15 +181,11 @@ void productRun(uint steps) {
             coopMatStore(sums[i][j], tiles, strip + 4u * j, stripPitch,
                          gl_CooperativeMatrixLayoutRowMajor);
         subgroupBarrier();
-        for (uint e = gl_SubgroupInvocationID; e < 16u * ownColumns / CHUNK; e += lanes) {
-            uint row = e / (ownColumns / CHUNK), column = e % (ownColumns / CHUNK) * CHUNK;
-            uint at = strip + row * stripPitch + column / 4u;
-            elementsStore(firstRow + 16u * i + row, firstColumn + column,
-#ifndef MPSVK_BFLOAT16
-                          uintBitsToFloat(tiles[at]), uintBitsToFloat(tiles[at + 1u]));
-#else
-                          uintBitsToFloat(tiles[at]));
-#endif
+        const uint stores = ownColumns / STORED_COLUMNS;
+        for (uint e = gl_SubgroupInvocationID; e < 16u * stores; e += lanes) {
+            uint row = e / stores, column = e % stores * STORED_COLUMNS;
+            ELEMENTS_STORE(firstRow + 16u * i + row, firstColumn + column,
+                           strip + row * stripPitch + column / 4u);
         }
         subgroupBarrier();
     }

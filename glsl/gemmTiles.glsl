@@ -7,6 +7,7 @@
 // take the place of a tap: MERGED_TAPS. By blocks, or with MPSVK_BFLOAT16, sources are any in buffers.
 const bool leftAlong = true;
 const bool rightAlong = false;
+const bool advancesAmidProducts = false;
 #ifdef MPSVK_COOPERATIVE
 #include "cooperative.glsl"
 layout(set = 0, binding = 3, std430) readonly buffer HalfWeights {

@@ -8,8 +8,15 @@ layout(set = 0, binding = 4, std430) buffer WeightsGradient {
 layout(constant_id = 38) const bool WHOLE_CHUNKS = true;
 const bool leftAlong = false;
 const bool rightAlong = false;
+const bool advancesAmidProducts = WHOLE_CHUNKS;
 // A step finds one window for all chunks of an invocation.
 #define ROWS_TOGETHER WHOLE_CHUNKS
+// There is one part, whose sums go to the weights' gradient at once.
+layout(constant_id = 47) const bool IN_PLACE = false;
+#ifdef MPSVK_COOPERATIVE
+// Partial sums leave by whole lines; gradients, whose rows may lie far apart, are faster in fewer turns.
+#define STORED_COLUMNS (IN_PLACE ? 8u : 4u)
+#endif
 #if defined(MPSVK_COOPERATIVE) || defined(MPSVK_BFLOAT16)
 #include "cooperative.glsl"
 #else
@@ -70,7 +77,7 @@ void placeTogether() {
         rightTexels[i] = texel + columnTexels[i];
         rightInside |= uint(x < parameters.source.width && y < parameters.source.height) << i;
     }
-    rightInside = isThere ? rightInside & tapChunks | biasChunks : 0u;
+    rightInside = isThere ? rightInside & tapChunks : 0u;
 }
 
 void findColumns() {
@@ -110,7 +117,7 @@ void place() {
         uint index = stepWindow + acrossRow(i, tileColumns);
         Window w = windowAt(index);
         rightTexels[i] = windowTexel(w) + chunkTexels[0];
-        bool inside = isInside(chunkColumns[0], w) || chunkColumns[0].bias || (CHUNK > 4u && !WHOLE_CHUNKS);
+        bool inside = isInside(chunkColumns[0], w) || (CHUNK > 4u && !WHOLE_CHUNKS);
         rightInside |= uint(index < end && inside) << i;
     }
 }
@@ -141,17 +148,16 @@ uvec2 columnHalves(uint c, Window w) {
 }
 
 uvec4 rightChunk(uint i, uint column, uint k) {
-    if ((rightInside >> i & 1u) == 0u) {
-        return uvec4(0u);
-    }
+    bool inside = (rightInside >> i & 1u) != 0u;
     if (!WHOLE_CHUNKS) {
+        if (!inside) {
+            return uvec4(0u);
+        }
         Window w = windowAt(stepWindow + k);
         return uvec4(columnHalves(0u, w), columnHalves(1u, w));
     }
-    if (isBias(i)) {
-        return uvec4(0x3c00u, 0u, 0u, 0u); // 1
-    }
-    return source_float16Pair[rightTexels[i] >> 1];
+    uvec4 bias = uvec4(isBias(i) ? 0x3c00u : 0u, 0u, 0u, 0u); // 1
+    return inside ? source_float16Pair[rightTexels[i] >> 1] : bias;
 }
 #else
 vec4 ownLanes(ImageView v, uint slice, vec4 value) {
@@ -165,19 +171,16 @@ vec4 leftChunk(uint i, uint row, uint k) {
 }
 
 vec4 rightChunk(uint i, uint column, uint k) {
-    if ((rightInside >> i & 1u) == 0u) {
-        return vec4(0.0);
-    }
-    if (isBias(i)) {
-        return vec4(1.0, 0.0, 0.0, 0.0);
-    }
-    return ownLanes(parameters.source, chunkColumns[0].slice, source_at(rightTexels[i]));
+    vec4 bias = vec4(isBias(i) ? 1.0 : 0.0, 0.0, 0.0, 0.0);
+    return (rightInside >> i & 1u) != 0u
+        ? ownLanes(parameters.source, chunkColumns[0].slice, source_at(rightTexels[i])) : bias;
 }
 #endif
 
 void texelStore(uint row, uint column, vec4 value) {
     uint channel = gemmTile() * tileRows + row;
-    if (parameters.inPlace == 0u) {
+    column = (gl_WorkGroupID.x * tileColumns + column) / 4u;
+    if (!IN_PLACE) {
         partialStore(row, column, value);
     } else if (channel < parameters.outputChannels && column < columnCount() - 1u) {
         uint at = channel * (columnCount() - 1u) + column;
@@ -187,13 +190,14 @@ void texelStore(uint row, uint column, vec4 value) {
 
 #ifdef MPSVK_COOPERATIVE
 void elementsStore(uint row, uint column, vec4 sums, vec4 next) {
-    column = (gl_WorkGroupID.x * tileColumns + column) / 4u;
     texelStore(row, column, sums);
-    texelStore(row, column + 1u, next);
+    if (STORED_COLUMNS == 8u) {
+        texelStore(row, column + 4u, next);
+    }
 }
 #else
 void elementsStore(uint row, uint column, vec4 sums) {
-    texelStore(row, (gl_WorkGroupID.x * tileColumns + column) / 4u, sums);
+    texelStore(row, column, sums);
 }
 #endif
 

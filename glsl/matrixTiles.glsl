@@ -6,6 +6,7 @@ layout(constant_id = 33) const uint transposeRight = 0u;
 // Tiles that lie below the diagonal are left out (MatrixMultiplicationMirror).
 layout(constant_id = 38) const uint symmetric = 0u;
 const bool leftAlong = transposeLeft == 0u, rightAlong = transposeRight != 0u;
+const bool advancesAmidProducts = false;
 #include "cooperative.glsl"
 
 uint firstRow, firstColumn, matrix, end, k0;

@@ -138,19 +138,34 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     if (tile.grouped) grouped = groupedTile(device, p, p.gradient);
     const bool isWide = cooperative || (!grouped && blocks);
     const vk::Limits limits = tileLimits(device);
-    const ProductShape product{.rows = rows,
-                               .columns = 4 * (tapCount * vk::divideUp(p.reducedPerGroup, 4) + 1),
-                               .interior = pixels,
-                               .cooperative = cooperative,
-                               .bfloat16 = bfloat16,
-                               .tileColumns =
-                                   cooperative ? 128 : tableOf(limits.processor).widestColumns,
-                               .interiorStep = cooperative ? 32u : 8u,
-                               .mostParts = 512,
-                               .atOnce = cooperative ? 2u : 8u,
-                               .rightAlong = false};
-    const ProductPlan plan = planProduct(limits, product);
+    ProductShape product{.rows = rows,
+                         .columns = 4 * tapCount * vk::divideUp(p.reducedPerGroup, 4),
+                         .interior = pixels,
+                         .cooperative = cooperative,
+                         .bfloat16 = bfloat16,
+                         .tileColumns = cooperative ? 128 : tableOf(limits.processor).widestColumns,
+                         .interiorStep = cooperative ? 32u : 8u,
+                         .mostParts = 512,
+                         .atOnce = cooperative ? 2u : 8u,
+                         .rightAlong = false};
+    ProductPlan plan = planProduct(limits, product);
+    bool biasApart = false;
+    if (isWide && !p.transposed) {
+        // The biases' gradient is a column more, which may take tiles of its own, or a pass of its
+        // own.
+        ProductShape withBiases = product;
+        withBiases.columns += 4;
+        const ProductPlan other = planProduct(limits, withBiases);
+        const double pass =
+            microsecondsToRead(limits.processor, windows.binding(1, encoder.limits()).bytes);
+        biasApart = other.parts == 1 || plan.microseconds + pass < other.microseconds;
+        if (!biasApart) {
+            product = withBiases;
+            plan = other;
+        }
+    }
     uint64_t columns = 0;
+    bool inPlace = false; // there is one part, whose sums go to the weights' gradient at once
     // For a tile of so many channels and texels.
     const auto layOut = [&](uint64_t channels, uint64_t texels, uint64_t lanes, uint32_t step) {
         p.tileChannels = uint32_t(channels);
@@ -164,9 +179,9 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
         const Split split(pixels, parts, isWide ? 128 : 64, step);
         p.splits = split.parts;
         p.splitPixels = split.pixels;
-        p.inPlace = isWide && p.splits == 1 && !p.transposed && p.reducedPerGroup % 4 == 0;
-        if (p.inPlace) across = vk::divideUp(columns - 1, texels);
-        p.biasColumn = !p.transposed && !p.inPlace;
+        inPlace = isWide && p.splits == 1 && !p.transposed && p.reducedPerGroup % 4 == 0;
+        p.biasColumn = !p.transposed && !inPlace && !biasApart;
+        if (!p.biasColumn) across = vk::divideUp(columns - 1, texels);
         Grid grid{across * lanes, 1, uint64_t(p.tiles) * p.splits};
         grid.texels = texelGrid(1, p.gradient.width, p.gradient.height, p.images);
         return grid;
@@ -195,8 +210,9 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                            : "CNNConvolutionGradientWeightsBlocks",
                 grid,
                 {bytes.begin(), bytes.end()},
-                wide.constants(device, {constant(38, uint32_t(wholeChunks)),
-                                        constant(46, uint32_t(isDense))})};
+                wide.constants(device,
+                               {constant(38, uint32_t(wholeChunks)),
+                                constant(46, uint32_t(isDense)), constant(47, uint32_t(inPlace))})};
     };
     TileDispatch dispatch;
     if (isWide) {
@@ -220,9 +236,9 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                               constant(36, uint32_t(tile.tiled))};
     }
     std::optional<BiasGradient> bias;
-    if (p.inPlace) bias.emplace(encoder, p.gradient, p.images, windows, state);
+    if (!p.transposed && !p.biasColumn) bias.emplace(encoder, p.gradient, p.images, windows, state);
     std::shared_ptr<const vk::BufferSlice> partials;
-    if (!p.inPlace) partials = encoder.scratch(columns * p.tiles * p.tileChannels * p.splits * 16);
+    if (!inPlace) partials = encoder.scratch(columns * p.tiles * p.tileChannels * p.splits * 16);
     const Operand operands[] = {{1, windows},
                                 {2, taps},
                                 {3, partials ? *partials : vk::BufferSlice()},
@@ -230,7 +246,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     encoder.dispatchBytes(dispatch.shader, dispatch.parameters, dispatch.grid, operands,
                           dispatch.constants, {});
     if (bias) bias->finish();
-    if (!p.inPlace) reduce(*partials);
+    if (!inPlace) reduce(*partials);
 }
 
 /// dW, and db unless `p.transposed`.
@@ -244,6 +260,7 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionShape& shape,
     p.outputChannels = shape.outputs;
     p.multiplier = shape.outputs / shape.inputs;
     p.accumulate = state.accumulated;
+    p.biasColumn = !p.transposed;
     const uint64_t columns =
         (uint64_t(shape.kernelWidth) * shape.kernelHeight + 1) * vk::divideUp(shape.outputs, 4);
     std::optional<GroupedTile> grouped;

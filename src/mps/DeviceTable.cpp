@@ -53,6 +53,10 @@ double bandwidthOf(const vk::Processor& processor) {
     return tableOf(processor).bandwidth * processor.multiprocessors / measuredMultiprocessors;
 }
 
+double microsecondsToRead(const vk::Processor& processor, uint64_t bytes) {
+    return double(bytes) / (2.5e6 * bandwidthOf(processor));
+}
+
 bool hasWideTiles(const vk::Limits& limits) {
     constexpr uint32_t sharedBytes = 17 * 1024;
     return tableOf(limits.processor).widestColumns >= 128 && limits.workGroupInvocations >= 256 &&

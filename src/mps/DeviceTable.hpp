@@ -40,6 +40,7 @@ inline uint64_t groupsFor(const vk::Limits& limits, uint64_t each) {
 /// How fast the whole device is, as a part of the one that was measured.
 double speedOf(const vk::Processor& processor);
 double bandwidthOf(const vk::Processor& processor);
+double microsecondsToRead(const vk::Processor& processor, uint64_t bytes);
 
 /// Whether tiles of convolutions may have 128 columns: their simplest body needs 256 invocations
 /// and 17 KiB of shared memory for these.

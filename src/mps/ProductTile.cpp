@@ -159,7 +159,7 @@ ProductPlan planProduct(const vk::Limits& limits, const ProductShape& s) {
             const double time = timeOf(limits, s, c, parts);
             if (time >= least) continue;
             least = time;
-            best = {c.tile, uint32_t(parts)};
+            best = {c.tile, uint32_t(parts), time};
         }
     }
     return best;

@@ -38,6 +38,7 @@ constexpr uint64_t mostTileRows = 256;
 struct ProductPlan {
     ProductTile tile;
     uint32_t parts = 1;
+    double microseconds = 0; ///< estimated
 };
 struct ProductShape {
     uint64_t rows, columns, interior;
