@@ -217,8 +217,8 @@ NNGraph::Impl::Replay NNGraph::Impl::replay(const Request& request) {
         if ((options & KernelOptions::Verbose) == KernelOptions::Verbose)
             vk::log(int(LogLevel::Info), description());
     }
-    found.operands = found.plan->operandsFor(externals, fit);
-    found.made = makeFor(request, *found.plan, found.operands.replaced);
+    found.operands.inputs = found.plan->inputsFor(externals, fit);
+    found.made = makeFor(request, *found.plan, found.operands.leaving);
     return found;
 }
 

@@ -209,7 +209,11 @@ void CommandList::append(const CommandList& other, std::span<const std::shared_p
 }
 
 void CommandList::append(const CommandList& other, const Uses& uses,
-                         std::span<const std::shared_ptr<Resource>> to) {
+                         std::span<const std::shared_ptr<Resource>> to,
+                         std::span<const std::shared_ptr<Resource>> more) {
+    const auto resourceAt = [&](uint32_t i) -> const std::shared_ptr<Resource>& {
+        return i < to.size() ? to[i] : more[i - to.size()];
+    };
     const uint32_t firstBinding = uint32_t(bindings_.size());
     const uint32_t firstByte = uint32_t(bytes_.size());
     const uint32_t firstRegion = uint32_t(textureRegions_.size());
@@ -219,7 +223,7 @@ void CommandList::append(const CommandList& other, const Uses& uses,
                            other.textureRegions_.end());
     for (const auto& [at, resource] : uses.bindings) {
         Binding& binding = bindings_[firstBinding + at];
-        const auto& now = to[resource];
+        const auto& now = resourceAt(resource);
         if (binding.texture) {
             binding.texture = static_cast<Texture*>(now.get());
         } else {
@@ -253,7 +257,7 @@ void CommandList::append(const CommandList& other, const Uses& uses,
     auto replaced = uses.written.begin();
     for (size_t i = 0; i < other.written_.size(); ++i) {
         const bool isReplaced = replaced != uses.written.end() && replaced->at == i;
-        noteWrite(isReplaced ? to[(replaced++)->resource] : other.written_[i]);
+        noteWrite(isReplaced ? resourceAt((replaced++)->resource) : other.written_[i]);
     }
     dispatches_ += other.dispatches_;
 }
