@@ -91,7 +91,7 @@ std::array<std::vector<float>, Parameters::ArrayCount> Parameters::values() cons
     return all;
 }
 
-void Parameters::load(const std::string& who, const char* role, const MTL::CommandBuffer& commands,
+void Parameters::load(const Subject& who, const char* role, const MTL::CommandBuffer& commands,
                       ChannelPair& state, Array first) {
     state.checkUsable(who, role, commands);
     state.checkHolds(who, role, channels);
