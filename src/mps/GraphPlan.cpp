@@ -12,7 +12,6 @@ GraphPlan::GraphPlan(const MTL::CommandBuffer& user) : arena(planArena(user)) {
     const Recording made(user.device());
     recording = made.commands;
     heap = made.heap;
-    commands_.setTemplate();
 }
 
 const vk::CommandList& GraphPlan::recorded() const {
@@ -31,13 +30,14 @@ void GraphPlan::placeTemporaries() {
 void GraphPlan::moveToArena() {
     const auto memory = arena->memory(arenaBytes, chunk_);
     if (memory == memory_) return;
-    commands_.clear();
     Resources places;
     for (const Tenant& tenant : heap->tenants())
         places.push_back(std::make_shared<vk::Buffer>(memory->chunks[tenant.offset / chunk_],
                                                       tenant.offset % chunk_, tenant.bytes));
-    commands_.append(recorded(), heap->buffers(), places);
-    uses_ = commands_.usesOf(replaced_);
+    commands_ = std::make_shared<vk::CommandList>();
+    commands_->setTemplate();
+    commands_->append(recorded(), heap->buffers(), places);
+    uses_ = commands_->usesOf(replaced_);
     memory_ = memory;
 }
 
@@ -52,12 +52,13 @@ void GraphPlan::encode(Encoder& encoder, Operands now) {
         const auto apart = apartOf(gather);
         if (gather.isRead) gather.images.encode(encoder, apart, false);
     }
-    encoder.list().append(commands_, uses_, now.inputs->replaced, now.leaving);
+    encoder.list().append(*commands_, uses_, now.inputs->replaced, now.leaving);
     first = 0;
     for (const Gather& gather : gathers_) {
         const auto apart = apartOf(gather);
         if (gather.isWritten) gather.images.encode(encoder, apart, true);
     }
+    encoder.list().retain(commands_);
     encoder.list().retain(std::make_shared<Operands>(std::move(now)));
 }
 

@@ -90,8 +90,8 @@ private:
     Latest latest_;
     uint64_t chunk_ = 0;
     std::shared_ptr<const PlanArena::Memory> memory_; ///< that `commands_` use
-    vk::CommandList commands_;
-    vk::CommandList::Uses uses_; ///< of replaced_ in them
+    std::shared_ptr<vk::CommandList> commands_;       ///< never changed, for encodes refer to them
+    vk::CommandList::Uses uses_;                      ///< of replaced_ in them
 };
 
 /// The states of loss labels with other images: those in the place of null stay.
