@@ -2,6 +2,7 @@
 
 #include "ChannelPairCopy.h"
 #include "mps/Matrix.hpp"
+#include "mtl/Object.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -102,9 +103,7 @@ GammaAndBeta GammaAndBeta::temporaryState(const MTL::CommandBuffer& commandBuffe
 }
 
 GammaAndBeta::Impl& GammaAndBeta::impl() const { return static_cast<Impl&>(State::impl()); }
-bool GammaAndBeta::isKindOf(const detail::ObjectImpl& object) {
-    return dynamic_cast<const Impl*>(&object) != nullptr;
-}
+bool GammaAndBeta::isKindOf(const detail::ObjectImpl& object) { return MTL::isA<Impl>(object); }
 MTL::Buffer GammaAndBeta::gamma() const { return resource(Impl::Gamma, true).as<MTL::Buffer>(); }
 MTL::Buffer GammaAndBeta::beta() const { return resource(Impl::Beta, true).as<MTL::Buffer>(); }
 
@@ -121,9 +120,7 @@ MeanAndVariance MeanAndVariance::temporaryState(const MTL::CommandBuffer& comman
 }
 
 MeanAndVariance::Impl& MeanAndVariance::impl() const { return static_cast<Impl&>(State::impl()); }
-bool MeanAndVariance::isKindOf(const detail::ObjectImpl& object) {
-    return dynamic_cast<const Impl*>(&object) != nullptr;
-}
+bool MeanAndVariance::isKindOf(const detail::ObjectImpl& object) { return MTL::isA<Impl>(object); }
 MTL::Buffer MeanAndVariance::mean() const { return resource(Impl::Mean, true).as<MTL::Buffer>(); }
 MTL::Buffer MeanAndVariance::variance() const {
     return resource(Impl::Variance, true).as<MTL::Buffer>();
