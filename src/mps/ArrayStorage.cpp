@@ -4,8 +4,9 @@
 
 namespace mpsvk::mps {
 
-AlignedSlice::AlignedSlice(const vk::BufferSlice& given, const vk::Limits& limits)
-    : slice(given), skipped(given.begin() % std::max<VkDeviceSize>(limits.storageAlignment, 1)) {
+AlignedSlice::AlignedSlice(vk::BufferSlice given, const vk::Limits& limits)
+    : slice(std::move(given)),
+      skipped(slice.begin() % std::max<VkDeviceSize>(limits.storageAlignment, 1)) {
     slice.offset -= skipped;
     slice.size += skipped;
 }
@@ -73,18 +74,19 @@ void ArrayStorage::makeTemporary(const MTL::CommandBuffer& commandBuffer) {
     readCount_ = 1;
 }
 
-void ArrayStorage::checkUsable(const std::string& who, const char* role,
+void ArrayStorage::checkUsable(const Subject& who, const Role& role,
                                const MTL::CommandBuffer& commandBuffer) const {
-    if (!(device_ == commandBuffer.device()))
+    const auto& commands = commandBuffer.impl();
+    if (!(device_ == commands.device))
         throw InvalidArgument(who + role + " belongs to the device \"" + device_.name() +
                               "\" but the command buffer to another one, \"" +
-                              commandBuffer.device().name() + "\".");
+                              commands.device.name() + "\".");
     if (!temporary_) return;
     if (readCount_ == 0)
         throw InvalidArgument(who + role +
                               " is temporary and its read count is 0: its memory is given back "
                               "already.");
-    if (owner_ != commandBuffer.impl().serial)
+    if (owner_ != commands.serial)
         throw InvalidArgument(who + role + " is a temporary object of another command buffer.");
 }
 

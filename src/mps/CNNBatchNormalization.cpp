@@ -70,14 +70,14 @@ void CNNBatchNormalization::reloadMeanAndVarianceFromDataSource() {
 void CNNBatchNormalization::reloadGammaAndBeta(const MTL::CommandBuffer& commandBuffer,
                                                const CNNNormalizationGammaAndBetaState& state) {
     if (!state) throw InvalidArgument(subject() + "gammaAndBetaState is an empty handle.");
-    parameters_->load(subject(), "gammaAndBetaState", commandBuffer, state.impl(),
+    parameters_->load(*this, "gammaAndBetaState", commandBuffer, state.impl(),
                       BatchNormalizationParameters::Gamma);
 }
 
 void CNNBatchNormalization::reloadMeanAndVariance(
     const MTL::CommandBuffer& commandBuffer, const CNNNormalizationMeanAndVarianceState& state) {
     if (!state) throw InvalidArgument(subject() + "meanAndVarianceState is an empty handle.");
-    parameters_->load(subject(), "meanAndVarianceState", commandBuffer, state.impl(),
+    parameters_->load(*this, "meanAndVarianceState", commandBuffer, state.impl(),
                       BatchNormalizationParameters::Mean);
 }
 

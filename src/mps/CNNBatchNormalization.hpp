@@ -25,7 +25,7 @@ struct BatchNormalizationParameters {
     /// Loads two arrays, from `first` on.
     void loadFromSource(const std::string& who, Array first);
     /// Copies the two arrays of a state to those from `first` on; reads the state once.
-    void load(const std::string& who, const char* role, const MTL::CommandBuffer& commandBuffer,
+    void load(const Subject& who, const char* role, const MTL::CommandBuffer& commandBuffer,
               ChannelPair& state, Array first);
     const vk::BufferSlice& slice(Array array) const { return arrays[array].impl().slice; }
 

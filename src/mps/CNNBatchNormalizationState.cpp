@@ -1,5 +1,6 @@
 #include "mps/CNNBatchNormalization.hpp"
 #include "mps/ConvolutionWeights.hpp"
+#include "mtl/Object.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -91,7 +92,7 @@ std::array<std::vector<float>, Parameters::ArrayCount> Parameters::values() cons
     return all;
 }
 
-void Parameters::load(const std::string& who, const char* role, const MTL::CommandBuffer& commands,
+void Parameters::load(const Subject& who, const char* role, const MTL::CommandBuffer& commands,
                       ChannelPair& state, Array first) {
     state.checkUsable(who, role, commands);
     state.checkHolds(who, role, channels);
@@ -196,9 +197,7 @@ vk::BufferSlice BatchState::Impl::variance() {
 BatchState::CNNBatchNormalizationState(std::shared_ptr<Impl> impl)
     : NNGradientState(std::move(impl)) {}
 BatchState::Impl& BatchState::impl() const { return static_cast<Impl&>(State::impl()); }
-bool BatchState::isKindOf(const detail::ObjectImpl& object) {
-    return dynamic_cast<const Impl*>(&object) != nullptr;
-}
+bool BatchState::isKindOf(const detail::ObjectImpl& object) { return MTL::isA<Impl>(object); }
 
 std::shared_ptr<const CNNBatchNormalization> BatchState::batchNormalization() const {
     return impl().kernel;

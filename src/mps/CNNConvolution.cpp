@@ -53,7 +53,7 @@ void CNNConvolution::reloadWeightsAndBiasesFromDataSource() { weights_->loadFrom
 
 void CNNConvolution::reloadWeightsAndBiases(const MTL::CommandBuffer& commandBuffer,
                                             const CNNConvolutionWeightsAndBiasesState& state) {
-    mps::reloadWeights(subject(), descriptor_, *weights_, commandBuffer, state);
+    mps::reloadWeights(*this, descriptor_, *weights_, commandBuffer, state);
 }
 
 CNNConvolutionWeightsAndBiasesState

@@ -61,7 +61,7 @@ void CNNConvolutionGradient::reloadWeightsAndBiasesFromDataSource() {
 
 void CNNConvolutionGradient::reloadWeightsAndBiases(
     const MTL::CommandBuffer& commandBuffer, const CNNConvolutionWeightsAndBiasesState& state) {
-    mps::reloadWeights(subject(), descriptor_, *weights_, commandBuffer, state);
+    mps::reloadWeights(*this, descriptor_, *weights_, commandBuffer, state);
 }
 
 void CNNConvolutionGradient::takeForwardRecord(const mps::ForwardRecord& r) {

@@ -1,5 +1,7 @@
 #include "mps/CNNConvolutionState.hpp"
 
+#include "mtl/Object.hpp"
+
 #include <mpsvk/Error.hpp>
 
 #include <utility>
@@ -42,7 +44,7 @@ CNNConvolutionGradientState::Impl& CNNConvolutionGradientState::impl() const {
 }
 
 bool CNNConvolutionGradientState::isKindOf(const detail::ObjectImpl& object) {
-    return dynamic_cast<const Impl*>(&object) != nullptr;
+    return MTL::isA<Impl>(object);
 }
 
 MTL::Buffer CNNConvolutionGradientState::gradientForWeights() const {
@@ -108,6 +110,7 @@ std::shared_ptr<WeightsState::Impl> allocated(const MTL::Device& device,
     auto made = std::make_shared<WeightsState::Impl>(device);
     made->weightsBytes = descriptor.weightCount() * sizeof(float);
     made->biasesBytes = descriptor.outputFeatureChannels() * sizeof(float);
+    made->resources.reserve(2);
     made->addBuffer(made->weightsBytes);
     made->addBuffer(made->biasesBytes);
     made->hasBiases = true;
@@ -177,7 +180,7 @@ CNNConvolutionWeightsAndBiasesState::Impl& CNNConvolutionWeightsAndBiasesState::
 }
 
 bool CNNConvolutionWeightsAndBiasesState::isKindOf(const detail::ObjectImpl& object) {
-    return dynamic_cast<const Impl*>(&object) != nullptr;
+    return MTL::isA<Impl>(object);
 }
 
 MTL::Buffer CNNConvolutionWeightsAndBiasesState::weights() const {

@@ -82,7 +82,7 @@ void CNNConvolutionTranspose::reloadWeightsAndBiasesFromDataSource() {
 
 void CNNConvolutionTranspose::reloadWeightsAndBiases(
     const MTL::CommandBuffer& commandBuffer, const CNNConvolutionWeightsAndBiasesState& state) {
-    mps::reloadWeights(subject(), descriptor_, *weights_, commandBuffer, state);
+    mps::reloadWeights(*this, descriptor_, *weights_, commandBuffer, state);
 }
 
 CNNConvolutionWeightsAndBiasesState

@@ -48,7 +48,7 @@ void Gradient::reloadWeightsAndBiasesFromDataSource() { weights_->loadFromSource
 
 void Gradient::reloadWeightsAndBiases(const MTL::CommandBuffer& commandBuffer,
                                       const CNNConvolutionWeightsAndBiasesState& state) {
-    mps::reloadWeights(subject(), descriptor_, *weights_, commandBuffer, state);
+    mps::reloadWeights(*this, descriptor_, *weights_, commandBuffer, state);
 }
 
 void Gradient::takeForwardRecord(const mps::ForwardRecord& r) {

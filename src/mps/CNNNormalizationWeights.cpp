@@ -2,13 +2,13 @@
 
 #include "ChannelPairCopy.h"
 #include "mps/Matrix.hpp"
+#include "mtl/Object.hpp"
 
 #include <mpsvk/Error.hpp>
 
 namespace mpsvk::mps {
 
-void ChannelPair::checkHolds(const std::string& who, const std::string& role,
-                             uint64_t channels) const {
+void ChannelPair::checkHolds(const Subject& who, const char* role, uint64_t channels) const {
     for (const Buffers which : {First, Second}) {
         const uint64_t bytes = resources.at(which).bufferBytes;
         if (bytes < channels * sizeof(float))
@@ -29,17 +29,19 @@ void copyChannels(Encoder& encoder, const std::array<vk::BufferSlice, 2>& from,
     const auto aligned = [&](const vk::BufferSlice& slice) {
         return AlignedSlice(slice, encoder.limits());
     };
-    const AlignedSlice source0 = aligned(from[0]), source1 = aligned(from[1]);
-    const AlignedSlice destination0 = aligned(to[0]), destination1 = aligned(to[1]);
+    AlignedSlice source0 = aligned(from[0]), source1 = aligned(from[1]);
+    AlignedSlice destination0 = aligned(to[0]), destination1 = aligned(to[1]);
     const auto offset = [](const AlignedSlice& slice) {
         return uint32_t(slice.skipped / sizeof(float));
     };
     const glsl::ChannelPairCopyParameters parameters{uint32_t(from[0].size / sizeof(float)),
                                                      offset(source0), offset(source1),
                                                      offset(destination0), offset(destination1)};
-    encoder.dispatch(
-        "ChannelPairCopy", parameters, Grid::of(parameters.channels),
-        {{1, source0.slice}, {2, source1.slice}, {3, destination0.slice}, {4, destination1.slice}});
+    encoder.dispatch("ChannelPairCopy", parameters, Grid::of(parameters.channels),
+                     {{1, std::move(source0.slice)},
+                      {2, std::move(source1.slice)},
+                      {3, std::move(destination0.slice)},
+                      {4, std::move(destination1.slice)}});
 }
 
 namespace {
@@ -101,9 +103,7 @@ GammaAndBeta GammaAndBeta::temporaryState(const MTL::CommandBuffer& commandBuffe
 }
 
 GammaAndBeta::Impl& GammaAndBeta::impl() const { return static_cast<Impl&>(State::impl()); }
-bool GammaAndBeta::isKindOf(const detail::ObjectImpl& object) {
-    return dynamic_cast<const Impl*>(&object) != nullptr;
-}
+bool GammaAndBeta::isKindOf(const detail::ObjectImpl& object) { return MTL::isA<Impl>(object); }
 MTL::Buffer GammaAndBeta::gamma() const { return resource(Impl::Gamma, true).as<MTL::Buffer>(); }
 MTL::Buffer GammaAndBeta::beta() const { return resource(Impl::Beta, true).as<MTL::Buffer>(); }
 
@@ -120,9 +120,7 @@ MeanAndVariance MeanAndVariance::temporaryState(const MTL::CommandBuffer& comman
 }
 
 MeanAndVariance::Impl& MeanAndVariance::impl() const { return static_cast<Impl&>(State::impl()); }
-bool MeanAndVariance::isKindOf(const detail::ObjectImpl& object) {
-    return dynamic_cast<const Impl*>(&object) != nullptr;
-}
+bool MeanAndVariance::isKindOf(const detail::ObjectImpl& object) { return MTL::isA<Impl>(object); }
 MTL::Buffer MeanAndVariance::mean() const { return resource(Impl::Mean, true).as<MTL::Buffer>(); }
 MTL::Buffer MeanAndVariance::variance() const {
     return resource(Impl::Variance, true).as<MTL::Buffer>();

@@ -17,7 +17,7 @@ struct ChannelPair : MPS::State::Impl {
 
     /// Throws InvalidArgument unless both arrays have `channels` elements; their names are
     /// `role`.gamma and so on.
-    void checkHolds(const std::string& who, const std::string& role, uint64_t channels) const;
+    void checkHolds(const Subject& who, const char* role, uint64_t channels) const;
     /// The first `channels` elements of an array, as kernels bind them.
     vk::BufferSlice channels(Buffers which, uint64_t channels);
     virtual const char* name(Buffers which) const = 0;

@@ -25,7 +25,7 @@ void checkPrecision(const std::string& who, MPS::NNConvolutionAccumulatorPrecisi
                     const ConvolutionWeights& weights);
 
 /// Loads weights from a state, in the order of the command buffer.
-void reloadWeights(const std::string& who, const MPS::CNNConvolutionDescriptor& d,
+void reloadWeights(const Subject& who, const MPS::CNNConvolutionDescriptor& d,
                    ConvolutionWeights& weights, const MTL::CommandBuffer& commands,
                    const MPS::CNNConvolutionWeightsAndBiasesState& state);
 /// The weights in use; `temporary` makes the state one of the command buffer.

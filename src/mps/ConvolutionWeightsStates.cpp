@@ -9,7 +9,7 @@ using MPS::CNNConvolutionWeightsAndBiasesState;
 
 namespace {
 
-void checkState(const std::string& who, const CNNConvolutionDescriptor& d,
+void checkState(const Subject& who, const CNNConvolutionDescriptor& d,
                 const CNNConvolutionWeightsAndBiasesState& state,
                 const MTL::CommandBuffer& commands) {
     if (!state) throw InvalidArgument(who + "The weights state is an empty handle.");
@@ -26,13 +26,14 @@ void checkState(const std::string& who, const CNNConvolutionDescriptor& d,
 
 } // namespace
 
-void reloadWeights(const std::string& who, const CNNConvolutionDescriptor& d,
+void reloadWeights(const Subject& who, const CNNConvolutionDescriptor& d,
                    ConvolutionWeights& weights, const MTL::CommandBuffer& commands,
                    const CNNConvolutionWeightsAndBiasesState& state) {
     checkState(who, d, state, commands);
     Encoder encoder(commands, who);
-    weights.load(encoder, state.impl().weightsSlice(), state.impl().biasesSlice());
-    state.impl().wasRead();
+    auto& impl = state.impl();
+    weights.load(encoder, impl.weightsSlice(), impl.biasesSlice());
+    impl.wasRead();
 }
 
 CNNConvolutionWeightsAndBiasesState exportWeights(const std::string& who,

@@ -3,8 +3,6 @@
 #include "Image.h"
 #include "mtl/CommandBuffer.hpp"
 
-#include <mpsvk/Error.hpp>
-
 #include <algorithm>
 #include <array>
 
@@ -231,17 +229,21 @@ void forEachRun(const vk::Limits& limits, std::span<const RunOperand> operands,
     }
 }
 
-Encoder::Encoder(const MTL::CommandBuffer& commandBuffer, std::string subject,
+namespace {
+vk::CommandList& listOf(const MTL::CommandBuffer& commandBuffer, const Subject& who) {
+    auto& impl = commandBuffer.impl();
+    vk::CommandList* const open = impl.openList();
+    return open ? *open : impl.list(who.text());
+}
+} // namespace
+
+Encoder::Encoder(const MTL::CommandBuffer& commandBuffer, const Subject& who,
                  MPS::KernelOptions options)
-    : commandBuffer_(commandBuffer), list_(commandBuffer.impl().list(subject)),
+    : commandBuffer_(commandBuffer), list_(listOf(commandBuffer, who)),
       device_(*commandBuffer.impl().device.impl().vk),
       reducesPrecision_((options & MPS::KernelOptions::AllowReducedPrecision) !=
                             MPS::KernelOptions::None &&
-                        device_.features().bfloat16) {
-    if (commandBuffer.impl().encoderOpen)
-        throw InvalidArgument(subject + "An encoder is still open on the command buffer; end its "
-                                        "encoding first.");
-}
+                        device_.features().bfloat16) {}
 
 std::pmr::vector<vk::Constant> constantsOfDispatch(const Grid& grid,
                                                    std::span<const Operand> operands,

@@ -3,6 +3,7 @@
 
 #include "grid.h"
 #include "mps/Image.hpp"
+#include "mps/Subject.hpp"
 #include "mtl/Buffer.hpp"
 #include "types.h"
 #include "vk/CommandList.hpp"
@@ -108,7 +109,7 @@ void forEachRun(const vk::Limits& limits, std::span<const RunOperand> operands,
 /// What a dispatch binds at a number.
 struct Operand {
     Operand(uint32_t number, const ImageRun& run) : number(number), image(&run) {}
-    Operand(uint32_t number, const vk::BufferSlice& slice) : number(number), buffer(slice) {}
+    Operand(uint32_t number, vk::BufferSlice slice) : number(number), buffer(std::move(slice)) {}
     uint32_t number;
     const ImageRun* image = nullptr;
     vk::BufferSlice buffer;
@@ -148,7 +149,7 @@ std::pmr::vector<vk::Constant> constantsOfDispatch(const Grid& grid,
 class Encoder {
 public:
     /// Throws InvalidArgument for an empty or committed command buffer.
-    Encoder(const MTL::CommandBuffer& commandBuffer, std::string subject,
+    Encoder(const MTL::CommandBuffer& commandBuffer, const Subject& who,
             MPS::KernelOptions options = MPS::KernelOptions::None);
 
     const MTL::CommandBuffer& commandBuffer() const { return commandBuffer_; }

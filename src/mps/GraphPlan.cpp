@@ -12,7 +12,6 @@ GraphPlan::GraphPlan(const MTL::CommandBuffer& user) : arena(planArena(user)) {
     const Recording made(user.device());
     recording = made.commands;
     heap = made.heap;
-    commands_.setTemplate();
 }
 
 const vk::CommandList& GraphPlan::recorded() const {
@@ -31,13 +30,14 @@ void GraphPlan::placeTemporaries() {
 void GraphPlan::moveToArena() {
     const auto memory = arena->memory(arenaBytes, chunk_);
     if (memory == memory_) return;
-    commands_.clear();
     Resources places;
     for (const Tenant& tenant : heap->tenants())
         places.push_back(std::make_shared<vk::Buffer>(memory->chunks[tenant.offset / chunk_],
                                                       tenant.offset % chunk_, tenant.bytes));
-    commands_.append(recorded(), heap->buffers(), places);
-    uses_ = commands_.usesOf(replaced_);
+    commands_ = std::make_shared<vk::CommandList>();
+    commands_->setTemplate();
+    commands_->append(recorded(), heap->buffers(), places);
+    uses_ = commands_->usesOf(replaced_);
     memory_ = memory;
 }
 
@@ -46,18 +46,19 @@ void GraphPlan::encode(Encoder& encoder, Operands now) {
     size_t first = 0;
     const auto apartOf = [&](const Gather& gather) {
         const size_t count = externals_[gather.external].places.size();
-        return std::span(now.gathered).subspan(std::exchange(first, first + count), count);
+        return std::span(now.inputs->gathered).subspan(std::exchange(first, first + count), count);
     };
     for (const Gather& gather : gathers_) {
         const auto apart = apartOf(gather);
         if (gather.isRead) gather.images.encode(encoder, apart, false);
     }
-    encoder.list().append(commands_, uses_, now.replaced);
+    encoder.list().append(*commands_, uses_, now.inputs->replaced, now.leaving);
     first = 0;
     for (const Gather& gather : gathers_) {
         const auto apart = apartOf(gather);
         if (gather.isWritten) gather.images.encode(encoder, apart, true);
     }
+    encoder.list().retain(commands_);
     encoder.list().retain(std::make_shared<Operands>(std::move(now)));
 }
 
@@ -123,7 +124,7 @@ bool GraphPlan::isLatest(const Externals& now) const {
     return true;
 }
 
-void GraphPlan::setLatest(const Externals& now, const Operands& operands) {
+void GraphPlan::setLatest(const Externals& now, const std::shared_ptr<const Inputs>& inputs) {
     uint64_t key = 0;
     for (const ExternalBatch& batch : now.batches())
         for (const MPS::Image* image : batch.images) key = key * 31 + (uintptr_t)&image->impl();
@@ -132,8 +133,9 @@ void GraphPlan::setLatest(const Externals& now, const Operands& operands) {
     for (const ExternalBatch& batch : now.batches())
         for (const MPS::Image* image : batch.images)
             latest_.images.push_back({&image->impl(), image->impl().weak_from_this()});
-    latest_.replaced.assign(operands.replaced.begin(), operands.replaced.end());
-    latest_.gathered.assign(operands.gathered.begin(), operands.gathered.end());
+    latest_.replaced.assign(inputs->replaced.begin(), inputs->replaced.end());
+    latest_.gathered.assign(inputs->gathered.begin(), inputs->gathered.end());
+    latest_.inputs = inputs;
 }
 
 namespace {
@@ -191,24 +193,27 @@ bool GraphPlan::liesOtherwise(const Externals& now, size_t k) const {
     return differs;
 }
 
-GraphPlan::Operands GraphPlan::operandsFor(Externals& now, Fit fit) {
-    Operands made;
-    made.replaced.reserve(replaced_.size());
+std::shared_ptr<const GraphPlan::Inputs> GraphPlan::inputsFor(Externals& now, Fit fit) {
+    if (fit == Fit::Latest)
+        if (auto same = latest_.inputs.lock()) return same;
+    const auto made = std::make_shared<Inputs>();
     if (fit == Fit::Latest) {
-        made.gathered.reserve(latest_.gathered.size());
-        for (const auto& resource : latest_.replaced) made.replaced.push_back(resource.lock());
-        for (const auto& resource : latest_.gathered) made.gathered.push_back(resource.lock());
+        made->replaced.reserve(latest_.replaced.size());
+        made->gathered.reserve(latest_.gathered.size());
+        for (const auto& resource : latest_.replaced) made->replaced.push_back(resource.lock());
+        for (const auto& resource : latest_.gathered) made->gathered.push_back(resource.lock());
+        latest_.inputs = made;
         return made;
     }
-    made.replaced.resize(externalResources_);
+    made->replaced.resize(externalResources_);
     const auto batches = now.batches();
     for (size_t k = 0; k < batches.size(); ++k)
         for (size_t i = 0; i < externals_[k].resources.size(); ++i)
-            made.replaced[externals_[k].resources[i]] = batches[k].places[i].shared();
+            made->replaced[externals_[k].resources[i]] = batches[k].places[i].shared();
     for (Gather& gather : gathers_) {
         const auto& places = batches[gather.external].places;
         gather.images.find(places);
-        for (const FoundImage& place : places) made.gathered.push_back(place.shared());
+        for (const FoundImage& place : places) made->gathered.push_back(place.shared());
     }
     setLatest(now, made);
     return made;

@@ -40,13 +40,15 @@ struct GraphPlan {
     std::string gatheredNames() const; ///< empty: none is gathered
 
     using Resources = std::vector<std::shared_ptr<vk::Resource>>;
-    /// What an encode works on.
-    struct Operands {
-        Resources replaced; ///< those for replaceEachTime last, in the order of the calls
-        Resources gathered;
+    /// What an encode works on from outside, which may be the same for many.
+    struct Inputs {
+        Resources replaced, gathered;
     };
-    /// All but those for replaceEachTime.
-    Operands operandsFor(Externals& now, Fit fit);
+    struct Operands {
+        std::shared_ptr<const Inputs> inputs;
+        Resources leaving; ///< those for replaceEachTime, in the order of the calls
+    };
+    std::shared_ptr<const Inputs> inputsFor(Externals& now, Fit fit);
     /// The commands, in the arena's memory as it is now. The caller retains the plan.
     void encode(Encoder& encoder, Operands now);
 
@@ -73,10 +75,11 @@ private:
         };
         std::vector<Image> images;
         std::vector<std::weak_ptr<vk::Resource>> replaced, gathered;
+        std::weak_ptr<const Inputs> inputs; ///< the same, as long as an encode has them
     };
     bool fits(const Known& known, const ExternalBatch& now);
     bool isLatest(const Externals& now) const;
-    void setLatest(const Externals& now, const Operands& operands);
+    void setLatest(const Externals& now, const std::shared_ptr<const Inputs>& inputs);
     void moveToArena();
 
     Resources replaced_;
@@ -87,8 +90,8 @@ private:
     Latest latest_;
     uint64_t chunk_ = 0;
     std::shared_ptr<const PlanArena::Memory> memory_; ///< that `commands_` use
-    vk::CommandList commands_;
-    vk::CommandList::Uses uses_; ///< of replaced_ in them
+    std::shared_ptr<vk::CommandList> commands_;       ///< never changed, for encodes refer to them
+    vk::CommandList::Uses uses_;                      ///< of replaced_ in them
 };
 
 /// The states of loss labels with other images: those in the place of null stay.

@@ -1,6 +1,7 @@
 // The objects behind MPS::Matrix and MPS::Vector.
 #pragma once
 
+#include "mps/Subject.hpp"
 #include "mps/TemporaryHeap.hpp"
 #include "mtl/Buffer.hpp"
 #include "vk/Device.hpp"
@@ -25,7 +26,7 @@ struct ArrayView {
 /// lie before its first element.
 struct AlignedSlice {
     AlignedSlice() = default;
-    AlignedSlice(const vk::BufferSlice& slice, const vk::Limits& limits);
+    AlignedSlice(vk::BufferSlice slice, const vk::Limits& limits);
     vk::BufferSlice slice;
     uint64_t skipped = 0;
 };
@@ -53,7 +54,7 @@ public:
 
     /// Ties it to a command buffer: its memory comes from there and its read count is 1.
     void makeTemporary(const MTL::CommandBuffer& commandBuffer);
-    void checkUsable(const std::string& who, const char* role,
+    void checkUsable(const Subject& who, const Role& role,
                      const MTL::CommandBuffer& commandBuffer) const;
     /// An encode has read it.
     void wasRead();

@@ -12,7 +12,6 @@
 #include <list>
 #include <map>
 #include <mutex>
-#include <unordered_map>
 
 namespace mpsvk::MPS {
 
@@ -38,6 +37,12 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     /// What an encode runs: the stage of a node, or of a node and its activation.
     struct Step : Node {
         std::unique_ptr<mps::Stage> stage;
+    };
+    /// A step that finds gradients of a data source's parameters.
+    struct Trained {
+        size_t step;
+        mps::Stage* exporter;             ///< has the parameters
+        std::vector<mps::Stage*> readers; ///< all stages of the data source
     };
     struct ImageSlot {
         NNImageNode node;
@@ -161,9 +166,6 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     std::vector<MTL::CommandBuffer::Handler> update(const MTL::CommandBuffer& commands,
                                                     const std::vector<StateBatch>& states);
     std::string description() const;
-    mps::Stage& exporterFor(size_t step);
-    /// The steps of a data source.
-    const std::vector<size_t>& stepsOf(const void* dataSource);
     bool updatesOnHost() const;
 
     const MTL::Device device;
@@ -174,6 +176,7 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     std::shared_ptr<ImageAllocator> allocator = Image::defaultAllocator();
     std::vector<Node> nodes;          ///< in use, as the user described them
     std::vector<Step> steps;          ///< what became of them
+    std::vector<Trained> trained;     ///< of these
     std::vector<std::string> remarks; ///< on optimizations, done or not
     std::vector<ImageSlot> images;
     std::vector<StateSlot> states;
@@ -187,13 +190,12 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     std::vector<std::string> copyRemarks;   ///< on concatenations, of the latest encode of steps
     size_t missesInARow = 0;
     std::string whyEncodedAnew; ///< the latest encode; empty: it was replayed, or there was none
-    std::unordered_map<const void*, std::vector<size_t>>
-        stepsOfSources; ///< once they are asked for
     MTL::CommandQueue asyncQueue;
     std::mutex asyncMutex;
 
 private:
     void compile();
+    void findTrained();
     void visit(NNFilterNode::Impl& filter);
     size_t imageSlot(const NNImageNode& node);
     size_t stateSlot(const NNStateNode& node);

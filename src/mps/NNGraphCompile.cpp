@@ -156,6 +156,18 @@ void NNGraph::Impl::makeSteps(std::vector<Node> from) {
     }
 }
 
+void NNGraph::Impl::findTrained() {
+    std::map<const void*, std::vector<mps::Stage*>> readers;
+    for (const Step& step : steps) readers[step.stage->dataSource()].push_back(step.stage.get());
+    for (size_t i = 0; i < steps.size(); ++i) {
+        mps::Stage* const own = steps[i].stage.get();
+        if (!own->isTrainable()) continue;
+        const auto& all = readers[own->dataSource()];
+        const auto forward = std::ranges::find_if_not(all, &mps::Stage::isTrainable);
+        trained.push_back({i, forward == all.end() ? own : *forward, all});
+    }
+}
+
 void NNGraph::Impl::compile() {
     if (std::getenv("MPS_LOG_INFO")) options = KernelOptions::Verbose;
     prune(nodes);
@@ -182,6 +194,7 @@ void NNGraph::Impl::compile() {
     fuseDerivatives(optimized);
     prune(optimized);
     makeSteps(std::move(optimized));
+    findTrained();
     for (size_t k = 1; k < results.size(); ++k)
         if (resultsNeeded[k]) intermediateImages.push_back(results[k]);
     for (size_t s = 0; s < images.size(); ++s)

@@ -248,23 +248,9 @@ NNGraph::Impl::Outcome NNGraph::Impl::encodeSteps(const Request& request,
     return out;
 }
 
-const std::vector<size_t>& NNGraph::Impl::stepsOf(const void* dataSource) {
-    if (stepsOfSources.empty())
-        for (size_t i = 0; i < steps.size(); ++i)
-            stepsOfSources[steps[i].stage->dataSource()].push_back(i);
-    return stepsOfSources[dataSource];
-}
-
-mps::Stage& NNGraph::Impl::exporterFor(size_t index) {
-    for (size_t i : stepsOf(steps[index].stage->dataSource()))
-        if (!steps[i].stage->isTrainable()) return *steps[i].stage;
-    return *steps[index].stage;
-}
-
 bool NNGraph::Impl::updatesOnHost() const {
-    return std::ranges::any_of(steps, [](const Step& step) {
-        return step.stage->isTrainable() &&
-               step.node->trainingStyle == NNTrainingStyle::UpdateDeviceCPU;
+    return std::ranges::any_of(trained, [&](const Trained& each) {
+        return steps[each.step].node->trainingStyle == NNTrainingStyle::UpdateDeviceCPU;
     });
 }
 
@@ -272,36 +258,35 @@ std::vector<MTL::CommandBuffer::Handler>
 NNGraph::Impl::update(const MTL::CommandBuffer& commands, const std::vector<StateBatch>& made) {
     std::vector<MTL::CommandBuffer::Handler> handlers;
     // Every use of a weight in this encode comes before its change: reload when all are encoded.
-    std::vector<std::pair<const void*, State>> loads;
-    for (size_t i = 0; i < steps.size(); ++i) {
-        Step& step = steps[i];
-        if (!step.stage->isTrainable() || !step.node->trainingStyle) continue;
+    std::vector<std::pair<const Trained*, State>> loads;
+    loads.reserve(2 * trained.size());
+    for (const Trained& each : trained) {
+        const Step& step = steps[each.step];
+        if (!step.node->trainingStyle) continue;
         const size_t slot = step.stateSources.at(0);
         const StateBatch& gradients = made[slot];
         if (*step.node->trainingStyle == NNTrainingStyle::UpdateDeviceGPU) {
-            for (const State& state : step.stage->update(commands, gradients, exporterFor(i)))
-                if (state) loads.emplace_back(step.stage->dataSource(), state);
+            for (State& state : step.stage->update(commands, gradients, *each.exporter))
+                if (state) loads.emplace_back(&each, std::move(state));
             const uint64_t left = states[slot].isExported ? 1 : 0;
             for (const State& gradient : gradients)
                 if (gradient.impl().temporary && gradient.impl().readCount > left)
                     gradient.impl().setReadCount(left);
         } else if (*step.node->trainingStyle == NNTrainingStyle::UpdateDeviceCPU) {
-            mps::Stage& exporter = exporterFor(i);
-            const State source = exporter.exportParameters(commands, false);
-            handlers.push_back([self = shared_from_this(), stage = step.stage.get(), gradients,
-                                source, &exporter](const MTL::CommandBuffer& done) {
-                if (done.error() || !stage->updateOnHost(gradients, exporter, source)) return;
-                for (Step& other : self->steps)
-                    if (other.stage->dataSource() == stage->dataSource())
-                        other.stage->reloadFromDataSource();
+            const State source = each.exporter->exportParameters(commands, false);
+            handlers.push_back([self = shared_from_this(), &each, gradients,
+                                source](const MTL::CommandBuffer& done) {
+                mps::Stage& stage = *self->steps[each.step].stage;
+                if (done.error() || !stage.updateOnHost(gradients, *each.exporter, source)) return;
+                for (mps::Stage* reader : each.readers) reader->reloadFromDataSource();
             });
         }
     }
-    for (const auto& [source, state] : loads) {
-        for (size_t i : stepsOf(source)) {
+    for (const auto& [of, state] : loads) {
+        for (mps::Stage* reader : of->readers) {
             // A temporary one is read by as many kernels as there are.
             if (state.isTemporary()) state.setReadCount(state.readCount() + 1);
-            steps[i].stage->reload(commands, state);
+            reader->reload(commands, state);
         }
         if (state.isTemporary() && state.readCount() > 0) state.setReadCount(0);
     }

@@ -13,11 +13,6 @@ namespace {
 
 constexpr size_t mostPlans = 4, mostMisses = 8;
 
-bool isLibrarys(const std::shared_ptr<ImageAllocator>& allocator) {
-    return allocator == Image::defaultAllocator() ||
-           allocator == TemporaryImage::defaultAllocator();
-}
-
 /// A temporary image's part of its heap as a resource of its own.
 std::shared_ptr<vk::Resource> resourceOf(mps::ImageStorage& storage) {
     if (!storage.isTemporary() || storage.shape().texture) return storage.resource();
@@ -44,10 +39,15 @@ std::string NNGraph::Impl::obstacleToReplay() const {
         return "weights are updated on the host, which may give kernels new memory";
     if (!resultStates.empty() && outputStateIsTemporary)
         return "states that leave the graph are to be temporary, and a plan's live on";
+    const auto plain = Image::defaultAllocator(), temporary = TemporaryImage::defaultAllocator();
+    const auto isLibrarys = [&](size_t image) {
+        const auto& own = isFirstResult(image) ? allocator : images[image].node.impl().allocator;
+        return !own || own == plain || own == temporary;
+    };
     for (const Step& step : steps) {
         if (!step.stage->replays())
             return nameOf(step) + " asks the program, which may say something else each time";
-        if (!isLibrarys(ownAllocator(step.imageResult)))
+        if (!isLibrarys(step.imageResult))
             return "the result of " + nameOf(step) + " has an allocator of the program's";
     }
     return {};
@@ -217,8 +217,8 @@ NNGraph::Impl::Replay NNGraph::Impl::replay(const Request& request) {
         if ((options & KernelOptions::Verbose) == KernelOptions::Verbose)
             vk::log(int(LogLevel::Info), description());
     }
-    found.operands = found.plan->operandsFor(externals, fit);
-    found.made = makeFor(request, *found.plan, found.operands.replaced);
+    found.operands.inputs = found.plan->inputsFor(externals, fit);
+    found.made = makeFor(request, *found.plan, found.operands.leaving);
     return found;
 }
 

@@ -88,7 +88,7 @@ NNOptimizerDescriptor withRate(float learningRate) {
 }
 
 /// What all optimizers have in common.
-NNOptimizerParameters parametersOf(const std::string& who, const NNOptimizerDescriptor& d) {
+NNOptimizerParameters parametersOf(const mps::Subject& who, const NNOptimizerDescriptor& d) {
     if (d.regularizationType() > NNRegularizationType::L2)
         throw InvalidArgument(who + "regularizationType is " +
                               std::to_string(uint64_t(d.regularizationType())) +
@@ -153,7 +153,7 @@ void SGD::record(OptimizerUpdate& update, bool hasMomentum) {
 template <class Operand>
 void SGD::encodeArrays(const MTL::CommandBuffer& commandBuffer, const Operand& gradient,
                        const Operand& values, const Operand& momentum, const Operand& result) {
-    OptimizerUpdate update(subject(), commandBuffer);
+    OptimizerUpdate update(*this, commandBuffer);
     takeValues(update, gradient, values, result);
     if (momentum) update.take(OptimizerUpdate::MomentA, Roles<Operand>::momentum, momentum);
     record(update, bool(momentum));
@@ -193,7 +193,7 @@ void SGD::encode(const MTL::CommandBuffer& commandBuffer,
 template <class... States>
 void SGD::encodeStates(const MTL::CommandBuffer& commandBuffer, const std::vector<Vector>& momenta,
                        const States&... states) {
-    OptimizerUpdate update(subject(), commandBuffer);
+    OptimizerUpdate update(*this, commandBuffer);
     update.take(states...);
     if (!momenta.empty())
         update.takeMoments(OptimizerUpdate::MomentA, "inputMomentumVectors", momenta);
@@ -219,7 +219,7 @@ template <class Operand>
 void NNOptimizerRMSProp::encodeArrays(const MTL::CommandBuffer& commandBuffer,
                                       const Operand& gradient, const Operand& values,
                                       const Operand& squares, const Operand& result) {
-    OptimizerUpdate update(subject(), commandBuffer);
+    OptimizerUpdate update(*this, commandBuffer);
     takeValues(update, gradient, values, result);
     update.take(OptimizerUpdate::MomentA, Roles<Operand>::squares, squares);
     record(update);
@@ -261,7 +261,7 @@ void NNOptimizerRMSProp::encode(const MTL::CommandBuffer& commandBuffer,
 template <class... States>
 void NNOptimizerRMSProp::encodeStates(const MTL::CommandBuffer& commandBuffer,
                                       const std::vector<Vector>& squares, const States&... states) {
-    OptimizerUpdate update(subject(), commandBuffer);
+    OptimizerUpdate update(*this, commandBuffer);
     update.take(states...);
     update.takeMoments(OptimizerUpdate::MomentA, "inputSumOfSquaresVectors", squares);
     record(update);
@@ -298,7 +298,7 @@ void NNOptimizerAdam::encodeArrays(const MTL::CommandBuffer& commandBuffer, cons
                                    const Operand& values, const Operand& momentum,
                                    const Operand& velocity, const Operand& maximum,
                                    const Operand& result) {
-    OptimizerUpdate update(subject(), commandBuffer);
+    OptimizerUpdate update(*this, commandBuffer);
     takeValues(update, gradient, values, result);
     update.take(OptimizerUpdate::MomentA, Roles<Operand>::momentum, momentum);
     update.take(OptimizerUpdate::MomentB, Roles<Operand>::velocity, velocity);
@@ -390,7 +390,7 @@ void NNOptimizerAdam::encodeStates(const MTL::CommandBuffer& commandBuffer,
                                    const std::vector<Vector>& momenta,
                                    const std::vector<Vector>& velocities,
                                    const std::vector<Vector>& maxima, const States&... states) {
-    OptimizerUpdate update(subject(), commandBuffer);
+    OptimizerUpdate update(*this, commandBuffer);
     update.take(states...);
     update.takeMoments(OptimizerUpdate::MomentA, "inputMomentumVectors", momenta);
     update.takeMoments(OptimizerUpdate::MomentB, "inputVelocityVectors", velocities);

@@ -31,12 +31,9 @@ std::string shapeText(const ArrayView& view) {
 }
 
 /// A row of floats, as states keep them.
-ArrayView rowOf(const vk::BufferSlice& slice, uint64_t bytes) {
-    return {{slice.buffer, slice.offset, bytes},
-            1,
-            bytes / sizeof(float),
-            bytes,
-            MPS::DataType::Float32};
+ArrayView rowOf(vk::BufferSlice slice, uint64_t bytes) {
+    slice.size = bytes;
+    return {std::move(slice), 1, bytes / sizeof(float), bytes, MPS::DataType::Float32};
 }
 
 bool sameElements(const ArrayView& a, const ArrayView& b) {
@@ -57,70 +54,67 @@ bool overlap(const ArrayView& a, const ArrayView& b) {
 
 } // namespace
 
-/// A range as a dispatch takes it.
-struct OptimizerUpdate::Part {
-    glsl::OptimizerRange range{};
-    std::array<vk::BufferSlice, SlotCount> slices;
-};
+OptimizerUpdate::OptimizerUpdate(const Subject& who, const MTL::CommandBuffer& commandBuffer)
+    : who_(who), encoder_(commandBuffer, who) {
+    ranges_.reserve(2);
+    readArrays_.reserve(2 * SlotCount);
+}
 
-OptimizerUpdate::OptimizerUpdate(std::string who, const MTL::CommandBuffer& commandBuffer)
-    : who_(std::move(who)), encoder_(commandBuffer, who_) {}
+template <class Handle>
+typename Handle::Impl& OptimizerUpdate::checked(const Role& role, const Handle& handle) const {
+    if (!handle) throw InvalidArgument(who_ + role + " is empty.");
+    auto& impl = handle.impl();
+    impl.checkUsable(who_, role, encoder_.commandBuffer());
+    return impl;
+}
 
-void OptimizerUpdate::checkOperand(const char* role, ArrayStorage* storage, MPS::DataType type) {
-    if (!storage) throw InvalidArgument(who_ + role + " is empty.");
-    storage->checkUsable(who_, role, encoder_.commandBuffer());
+void OptimizerUpdate::checkType(const Role& role, MPS::DataType type) const {
     if (type != MPS::DataType::Float32)
         throw InvalidArgument(who_ + role + " has the dataType " + std::to_string(uint32_t(type)) +
                               " but optimizers work on Float32.");
 }
 
-void OptimizerUpdate::place(size_t index, Slot slot, const char* role, const ArrayView& view) {
+void OptimizerUpdate::place(size_t index, Slot slot, const Role& role, ArrayView view) {
     if (index == ranges_.size()) ranges_.emplace_back();
     Range& range = ranges_[index];
     const ArrayView& gradient = range[Gradient];
     if (slot != Gradient && (view.rows != gradient.rows || view.columns != gradient.columns))
         throw InvalidArgument(who_ + role + " has " + shapeText(view) + " but " + roles_[Gradient] +
                               " has " + shapeText(gradient) + ".");
-    range[slot] = view;
-    roles_[slot] = role; // while it lasts: the caller keeps it for the encode, or sets another one
+    range[slot] = std::move(view);
+    roles_[slot] = role.name;
 }
 
 void OptimizerUpdate::take(Slot slot, const char* role, const MPS::Vector& vector) {
-    auto* storage = vector ? &vector.impl() : nullptr;
-    checkOperand(role, storage, vector ? vector.dataType() : MPS::DataType::Invalid);
-    place(0, slot, role, storage->view());
-    if (slot != Result) readArrays_.push_back(storage);
+    auto& storage = checked(role, vector);
+    checkType(role, storage.descriptor.dataType());
+    place(0, slot, role, storage.view());
+    if (slot != Result) readArrays_.push_back(&storage);
 }
 
 void OptimizerUpdate::take(Slot slot, const char* role, const MPS::Matrix& matrix) {
-    auto* storage = matrix ? &matrix.impl() : nullptr;
-    checkOperand(role, storage, matrix ? matrix.dataType() : MPS::DataType::Invalid);
+    auto& storage = checked(role, matrix);
+    checkType(role, storage.descriptor.dataType());
     if (slot != Gradient && matrix.matrices() != ranges_.size())
         throw InvalidArgument(who_ + role + " has " + std::to_string(matrix.matrices()) +
                               " matrices but " + roles_[Gradient] + " has " +
                               std::to_string(ranges_.size()) + ".");
-    for (uint64_t k = 0; k < matrix.matrices(); ++k) place(k, slot, role, storage->view(k));
-    if (slot != Result) readArrays_.push_back(storage);
+    for (uint64_t k = 0; k < matrix.matrices(); ++k) place(k, slot, role, storage.view(k));
+    if (slot != Result) readArrays_.push_back(&storage);
 }
 
-void OptimizerUpdate::checkState(const char* role, const MPS::State& state) const {
-    if (!state) throw InvalidArgument(who_ + role + " is empty.");
-    state.impl().checkUsable(who_, role, encoder_.commandBuffer());
-}
-
-void OptimizerUpdate::placeParameter(size_t index, const vk::BufferSlice& gradient, uint64_t bytes,
-                                     const vk::BufferSlice& values,
-                                     const vk::BufferSlice& results) {
+void OptimizerUpdate::placeParameter(size_t index, vk::BufferSlice gradient, uint64_t bytes,
+                                     vk::BufferSlice values, vk::BufferSlice results) {
     const char* const part = index == 0 ? stateRoles_.first : stateRoles_.second;
-    const auto fit = [&](const char* role, const vk::BufferSlice& slice) {
+    const auto fit = [&](const char* role, vk::BufferSlice& slice) {
         if (slice.size < bytes)
             throw InvalidArgument(who_ + role + " has " +
                                   std::to_string(slice.size / sizeof(float)) + " " + part +
                                   " but " + stateRoles_.gradient + " has gradients for " +
                                   std::to_string(bytes / sizeof(float)) + ".");
-        return rowOf(slice, bytes);
+        return rowOf(std::move(slice), bytes);
     };
-    place(index, Gradient, stateRoles_.gradient, rowOf(gradient, bytes));
+    place(index, Gradient, stateRoles_.gradient, rowOf(std::move(gradient), bytes));
     place(index, Values, stateRoles_.source, fit(stateRoles_.source, values));
     place(index, Result, "resultState", fit("resultState", results));
 }
@@ -130,17 +124,16 @@ void OptimizerUpdate::take(const MPS::CNNConvolutionGradientState& gradient,
                            const MPS::CNNConvolutionWeightsAndBiasesState& result) {
     using Buffers = MPS::CNNConvolutionGradientState::Impl::Buffers;
     stateRoles_ = {"convolutionGradientState", "convolutionSourceState", "weights", "biases"};
-    checkState(stateRoles_.gradient, gradient);
-    checkState(stateRoles_.source, source);
-    checkState("resultState", result);
-    auto& from = source.impl();
-    auto& to = result.impl();
-    placeParameter(0, gradient.impl().buffer(Buffers::Weights),
-                   gradient.bufferSize(Buffers::Weights), from.weightsSlice(), to.weightsSlice());
+    auto& gradients = checked(stateRoles_.gradient, gradient);
+    auto& from = checked(stateRoles_.source, source);
+    auto& to = checked("resultState", result);
+    const auto bytes = [&](Buffers which) { return gradients.resources[which].bufferBytes; };
+    placeParameter(0, gradients.buffer(Buffers::Weights), bytes(Buffers::Weights),
+                   from.weightsSlice(), to.weightsSlice());
     if (from.hasBiases && to.hasBiases)
-        placeParameter(1, gradient.impl().buffer(Buffers::Biases),
-                       gradient.bufferSize(Buffers::Biases), from.biasesSlice(), to.biasesSlice());
-    readStates_ = {gradient, source};
+        placeParameter(1, gradients.buffer(Buffers::Biases), bytes(Buffers::Biases),
+                       from.biasesSlice(), to.biasesSlice());
+    readStates_ = {&gradients, &from};
 }
 
 void OptimizerUpdate::take(const MPS::CNNBatchNormalizationState& state,
@@ -164,23 +157,21 @@ void OptimizerUpdate::takeNormalization(const StateRoles& roles,
     using Gradients = MPS::CNNBatchNormalizationState::Impl::Buffers;
     using Parameters = BatchNormalizationParameters;
     stateRoles_ = roles;
-    checkState(roles.gradient, gradient);
-    checkState(roles.source, source);
-    checkState("resultState", result);
-    auto& from = gradient.impl();
+    auto& from = checked(roles.gradient, gradient);
+    auto& valued = checked(roles.source, source);
+    auto& to = checked("resultState", result);
     if (from.gradients.pixels == 0)
         throw InvalidArgument(who_ + roles.gradient +
                               " has no gradients of gamma and beta: "
                               "CNNBatchNormalizationStatisticsGradient comes first.");
-    const auto& values = *source.impl().parameters;
-    auto& to = result.impl();
-    placeParameter(0, from.buffer(Gradients::GradientForGamma),
-                   gradient.bufferSize(Gradients::GradientForGamma),
+    const auto& values = *valued.parameters;
+    const auto bytes = [&](Gradients which) { return from.resources[which].bufferBytes; };
+    placeParameter(0, from.buffer(Gradients::GradientForGamma), bytes(Gradients::GradientForGamma),
                    values.slice(Parameters::Gamma), to.buffer(ChannelPair::First));
-    placeParameter(1, from.buffer(Gradients::GradientForBeta),
-                   gradient.bufferSize(Gradients::GradientForBeta), values.slice(Parameters::Beta),
-                   to.buffer(ChannelPair::Second));
-    readStates_ = {gradient, source};
+    placeParameter(1, from.buffer(Gradients::GradientForBeta), bytes(Gradients::GradientForBeta),
+                   values.slice(Parameters::Beta), to.buffer(ChannelPair::Second));
+    readStates_ = {&from, &valued};
+    closed_ = &from;
 }
 
 void OptimizerUpdate::takeMoments(Slot slot, const char* role,
@@ -202,13 +193,11 @@ void OptimizerUpdate::takeMoments(Slot slot, const char* role,
                               roles_[MomentA] + " has " + std::to_string(ranges_.size()) + ".");
     momentsTaken_ = true;
     for (size_t k = 0; k < given; ++k) {
-        auto* storage = vectors[k] ? &vectors[k].impl() : nullptr;
-        const std::string element = std::string(role) + "[" + std::to_string(k) + "]";
-        checkOperand(element.c_str(), storage,
-                     vectors[k] ? vectors[k].dataType() : MPS::DataType::Invalid);
-        place(k, slot, element.c_str(), storage->view());
-        roles_[slot] = role;
-        readArrays_.push_back(storage);
+        const Role element(role, k);
+        auto& storage = checked(element, vectors[k]);
+        checkType(element, storage.descriptor.dataType());
+        place(k, slot, element, storage.view());
+        readArrays_.push_back(&storage);
     }
 }
 
@@ -221,57 +210,50 @@ void OptimizerUpdate::checkOverlaps(const Range& range) const {
         }
 }
 
-OptimizerUpdate::Part OptimizerUpdate::partOf(const Range& range) const {
+OptimizerRange OptimizerUpdate::bound(Range& range) const {
     // Rows without gaps are one long row.
     const bool dense = std::ranges::all_of(
         range, [](const ArrayView& v) { return !v || v.rowBytes == v.columns * sizeof(float); });
     const uint64_t rows = range[Gradient].rows, columns = range[Gradient].columns;
-    Part part;
-    part.range.rows = dense ? 1 : uint32_t(rows);
-    part.range.columns = uint32_t(dense ? rows * columns : columns);
-    part.range.groups = uint32_t((rows * columns + perGroup - 1) / perGroup);
+    OptimizerRange made{};
+    made.rows = dense ? 1 : uint32_t(rows);
+    made.columns = uint32_t(dense ? rows * columns : columns);
+    made.groups = uint32_t((rows * columns + perGroup - 1) / perGroup);
     for (size_t slot = 0; slot < SlotCount; ++slot) {
         if (!range[slot]) continue;
-        const AlignedSlice bound(range[slot].slice, encoder_.limits());
-        part.slices[slot] = bound.slice;
-        part.range.*offsets[slot] = uint32_t(bound.skipped / sizeof(float));
-        part.range.*strides[slot] = uint32_t(range[slot].rowBytes / sizeof(float));
+        AlignedSlice aligned(std::move(range[slot].slice), encoder_.limits());
+        range[slot].slice = std::move(aligned.slice);
+        made.*offsets[slot] = uint32_t(aligned.skipped / sizeof(float));
+        made.*strides[slot] = uint32_t(range[slot].rowBytes / sizeof(float));
     }
-    return part;
+    return made;
 }
 
 void OptimizerUpdate::record(std::string_view shader, glsl::NNOptimizerParameters parameters) {
     for (const Range& range : ranges_) checkOverlaps(range);
+    Range none;
     for (size_t k = 0; k < ranges_.size(); k += 2) {
-        const Part first = partOf(ranges_[k]);
-        const Part second = k + 1 < ranges_.size() ? partOf(ranges_[k + 1]) : Part();
-        parameters.first = first.range;
-        parameters.second = second.range;
-        const auto& a = first.slices;
-        const auto& b = second.slices;
-        const uint64_t groups = uint64_t(first.range.groups) + second.range.groups;
+        Range& a = ranges_[k];
+        Range& b = k + 1 < ranges_.size() ? ranges_[k + 1] : none;
+        parameters.first = bound(a);
+        parameters.second = &b != &none ? bound(b) : OptimizerRange{};
+        const uint64_t groups = uint64_t(parameters.first.groups) + parameters.second.groups;
+        const auto operand = [](uint32_t number, ArrayView& view) {
+            return Operand(number, std::move(view.slice));
+        };
         encoder_.dispatch(shader, parameters, Grid::of(groups * perGroup / 4),
-                          {{1, a[0]},
-                           {2, a[1]},
-                           {3, a[2]},
-                           {4, a[3]},
-                           {5, a[4]},
-                           {6, a[5]},
-                           {9, b[0]},
-                           {10, b[1]},
-                           {11, b[2]},
-                           {12, b[3]},
-                           {13, b[4]},
-                           {14, b[5]}});
+                          {operand(1, a[0]), operand(2, a[1]), operand(3, a[2]), operand(4, a[3]),
+                           operand(5, a[4]), operand(6, a[5]), operand(9, b[0]), operand(10, b[1]),
+                           operand(11, b[2]), operand(12, b[3]), operand(13, b[4]),
+                           operand(14, b[5])});
     }
     std::ranges::sort(readArrays_);
     const auto repeated = std::ranges::unique(readArrays_);
     readArrays_.erase(repeated.begin(), repeated.end());
     for (ArrayStorage* storage : readArrays_) storage->wasRead();
-    if (!readStates_.empty())
-        if (const auto state = readStates_[0].as<MPS::CNNBatchNormalizationState>())
-            state.impl().gradients.closed = true;
-    MPS::markRead(readStates_);
+    if (closed_) closed_->gradients.closed = true;
+    if (readStates_[0]) readStates_[0]->wasRead();
+    if (readStates_[1] != readStates_[0]) readStates_[1]->wasRead();
 }
 
 } // namespace mpsvk::mps

@@ -10,6 +10,7 @@
 #include <mpsvk/MPS/CNNConvolutionState.hpp>
 
 #include <array>
+#include <memory_resource>
 
 namespace mpsvk::mps {
 
@@ -19,10 +20,10 @@ public:
     enum Slot : size_t { Gradient, Values, Result, MomentA, MomentB, MomentC, SlotCount };
 
     /// Throws InvalidArgument for an empty or committed command buffer.
-    OptimizerUpdate(std::string who, const MTL::CommandBuffer& commandBuffer);
+    OptimizerUpdate(const Subject& who, const MTL::CommandBuffer& commandBuffer);
 
     /// What a refusal begins with.
-    const std::string& who() const { return who_; }
+    const Subject& who() const { return who_; }
 
     /// Operands of one kind, the gradient first. Throw InvalidArgument for what cannot take part or
     /// does not fit the gradient.
@@ -46,33 +47,38 @@ public:
 
 private:
     using Range = std::array<ArrayView, SlotCount>;
-    struct Part;
 
     /// The states of an encode: what they are called, and what their two parameters are.
     struct StateRoles {
         const char *gradient, *source, *first, *second;
     };
-    void checkState(const char* role, const MPS::State& state) const;
+    template <class Handle>
+    typename Handle::Impl& checked(const Role& role, const Handle& handle) const;
+    void checkType(const Role& role, MPS::DataType type) const;
     /// Parameter `index` of the states: `bytes` of gradients, and values and results that hold as
     /// many.
-    void placeParameter(size_t index, const vk::BufferSlice& gradient, uint64_t bytes,
-                        const vk::BufferSlice& values, const vk::BufferSlice& results);
+    void placeParameter(size_t index, vk::BufferSlice gradient, uint64_t bytes,
+                        vk::BufferSlice values, vk::BufferSlice results);
     void takeNormalization(const StateRoles& roles, const MPS::CNNBatchNormalizationState& gradient,
                            const MPS::CNNBatchNormalizationState& source,
                            const MPS::CNNNormalizationGammaAndBetaState& result);
-    void checkOperand(const char* role, ArrayStorage* storage, MPS::DataType type);
-    void place(size_t range, Slot slot, const char* role, const ArrayView& view);
+    void place(size_t range, Slot slot, const Role& role, ArrayView view);
     void checkOverlaps(const Range& range) const;
-    Part partOf(const Range& range) const;
+    /// A range as shaders know it, whose slices become what is bound.
+    glsl::OptimizerRange bound(Range& range) const;
 
-    const std::string who_;
+    const Subject who_;
     Encoder encoder_;
-    std::vector<Range> ranges_;
+    std::array<std::byte, 1024> stack_; // enough for two ranges: nothing is allocated then
+    std::pmr::monotonic_buffer_resource memory_{stack_.data(), stack_.size()};
+    std::pmr::vector<Range> ranges_{&memory_};
     std::array<const char*, SlotCount> roles_{};
     StateRoles stateRoles_{};
     bool momentsTaken_ = false;
-    std::vector<ArrayStorage*> readArrays_;
-    MPS::StateBatch readStates_;
+    std::pmr::vector<ArrayStorage*> readArrays_{&memory_};
+    std::array<MPS::State::Impl*, 2> readStates_{};
+    /// Whose gradients the next ones are not added to.
+    MPS::CNNBatchNormalizationState::Impl* closed_ = nullptr;
 };
 
 } // namespace mpsvk::mps

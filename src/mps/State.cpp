@@ -58,18 +58,19 @@ void State::Impl::makeTemporary(const MTL::CommandBuffer& commandBuffer) {
     readCount = 1;
 }
 
-void State::Impl::checkUsable(const std::string& who, const char* role,
+void State::Impl::checkUsable(const mps::Subject& who, const mps::Role& role,
                               const MTL::CommandBuffer& commandBuffer) const {
-    if (!(device == commandBuffer.device()))
+    const auto& commands = commandBuffer.impl();
+    if (!(device == commands.device))
         throw InvalidArgument(who + role + " belongs to the device \"" + device.name() +
                               "\" but the command buffer to another one, \"" +
-                              commandBuffer.device().name() + "\".");
+                              commands.device.name() + "\".");
     if (!temporary) return;
     if (readCount == 0)
         throw InvalidArgument(who + role +
                               " is a temporary state whose read count is 0: its memory is given "
                               "back already.");
-    if (owner != commandBuffer.impl().serial)
+    if (owner != commands.serial)
         throw InvalidArgument(who + role + " is a temporary state of another command buffer.");
 }
 

@@ -1,6 +1,7 @@
 // The object behind MPS::State.
 #pragma once
 
+#include "mps/Subject.hpp"
 #include "mps/TemporaryHeap.hpp"
 #include "mtl/Buffer.hpp"
 #include "mtl/CommandBuffer.hpp"
@@ -32,7 +33,7 @@ struct State::Impl : detail::ObjectImpl {
     size_t addBuffer(const MTL::Buffer& buffer);
     /// Ties the state to a command buffer: its buffers come from there and its read count is 1.
     void makeTemporary(const MTL::CommandBuffer& commandBuffer);
-    void checkUsable(const std::string& who, const char* role,
+    void checkUsable(const mps::Subject& who, const mps::Role& role,
                      const MTL::CommandBuffer& commandBuffer) const;
     void wasRead();
     void setReadCount(uint64_t count);

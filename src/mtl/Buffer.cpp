@@ -1,5 +1,6 @@
 #include "mtl/Buffer.hpp"
 #include "mtl/Heap.hpp"
+#include "mtl/Object.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -72,9 +73,7 @@ Buffer::Impl& Buffer::impl() const {
     return static_cast<Impl&>(*impl_);
 }
 
-bool Buffer::isKindOf(const detail::ObjectImpl& object) {
-    return dynamic_cast<const Impl*>(&object) != nullptr;
-}
+bool Buffer::isKindOf(const detail::ObjectImpl& object) { return MTL::isA<Impl>(object); }
 
 uint64_t Buffer::length() const { return impl().slice.size; }
 

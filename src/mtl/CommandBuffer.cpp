@@ -46,13 +46,21 @@ vk::CommandList& CommandBuffer::Impl::list(std::string_view who) {
 }
 
 vk::CommandList& CommandBuffer::Impl::encoderList(std::string_view who) {
+    if (vk::CommandList* const list = uncommittedList()) return *list;
     std::lock_guard lock(mutex);
-    if (status >= CommandBufferStatus::Committed)
-        throw InvalidArgument(
-            (who.empty() ? subject("CommandBuffer", label) : std::string(who)) +
-            "The command buffer is committed already; nothing more can be encoded.");
+    throw InvalidArgument((who.empty() ? subject("CommandBuffer", label) : std::string(who)) +
+                          "The command buffer is committed already; nothing more can be encoded.");
+}
+
+vk::CommandList* CommandBuffer::Impl::openList() {
+    return encoderOpen ? nullptr : uncommittedList();
+}
+
+vk::CommandList* CommandBuffer::Impl::uncommittedList() {
+    std::lock_guard lock(mutex);
+    if (status >= CommandBufferStatus::Committed) return nullptr;
     if (!segments.back()->signals.empty()) segments.push_back(std::make_unique<Segment>());
-    return segments.back()->commands;
+    return &segments.back()->commands;
 }
 
 void CommandBuffer::Impl::checkNoEncoder(std::string_view what) const {

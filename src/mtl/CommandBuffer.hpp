@@ -35,6 +35,9 @@ struct CommandBuffer::Impl : CommandBufferObject,
     vk::CommandList& list(std::string_view who);
     /// The same for the encoder that is open.
     vk::CommandList& encoderList(std::string_view who);
+    /// What `list` and `encoderList` return, or null where they refuse.
+    vk::CommandList* openList();
+    vk::CommandList* uncommittedList();
     /// What commit and the event calls refuse.
     void checkNoEncoder(std::string_view what) const;
     void pushLabel(vk::CommandList& list, const std::string& name, size_t& depth);

@@ -202,24 +202,41 @@ CommandList::Uses CommandList::usesOf(std::span<const std::shared_ptr<Resource>>
 
 void CommandList::append(const CommandList& other, std::span<const std::shared_ptr<Resource>> from,
                          std::span<const std::shared_ptr<Resource>> to) {
-    append(other, other.usesOf(from), to);
+    appendHeld(
+        other, other.usesOf(from), [](const auto& object) { return object; },
+        [&](uint32_t i) { return to[i]; });
     retained_.insert(retained_.end(), other.retained_.begin(), other.retained_.end());
     // A resource that is used through another's binding is kept alive by nothing else.
     retained_.insert(retained_.end(), to.begin(), to.end());
 }
 
 void CommandList::append(const CommandList& other, const Uses& uses,
-                         std::span<const std::shared_ptr<Resource>> to) {
+                         std::span<const std::shared_ptr<Resource>> to,
+                         std::span<const std::shared_ptr<Resource>> more) {
+    // Counting the owners of some thousand operands would take longer than copying them.
+    const auto lend = []<class T>(const std::shared_ptr<T>& object) {
+        return std::shared_ptr<T>(std::shared_ptr<void>(), object.get());
+    };
+    appendHeld(other, uses, lend,
+               [&](uint32_t i) { return lend(i < to.size() ? to[i] : more[i - to.size()]); });
+}
+
+template <class Hold, class ResourceAt>
+void CommandList::appendHeld(const CommandList& other, const Uses& uses, Hold hold,
+                             ResourceAt resourceAt) {
     const uint32_t firstBinding = uint32_t(bindings_.size());
     const uint32_t firstByte = uint32_t(bytes_.size());
     const uint32_t firstRegion = uint32_t(textureRegions_.size());
-    bindings_.insert(bindings_.end(), other.bindings_.begin(), other.bindings_.end());
+    bindings_.reserve(bindings_.size() + other.bindings_.size());
+    for (const Binding& b : other.bindings_)
+        bindings_.push_back(
+            {b.number, hold(b.resource), b.offset, b.size, b.bytes, b.texture, b.handle});
     bytes_.insert(bytes_.end(), other.bytes_.begin(), other.bytes_.end());
     textureRegions_.insert(textureRegions_.end(), other.textureRegions_.begin(),
                            other.textureRegions_.end());
     for (const auto& [at, resource] : uses.bindings) {
         Binding& binding = bindings_[firstBinding + at];
-        const auto& now = to[resource];
+        auto now = resourceAt(resource);
         if (binding.texture) {
             binding.texture = static_cast<Texture*>(now.get());
         } else {
@@ -228,14 +245,19 @@ void CommandList::append(const CommandList& other, const Uses& uses,
             binding.offset = binding.offset - before.offset() + after.offset();
             binding.handle = after.handle();
         }
-        binding.resource = now;
+        binding.resource = std::move(now);
     }
     commands_.reserve(commands_.size() + other.commands_.size());
     for (const Command& command : other.commands_) {
-        Command copy = command;
-        copy.firstBinding += firstBinding;
-        copy.parameters += firstByte;
-        copy.push += firstByte;
+        Command copy{command.kind, hold(command.pipeline)};
+        copy.firstBinding = command.firstBinding + firstBinding;
+        copy.bindingCount = command.bindingCount;
+        copy.parameters = command.parameters + firstByte;
+        copy.parameterBytes = command.parameterBytes;
+        copy.push = command.push + firstByte;
+        copy.pushBytes = command.pushBytes;
+        copy.groups = command.groups;
+        copy.extra = command.extra;
         if (copy.kind == Kind::Dispatch && copy.extra) {
             const Refresh& refresh = other.refreshes_[copy.extra - 1];
             if (isTemplate_) {
@@ -253,7 +275,7 @@ void CommandList::append(const CommandList& other, const Uses& uses,
     auto replaced = uses.written.begin();
     for (size_t i = 0; i < other.written_.size(); ++i) {
         const bool isReplaced = replaced != uses.written.end() && replaced->at == i;
-        noteWrite(isReplaced ? to[(replaced++)->resource] : other.written_[i]);
+        noteWrite(isReplaced ? resourceAt((replaced++)->resource) : hold(other.written_[i]));
     }
     dispatches_ += other.dispatches_;
 }

@@ -82,9 +82,11 @@ public:
         std::vector<Use> bindings, written;
     };
     Uses usesOf(std::span<const std::shared_ptr<Resource>> resources) const;
-    /// The same with `to[i]` wherever `uses` knows resource i. The caller retains `other` and `to`.
+    /// The same with resource i of `to` and then of `more` wherever `uses` knows resource i.
+    /// Nothing of `other` is kept alive by it, nor are these: the caller retains them.
     void append(const CommandList& other, const Uses& uses,
-                std::span<const std::shared_ptr<Resource>> to);
+                std::span<const std::shared_ptr<Resource>> to,
+                std::span<const std::shared_ptr<Resource>> more = {});
 
     /// Takes all of a template's commands; without copying them where there are none before.
     void take(CommandList& other);
@@ -134,6 +136,8 @@ public:
     }
 
 private:
+    template <class Hold, class ResourceAt>
+    void appendHeld(const CommandList& other, const Uses& uses, Hold hold, ResourceAt resourceAt);
     uint32_t addBytes(std::span<const std::byte> bytes);
     struct Spare;
     enum class Fresh { Memory };

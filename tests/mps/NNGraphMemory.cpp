@@ -147,15 +147,18 @@ TEST_CASE("a residual network's arena is little more than its largest sum of liv
     CHECK(isValid(plan->heap->tenants(), uint64_t(1) << 62));
 }
 
+namespace {
+NNGraph ofTwoTemporaries() {
+    const NNImageNode input;
+    const CNNNeuronTanHNode first(input);
+    const CNNNeuronSigmoidNode second(first.resultImage());
+    const CNNPoolingAverageNode last(second.resultImage(), 8);
+    return graphOf(last.resultImage());
+}
+} // namespace
+
 TEST_CASE("a larger graph moves its queue's arena, and the smaller ones go along") {
     const MTL::CommandQueue queue = testDevice().newCommandQueue();
-    const auto make = [] {
-        const NNImageNode input;
-        const CNNNeuronTanHNode first(input);
-        const CNNNeuronSigmoidNode second(first.resultImage());
-        const CNNPoolingAverageNode last(second.resultImage(), 8);
-        return graphOf(last.resultImage());
-    };
     const auto encode = [&](const NNGraph& graph, const ImageBatch& images) {
         const MTL::CommandBuffer commands = queue.commandBuffer();
         const ImageBatch made = graph.encodeBatch(commands, {images});
@@ -165,7 +168,7 @@ TEST_CASE("a larger graph moves its queue's arena, and the smaller ones go along
     };
     const auto small = upload(reference::random(1, 32, 32, 64, 1)),
                large = upload(reference::random(2, 64, 64, 64, 2));
-    const auto one = make(), other = make();
+    const auto one = ofTwoTemporaries(), other = ofTwoTemporaries();
     const auto expected = encode(one, small);
     const auto arena = mps::planArena(queue.commandBuffer());
     const uint64_t before = arena->bytes();
@@ -180,6 +183,30 @@ TEST_CASE("a larger graph moves its queue's arena, and the smaller ones go along
     }
     CHECK(arena->bytes() == grown);
     CHECK(testDevice().currentAllocatedSize() <= allocated);
+}
+
+TEST_CASE("an arena moves while encodes wait that use the earlier one") {
+    const MTL::CommandQueue queue = testDevice().newCommandQueue();
+    const auto small = upload(reference::random(1, 32, 32, 64, 1)),
+               large = upload(reference::random(2, 64, 64, 64, 2));
+    const auto one = ofTwoTemporaries(), other = ofTwoTemporaries();
+    std::vector<MTL::CommandBuffer> waiting;
+    std::vector<ImageBatch> made;
+    const auto encode = [&](const NNGraph& graph, const ImageBatch& images) {
+        waiting.push_back(queue.commandBuffer());
+        made.push_back(graph.encodeBatch(waiting.back(), {images}));
+    };
+    encode(one, small);
+    encode(other, large);
+    encode(one, small);
+    for (const MTL::CommandBuffer& commands : waiting) commands.commit();
+    for (const MTL::CommandBuffer& commands : waiting) {
+        commands.waitUntilCompleted();
+        REQUIRE_FALSE(commands.error());
+    }
+    CHECK(download(made[0]).v == download(made[2]).v);
+    CHECK(download(made[0]).v == result(ofTwoTemporaries(), {small}).v);
+    CHECK(download(made[1]).v == result(ofTwoTemporaries(), {large}).v);
 }
 
 TEST_CASE("a graph tells what an encode reads and writes") {

@@ -142,6 +142,30 @@ TEST_CASE("an encode lowers a temporary input's read count by what the graph say
     }
 }
 
+TEST_CASE("images that come again, and others in their place, while earlier encodes wait") {
+    for (const bool lieApart : {false, true}) {
+        const auto graph = graphOf(MPS::CNNNeuronTanHNode(MPS::NNImageNode()).resultImage());
+        std::vector<MTL::CommandBuffer> waiting;
+        std::vector<std::pair<MPS::ImageBatch, Tensor>> made;
+        for (uint64_t seed = 1; seed <= 3; ++seed) {
+            const Tensor x = reference::random(4, 3, 5, 6, seed);
+            auto images = upload(x); // nobody but the encodes has those before any more
+            if (lieApart) images[2] = upload(reference::image(x, 2))[0];
+            for (int i = 0; i < 4; ++i) {
+                waiting.push_back(testQueue().commandBuffer());
+                made.emplace_back(graph.encodeBatch(waiting.back(), {images}), x);
+            }
+        }
+        for (const auto& commands : waiting) commands.commit();
+        for (const auto& commands : waiting) {
+            commands.waitUntilCompleted();
+            REQUIRE_FALSE(commands.error());
+        }
+        for (const auto& [images, x] : made)
+            CHECK(reference::compare(download(images), reference::forward(tanH, x), fp32));
+    }
+}
+
 TEST_CASE("executeAsync runs on a queue of its own and hands over the result") {
     const auto graph = graphOf(Nodes().last.resultImage());
     const Tensor x = reference::distinct(1, 6, 6, 5, 1);

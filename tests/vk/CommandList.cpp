@@ -3,6 +3,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <array>
 #include <cstring>
 
 using namespace mpsvk;
@@ -50,6 +51,33 @@ TEST_CASE("A part of a replaced buffer stays the same part", "[CommandList]") {
     replay.append(recorded, from, to);
     submitAndWait(replay);
     CHECK(read(c) == std::vector<float>(counting.begin() + 128, counting.begin() + 192));
+}
+
+TEST_CASE("A replay that is told where resources are refers to them, but keeps none",
+          "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    const auto a = slice(std::vector<float>(100, 1)), b = slice(100), c = slice(100);
+    const auto a2 = slice(std::vector<float>(100, 10)), c2 = slice(100);
+    vk::CommandList recorded;
+    affine(recorded, pipeline, a, b, 2, 1);
+    affine(recorded, pipeline, b, c, 3, 0);
+    const std::shared_ptr<vk::Resource> places[] = {a.buffer, c.buffer}, first[] = {a2.buffer},
+                                        second[] = {c2.buffer};
+    const auto uses = recorded.usesOf(places);
+    const auto owners = [&] {
+        return std::array{b.buffer.use_count(), a2.buffer.use_count(), c2.buffer.use_count(),
+                          pipeline.use_count()};
+    };
+    const auto before = owners();
+    vk::CommandList replay;
+    replay.append(recorded, uses, first, second);
+    CHECK(owners() == before);
+    CHECK(c2.buffer->hasPendingWrites());
+    submitAndWait(replay);
+    CHECK(read(b) == std::vector<float>(100, 21));
+    CHECK(read(c2) == std::vector<float>(100, 63));
+    replay.clear();
+    CHECK_FALSE(c2.buffer->hasPendingWrites());
 }
 
 TEST_CASE("Refreshed parameters are made anew for each replay", "[CommandList]") {
