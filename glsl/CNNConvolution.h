@@ -86,6 +86,7 @@ struct CNNConvolutionWeightsParameters {
     uint accumulate;     // 1: add to what the gradients hold
     uint transposed;     // 1: of a transposed convolution
     uint biasColumn;     // 1: the last column is the biases' gradient; 0: nothing uses it
+    uint blockHeight;    // of windows, where groups have few channels
 };
 
 // Bias gradient of a transposed convolution: sums over the pixels of each texel of channels. A

@@ -1,7 +1,8 @@
 // The partial sums of CNNConvolutionGradientWeights, with tiles of one texel, for groups of few
 // channels. An invocation has a column: a texel of output channels, one of input channels and up to
-// TAPS taps of a row, 16 sums each. It loads PIXELS neighbouring windows at once and what their
-// taps read, SPAN pixels. The grid is (blocks of COLUMNS columns, 1, parts). The rows of COLUMNS of
+// TAPS taps of ROWS rows, 16 sums each. It goes down blocks of PIXELS by blockHeight windows: of each row it
+// loads the windows and what their last row of taps reads, SPAN pixels; the other rows it has from the
+// windows above. The grid is (blocks of COLUMNS columns, 1, parts). The rows of COLUMNS of
 // a workgroup take turns with the blocks of windows of a part; their sums are added up in order.
 // DIAGONAL: each channel is a group of its own; the partial sums are those of
 // CNNConvolutionDepthwiseGradientWeights.
@@ -20,6 +21,8 @@ layout(constant_id = 38) const int DILATION = 1;
 layout(constant_id = 39) const uint COLUMNS = 32u;
 layout(constant_id = 41) const int SPAN = 6;
 layout(constant_id = 43) const bool DIAGONAL = false;
+// All rows of taps, of windows and taps one row apart, or 1.
+layout(constant_id = 44) const int ROWS = 1;
 layout(set = 0, binding = 0) uniform Block {
     TexelGrid grid; // of blocks of windows
     CNNConvolutionWeightsParameters parameters;
@@ -33,6 +36,22 @@ layout(set = 0, binding = 3, std430) writeonly buffer Partials {
 const int SUMS = DIAGONAL ? 1 : 4; // texels of them, for a tap
 
 shared vec4 turns[gl_WorkGroupSize.x];
+
+vec4 taps[ROWS * SPAN]; // what the rows of taps read
+
+void loadTaps(int tapRow, ImageView view, int x, int y, uint image) {
+    int width = int(parameters.source.width);
+    int nearest = clampIndex(y, int(parameters.source.height));
+    [[unroll]] for (int i = 0; i < SPAN; ++i) {
+        taps[tapRow * SPAN + i] = source_load(view, clampIndex(x + i, width), nearest, 0u, image);
+    }
+    if (parameters.clampEdges == 0u && (nearest != y || x < 0 || x + SPAN > width)) {
+        [[unroll]] for (int i = 0; i < SPAN; ++i) {
+            bool counts = nearest == y && x + i >= 0 && x + i < width;
+            taps[tapRow * SPAN + i] = counts ? taps[tapRow * SPAN + i] : vec4(0.0);
+        }
+    }
+}
 
 // The sum over the rows of the workgroup, for the first of them.
 vec4 sumOfTurns(vec4 value) {
@@ -60,6 +79,7 @@ void main() {
     uint runs = (parameters.kernelWidth + uint(TAPS) - 1u) / uint(TAPS);
     uint q = rest / runs;
     uint firstTap = (rest - q * runs) * uint(TAPS);
+    q *= uint(ROWS);
     bool isColumn = q < parameters.kernelHeight;
     ImageView gradientView = texelView(parameters.gradient, tile);
     ImageView sourceView = texelView(
@@ -68,13 +88,12 @@ void main() {
                                                          parameters.reducedPerGroup));
     int originX = parameters.originX + int(firstTap) * DILATION;
     int originY = parameters.originY + int(q) * parameters.dilationY;
-    int windows = int(parameters.gradient.width);
-    int width = int(parameters.source.width);
-    int height = int(parameters.source.height);
+    int width = int(parameters.gradient.width);
+    int height = int(parameters.gradient.height);
 
     vec4 bias = vec4(0.0);
-    vec4 sums[TAPS * SUMS];
-    [[unroll]] for (int i = 0; i < TAPS * SUMS; ++i) {
+    vec4 sums[ROWS * TAPS * SUMS];
+    [[unroll]] for (int i = 0; i < ROWS * TAPS * SUMS; ++i) {
         sums[i] = vec4(0.0);
     }
     uint begin = gl_WorkGroupID.z * parameters.splitPixels;
@@ -82,58 +101,53 @@ void main() {
     for (uint block = begin + turn; block < end; block += gl_WorkGroupSize.x / COLUMNS) {
         Place at = placeOf(grid, block);
         int x = at.x * PIXELS;
-        vec4 e[PIXELS];
-        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-            e[p] = gradient_load(gradientView, min(x + p, windows - 1), at.y, 0u, at.image);
-        }
+        int y = at.y * int(parameters.blockHeight);
+        int endY = min(y + int(parameters.blockHeight), height);
         int u = x * STRIDE + originX;
-        int row = at.y * parameters.strideY + originY;
-        int v = clampIndex(row, height);
-        vec4 values[SPAN];
-        [[unroll]] for (int i = 0; i < SPAN; ++i) {
-            values[i] = source_load(sourceView, clampIndex(u + i, width), v, 0u, at.image);
+        [[unroll]] for (int j = 1; j < ROWS; ++j) {
+            loadTaps(j, sourceView, u, y + originY + j - 1, at.image);
         }
-        if (x + PIXELS > windows) {
+        for (; y < endY; ++y) {
+            vec4 e[PIXELS];
             [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-                e[p] = x + p < windows ? e[p] : vec4(0.0);
+                e[p] = gradient_load(gradientView, min(x + p, width - 1), y, 0u, at.image);
             }
-        }
-        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-            bias += e[p];
-        }
-        if (parameters.clampEdges == 0u) {
-            if (v != row) {
-                continue;
+            [[unroll]] for (int i = 0; i < (ROWS - 1) * SPAN; ++i) {
+                taps[i] = taps[i + SPAN];
             }
-            if (u < 0 || u + SPAN > width) {
-                [[unroll]] for (int i = 0; i < SPAN; ++i) {
-                    values[i] = u + i >= 0 && u + i < width ? values[i] : vec4(0.0);
+            loadTaps(ROWS - 1, sourceView, u, y * parameters.strideY + originY + ROWS - 1, at.image);
+            if (x + PIXELS > width) {
+                [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+                    e[p] = x + p < width ? e[p] : vec4(0.0);
                 }
             }
-        }
-        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-            [[unroll]] for (int r = 0; r < TAPS; ++r) {
-                [[unroll]] for (int c = 0; c < SUMS; ++c) {
-                    sums[r * SUMS + c] = fma(DIAGONAL ? e[p] : vec4(e[p][c]),
-                                             values[p * STRIDE + r * DILATION],
-                                             sums[r * SUMS + c]);
+            [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+                bias += e[p];
+            }
+            [[unroll]] for (int t = 0; t < ROWS * TAPS; ++t) {
+                [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+                    vec4 value = taps[t / TAPS * SPAN + p * STRIDE + t % TAPS * DILATION];
+                    [[unroll]] for (int c = 0; c < SUMS; ++c) {
+                        sums[t * SUMS + c] =
+                            fma(DIAGONAL ? e[p] : vec4(e[p][c]), value, sums[t * SUMS + c]);
+                    }
                 }
             }
         }
     }
 
     // Texel `c` of a tap's sums lies at place + tap * tapStride + c * stride.
-    uint taps = parameters.kernelWidth * parameters.kernelHeight;
-    uint stride = taps * parameters.tileSlices + 1u;
+    uint tapCount = parameters.kernelWidth * parameters.kernelHeight;
+    uint stride = tapCount * parameters.tileSlices + 1u;
     uint tapStride = DIAGONAL ? parameters.tiles : parameters.tileSlices;
-    uint place = DIAGONAL ? gl_WorkGroupID.z * (taps + 1u) * parameters.tiles + tile
+    uint place = DIAGONAL ? gl_WorkGroupID.z * (tapCount + 1u) * parameters.tiles + tile
                           : (gl_WorkGroupID.z * parameters.tiles + tile) * 4u * stride;
     isColumn = isColumn && turn == 0u;
-    [[unroll]] for (int r = 0; r < TAPS; ++r) {
-        uint tap = firstTap + uint(r);
-        uint at = place + (q * parameters.kernelWidth + tap) * tapStride + s;
+    [[unroll]] for (int t = 0; t < ROWS * TAPS; ++t) {
+        uint tap = firstTap + uint(t % TAPS);
+        uint at = place + ((q + uint(t / TAPS)) * parameters.kernelWidth + tap) * tapStride + s;
         [[unroll]] for (int c = 0; c < SUMS; ++c) {
-            vec4 sum = sumOfTurns(sums[r * SUMS + c]);
+            vec4 sum = sumOfTurns(sums[t * SUMS + c]);
             if (isColumn && tap < parameters.kernelWidth) {
                 partials[at + uint(c) * stride] = sum;
             }
@@ -142,7 +156,7 @@ void main() {
     bias = sumOfTurns(bias);
     if (isColumn && q == 0u && firstTap == 0u && s == 0u) {
         if (DIAGONAL) {
-            partials[place + taps * tapStride] = bias;
+            partials[place + tapCount * tapStride] = bias;
         } else {
             [[unroll]] for (uint c = 0u; c < 4u; ++c) {
                 partials[place + c * stride + stride - 1u] = vec4(bias[c], 0.0, 0.0, 0.0);

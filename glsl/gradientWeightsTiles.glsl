@@ -8,7 +8,7 @@ layout(set = 0, binding = 4, std430) buffer WeightsGradient {
 layout(constant_id = 38) const bool WHOLE_CHUNKS = true;
 const bool leftAlong = false;
 const bool rightAlong = false;
-const bool advancesAmidProducts = WHOLE_CHUNKS;
+const bool advancesAmidProducts = true;
 // A step finds one window for all chunks of an invocation.
 #define ROWS_TOGETHER WHOLE_CHUNKS
 // There is one part, whose sums go to the weights' gradient at once.
@@ -117,8 +117,9 @@ void place() {
         uint index = stepWindow + acrossRow(i, tileColumns);
         Window w = windowAt(index);
         rightTexels[i] = windowTexel(w) + chunkTexels[0];
-        bool inside = isInside(chunkColumns[0], w) || (CHUNK > 4u && !WHOLE_CHUNKS);
-        rightInside |= uint(index < end && inside) << i;
+        [[unroll]] for (uint c = 0u; c < CHUNK / 4u; ++c) {
+            rightInside |= uint(index < end && isInside(chunkColumns[c], w)) << (i + 16u * c);
+        }
     }
 }
 
@@ -138,26 +139,20 @@ uvec4 leftChunk(uint i, uint row, uint k) {
     return (leftInside >> i & 1u) != 0u ? gradient_float16Pair[leftAt(i) >> 1] : uvec4(0u);
 }
 
-uvec2 columnHalves(uint c, Window w) {
-    Column column = chunkColumns[c];
-    if (column.bias) {
-        return uvec2(0x3c00u, 0u); // 1
+uvec2 columnHalves(uint i, uint c) {
+    uvec2 halves = uvec2(chunkColumns[c].bias ? 0x3c00u : 0u, 0u); // 1
+    if ((rightInside >> (i + 16u * c) & 1u) != 0u) {
+        halves = source_float16[rightTexels[i] + chunkTexels[c] - chunkTexels[0]];
     }
-    return isInside(column, w)
-        ? usedHalves(parameters.source, column.slice, source_float16[windowTexel(w) + chunkTexels[c]]) : uvec2(0u);
+    return usedHalves(parameters.source, chunkColumns[c].slice, halves);
 }
 
 uvec4 rightChunk(uint i, uint column, uint k) {
-    bool inside = (rightInside >> i & 1u) != 0u;
     if (!WHOLE_CHUNKS) {
-        if (!inside) {
-            return uvec4(0u);
-        }
-        Window w = windowAt(stepWindow + k);
-        return uvec4(columnHalves(0u, w), columnHalves(1u, w));
+        return uvec4(columnHalves(i, 0u), columnHalves(i, 1u));
     }
     uvec4 bias = uvec4(isBias(i) ? 0x3c00u : 0u, 0u, 0u, 0u); // 1
-    return inside ? source_float16Pair[rightTexels[i] >> 1] : bias;
+    return (rightInside >> i & 1u) != 0u ? source_float16Pair[rightTexels[i] >> 1] : bias;
 }
 #else
 vec4 ownLanes(ImageView v, uint slice, vec4 value) {

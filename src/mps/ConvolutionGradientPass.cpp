@@ -66,43 +66,58 @@ uint32_t groupedTaps(const glsl::CNNConvolutionWeightsParameters& p) {
     return std::min(GroupedTile::gradientTaps, p.kernelWidth);
 }
 
+/// And rows of them. More than one, for which it keeps what it has read, of depthwise convolutions.
+uint32_t groupedRows(const glsl::CNNConvolutionWeightsParameters& p, bool diagonal) {
+    const bool walks = diagonal && p.strideY == 1 && p.dilationY == 1 &&
+                       p.kernelHeight <= GroupedTile::gradientTaps;
+    return walks ? p.kernelHeight : 1;
+}
+
 /// The tile of that shader, for windows on such images; none where it does not do them.
 std::optional<GroupedTile> groupedTile(const vk::Device& device,
                                        const glsl::CNNConvolutionWeightsParameters& p,
-                                       const glsl::ImageView& windows) {
-    return GroupedTile::of(device, windows.width, GroupedTile::gradientPixels, int(groupedTaps(p)),
-                           p.strideX, p.dilationX, p.originX, false);
+                                       const glsl::ImageView& windows, bool diagonal) {
+    const uint32_t most =
+        groupedRows(p, diagonal) > 1 ? GroupedTile::walkedPixels : GroupedTile::gradientPixels;
+    return GroupedTile::of(device, windows.width, most, int(groupedTaps(p)), p.strideX, p.dilationX,
+                           p.originX, false);
 }
 
 /// Partial sums for groups with few channels: see glsl/CNNConvolutionGroupedGradientWeights.comp.
 std::shared_ptr<const vk::BufferSlice>
 dispatchGrouped(Encoder& encoder, glsl::CNNConvolutionWeightsParameters& p, const GroupedTile& tile,
-                const ImageRun& windows, const ImageRun& source, bool diagonal = false) {
-    const uint32_t taps = groupedTaps(p);
-    const uint64_t across = vk::divideUp(p.gradient.width, tile.pixels),
-                   blocks = across * p.gradient.height * p.images;
-    const uint64_t columns =
-        uint64_t(p.tiles) * p.tileSlices * vk::divideUp(p.kernelWidth, taps) * p.kernelHeight;
+                const ImageRun& windows, const ImageRun& source, bool diagonal) {
+    const uint32_t taps = groupedTaps(p), rows = groupedRows(p, diagonal);
+    const uint64_t columns = uint64_t(p.tiles) * p.tileSlices * vk::divideUp(p.kernelWidth, taps) *
+                             (p.kernelHeight / rows);
     const uint32_t most =
         std::min(GroupedTile::gradientSize, encoder.limits().workGroupInvocations);
     const auto lanes = uint32_t(std::min<uint64_t>(columns, most / 2));
     const uint32_t turns = most / lanes;
     const uint64_t groups = vk::divideUp(columns, lanes);
-    const uint64_t wanted = groupsWanted(encoder, GroupedTile::gradientGroupsEach, 8);
-    const Split split(blocks, vk::divideUp(wanted, groups), 4 * turns, turns);
+    const uint64_t wanted =
+        vk::divideUp(groupsWanted(encoder, GroupedTile::gradientGroupsEach, 8), groups);
+    const uint64_t across = vk::divideUp(p.gradient.width, tile.pixels);
+    p.blockHeight = 1;
+    if (rows > 1) { // as high as leaves a block for each invocation
+        const uint64_t blocks = wanted * turns / (across * p.images);
+        p.blockHeight = uint32_t(vk::divideUp(p.gradient.height, std::max<uint64_t>(blocks, 1)));
+    }
+    const uint64_t down = vk::divideUp(p.gradient.height, p.blockHeight);
+    const Split split(across * down * p.images, wanted, (rows == 1 ? 4 : 1) * turns, turns);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
     const uint64_t texels = uint64_t(p.kernelWidth) * p.kernelHeight * p.tileSlices + 1;
     auto partials = encoder.scratch(texels * p.tiles * p.tileChannels * p.splits * 16);
     Grid grid{groups * lanes * turns, 1, p.splits};
-    grid.texels = texelGrid(1, across, p.gradient.height, p.images);
+    grid.texels = texelGrid(1, across, down, p.images);
     encoder.dispatch("CNNConvolutionGroupedGradientWeights", p, grid,
                      {{1, windows}, {2, source}, {3, *partials}},
                      {constant(32, lanes * turns), constant(33, tile.pixels), constant(34, taps),
                       constant(36, uint32_t(p.strideX)), constant(38, uint32_t(p.dilationX)),
                       constant(39, lanes), constant(41, tile.span),
                       constant(42, uint32_t((p.gradient.channels | p.source.channels) % 4 == 0)),
-                      constant(43, uint32_t(diagonal))});
+                      constant(43, uint32_t(diagonal)), constant(44, rows)});
     return partials;
 }
 
@@ -135,7 +150,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     p.outputChannels = rows;
     p.accumulate = state.accumulated;
     std::optional<GroupedTile> grouped;
-    if (tile.grouped) grouped = groupedTile(device, p, p.gradient);
+    if (tile.grouped) grouped = groupedTile(device, p, p.gradient, false);
     const bool isWide = cooperative || (!grouped && blocks);
     const vk::Limits limits = tileLimits(device);
     ProductShape product{.rows = rows,
@@ -191,7 +206,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     };
     if (grouped) {
         layOut(4, 1, 1, 4);
-        return reduce(*dispatchGrouped(encoder, p, *grouped, windows, taps));
+        return reduce(*dispatchGrouped(encoder, p, *grouped, windows, taps, false));
     }
     const bool isDense =
         p.images == 1 ||
@@ -265,7 +280,7 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionShape& shape,
         (uint64_t(shape.kernelWidth) * shape.kernelHeight + 1) * vk::divideUp(shape.outputs, 4);
     std::optional<GroupedTile> grouped;
     if (GroupedTile::isDiagonal(encoder.device(), p.multiplier))
-        grouped = groupedTile(encoder.device(), p, windows);
+        grouped = groupedTile(encoder.device(), p, windows, true);
     if (grouped) {
         if (p.transposed) std::swap(p.gradient, p.source);
         p.tiles = uint32_t(vk::divideUp(shape.outputs, 4));

@@ -275,9 +275,11 @@ bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights& weights,
                                       p.strideX, p.dilationX, p.originX, spread);
     if (!tile) return false;
     // Rows of one column of blocks are neighbours.
-    const uint64_t blocks = (p.clipWidth + tile->pixels - 1) / tile->pixels;
+    const uint64_t blocks = vk::divideUp(p.clipWidth, tile->pixels);
+    Grid grid = Grid::over(layout.resultSlices, p.clipHeight, blocks, p.images);
+    grid.wholeTexels = (p.source.channels | p.destination.channels) % 4 == 0;
     encoder.dispatch(
-        "CNNConvolutionGrouped", p, Grid::over(layout.resultSlices, p.clipHeight, blocks, p.images),
+        "CNNConvolutionGrouped", p, grid,
         {{1, source},
          {2, destination},
          {3, weights.use(encoder, layout,

@@ -17,7 +17,9 @@ struct GroupedTile {
     static constexpr uint32_t productPixels = 8;      ///< at most, of an invocation
     static constexpr uint32_t productSize = 256;      ///< of a workgroup
     static constexpr uint32_t gradientPixels = 4;     ///< the same of the gradient of weights
-    static constexpr uint32_t gradientTaps = 3;       ///< of a row, of an invocation
+    static constexpr uint32_t gradientTaps = 3;       ///< of a row, of an invocation; also rows of
+                                                      ///< them where it goes down an image, and
+    static constexpr uint32_t walkedPixels = 8;       ///< has so many pixels
     static constexpr uint32_t gradientSize = 256;     ///< at most
     static constexpr uint32_t gradientGroupsEach = 2; ///< workgroups for a multiprocessor
     static constexpr uint32_t mostSpan = 32;          ///< what may be loaded for a row of taps
