@@ -53,6 +53,39 @@ void loadTaps(int tapRow, ImageView view, int x, int y, uint image) {
     }
 }
 
+vec4 sums[ROWS * TAPS * SUMS];
+vec4 bias;
+
+// Of PIXELS windows of a row, whose rows of taps but the last are those of the row above.
+void addRow(ImageView gradientView, ImageView sourceView, int x, int y, int u, int originY, uint image) {
+    int width = int(parameters.gradient.width);
+    vec4 e[PIXELS];
+    [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+        e[p] = gradient_load(gradientView, min(x + p, width - 1), y, 0u, image);
+    }
+    [[unroll]] for (int i = 0; i < (ROWS - 1) * SPAN; ++i) {
+        taps[i] = taps[i + SPAN];
+    }
+    loadTaps(ROWS - 1, sourceView, u, y * parameters.strideY + originY + ROWS - 1, image);
+    if (x + PIXELS > width) {
+        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+            e[p] = x + p < width ? e[p] : vec4(0.0);
+        }
+    }
+    [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+        bias += e[p];
+    }
+    [[unroll]] for (int t = 0; t < ROWS * TAPS; ++t) {
+        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+            vec4 value = taps[t / TAPS * SPAN + p * STRIDE + t % TAPS * DILATION];
+            [[unroll]] for (int c = 0; c < SUMS; ++c) {
+                sums[t * SUMS + c] =
+                    fma(DIAGONAL ? e[p] : vec4(e[p][c]), value, sums[t * SUMS + c]);
+            }
+        }
+    }
+}
+
 // The sum over the rows of the workgroup, for the first of them.
 vec4 sumOfTurns(vec4 value) {
     uint thread = gl_LocalInvocationID.x;
@@ -88,11 +121,7 @@ void main() {
                                                          parameters.reducedPerGroup));
     int originX = parameters.originX + int(firstTap) * DILATION;
     int originY = parameters.originY + int(q) * parameters.dilationY;
-    int width = int(parameters.gradient.width);
-    int height = int(parameters.gradient.height);
-
-    vec4 bias = vec4(0.0);
-    vec4 sums[ROWS * TAPS * SUMS];
+    bias = vec4(0.0);
     [[unroll]] for (int i = 0; i < ROWS * TAPS * SUMS; ++i) {
         sums[i] = vec4(0.0);
     }
@@ -102,36 +131,16 @@ void main() {
         Place at = placeOf(grid, block);
         int x = at.x * PIXELS;
         int y = at.y * int(parameters.blockHeight);
-        int endY = min(y + int(parameters.blockHeight), height);
         int u = x * STRIDE + originX;
         [[unroll]] for (int j = 1; j < ROWS; ++j) {
             loadTaps(j, sourceView, u, y + originY + j - 1, at.image);
         }
-        for (; y < endY; ++y) {
-            vec4 e[PIXELS];
-            [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-                e[p] = gradient_load(gradientView, min(x + p, width - 1), y, 0u, at.image);
-            }
-            [[unroll]] for (int i = 0; i < (ROWS - 1) * SPAN; ++i) {
-                taps[i] = taps[i + SPAN];
-            }
-            loadTaps(ROWS - 1, sourceView, u, y * parameters.strideY + originY + ROWS - 1, at.image);
-            if (x + PIXELS > width) {
-                [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-                    e[p] = x + p < width ? e[p] : vec4(0.0);
-                }
-            }
-            [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-                bias += e[p];
-            }
-            [[unroll]] for (int t = 0; t < ROWS * TAPS; ++t) {
-                [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-                    vec4 value = taps[t / TAPS * SPAN + p * STRIDE + t % TAPS * DILATION];
-                    [[unroll]] for (int c = 0; c < SUMS; ++c) {
-                        sums[t * SUMS + c] =
-                            fma(DIAGONAL ? e[p] : vec4(e[p][c]), value, sums[t * SUMS + c]);
-                    }
-                }
+        if (ROWS == 1) {
+            addRow(gradientView, sourceView, x, y, u, originY, at.image);
+        } else {
+            int endY = min(y + int(parameters.blockHeight), int(parameters.gradient.height));
+            for (; y < endY; ++y) {
+                addRow(gradientView, sourceView, x, y, u, originY, at.image);
             }
         }
     }
