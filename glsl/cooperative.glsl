@@ -122,6 +122,13 @@ uint alongInner(uint chunk, uint size) { return chunk % (depth / CHUNK); }
     [[unroll]] for (uint i = 0u; i < rightChunks; ++i)                                             \
         nextRight[i] = COOPERATIVE_LOAD(i, rightAlong, tileColumns, rightChunk);
 
+// Where what is done with results is short.
+#ifdef UNROLLED_STORES
+#define STORE_LOOP [[unroll]]
+#else
+#define STORE_LOOP
+#endif
+
 void productRun(uint steps) {
     uint firstRow = gl_SubgroupID / subgroupsAcross * ownRows;
     uint firstColumn = gl_SubgroupID % subgroupsAcross * ownColumns;
@@ -181,8 +188,10 @@ void productRun(uint steps) {
             coopMatStore(sums[i][j], tiles, strip + 4u * j, stripPitch,
                          gl_CooperativeMatrixLayoutRowMajor);
         subgroupBarrier();
-        const uint stores = ownColumns / STORED_COLUMNS;
-        for (uint e = gl_SubgroupInvocationID; e < 16u * stores; e += lanes) {
+        const uint stores = ownColumns / STORED_COLUMNS, all = 16u * stores;
+        STORE_LOOP for (uint n = 0u; n < (all + lanes - 1u) / lanes; ++n) {
+            uint e = n * lanes + gl_SubgroupInvocationID;
+            if (all % lanes != 0u && e >= all) break;
             uint row = e / stores, column = e % stores * STORED_COLUMNS;
             ELEMENTS_STORE(firstRow + 16u * i + row, firstColumn + column,
                            strip + row * stripPitch + column / 4u);

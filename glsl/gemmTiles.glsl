@@ -8,6 +8,7 @@
 const bool leftAlong = true;
 const bool rightAlong = false;
 const bool advancesAmidProducts = false;
+#define UNROLLED_STORES
 #ifdef MPSVK_COOPERATIVE
 #include "cooperative.glsl"
 layout(set = 0, binding = 3, std430) readonly buffer HalfWeights {

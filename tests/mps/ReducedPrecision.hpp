@@ -4,6 +4,7 @@
 
 #include "mtl/Device.hpp"
 #include "support/Matrices.hpp"
+#include "vk/Instance.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -35,7 +36,8 @@ void check(const char* what, Product product, const std::function<Values()>& exp
     const bool isSame = product(allowed) == reduced; // too long to print
     CHECK(isSame);
     const bool differs = reduced != exact;
-    CHECK(differs == isReduced());
+    // Without the memory for a tile of bf16 a product may go another way.
+    if (!vk::isDisabled("large_shared_memory")) CHECK(differs == isReduced());
     if (isReduced()) CHECK(relativeError(reduced, expected()) < tolerance);
 }
 
