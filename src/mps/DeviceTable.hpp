@@ -40,6 +40,7 @@ inline uint64_t groupsFor(const vk::Limits& limits, uint64_t each) {
 /// How fast the whole device is, as a part of the one that was measured.
 double speedOf(const vk::Processor& processor);
 double bandwidthOf(const vk::Processor& processor);
+/// What reading so many bytes takes, estimated.
 double microsecondsToRead(const vk::Processor& processor, uint64_t bytes);
 
 /// Whether tiles of convolutions may have 128 columns: their simplest body needs 256 invocations
