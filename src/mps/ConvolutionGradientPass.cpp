@@ -121,6 +121,29 @@ dispatchGrouped(Encoder& encoder, glsl::CNNConvolutionWeightsParameters& p, cons
     return partials;
 }
 
+/// The product that is a gradient of weights. The biases' gradient is its last column, or apart
+/// from it: a pass of its own.
+struct WeightsProduct {
+    ProductShape shape;
+    ProductPlan plan;
+    bool biasApart = false;
+};
+
+/// `shape` is without that column, which may take tiles of its own. A single part has no such
+/// column.
+WeightsProduct planWeights(const vk::Limits& limits, const ProductShape& shape, bool hasBiases,
+                           uint64_t gradientBytes) {
+    const ProductPlan apart = planProduct(limits, shape);
+    if (!hasBiases) return {shape, apart};
+    ProductShape withBiases = shape;
+    withBiases.columns += 4;
+    const ProductPlan together = planProduct(limits, withBiases);
+    const double pass = microsecondsToRead(limits.processor, gradientBytes);
+    if (together.parts == 1 || apart.microseconds + pass < together.microseconds)
+        return {shape, apart, true};
+    return {withBiases, together};
+}
+
 /// dW, and db unless `p.transposed`. `windows` has one pixel per window, `taps` is read at them.
 void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                      glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
@@ -153,7 +176,11 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     if (tile.grouped) grouped = groupedTile(device, p, p.gradient, false);
     const bool isWide = cooperative || (!grouped && blocks);
     const vk::Limits limits = tileLimits(device);
-    ProductShape product{.rows = rows,
+    WeightsProduct product{};
+    if (isWide)
+        product =
+            planWeights(limits,
+                        {.rows = rows,
                          .columns = 4 * tapCount * vk::divideUp(p.reducedPerGroup, 4),
                          .interior = pixels,
                          .cooperative = cooperative,
@@ -162,23 +189,8 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
                          .interiorStep = cooperative ? 32u : 8u,
                          .mostParts = 512,
                          .atOnce = cooperative ? 2u : 8u,
-                         .rightAlong = false};
-    ProductPlan plan = planProduct(limits, product);
-    bool biasApart = false;
-    if (isWide && !p.transposed) {
-        // The biases' gradient is a column more, which may take tiles of its own, or a pass of its
-        // own.
-        ProductShape withBiases = product;
-        withBiases.columns += 4;
-        const ProductPlan other = planProduct(limits, withBiases);
-        const double pass =
-            microsecondsToRead(limits.processor, windows.binding(1, encoder.limits()).bytes);
-        biasApart = other.parts == 1 || plan.microseconds + pass < other.microseconds;
-        if (!biasApart) {
-            product = withBiases;
-            plan = other;
-        }
-    }
+                         .rightAlong = false},
+                        !p.transposed, windows.binding(1, encoder.limits()).bytes);
     uint64_t columns = 0;
     bool inPlace = false; // there is one part, whose sums go to the weights' gradient at once
     // For a tile of so many channels and texels.
@@ -189,13 +201,14 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
             tileSlices(p.tiles, p.tileChannels, rows, p.resultPerGroup, p.reducedPerGroup);
         columns = tapCount * p.tileSlices + 1;
         uint64_t across = vk::divideUp(columns, texels);
-        uint64_t parts = isWide ? plan.parts : groupsWanted(encoder, 3, 16) / (across * p.tiles);
+        uint64_t parts =
+            isWide ? product.plan.parts : groupsWanted(encoder, 3, 16) / (across * p.tiles);
         if (cpu) parts = std::max(parts, vk::divideUp(pixels, 8192));
         const Split split(pixels, parts, isWide ? 128 : 64, step);
         p.splits = split.parts;
         p.splitPixels = split.pixels;
         inPlace = isWide && p.splits == 1 && !p.transposed && p.reducedPerGroup % 4 == 0;
-        p.biasColumn = !p.transposed && !inPlace && !biasApart;
+        p.biasColumn = !p.transposed && !inPlace && !product.biasApart;
         if (!p.biasColumn) across = vk::divideUp(columns - 1, texels);
         Grid grid{across * lanes, 1, uint64_t(p.tiles) * p.splits};
         grid.texels = texelGrid(1, p.gradient.width, p.gradient.height, p.images);
@@ -231,14 +244,14 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     };
     TileDispatch dispatch;
     if (isWide) {
-        layOutWide(plan.tile); // says how much memory a trial needs
+        layOutWide(product.plan.tile); // says how much memory a trial needs
         const uint64_t mostRows = vk::roundUp(rows, mostTileRows);
         const Operand operands[] = {
             {1, windows},
             {2, taps},
             {3, vk::BufferSlice{.size = columns * mostRows * p.splits * 16}},
             {4, state.buffer(Buffers::Weights)}};
-        dispatch = dispatchOf(pickTile(encoder, product, plan, operands, dispatchOf));
+        dispatch = dispatchOf(pickTile(encoder, product.shape, product.plan, operands, dispatchOf));
     } else {
         dispatch.shader = tile.subgroup ? "CNNConvolutionGradientWeightsSubgroup"
                                         : "CNNConvolutionGradientWeights";

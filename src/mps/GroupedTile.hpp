@@ -53,7 +53,7 @@ struct GroupedTile {
             const auto span = uint32_t(
                 1 + (spread ? (last + lead) / stride : last * stride + dilation * (taps - 1)));
             // What a block costs besides its pixels is about two pixels' work.
-            const uint64_t cost = (width + pixels - 1) / pixels * (pixels + 2);
+            const uint64_t cost = vk::divideUp(width, pixels) * (pixels + 2);
             if (span > mostSpan || cost >= bestCost) continue;
             best = GroupedTile{pixels, span, uint32_t(lead)};
             bestCost = cost;

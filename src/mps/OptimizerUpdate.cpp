@@ -218,7 +218,7 @@ OptimizerRange OptimizerUpdate::bound(Range& range) const {
     OptimizerRange made{};
     made.rows = dense ? 1 : uint32_t(rows);
     made.columns = uint32_t(dense ? rows * columns : columns);
-    made.groups = uint32_t((rows * columns + perGroup - 1) / perGroup);
+    made.groups = uint32_t(vk::divideUp(rows * columns, perGroup));
     for (size_t slot = 0; slot < SlotCount; ++slot) {
         if (!range[slot]) continue;
         AlignedSlice aligned(std::move(range[slot].slice), encoder_.limits());
