@@ -34,15 +34,19 @@ void GraphPlan::moveToArena() {
     for (const Tenant& tenant : heap->tenants())
         places.push_back(std::make_shared<vk::Buffer>(memory->chunks[tenant.offset / chunk_],
                                                       tenant.offset % chunk_, tenant.bytes));
-    commands_ = std::make_shared<vk::CommandList>();
-    commands_->setTemplate();
-    commands_->append(recorded(), heap->buffers(), places);
-    uses_ = commands_->usesOf(replaced_);
+    const auto placed = std::make_shared<Placed>();
+    placed->commands.setTemplate();
+    placed->commands.append(recorded(), heap->buffers(), places);
+    placed->commands.forgetWrites(places); // no host reads there
+    placed->uses = placed->commands.usesOf(replaced_);
+    placed_ = placed;
     memory_ = memory;
 }
 
-void GraphPlan::encode(Encoder& encoder, Operands now) {
+void GraphPlan::encode(Encoder& encoder, Operands operands) {
     moveToArena();
+    const auto kept = std::make_shared<const Operands>(std::move(operands));
+    const Operands& now = *kept;
     size_t first = 0;
     const auto apartOf = [&](const Gather& gather) {
         const size_t count = externals_[gather.external].places.size();
@@ -52,14 +56,14 @@ void GraphPlan::encode(Encoder& encoder, Operands now) {
         const auto apart = apartOf(gather);
         if (gather.isRead) gather.images.encode(encoder, apart, false);
     }
-    encoder.list().append(*commands_, uses_, now.inputs->replaced, now.leaving);
+    encoder.list().include(placed_->commands, placed_->uses, now.inputs->replaced, now.leaving);
     first = 0;
     for (const Gather& gather : gathers_) {
         const auto apart = apartOf(gather);
         if (gather.isWritten) gather.images.encode(encoder, apart, true);
     }
-    encoder.list().retain(commands_);
-    encoder.list().retain(std::make_shared<Operands>(std::move(now)));
+    encoder.list().retain(placed_);
+    encoder.list().retain(kept);
 }
 
 void GraphPlan::gather(size_t external, const ExternalBatch& batch) {

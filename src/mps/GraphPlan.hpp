@@ -50,7 +50,7 @@ struct GraphPlan {
     };
     std::shared_ptr<const Inputs> inputsFor(Externals& now, Fit fit);
     /// The commands, in the arena's memory as it is now. The caller retains the plan.
-    void encode(Encoder& encoder, Operands now);
+    void encode(Encoder& encoder, Operands operands);
 
 private:
     /// A batch as the commands know it.
@@ -89,9 +89,12 @@ private:
     std::vector<const vk::Resource*> bound_; ///< in place of replaced_, while `fit` looks
     Latest latest_;
     uint64_t chunk_ = 0;
-    std::shared_ptr<const PlanArena::Memory> memory_; ///< that `commands_` use
-    std::shared_ptr<vk::CommandList> commands_;       ///< never changed, for encodes refer to them
-    vk::CommandList::Uses uses_;                      ///< of replaced_ in them
+    struct Placed {
+        vk::CommandList commands;
+        vk::CommandList::Uses uses; ///< of replaced_ in them
+    };
+    std::shared_ptr<const PlanArena::Memory> memory_; ///< that `placed_` uses
+    std::shared_ptr<const Placed> placed_;            ///< never changed, for encodes refer to it
 };
 
 /// The states of loss labels with other images: those in the place of null stay.

@@ -1,8 +1,10 @@
 #include "vk/CommandList.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace mpsvk::vk {
 
@@ -62,6 +64,7 @@ void CommandList::swapContents(CommandList& other) {
     std::swap(bytes_, other.bytes_);
     std::swap(textureRegions_, other.textureRegions_);
     std::swap(refreshes_, other.refreshes_);
+    std::swap(included_, other.included_);
     std::swap(written_, other.written_);
     std::swap(retained_, other.retained_);
     std::swap(dispatches_, other.dispatches_);
@@ -187,7 +190,6 @@ void CommandList::label(LabelKind kind, std::string_view name) {
 
 CommandList::Uses CommandList::usesOf(std::span<const std::shared_ptr<Resource>> resources) const {
     Uses uses;
-    if (resources.empty()) return uses;
     std::unordered_map<const Resource*, uint32_t> places;
     for (uint32_t i = 0; i < resources.size(); ++i) places.emplace(resources[i].get(), i);
     const auto note = [&](std::vector<Uses::Use>& to, size_t at,
@@ -197,36 +199,27 @@ CommandList::Uses CommandList::usesOf(std::span<const std::shared_ptr<Resource>>
     };
     for (size_t i = 0; i < bindings_.size(); ++i) note(uses.bindings, i, bindings_[i].resource);
     for (size_t i = 0; i < written_.size(); ++i) note(uses.written, i, written_[i]);
+    for (size_t i = 0; i < commands_.size(); ++i)
+        if (commands_[i].kind == Kind::Dispatch && commands_[i].extra)
+            uses.refreshed.push_back(uint32_t(i));
     return uses;
 }
 
-void CommandList::append(const CommandList& other, std::span<const std::shared_ptr<Resource>> from,
-                         std::span<const std::shared_ptr<Resource>> to) {
-    appendHeld(
-        other, other.usesOf(from), [](const auto& object) { return object; },
-        [&](uint32_t i) { return to[i]; });
-    retained_.insert(retained_.end(), other.retained_.begin(), other.retained_.end());
-    // A resource that is used through another's binding is kept alive by nothing else.
-    retained_.insert(retained_.end(), to.begin(), to.end());
+namespace {
+/// A copy of `object` that owns nothing: counting the owners of some thousand operands would take
+/// longer than copying them.
+template <class T> std::shared_ptr<T> lent(const std::shared_ptr<T>& object) {
+    return std::shared_ptr<T>(std::shared_ptr<void>(), object.get());
 }
-
-void CommandList::append(const CommandList& other, const Uses& uses,
-                         std::span<const std::shared_ptr<Resource>> to,
-                         std::span<const std::shared_ptr<Resource>> more) {
-    // Counting the owners of some thousand operands would take longer than copying them.
-    const auto lend = []<class T>(const std::shared_ptr<T>& object) {
-        return std::shared_ptr<T>(std::shared_ptr<void>(), object.get());
-    };
-    appendHeld(other, uses, lend,
-               [&](uint32_t i) { return lend(i < to.size() ? to[i] : more[i - to.size()]); });
-}
+constexpr auto lend = [](const auto& object) { return lent(object); };
+constexpr auto own = [](const auto& object) { return object; };
+} // namespace
 
 template <class Hold, class ResourceAt>
-void CommandList::appendHeld(const CommandList& other, const Uses& uses, Hold hold,
-                             ResourceAt resourceAt) {
-    const uint32_t firstBinding = uint32_t(bindings_.size());
-    const uint32_t firstByte = uint32_t(bytes_.size());
-    const uint32_t firstRegion = uint32_t(textureRegions_.size());
+CommandList::Bases CommandList::copyOperands(const CommandList& other, const Uses& uses, Hold hold,
+                                             ResourceAt resourceAt) {
+    const Bases bases{uint32_t(bindings_.size()), uint32_t(bytes_.size()),
+                      uint32_t(textureRegions_.size())};
     bindings_.reserve(bindings_.size() + other.bindings_.size());
     for (const Binding& b : other.bindings_)
         bindings_.push_back(
@@ -235,8 +228,8 @@ void CommandList::appendHeld(const CommandList& other, const Uses& uses, Hold ho
     textureRegions_.insert(textureRegions_.end(), other.textureRegions_.begin(),
                            other.textureRegions_.end());
     for (const auto& [at, resource] : uses.bindings) {
-        Binding& binding = bindings_[firstBinding + at];
-        auto now = resourceAt(resource);
+        Binding& binding = bindings_[bases.binding + at];
+        auto now = hold(resourceAt(resource));
         if (binding.texture) {
             binding.texture = static_cast<Texture*>(now.get());
         } else {
@@ -248,36 +241,125 @@ void CommandList::appendHeld(const CommandList& other, const Uses& uses, Hold ho
         binding.resource = std::move(now);
     }
     commands_.reserve(commands_.size() + other.commands_.size());
+    return bases;
+}
+
+template <class Hold>
+void CommandList::addCopy(const Command& command, const Bases& bases, Hold hold) {
+    Command copy{command.kind, hold(command.pipeline)};
+    copy.firstBinding = command.firstBinding + bases.binding;
+    copy.bindingCount = command.bindingCount;
+    copy.parameters = command.parameters + bases.byte;
+    copy.parameterBytes = command.parameterBytes;
+    copy.push = command.push + bases.byte;
+    copy.pushBytes = command.pushBytes;
+    copy.groups = command.groups;
+    const bool isRegion =
+        command.kind == Kind::CopyToTexture || command.kind == Kind::CopyFromTexture;
+    copy.extra = isRegion ? command.extra + bases.region : 0;
+    commands_.push_back(std::move(copy));
+}
+
+template <class Hold, class ResourceAt>
+void CommandList::noteWritesOf(const CommandList& other, const Uses& uses, Hold hold,
+                               ResourceAt resourceAt) {
+    auto replaced = uses.written.begin();
+    for (size_t i = 0; i < other.written_.size(); ++i) {
+        const bool isReplaced = replaced != uses.written.end() && replaced->at == i;
+        noteWrite(hold(isReplaced ? resourceAt((replaced++)->resource) : other.written_[i]));
+    }
+}
+
+void CommandList::append(const CommandList& other, std::span<const std::shared_ptr<Resource>> from,
+                         std::span<const std::shared_ptr<Resource>> to) {
+    const Uses uses = other.usesOf(from);
+    const auto resourceAt = [&](uint32_t i) { return to[i]; };
+    const Bases bases = copyOperands(other, uses, own, resourceAt);
     for (const Command& command : other.commands_) {
-        Command copy{command.kind, hold(command.pipeline)};
-        copy.firstBinding = command.firstBinding + firstBinding;
-        copy.bindingCount = command.bindingCount;
-        copy.parameters = command.parameters + firstByte;
-        copy.parameterBytes = command.parameterBytes;
-        copy.push = command.push + firstByte;
-        copy.pushBytes = command.pushBytes;
-        copy.groups = command.groups;
-        copy.extra = command.extra;
-        if (copy.kind == Kind::Dispatch && copy.extra) {
-            const Refresh& refresh = other.refreshes_[copy.extra - 1];
+        addCopy(command, bases, own);
+        Command& copy = commands_.back();
+        if (command.kind == Kind::Dispatch && command.extra) {
+            const Refresh& refresh = other.refreshes_[command.extra - 1];
             if (isTemplate_) {
                 refreshes_.push_back(refresh);
                 copy.extra = uint32_t(refreshes_.size());
             } else {
                 refresh(bytes_.data() + copy.parameters);
-                copy.extra = 0;
             }
-        } else if (copy.extra) {
-            copy.extra += firstRegion;
+        } else if (command.kind == Kind::Included) {
+            Included& included = included_.emplace_back(other.included_[command.extra - 1]);
+            copy.extra = uint32_t(included_.size());
+            included.refreshed += bases.byte;
+            refresh(included);
         }
-        commands_.push_back(std::move(copy));
     }
-    auto replaced = uses.written.begin();
-    for (size_t i = 0; i < other.written_.size(); ++i) {
-        const bool isReplaced = replaced != uses.written.end() && replaced->at == i;
-        noteWrite(isReplaced ? resourceAt((replaced++)->resource) : hold(other.written_[i]));
+    noteWritesOf(other, uses, own, resourceAt);
+    dispatches_ += other.dispatches_;
+    retained_.insert(retained_.end(), other.retained_.begin(), other.retained_.end());
+    // A resource that is used through another's binding is kept alive by nothing else.
+    retained_.insert(retained_.end(), to.begin(), to.end());
+}
+
+void CommandList::include(const CommandList& other, const Uses& uses,
+                          std::span<const std::shared_ptr<Resource>> to,
+                          std::span<const std::shared_ptr<Resource>> more) {
+    assert(!other.includesOthers());
+    Included& included =
+        included_.emplace_back(&other, &uses, to, more, uint32_t(bytes_.size()), false);
+    for (uint32_t at : uses.refreshed)
+        addBytes(other.bytes(other.commands_[at].parameters, other.commands_[at].parameterBytes));
+    refresh(included);
+    Command command{Kind::Included, nullptr};
+    command.extra = uint32_t(included_.size());
+    commands_.push_back(std::move(command));
+    noteWritesOf(other, uses, lend, [&](uint32_t i) { return included.resource(i); });
+    dispatches_ += other.dispatches_;
+}
+
+void CommandList::refresh(Included& included) {
+    if (isTemplate_ || included.isRefreshed) return;
+    included.isRefreshed = true;
+    std::byte* parameters = bytes_.data() + included.refreshed;
+    for (uint32_t at : included.uses->refreshed) {
+        const Command& command = included.list->commands_[at];
+        included.list->refreshes_[command.extra - 1](parameters);
+        parameters += command.parameterBytes;
+    }
+}
+
+void CommandList::appendExpanded(const CommandList& other) {
+    const Bases bases = copyOperands(other, {}, lend, [](uint32_t) { return std::shared_ptr<Resource>(); });
+    for (const Command& command : other.commands_) {
+        if (command.kind == Kind::Included)
+            expand(other, other.included_[command.extra - 1]);
+        else
+            addCopy(command, bases, lend);
     }
     dispatches_ += other.dispatches_;
+}
+
+void CommandList::expand(const CommandList& owner, const Included& included) {
+    const CommandList& list = *included.list;
+    const Bases bases = copyOperands(list, *included.uses, lend,
+                                     [&](uint32_t i) { return included.resource(i); });
+    const std::byte* refreshed = owner.bytes_.data() + included.refreshed;
+    for (const Command& command : list.commands_) {
+        addCopy(command, bases, lend);
+        if (command.kind != Kind::Dispatch || !command.extra) continue;
+        std::copy_n(refreshed, command.parameterBytes,
+                    bytes_.data() + commands_.back().parameters);
+        refreshed += command.parameterBytes;
+    }
+}
+
+void CommandList::forgetWrites(std::span<const std::shared_ptr<Resource>> resources) {
+    const std::unordered_set<std::shared_ptr<Resource>> forgotten(resources.begin(),
+                                                                  resources.end());
+    std::erase_if(written_, [&](const auto& resource) {
+        if (!forgotten.contains(resource)) return false;
+        if (!isTemplate_) resource->pendingWrites_.fetch_sub(1, std::memory_order_release);
+        return true;
+    });
 }
 
 void CommandList::take(CommandList& other) {
@@ -294,6 +376,7 @@ void CommandList::take(CommandList& other) {
         command.extra = 0;
     }
     refreshes_.clear();
+    for (Included& included : included_) refresh(included);
 }
 
 CommandList::Traffic CommandList::traffic(size_t first, size_t last) const {
@@ -315,6 +398,7 @@ void CommandList::clear() {
     bytes_.clear();
     textureRegions_.clear();
     refreshes_.clear();
+    included_.clear();
     retained_.clear();
     dispatches_ = 0;
 }

@@ -74,27 +74,35 @@ public:
     void append(const CommandList& other, std::span<const std::shared_ptr<Resource>> from = {},
                 std::span<const std::shared_ptr<Resource>> to = {});
 
-    /// Where a list uses some resources: looked up once for a list that is appended often.
+    /// Where a list uses some resources, and what changes from one execution to the next: looked up
+    /// once for a list that is included often.
     struct Uses {
         struct Use {
             uint32_t at, resource;
         };
         std::vector<Use> bindings, written;
+        std::vector<uint32_t> refreshed; ///< commands
     };
     Uses usesOf(std::span<const std::shared_ptr<Resource>> resources) const;
-    /// The same with resource i of `to` and then of `more` wherever `uses` knows resource i.
-    /// Nothing of `other` is kept alive by it, nor are these: the caller retains them.
-    void append(const CommandList& other, const Uses& uses,
-                std::span<const std::shared_ptr<Resource>> to,
-                std::span<const std::shared_ptr<Resource>> more = {});
+    /// All commands of `other`, with resource i of `to` and then of `more` wherever `uses` knows
+    /// resource i. They are not copied here but where the list is submitted, on another thread. The
+    /// caller retains all that is given. `other` includes none itself.
+    void include(const CommandList& other, const Uses& uses,
+                 std::span<const std::shared_ptr<Resource>> to,
+                 std::span<const std::shared_ptr<Resource>> more = {});
+    bool includesOthers() const { return !included_.empty(); }
+    /// Appends the commands of `other` and of all that it includes. Nothing is kept alive by it.
+    void appendExpanded(const CommandList& other);
 
     /// Takes all of a template's commands; without copying them where there are none before.
     void take(CommandList& other);
 
     /// A dispatch that binds one range over several objects writes `resource` too.
     void alsoWrites(const std::shared_ptr<Resource>& resource) { noteWrite(resource); }
+    /// Does not count as pending work what it writes there.
+    void forgetWrites(std::span<const std::shared_ptr<Resource>> resources);
     /// Keeps `object` alive until the commands are done.
-    void retain(std::shared_ptr<void> object) { retained_.push_back(std::move(object)); }
+    void retain(std::shared_ptr<const void> object) { retained_.push_back(std::move(object)); }
 
     bool empty() const { return commands_.empty(); }
     size_t dispatchCount() const { return dispatches_; }
@@ -113,7 +121,8 @@ public:
         Fill,
         CopyToTexture,
         CopyFromTexture,
-        Label
+        Label,
+        Included
     };
     struct Command {
         Kind kind;
@@ -122,7 +131,7 @@ public:
         uint32_t parameters = 0, parameterBytes = 0; ///< in bytes_
         uint32_t push = 0, pushBytes = 0;            ///< in bytes_
         std::array<uint32_t, 3> groups{}; ///< [0] of a fill: the word, of a label: the kind
-        uint32_t extra = 0; ///< index into textureRegions_ or refreshes_ (1-based, 0: none)
+        uint32_t extra = 0; ///< in textureRegions_, refreshes_ or included_ (1-based, 0: none)
     };
     std::span<const Command> commands() const { return commands_; }
     std::span<const Binding> bindings(const Command& c) const {
@@ -136,8 +145,29 @@ public:
     }
 
 private:
+    struct Included {
+        const CommandList* list;
+        const Uses* uses;
+        std::span<const std::shared_ptr<Resource>> to, more;
+        uint32_t refreshed; ///< in bytes_: the parameters of uses->refreshed
+        bool isRefreshed;
+        const std::shared_ptr<Resource>& resource(uint32_t i) const {
+            return i < to.size() ? to[i] : more[i - to.size()];
+        }
+    };
+    /// Where the operands of another list begin in this one.
+    struct Bases {
+        uint32_t binding, byte, region;
+    };
     template <class Hold, class ResourceAt>
-    void appendHeld(const CommandList& other, const Uses& uses, Hold hold, ResourceAt resourceAt);
+    Bases copyOperands(const CommandList& other, const Uses& uses, Hold hold,
+                       ResourceAt resourceAt);
+    template <class Hold, class ResourceAt>
+    void noteWritesOf(const CommandList& other, const Uses& uses, Hold hold, ResourceAt resourceAt);
+    template <class Hold>
+    void addCopy(const Command& command, const Bases& bases, Hold hold);
+    void expand(const CommandList& owner, const Included& included);
+    void refresh(Included& included);
     uint32_t addBytes(std::span<const std::byte> bytes);
     struct Spare;
     enum class Fresh { Memory };
@@ -153,8 +183,9 @@ private:
     std::vector<std::byte> bytes_;
     std::vector<VkBufferImageCopy> textureRegions_;
     std::vector<Refresh> refreshes_;
+    std::vector<Included> included_;
     std::vector<std::shared_ptr<Resource>> written_;
-    std::vector<std::shared_ptr<void>> retained_;
+    std::vector<std::shared_ptr<const void>> retained_;
     size_t dispatches_ = 0;
     bool isTemplate_ = false;
 };
@@ -180,7 +211,8 @@ void forEachAccess(const CommandList& list, const CommandList::Command& command,
         }
         break;
     case Kind::Fill: visit(bindings[0], false, true); break;
-    case Kind::Label: break;
+    case Kind::Label:
+    case Kind::Included: break;
     default: visit(bindings[0], true, false); visit(bindings[1], false, true);
     }
 }

@@ -127,13 +127,12 @@ PipelineLibrary::~PipelineLibrary() {
     vkDestroyPipelineCache(device_.handle(), cache_, nullptr);
 }
 
-void PipelineLibrary::compileLater(const std::shared_ptr<Pipeline>& pipeline,
-                                   std::span<const uint32_t> code) {
+void PipelineLibrary::compileLater(Pipeline& pipeline, std::span<const uint32_t> code) {
     std::packaged_task<VkPipeline()> job(
-        [raw = pipeline.get(), cache = cache_, code = std::vector(code.begin(), code.end())] {
-            return raw->compile(cache, code);
+        [&pipeline, cache = cache_, code = std::vector(code.begin(), code.end())] {
+            return pipeline.compile(cache, code);
         });
-    pipeline->compiled_ = job.get_future().share();
+    pipeline.compiled_ = job.get_future().share();
     jobs_.push_back(std::move(job));
     ++compiledSinceSave_;
     const size_t most = std::max(1u, std::thread::hardware_concurrency());
@@ -155,28 +154,36 @@ void PipelineLibrary::work() {
     }
 }
 
-bool PipelineLibrary::Less::isLess(const KeyView& a, const KeyView& b) {
-    if (a.shader != b.shader) return a.shader < b.shader;
-    if (a.textures != b.textures) return a.textures < b.textures;
-    return std::ranges::lexicographical_compare(a.constants, b.constants);
+size_t PipelineLibrary::Hash::of(const KeyView& key) {
+    uint64_t hash = std::hash<std::string_view>()(key.shader) + key.textures;
+    for (const Constant& constant : key.constants)
+        hash = (hash ^ constant.id ^ uint64_t(constant.value) << 32) * 0x9e3779b97f4a7c15;
+    return size_t(hash ^ hash >> 32);
+}
+
+bool PipelineLibrary::Equal::are(const KeyView& a, const KeyView& b) {
+    return a.shader == b.shader && a.textures == b.textures &&
+           std::ranges::equal(a.constants, b.constants);
 }
 
 std::shared_ptr<Pipeline> PipelineLibrary::find(std::string_view shader, bool textures,
                                                 std::span<const Constant> constants,
                                                 bool statistics) {
+    const auto lent = [](Pipeline& pipeline) {
+        return std::shared_ptr<Pipeline>(std::shared_ptr<void>(), &pipeline);
+    };
     std::lock_guard lock(mutex_);
     const auto found = pipelines_.find(KeyView{shader, textures, constants});
-    if (found != pipelines_.end()) return found->second;
+    if (found != pipelines_.end()) return lent(*found->second);
     const auto all = shaders();
     Key key{std::string(shader), textures, {constants.begin(), constants.end()}};
     const auto source = std::ranges::find(all, shader, &Shader::name);
     if (source == all.end()) throw DeviceError("No shader is named \"" + key.shader + "\".");
     const auto code = textures ? source->texturesCode : source->code;
-    auto pipeline = std::make_shared<Pipeline>(device_, key.shader, code, key.constants);
-    pipeline->hasStatistics_ = statistics && device_.features().pipelineStatistics;
-    compileLater(pipeline, code);
-    pipelines_.emplace(std::move(key), pipeline);
-    return pipeline;
+    auto made = std::make_unique<Pipeline>(device_, key.shader, code, key.constants);
+    made->hasStatistics_ = statistics && device_.features().pipelineStatistics;
+    compileLater(*made, code);
+    return lent(*pipelines_.emplace(std::move(key), std::move(made)).first->second);
 }
 
 std::shared_ptr<Pipeline> PipelineLibrary::make(std::string name, std::vector<uint32_t> code,
@@ -184,7 +191,7 @@ std::shared_ptr<Pipeline> PipelineLibrary::make(std::string name, std::vector<ui
     auto pipeline =
         std::make_shared<Pipeline>(device_, std::move(name), code, std::move(constants));
     std::lock_guard lock(mutex_);
-    compileLater(pipeline, code);
+    compileLater(*pipeline, code);
     return pipeline;
 }
 

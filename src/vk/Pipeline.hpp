@@ -8,13 +8,13 @@
 #include <condition_variable>
 #include <deque>
 #include <future>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 namespace mpsvk::vk {
@@ -61,7 +61,8 @@ public:
 
     /// A kernel of glsl/, by its file's stem; `textures` picks the form whose image operands may
     /// be textures. Returns at once: the compilation runs in the background. `statistics`: a new
-    /// one is to know whether it spills, which may take its compiler longer.
+    /// one is to know whether it spills, which may take its compiler longer. The library owns it:
+    /// threads that count the owners of what they share wait for each other.
     std::shared_ptr<Pipeline> find(std::string_view shader, bool textures,
                                    std::span<const Constant> constants, bool statistics = false);
     /// A pipeline of the user's own SPIR-V, not shared.
@@ -74,27 +75,32 @@ private:
         bool textures;
         std::vector<Constant> constants;
     };
-    /// What a key is compared by: without copying anything to look one up.
+    /// What a key is found by: without copying anything to look one up.
     struct KeyView {
         std::string_view shader;
         bool textures;
         std::span<const Constant> constants;
     };
-    struct Less {
+    static KeyView view(const Key& k) { return {k.shader, k.textures, k.constants}; }
+    static KeyView view(const KeyView& k) { return k; }
+    struct Hash {
         using is_transparent = void;
-        static KeyView view(const Key& k) { return {k.shader, k.textures, k.constants}; }
-        static KeyView view(const KeyView& k) { return k; }
-        bool operator()(const auto& a, const auto& b) const { return isLess(view(a), view(b)); }
-        static bool isLess(const KeyView& a, const KeyView& b);
+        size_t operator()(const auto& key) const { return of(view(key)); }
+        static size_t of(const KeyView& key);
+    };
+    struct Equal {
+        using is_transparent = void;
+        bool operator()(const auto& a, const auto& b) const { return are(view(a), view(b)); }
+        static bool are(const KeyView& a, const KeyView& b);
     };
     void work();
-    void compileLater(const std::shared_ptr<Pipeline>& pipeline, std::span<const uint32_t> code);
+    void compileLater(Pipeline& pipeline, std::span<const uint32_t> code);
 
     Device& device_;
     std::string cachePath_;
     VkPipelineCache cache_ = VK_NULL_HANDLE;
     std::mutex mutex_;
-    std::map<Key, std::shared_ptr<Pipeline>, Less> pipelines_;
+    std::unordered_map<Key, std::unique_ptr<Pipeline>, Hash, Equal> pipelines_;
     std::condition_variable wake_;
     std::deque<std::packaged_task<VkPipeline()>> jobs_;
     std::vector<std::thread> workers_;

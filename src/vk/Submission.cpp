@@ -151,6 +151,7 @@ public:
                 break;
             }
             case CommandList::Kind::Label: label(list, command); break;
+            case CommandList::Kind::Included: break; // expanded by submit()
             }
         }
     }
@@ -311,7 +312,12 @@ private:
     uint32_t setsLeft_ = 0;
 };
 
-void Submission::submit(const CommandList& list) {
+void Submission::submit(const CommandList& given) {
+    if (given.includesOthers()) {
+        expanded_.clear();
+        expanded_.appendExpanded(given);
+    }
+    const CommandList& list = given.includesOthers() ? expanded_ : given;
     check(vkResetCommandPool(device_.handle(), pool_, 0), "vkResetCommandPool");
     check(vkResetFences(device_.handle(), 1, &fence_), "vkResetFences");
     buffersUsed_ = descriptorPoolsUsed_ = pieces_ = 0;

@@ -40,8 +40,8 @@ public:
     ~Submission();
     Submission(const Submission&) = delete;
 
-    /// Records `list` and hands it to the queue. Throws DeviceError.
-    void submit(const CommandList& list);
+    /// Records the list and hands it to the queue. Throws DeviceError.
+    void submit(const CommandList& given);
     /// Waits for the GPU; gives the result and, when the device has timestamps, the times.
     VkResult wait(GpuTimes& times);
     /// Pieces of work that the last list became.
@@ -61,6 +61,7 @@ private:
     VkQueryPool queries_ = VK_NULL_HANDLE;
     std::vector<VkDescriptorPool> descriptorPools_; // only without push descriptors
     size_t descriptorPoolsUsed_ = 0;
+    CommandList expanded_; ///< the latest list that included others, and these
     std::vector<std::shared_ptr<Buffer>> parameterBlocks_;
     std::vector<std::shared_ptr<Buffer>> clears_;
     double submittedAt_ = 0;

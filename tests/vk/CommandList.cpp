@@ -53,7 +53,7 @@ TEST_CASE("A part of a replaced buffer stays the same part", "[CommandList]") {
     CHECK(read(c) == std::vector<float>(counting.begin() + 128, counting.begin() + 192));
 }
 
-TEST_CASE("A replay that is told where resources are refers to them, but keeps none",
+TEST_CASE("A list that is included works on the resources it is told, but keeps none",
           "[CommandList]") {
     const auto pipeline = affinePipeline();
     const auto a = slice(std::vector<float>(100, 1)), b = slice(100), c = slice(100);
@@ -70,14 +70,43 @@ TEST_CASE("A replay that is told where resources are refers to them, but keeps n
     };
     const auto before = owners();
     vk::CommandList replay;
-    replay.append(recorded, uses, first, second);
+    replay.include(recorded, uses, first, second);
     CHECK(owners() == before);
+    CHECK(replay.dispatchCount() == 2);
     CHECK(c2.buffer->hasPendingWrites());
-    submitAndWait(replay);
-    CHECK(read(b) == std::vector<float>(100, 21));
-    CHECK(read(c2) == std::vector<float>(100, 63));
-    replay.clear();
+    SECTION("alone") {
+        submitAndWait(replay);
+        CHECK(read(b) == std::vector<float>(100, 21));
+        CHECK(read(c2) == std::vector<float>(100, 63));
+        replay.clear();
+    }
+    SECTION("between other commands, which stay before and behind it") {
+        vk::CommandList all;
+        affine(all, pipeline, a, a2, 4, 0);
+        all.append(replay);
+        affine(all, pipeline, c2, c, 1, 1);
+        replay.clear();
+        submitAndWait(all);
+        CHECK(read(c2) == std::vector<float>(100, (4 * 2 + 1) * 3));
+        CHECK(read(c) == std::vector<float>(100, (4 * 2 + 1) * 3 + 1));
+        all.clear();
+    }
     CHECK_FALSE(c2.buffer->hasPendingWrites());
+}
+
+TEST_CASE("What a list forgets to write is not pending", "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    const auto a = slice(std::vector<float>(8, 1)), b = slice(8), c = slice(8);
+    vk::CommandList list;
+    affine(list, pipeline, a, b, 2, 1);
+    affine(list, pipeline, b, c, 3, 0);
+    const std::shared_ptr<vk::Resource> inner[] = {b.buffer};
+    list.forgetWrites(inner);
+    CHECK_FALSE(b.buffer->hasPendingWrites());
+    CHECK(c.buffer->hasPendingWrites());
+    list.clear();
+    CHECK_FALSE(b.buffer->hasPendingWrites());
+    CHECK_FALSE(c.buffer->hasPendingWrites());
 }
 
 TEST_CASE("Refreshed parameters are made anew for each replay", "[CommandList]") {
@@ -95,6 +124,35 @@ TEST_CASE("Refreshed parameters are made anew for each replay", "[CommandList]")
         replay.append(recorded);
         submitAndWait(replay);
         CHECK(ordinal == time);
+        CHECK(read(b) == std::vector<float>(8, float(1 + time * 10)));
+    }
+}
+
+TEST_CASE("An included list's parameters are refreshed where it is included for execution",
+          "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    const auto a = slice(std::vector<float>(8, 1)), b = slice(8);
+    int ordinal = 0;
+    vk::CommandList recorded;
+    recorded.setTemplate();
+    affine(recorded, pipeline, a, a, 1, 0); // one that stays the same
+    affine(recorded, pipeline, a, b, 1, 0, [&ordinal](std::byte* parameters) {
+        const float offset = float(++ordinal) * 10;
+        std::memcpy(parameters + offsetof(AffineParameters, offset), &offset, sizeof offset);
+    });
+    const auto uses = recorded.usesOf({});
+    for (int time = 1; time < 4; ++time) {
+        vk::CommandList draft, replay;
+        draft.setTemplate();
+        draft.include(recorded, uses, {});
+        CHECK(ordinal == time - 1);
+        if (time == 2) affine(replay, pipeline, a, a, 1, 0); // takes the draft behind it
+        replay.take(draft);
+        CHECK(ordinal == time);
+        vk::CommandList again;
+        again.append(replay);
+        CHECK(ordinal == time);
+        submitAndWait(again);
         CHECK(read(b) == std::vector<float>(8, float(1 + time * 10)));
     }
 }
