@@ -3,12 +3,20 @@
 // This is the data gradient of a transposed convolution, too.
 #include "gemm.glsl"
 
+uint subPixelScale() {
+#ifdef MPSVK_TILES
+    return 1u; // they are for no others, and divisions take time
+#else
+    return parameters.subPixelScale;
+#endif
+}
+
 uint windowsX() {
-    return (parameters.clipWidth + parameters.subPixelScale - 1u) / parameters.subPixelScale;
+    return (parameters.clipWidth + subPixelScale() - 1u) / subPixelScale();
 }
 
 uint windowsY() {
-    return (parameters.clipHeight + parameters.subPixelScale - 1u) / parameters.subPixelScale;
+    return (parameters.clipHeight + subPixelScale() - 1u) / subPixelScale();
 }
 
 uint pixelCount() {
@@ -19,8 +27,8 @@ uvec2 pixelExtent() {
     return uvec2(windowsX(), windowsY());
 }
 
-Pixel pixelOf(uint x, uint y, uint image) {
-    return Pixel(int(x), int(y), image, true);
+ivec2 pixelPlace(Pixel pixel) {
+    return ivec2(pixel.x, pixel.y);
 }
 
 TapRange tapsX() {
@@ -58,7 +66,7 @@ vec4 tapLoad(Tap tap, uint slice) {
 }
 
 void pixelStore(Pixel pixel, uint slice, vec4 value) {
-    uint scale = parameters.subPixelScale;
+    uint scale = subPixelScale();
     uint blockSlices = parameters.resultSlices / (scale * scale);
     uint block = slice / blockSlices;
     uint x = uint(pixel.x) * scale + block % scale;

@@ -6,21 +6,32 @@
 #include "gemm.glsl"
 
 layout(constant_id = 37) const bool CLAMP_EDGES = false;
+// The strides, where divisions by them are to take no time; or 0.
+layout(constant_id = 49) const int STRIDE_X = 0;
+layout(constant_id = 50) const int STRIDE_Y = 0;
+
+int strideX() {
+    return STRIDE_X != 0 ? STRIDE_X : parameters.strideX;
+}
+
+int strideY() {
+    return STRIDE_Y != 0 ? STRIDE_Y : parameters.strideY;
+}
 
 int phaseX() {
-    return CLAMP_EDGES ? 0 : int(phase()) % parameters.strideX;
+    return CLAMP_EDGES ? 0 : int(phase()) % strideX();
 }
 
 int phaseY() {
-    return CLAMP_EDGES ? 0 : int(phase()) / parameters.strideX;
+    return CLAMP_EDGES ? 0 : int(phase()) / strideX();
 }
 
 int spacingX() {
-    return CLAMP_EDGES ? 1 : parameters.strideX;
+    return CLAMP_EDGES ? 1 : strideX();
 }
 
 int spacingY() {
-    return CLAMP_EDGES ? 1 : parameters.strideY;
+    return CLAMP_EDGES ? 1 : strideY();
 }
 
 uint phaseWidth() {
@@ -39,15 +50,15 @@ uvec2 pixelExtent() {
     return uvec2(phaseWidth(), phaseHeight());
 }
 
-Pixel pixelOf(uint x, uint y, uint image) {
-    return Pixel(int(x) * spacingX() + phaseX(), int(y) * spacingY() + phaseY(), image, true);
+ivec2 pixelPlace(Pixel pixel) {
+    return ivec2(pixel.x * spacingX() + phaseX(), pixel.y * spacingY() + phaseY());
 }
 
 TapRange tapsX() {
     if (CLAMP_EDGES) {
         return allTaps(parameters.kernelWidth);
     }
-    return tapsOfPhase(parameters.originX, parameters.strideX, parameters.dilationX,
+    return tapsOfPhase(parameters.originX, strideX(), parameters.dilationX,
                        int(parameters.kernelWidth), phaseX());
 }
 
@@ -55,7 +66,7 @@ TapRange tapsY() {
     if (CLAMP_EDGES) {
         return allTaps(parameters.kernelHeight);
     }
-    return tapsOfPhase(parameters.originY, parameters.strideY, parameters.dilationY,
+    return tapsOfPhase(parameters.originY, strideY(), parameters.dilationY,
                        int(parameters.kernelHeight), phaseY());
 }
 
@@ -68,20 +79,20 @@ ivec2 windowsOfTap(int pixel, int size, int windows, int origin, int stride, int
 }
 
 ivec2 pixelBase(Pixel pixel) {
-    return ivec2(pixel.x / parameters.strideX, pixel.y / parameters.strideY);
+    return ivec2(pixel.x, pixel.y);
 }
 
 // Exact: a phase has only taps that hit.
 ivec2 tapOffset(int r, int q) {
     int beginX = parameters.originX + parameters.dilationX * r;
     int beginY = parameters.originY + parameters.dilationY * q;
-    return ivec2(floorDivide(phaseX() - beginX, parameters.strideX),
-                 floorDivide(phaseY() - beginY, parameters.strideY));
+    return ivec2(floorDivide(phaseX() - beginX, strideX()),
+                 floorDivide(phaseY() - beginY, strideY()));
 }
 
 ivec2 tapStride(uint stepX, uint stepY) {
-    return -ivec2(parameters.dilationX * int(stepX) / parameters.strideX,
-                  parameters.dilationY * int(stepY) / parameters.strideY);
+    return -ivec2(parameters.dilationX * int(stepX) / strideX(),
+                  parameters.dilationY * int(stepY) / strideY());
 }
 
 Tap tapAt(Pixel pixel, int r, int q) {
@@ -94,9 +105,9 @@ Tap tapAt(Pixel pixel, int r, int q) {
         int extentX = dilatedExtent(int(parameters.kernelWidth), parameters.dilationX);
         int extentY = dilatedExtent(int(parameters.kernelHeight), parameters.dilationY);
         ivec2 x = windowsOfTap(pixel.x, int(parameters.destination.width), width,
-                               parameters.originX, parameters.strideX, extentX, beginX);
+                               parameters.originX, strideX(), extentX, beginX);
         ivec2 y = windowsOfTap(pixel.y, int(parameters.destination.height), height,
-                               parameters.originY, parameters.strideY, extentY, beginY);
+                               parameters.originY, strideY(), extentY, beginY);
         return Tap(x[0], y[0], x[1], y[1], pixel.image, x[0] <= x[1] && y[0] <= y[1]);
     }
     int x = pixelBase(pixel).x + tapOffset(r, q).x;
@@ -119,8 +130,8 @@ vec4 tapLoad(Tap tap, uint slice) {
 }
 
 void pixelStore(Pixel pixel, uint slice, vec4 value) {
-    destination_store(parameters.destination, int(parameters.clipX) + pixel.x,
-                      int(parameters.clipY) + pixel.y, slice, pixel.image, value);
+    ivec2 at = ivec2(parameters.clipX, parameters.clipY) + pixelPlace(pixel);
+    destination_store(parameters.destination, at.x, at.y, slice, pixel.image, value);
 }
 
 void main() {

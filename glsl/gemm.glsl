@@ -50,7 +50,7 @@ layout(set = 0, binding = 5, std430) buffer Partials {
 };
 
 struct Pixel {
-    int x;
+    int x; // within the extent
     int y;
     uint image;
     bool valid;
@@ -103,7 +103,7 @@ uint gemmBlock() {
 
 uint pixelCount();
 uvec2 pixelExtent();      // the pixels of an image
-Pixel pixelOf(uint x, uint y, uint image); // within the extent
+ivec2 pixelPlace(Pixel pixel); // in the clip rectangle
 TapRange tapsX(); // that this workgroup needs
 TapRange tapsY();
 // A tap reads at the sum of both, but for clamped edges.
@@ -130,9 +130,7 @@ Pixel gemmPixel(uint row, uint rows) {
     uint within = min(row, rows - 1u);
     uint line = within / extent.x;
     uint image = line / extent.y;
-    Pixel pixel = pixelOf(within - line * extent.x, line - image * extent.y, image);
-    pixel.valid = row < rows;
-    return pixel;
+    return Pixel(int(within - line * extent.x), int(line - image * extent.y), image, row < rows);
 }
 
 vec4 gemmLoad(Tap tap, uint slice) {

@@ -163,32 +163,45 @@ void elementsStore(uint row, uint column, vec4 sums) {
 }
 #endif
 
-// The quotient of numbers below 2^20 by a division of floats, which is exact for them.
-uint smallQuotient(uint n, uint divisor) {
-    return uint((float(n) + 0.5) / float(divisor));
+struct Tile {
+    uint firstRow;
+    uvec2 first; // pixel of that row in its image
+    uint firstImage;
+    vec2 inverseExtent;
+};
+
+Tile tileHere() {
+    uvec2 extent = pixelExtent();
+    uint firstRow = gemmBlock() * tileRows;
+    uint line = firstRow / extent.x;
+    uint image = line / extent.y;
+    return Tile(firstRow, uvec2(firstRow - line * extent.x, line - image * extent.y), image,
+                1.0 / vec2(extent));
+}
+
+// The quotient of numbers below 2^20, exact for them.
+uint smallQuotient(uint n, float inverse) { return uint((float(n) + 0.5) * inverse); }
+
+Pixel pixelIn(Tile tile, uint row) {
+    uvec2 extent = pixelExtent();
+    uint x = tile.first.x + row;
+    uint line = smallQuotient(x, tile.inverseExtent.x);
+    uint y = tile.first.y + line;
+    uint image = smallQuotient(y, tile.inverseExtent.y);
+    return Pixel(int(x - line * extent.x), int(y - image * extent.y), tile.firstImage + image,
+                 tile.firstRow + row < pixelCount());
 }
 
 void gemmRun() {
-    uint rows = pixelCount();
-    uint firstRow = gemmBlock() * tileRows;
-    uvec2 extent = pixelExtent();
-    uint firstLine = firstRow / extent.x;
-    uint firstImage = firstLine / extent.y;
-    uvec2 first = uvec2(firstRow - firstLine * extent.x, firstLine - firstImage * extent.y);
-#define PIXEL_OF_ROW(PIXEL, ROW)                                                                   \
-    uint line = smallQuotient(first.x + (ROW), extent.x);                                          \
-    uint image = smallQuotient(first.y + line, extent.y);                                          \
-    Pixel PIXEL = pixelOf(first.x + (ROW) - line * extent.x, first.y + line - image * extent.y,    \
-                          firstImage + image);                                                     \
-    PIXEL.valid = firstRow + (ROW) < rows;
+    Tile tile = tileHere();
     for (uint row = gl_LocalInvocationIndex; row < tileRows; row += gl_WorkGroupSize.x) {
-        PIXEL_OF_ROW(pixel, row)
-        rowTexels[row] = !pixel.valid ? OUTSIDE
-            : texelIndex(parameters.destination, int(parameters.clipX) + pixel.x,
-                         int(parameters.clipY) + pixel.y, 0u, pixel.image);
+        Pixel pixel = pixelIn(tile, row);
+        ivec2 at = ivec2(parameters.clipX, parameters.clipY) + pixelPlace(pixel);
+        rowTexels[row] = pixel.valid ? texelIndex(parameters.destination, at.x, at.y, 0u, pixel.image)
+                                     : OUTSIDE;
     }
     [[unroll]] for (uint i = 0u; i < leftChunks; ++i) {
-        PIXEL_OF_ROW(pixel, alongOuter(chunkOf(i), tileRows))
+        Pixel pixel = pixelIn(tile, alongOuter(chunkOf(i), tileRows));
         ivec2 base = pixel.valid ? pixelBase(pixel) : ivec2(FAR);
         ownBases[i] = uint(base.x) & 0xffffu | uint(base.y) << 16;
         uint slice = MERGED_TAPS ? 0u : gemmFirstSlice() + alongInner(chunkOf(i), tileRows) * (CHUNK / 4u);

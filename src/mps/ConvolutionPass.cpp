@@ -126,6 +126,18 @@ Tiles tilesOf(Encoder& encoder, const ConvolutionWeights& weights,
                : Tiles::Floats;
 }
 
+constexpr const char* const gatherShader = "CNNConvolution";
+constexpr const char* const spreadShader = "CNNConvolutionGradientData";
+
+/// The strides of a product that spreads, where they are common: divisions by constants take no
+/// time. Each pair of them is a variant.
+std::vector<vk::Constant> strideConstants(const std::string& shader,
+                                          const glsl::CNNConvolutionParameters& p) {
+    constexpr int most = 4;
+    if (shader != spreadShader || p.strideX > most || p.strideY > most) return {};
+    return {constant(49, uint32_t(p.strideX)), constant(50, uint32_t(p.strideY))};
+}
+
 /// So many workgroups for each multiprocessor are enough work.
 constexpr uint64_t enoughGroupsEach = 4;
 
@@ -206,9 +218,11 @@ void dispatchTiles(Encoder& encoder, const std::string& shader, Tiles tiles,
         return grid;
     };
     const auto constantsFor = [&](const ProductTile& tile) {
-        return tile.constants(encoder.device(),
-                              {constant(39, uint32_t(destination.hasPairs(p.destination))),
-                               constant(47, uint32_t(mergesTaps))});
+        auto all = tile.constants(encoder.device(),
+                                  {constant(39, uint32_t(destination.hasPairs(p.destination))),
+                                   constant(47, uint32_t(mergesTaps))});
+        std::ranges::copy(strideConstants(shader, p), std::back_inserter(all));
+        return all;
     };
     const char* body = inHalves ? "Cooperative" : tiles == Tiles::Bfloat16 ? "Bfloat16" : "Blocks";
     const auto& packed = weights.use(encoder, layout, inHalves ? &Layout::halves : &Layout::floats);
@@ -331,7 +345,7 @@ void dispatchGather(Encoder& encoder, const ConvolutionWeights& weights,
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, false);
     const auto windows = [&](uint64_t size) { return vk::divideUp(size, p.subPixelScale); };
-    dispatchProduct(encoder, "CNNConvolution", weights, layout, p,
+    dispatchProduct(encoder, gatherShader, weights, layout, p,
                     windows(p.clipWidth) * windows(p.clipHeight) * p.images, 1, source, destination,
                     neuron);
 }
@@ -349,7 +363,7 @@ void dispatchSpread(Encoder& encoder, const ConvolutionWeights& weights,
     const auto phase = [&](uint64_t size, int stride) {
         return p.clampEdges ? size : vk::divideUp(size, uint64_t(stride));
     };
-    dispatchProduct(encoder, "CNNConvolutionGradientData", weights, layout, p,
+    dispatchProduct(encoder, spreadShader, weights, layout, p,
                     phase(p.clipWidth, p.strideX) * phase(p.clipHeight, p.strideY) * p.images,
                     p.clampEdges ? 1 : uint32_t(p.strideX * p.strideY), source, destination,
                     neuron);
