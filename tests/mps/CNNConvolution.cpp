@@ -25,6 +25,7 @@ const Case cases[] = {
     {"four groups to one", 2, 6, 6, 20, 4, 3, 3, 1, 1, 4, false, false, same},
     {"wide tiles", 2, 9, 7, 24, 136, 3, 3, 1, 1, 1, false, false, same},
     {"wide tiles, stride 2", 3, 9, 10, 64, 72, 3, 3, 2, 1, 1, false, false, same},
+    {"wide tiles, stride 5", 3, 16, 17, 64, 72, 7, 7, 5, 1, 1, false, false, same},
     {"wide tiles, dilated", 1, 9, 8, 72, 32, 3, 2, 1, 2, 1, false, false, same},
     {"few results of many", 2, 8, 9, 40, 12, 3, 3, 2, 1, 1, false, false, same},
     {"two groups of 64", 2, 5, 6, 48, 128, 3, 3, 1, 1, 2, false, false, same},
