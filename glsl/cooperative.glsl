@@ -16,6 +16,8 @@
 //     void elementsStore(uint row, uint column, vec4 sums, vec4 next); // STORED_COLUMNS of the tile: eight, or
 //                                                                      // four where that is defined so
 //     void elementsStore(uint row, uint column, vec4 sums);            // four with MPSVK_BFLOAT16
+// Where sums go into fp16 as they are, it may define STORES_HALVES as a constant that is true, and
+//     void halvesStore(uint row, uint column, uvec4 sums);             // eight columns, rounded
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -129,6 +131,10 @@ uint alongInner(uint chunk, uint size) { return chunk % (depth / CHUNK); }
 #define STORE_LOOP
 #endif
 
+#ifdef STORES_HALVES
+void halvesStore(uint row, uint column, uvec4 sums);
+#endif
+
 void productRun(uint steps) {
     uint firstRow = gl_SubgroupID / subgroupsAcross * ownRows;
     uint firstColumn = gl_SubgroupID % subgroupsAcross * ownColumns;
@@ -182,6 +188,28 @@ void productRun(uint steps) {
         barrier();
     }
 
+#ifdef STORES_HALVES
+    if (STORES_HALVES) {
+        const uint across = ownColumns / 8u, pitch = across + 1u, all = 16u * across;
+        uint strip = gl_SubgroupID * 16u * pitch;
+        [[unroll]] for (uint i = 0u; i < blocksDown; ++i) {
+            [[unroll]] for (uint j = 0u; j < blocksAcross; ++j)
+                coopMatStore(coopmat<float16_t, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator>(
+                                 sums[i][j]),
+                             tiles, strip + 2u * j, pitch, gl_CooperativeMatrixLayoutRowMajor);
+            subgroupBarrier();
+            [[unroll]] for (uint n = 0u; n < (all + lanes - 1u) / lanes; ++n) {
+                uint e = n * lanes + gl_SubgroupInvocationID;
+                if (all % lanes != 0u && e >= all) break;
+                uint row = e / across, column = e % across;
+                halvesStore(firstRow + 16u * i + row, firstColumn + 8u * column,
+                            tiles[strip + row * pitch + column]);
+            }
+            subgroupBarrier();
+        }
+        return;
+    }
+#endif
     uint strip = gl_SubgroupID * 16u * stripPitch;
     [[unroll]] for (uint i = 0u; i < blocksDown; ++i) {
         [[unroll]] for (uint j = 0u; j < blocksAcross; ++j)

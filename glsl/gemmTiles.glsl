@@ -10,6 +10,9 @@ const bool rightAlong = false;
 const bool advancesAmidProducts = false;
 #define UNROLLED_STORES
 #ifdef MPSVK_COOPERATIVE
+// Results are sums alone, and whole chunks of eight channels.
+layout(constant_id = 51) const bool STORES_SUMS = false;
+#define STORES_HALVES STORES_SUMS
 #include "cooperative.glsl"
 layout(set = 0, binding = 3, std430) readonly buffer HalfWeights {
     uvec4 halfWeights[];
@@ -126,6 +129,13 @@ void texelStore(uint row, uint slice, vec4 value) {
 }
 
 #ifdef MPSVK_COOPERATIVE
+void halvesStore(uint row, uint column, uvec4 sums) {
+    uint slice = gemmTile() * TILE_TEXELS + column / 4u;
+    if (rowTexels[row] != OUTSIDE && slice < parameters.resultSlices) {
+        destination_float16Pair[(rowTexels[row] + slice) >> 1] = sums;
+    }
+}
+
 void elementsStore(uint row, uint column, vec4 sums, vec4 next) {
     if (rowTexels[row] == OUTSIDE) {
         return;

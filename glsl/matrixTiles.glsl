@@ -7,6 +7,11 @@ layout(constant_id = 33) const uint transposeRight = 0u;
 layout(constant_id = 38) const uint symmetric = 0u;
 const bool leftAlong = transposeLeft == 0u, rightAlong = transposeRight != 0u;
 const bool advancesAmidProducts = false;
+#ifndef MPSVK_BFLOAT16
+// Results are the products alone, in fp16, and their rows whole chunks of eight.
+layout(constant_id = 51) const bool STORES_PRODUCTS = false;
+#define STORES_HALVES STORES_PRODUCTS
+#endif
 #include "cooperative.glsl"
 
 uint firstRow, firstColumn, matrix, end, k0;
@@ -44,6 +49,13 @@ void elementsStore(uint row, uint column, vec4 sums) {
     resultStore(firstRow + row, firstColumn + column, sums);
 }
 #else
+void halvesStore(uint row, uint column, uvec4 sums) {
+    row += firstRow;
+    column += firstColumn;
+    if (row < p.result.rows && column < p.result.columns)
+        result_half8[elementIndex(p.result, gl_WorkGroupID.z, row, column) >> 3] = sums;
+}
+
 void elementsStore(uint row, uint column, vec4 sums, vec4 next) {
     resultStore(firstRow + row, firstColumn + column, sums);
     resultStore(firstRow + row, firstColumn + column + 4u, next);

@@ -217,10 +217,13 @@ void dispatchTiles(Encoder& encoder, const std::string& shader, Tiles tiles,
         grid.wholeTexels = (p.source.channels | p.destination.channels) % 4 == 0;
         return grid;
     };
+    const bool hasPairs = destination.hasPairs(p.destination);
+    const bool storesSums = inHalves && p.parts == 1 && hasPairs && p.destination.channels % 8 == 0 &&
+                            !p.hasBias && neuron == uint32_t(MPS::CNNNeuronType::None);
     const auto constantsFor = [&](const ProductTile& tile) {
-        auto all = tile.constants(encoder.device(),
-                                  {constant(39, uint32_t(destination.hasPairs(p.destination))),
-                                   constant(47, uint32_t(mergesTaps))});
+        auto all = tile.constants(encoder.device(), {constant(39, uint32_t(hasPairs)),
+                                                     constant(47, uint32_t(mergesTaps)),
+                                                     constant(51, uint32_t(storesSums))});
         std::ranges::copy(strideConstants(shader, p), std::back_inserter(all));
         return all;
     };

@@ -109,20 +109,21 @@ struct CooperativeMatrices {
         std::vector<VkCooperativeMatrixPropertiesKHR> all(
             count, {VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR});
         vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, all.data());
-        const auto has = [&all](VkComponentTypeKHR type) {
-            return std::ranges::any_of(all, [type](const VkCooperativeMatrixPropertiesKHR& m) {
+        const auto has = [&all](VkComponentTypeKHR type, VkComponentTypeKHR sums) {
+            return std::ranges::any_of(all, [=](const VkCooperativeMatrixPropertiesKHR& m) {
                 return m.MSize == 16 && m.NSize == 16 && m.KSize == 16 && m.AType == type &&
-                       m.BType == type && m.CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
-                       m.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+                       m.BType == type && m.CType == sums && m.ResultType == sums &&
                        m.scope == VK_SCOPE_SUBGROUP_KHR;
             });
         };
         hasBfloat16 = hasBfloat16 && bfloat16.shaderBFloat16Type &&
                       bfloat16.shaderBFloat16CooperativeMatrix &&
-                      has(VK_COMPONENT_TYPE_BFLOAT16_KHR);
+                      has(VK_COMPONENT_TYPE_BFLOAT16_KHR, VK_COMPONENT_TYPE_FLOAT32_KHR);
         bfloat16.shaderBFloat16DotProduct = VK_FALSE;
         if (!hasBfloat16) float16.pNext = nullptr;
-        return has(VK_COMPONENT_TYPE_FLOAT16_KHR);
+        // Nothing is added up in halves, but sums are rounded to them.
+        return has(VK_COMPONENT_TYPE_FLOAT16_KHR, VK_COMPONENT_TYPE_FLOAT32_KHR) &&
+               has(VK_COMPONENT_TYPE_FLOAT16_KHR, VK_COMPONENT_TYPE_FLOAT16_KHR);
     }
 };
 
