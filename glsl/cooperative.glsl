@@ -16,8 +16,9 @@
 //     void elementsStore(uint row, uint column, vec4 sums, vec4 next); // STORED_COLUMNS of the tile: eight, or
 //                                                                      // four where that is defined so
 //     void elementsStore(uint row, uint column, vec4 sums);            // four with MPSVK_BFLOAT16
-// Where sums go into fp16 as they are, it may define STORES_HALVES as a constant that is true, and
-//     void halvesStore(uint row, uint column, uvec4 sums);             // eight columns, rounded
+// Where results are sums times a factor in fp16, it may define STORES_HALVES as a constant that is true, and
+//     SUMS_FACTOR
+//     void halvesStore(uint row, uint column, uvec4 results);          // eight columns
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -132,7 +133,7 @@ uint alongInner(uint chunk, uint size) { return chunk % (depth / CHUNK); }
 #endif
 
 #ifdef STORES_HALVES
-void halvesStore(uint row, uint column, uvec4 sums);
+void halvesStore(uint row, uint column, uvec4 results);
 #endif
 
 void productRun(uint steps) {
@@ -195,7 +196,7 @@ void productRun(uint steps) {
         [[unroll]] for (uint i = 0u; i < blocksDown; ++i) {
             [[unroll]] for (uint j = 0u; j < blocksAcross; ++j)
                 coopMatStore(coopmat<float16_t, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator>(
-                                 sums[i][j]),
+                                 sums[i][j] * SUMS_FACTOR),
                              tiles, strip + 2u * j, pitch, gl_CooperativeMatrixLayoutRowMajor);
             subgroupBarrier();
             [[unroll]] for (uint n = 0u; n < (all + lanes - 1u) / lanes; ++n) {

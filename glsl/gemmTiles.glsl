@@ -13,6 +13,7 @@ const bool advancesAmidProducts = false;
 // Results are sums alone, and whole chunks of eight channels.
 layout(constant_id = 51) const bool STORES_SUMS = false;
 #define STORES_HALVES STORES_SUMS
+#define SUMS_FACTOR 1.0
 #include "cooperative.glsl"
 layout(set = 0, binding = 3, std430) readonly buffer HalfWeights {
     uvec4 halfWeights[];
@@ -129,10 +130,10 @@ void texelStore(uint row, uint slice, vec4 value) {
 }
 
 #ifdef MPSVK_COOPERATIVE
-void halvesStore(uint row, uint column, uvec4 sums) {
+void halvesStore(uint row, uint column, uvec4 results) {
     uint slice = gemmTile() * TILE_TEXELS + column / 4u;
     if (rowTexels[row] != OUTSIDE && slice < parameters.resultSlices) {
-        destination_float16Pair[(rowTexels[row] + slice) >> 1] = sums;
+        destination_float16Pair[(rowTexels[row] + slice) >> 1] = results;
     }
 }
 

@@ -8,9 +8,10 @@ layout(constant_id = 38) const uint symmetric = 0u;
 const bool leftAlong = transposeLeft == 0u, rightAlong = transposeRight != 0u;
 const bool advancesAmidProducts = false;
 #ifndef MPSVK_BFLOAT16
-// Results are the products alone, in fp16, and their rows whole chunks of eight.
+// Results are products times alpha, in fp16, and their rows whole chunks of eight.
 layout(constant_id = 51) const bool STORES_PRODUCTS = false;
 #define STORES_HALVES STORES_PRODUCTS
+#define SUMS_FACTOR p.alpha
 #endif
 #include "cooperative.glsl"
 
@@ -49,11 +50,11 @@ void elementsStore(uint row, uint column, vec4 sums) {
     resultStore(firstRow + row, firstColumn + column, sums);
 }
 #else
-void halvesStore(uint row, uint column, uvec4 sums) {
+void halvesStore(uint row, uint column, uvec4 results) {
     row += firstRow;
     column += firstColumn;
     if (row < p.result.rows && column < p.result.columns)
-        result_half8[elementIndex(p.result, gl_WorkGroupID.z, row, column) >> 3] = sums;
+        result_half8[elementIndex(p.result, gl_WorkGroupID.z, row, column) >> 3] = results;
 }
 
 void elementsStore(uint row, uint column, vec4 sums, vec4 next) {

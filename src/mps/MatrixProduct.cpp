@@ -253,7 +253,7 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
         const auto bytes = std::as_bytes(std::span(&part, 1));
         std::vector<vk::Constant> constants = constantsFor(left, sums, isOne && hasBias);
         const bool storesProducts = kernel == ProductKernel::Cooperative && isOne && !hasBias &&
-                                    p.alpha == 1 && p.beta == 0 && result.isInEights();
+                                    p.beta == 0 && result.isInEights();
         constants.push_back(constant(51, uint32_t(storesProducts)));
         return {shader, grid, {bytes.begin(), bytes.end()}, std::move(constants)};
     };
