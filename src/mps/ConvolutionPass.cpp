@@ -218,8 +218,9 @@ void dispatchTiles(Encoder& encoder, const std::string& shader, Tiles tiles,
         return grid;
     };
     const bool hasPairs = destination.hasPairs(p.destination);
-    const bool storesSums = inHalves && p.parts == 1 && hasPairs && p.destination.channels % 8 == 0 &&
-                            !p.hasBias && neuron == uint32_t(MPS::CNNNeuronType::None);
+    const bool storesSums = inHalves && p.parts == 1 && hasPairs &&
+                            p.destination.channels % 8 == 0 && !p.hasBias &&
+                            neuron == uint32_t(MPS::CNNNeuronType::None);
     const auto constantsFor = [&](const ProductTile& tile) {
         auto all = tile.constants(encoder.device(), {constant(39, uint32_t(hasPairs)),
                                                      constant(47, uint32_t(mergesTaps)),

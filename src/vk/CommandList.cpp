@@ -328,7 +328,8 @@ void CommandList::refresh(Included& included) {
 }
 
 void CommandList::appendExpanded(const CommandList& other) {
-    const Bases bases = copyOperands(other, {}, lend, [](uint32_t) { return std::shared_ptr<Resource>(); });
+    const Bases bases =
+        copyOperands(other, {}, lend, [](uint32_t) { return std::shared_ptr<Resource>(); });
     for (const Command& command : other.commands_) {
         if (command.kind == Kind::Included)
             expand(other, other.included_[command.extra - 1]);
@@ -340,14 +341,13 @@ void CommandList::appendExpanded(const CommandList& other) {
 
 void CommandList::expand(const CommandList& owner, const Included& included) {
     const CommandList& list = *included.list;
-    const Bases bases = copyOperands(list, *included.uses, lend,
-                                     [&](uint32_t i) { return included.resource(i); });
+    const Bases bases =
+        copyOperands(list, *included.uses, lend, [&](uint32_t i) { return included.resource(i); });
     const std::byte* refreshed = owner.bytes_.data() + included.refreshed;
     for (const Command& command : list.commands_) {
         addCopy(command, bases, lend);
         if (command.kind != Kind::Dispatch || !command.extra) continue;
-        std::copy_n(refreshed, command.parameterBytes,
-                    bytes_.data() + commands_.back().parameters);
+        std::copy_n(refreshed, command.parameterBytes, bytes_.data() + commands_.back().parameters);
         refreshed += command.parameterBytes;
     }
 }

@@ -164,8 +164,7 @@ private:
                        ResourceAt resourceAt);
     template <class Hold, class ResourceAt>
     void noteWritesOf(const CommandList& other, const Uses& uses, Hold hold, ResourceAt resourceAt);
-    template <class Hold>
-    void addCopy(const Command& command, const Bases& bases, Hold hold);
+    template <class Hold> void addCopy(const Command& command, const Bases& bases, Hold hold);
     void expand(const CommandList& owner, const Included& included);
     void refresh(Included& included);
     uint32_t addBytes(std::span<const std::byte> bytes);
