@@ -36,8 +36,8 @@ struct NeuronAccess {
     static void setNeuron(Kernel& kernel, const MPS::NNNeuronDescriptor& neuron,
                           bool readsResult = false) {
         kernel.neuron_ = std::make_shared<FusedNeuron>(
-            neuron, slopesOf("[" + kernel.className() + "] ", kernel.device(), neuron),
-            readsResult);
+            FusedNeuron{neuron, slopesOf("[" + kernel.className() + "] ", kernel.device(), neuron),
+                        readsResult});
     }
     static void readResult(MPS::CNNNeuronGradient& kernel) { kernel.readsResult_ = true; }
     /// Images that the next encodes add to the incoming gradients, of which they have the size and

@@ -89,7 +89,7 @@ void CNNConvolutionDescriptor::archive(mps::Archive& archive) {
     bool normalizes = batchNormalization_.has_value();
     archive("hasBatchNormalization", normalizes);
     if (!normalizes) return;
-    if (archive.isReading()) batchNormalization_.emplace();
+    if (archive.isReading()) batchNormalization_ = BatchNormalization();
     archive("batchNormalization", *batchNormalization_);
     const auto& bn = *batchNormalization_;
     for (const auto* each : {&bn.mean, &bn.variance, &bn.gamma, &bn.beta})

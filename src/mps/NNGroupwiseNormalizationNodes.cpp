@@ -74,7 +74,7 @@ template <class Kind> struct NormalizationNode final : NNFilterNode::Impl {
     }
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
         return {typename Kind::GradientNode(gradients[0], sources[0],
-                                            state(0).as<NNGradientStateNode>())};
+                                            state(0).template as<NNGradientStateNode>())};
     }
     void archive(mps::Archive& archive) override {
         archive.object("dataSource", dataSource, "The data source");

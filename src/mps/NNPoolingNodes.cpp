@@ -32,7 +32,7 @@ template <class Kernel, class Gradient> struct ForwardNode final : PoolingNode {
         return std::make_unique<mps::UnaryStage<Kernel>>(std::move(kernel));
     }
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
-        const auto gradientState = state(0).as<NNGradientStateNode>();
+        const auto gradientState = state(0).template as<NNGradientStateNode>();
         const auto inverse = padding ? padding->inverse() : nullptr;
         const KernelWindow& w = window;
         if constexpr (std::is_same_v<Gradient, CNNDilatedPoolingMaxGradientNode>) {

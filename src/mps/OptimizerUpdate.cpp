@@ -248,8 +248,7 @@ void OptimizerUpdate::record(std::string_view shader, glsl::NNOptimizerParameter
                            operand(14, b[5])});
     }
     std::ranges::sort(readArrays_);
-    const auto repeated = std::ranges::unique(readArrays_);
-    readArrays_.erase(repeated.begin(), repeated.end());
+    readArrays_.erase(std::unique(readArrays_.begin(), readArrays_.end()), readArrays_.end());
     for (ArrayStorage* storage : readArrays_) storage->wasRead();
     if (closed_) closed_->gradients.closed = true;
     if (readStates_[0]) readStates_[0]->wasRead();

@@ -130,8 +130,9 @@ void checkNotAliased(const std::string& who, const ImageBatch& sources,
     std::ranges::sort(written, {}, storageOf);
     for (const Image& source : sources) {
         const Image::Impl& s = source.impl();
-        for (const Image::Impl* d :
-             std::ranges::equal_range(written, s.storage.get(), {}, storageOf)) {
+        const auto first = std::ranges::lower_bound(written, s.storage.get(), {}, storageOf);
+        for (auto at = first; at != written.end() && (*at)->storage == s.storage; ++at) {
+            const Image::Impl* const d = *at;
             const auto slices = [](const Image::Impl& image) {
                 return slicesFor(image.descriptor.featureChannels());
             };

@@ -255,8 +255,8 @@ void RNNOperands::willRead(const std::vector<MPS::Matrix>& matrices) {
 
 void RNNOperands::markRead() {
     std::ranges::sort(read_);
-    const auto rest = std::ranges::unique(read_);
-    for (auto storage = read_.begin(); storage != rest.begin(); ++storage) (*storage)->wasRead();
+    read_.erase(std::unique(read_.begin(), read_.end()), read_.end());
+    for (mps::ArrayStorage* storage : read_) storage->wasRead();
 }
 
 } // namespace mpsvk::mps

@@ -304,8 +304,8 @@ void CommandList::include(const CommandList& other, const Uses& uses,
                           std::span<const std::shared_ptr<Resource>> to,
                           std::span<const std::shared_ptr<Resource>> more) {
     assert(!other.includesOthers());
-    Included& included =
-        included_.emplace_back(&other, &uses, to, more, uint32_t(bytes_.size()), false);
+    included_.push_back({&other, &uses, to, more, uint32_t(bytes_.size()), false});
+    Included& included = included_.back();
     for (uint32_t at : uses.refreshed)
         addBytes(other.bytes(other.commands_[at].parameters, other.commands_[at].parameterBytes));
     refresh(included);
