@@ -1,5 +1,7 @@
 #include "vk/CommandList.hpp"
 
+#include "vk/Lent.hpp"
+
 #include <algorithm>
 #include <cassert>
 #include <mutex>
@@ -206,12 +208,7 @@ CommandList::Uses CommandList::usesOf(std::span<const std::shared_ptr<Resource>>
 }
 
 namespace {
-/// A copy of `object` that owns nothing: counting the owners of some thousand operands would take
-/// longer than copying them.
-template <class T> std::shared_ptr<T> lent(const std::shared_ptr<T>& object) {
-    return std::shared_ptr<T>(std::shared_ptr<void>(), object.get());
-}
-constexpr auto lend = [](const auto& object) { return lent(object); };
+constexpr auto lend = [](const auto& object) { return lent(object.get()); };
 constexpr auto own = [](const auto& object) { return object; };
 } // namespace
 

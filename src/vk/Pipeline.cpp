@@ -1,6 +1,7 @@
 #include "vk/Pipeline.hpp"
 
 #include "vk/Device.hpp"
+#include "vk/Lent.hpp"
 #include "vk/PipelineCacheFile.hpp"
 #include "vk/PipelineStatistics.hpp"
 #include "vk/Shaders.hpp"
@@ -169,12 +170,9 @@ bool PipelineLibrary::Equal::are(const KeyView& a, const KeyView& b) {
 std::shared_ptr<Pipeline> PipelineLibrary::find(std::string_view shader, bool textures,
                                                 std::span<const Constant> constants,
                                                 bool statistics) {
-    const auto lent = [](Pipeline& pipeline) {
-        return std::shared_ptr<Pipeline>(std::shared_ptr<void>(), &pipeline);
-    };
     std::lock_guard lock(mutex_);
     const auto found = pipelines_.find(KeyView{shader, textures, constants});
-    if (found != pipelines_.end()) return lent(*found->second);
+    if (found != pipelines_.end()) return lent(found->second.get());
     const auto all = shaders();
     Key key{std::string(shader), textures, {constants.begin(), constants.end()}};
     const auto source = std::ranges::find(all, shader, &Shader::name);
@@ -183,7 +181,7 @@ std::shared_ptr<Pipeline> PipelineLibrary::find(std::string_view shader, bool te
     auto made = std::make_unique<Pipeline>(device_, key.shader, code, key.constants);
     made->hasStatistics_ = statistics && device_.features().pipelineStatistics;
     compileLater(*made, code);
-    return lent(*pipelines_.emplace(std::move(key), std::move(made)).first->second);
+    return lent(pipelines_.emplace(std::move(key), std::move(made)).first->second.get());
 }
 
 std::shared_ptr<Pipeline> PipelineLibrary::make(std::string name, std::vector<uint32_t> code,
