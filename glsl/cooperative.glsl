@@ -16,6 +16,8 @@
 //     void elementsStore(uint row, uint column, vec4 sums, vec4 next); // STORED_COLUMNS of the tile: eight, or
 //                                                                      // four where that is defined so
 //     void elementsStore(uint row, uint column, vec4 sums);            // four with MPSVK_BFLOAT16
+// and may define LEFT_STORED(CHUNK) and RIGHT_STORED(CHUNK): what becomes of a chunk on its way to shared
+// memory, when its load is over. What is done to it sooner waits for the load before the products.
 // Where results are sums times a factor in fp16, it may define STORES_HALVES as a constant that is true, and
 //     SUMS_FACTOR
 //     void halvesStore(uint row, uint column, uvec4 results);          // eight columns
@@ -132,6 +134,13 @@ uint alongInner(uint chunk, uint size) { return chunk % (depth / CHUNK); }
 #define STORE_LOOP
 #endif
 
+#ifndef LEFT_STORED
+#define LEFT_STORED(CHUNK) CHUNK
+#endif
+#ifndef RIGHT_STORED
+#define RIGHT_STORED(CHUNK) CHUNK
+#endif
+
 #ifdef STORES_HALVES
 void halvesStore(uint row, uint column, uvec4 results);
 #endif
@@ -151,11 +160,11 @@ void productRun(uint steps) {
     for (uint step = 0u; step < steps; ++step) {
         [[unroll]] for (uint i = 0u; i < leftChunks; ++i)
             chunkStore(0u, leftSize, COOPERATIVE_PLACE(i, leftAlong, tileRows, leftAcrossPitch),
-                       nextLeft[i]);
+                       LEFT_STORED(nextLeft[i]));
         [[unroll]] for (uint i = 0u; i < rightChunks; ++i)
             chunkStore(rightBase, rightSize,
                        COOPERATIVE_PLACE(i, rightAlong, tileColumns, rightAcrossPitch),
-                       nextRight[i]);
+                       RIGHT_STORED(nextRight[i]));
         if (!advancesAmidProducts) advance();
         barrier();
         COOPERATIVE_LOADS

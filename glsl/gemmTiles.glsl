@@ -14,13 +14,15 @@ const bool advancesAmidProducts = false;
 layout(constant_id = 51) const bool STORES_SUMS = false;
 #define STORES_HALVES STORES_SUMS
 #define SUMS_FACTOR 1.0
+layout(constant_id = 47) const bool MERGED_TAPS = false;
+uvec2 mergedLanes; // of a texel of the source: the bits of its channels
+#define LEFT_STORED(CHUNK) (MERGED_TAPS ? (CHUNK) & mergedLanes.xyxy : CHUNK)
 #include "cooperative.glsl"
 layout(set = 0, binding = 3, std430) readonly buffer HalfWeights {
     uvec4 halfWeights[];
 };
 // Texels of the destination are pairs at multiples of 16 bytes.
 layout(constant_id = 39) const bool DESTINATION_PAIRS = false;
-layout(constant_id = 47) const bool MERGED_TAPS = false;
 #else
 #ifdef MPSVK_BFLOAT16
 #include "cooperative.glsl"
@@ -83,12 +85,10 @@ void advance() {
 #ifdef MPSVK_COOPERATIVE
 uvec2 mergedTap(uint i, uint tap) {
     int x = bitfieldExtract(int(ownBases[i]), 0, 16) + int(tap) * parameters.dilationX;
-    if ((ownInside & 1u << i) == 0u || tap >= parameters.kernelWidth ||
-        uint(x) >= parameters.source.width) {
-        return uvec2(0u);
-    }
+    bool inside = (ownInside & 1u << i) != 0u && tap < parameters.kernelWidth &&
+                  uint(x) < parameters.source.width;
     uint at = ownTexels[i] + tapTexel + tap * uint(parameters.dilationX) * parameters.source.slices;
-    return usedHalves(parameters.source, 0u, source_float16[at]);
+    return inside ? source_float16[at] : uvec2(0u);
 }
 
 uvec4 leftChunk(uint i, uint row, uint k) {
@@ -231,6 +231,9 @@ void gemmRun() {
         weightsStride.y = tapChunks;
         firstWeights = gemmTile() * parameters.kernelHeight * tapChunks;
     }
+#ifdef MPSVK_COOPERATIVE
+    mergedLanes = usedHalves(parameters.source, 0u, uvec2(0xffffffffu));
+#endif
     uint stepsPerTap = (parameters.tileSlices + STEP_SLICES - 1u) / STEP_SLICES;
     uint steps = tapCount.x * tapCount.y * stepsPerTap;
     stepTap = uvec2(0u);

@@ -16,6 +16,8 @@ layout(constant_id = 47) const bool IN_PLACE = false;
 #ifdef MPSVK_COOPERATIVE
 // Partial sums leave by whole lines; gradients, whose rows may lie far apart, are faster in fewer turns.
 #define STORED_COLUMNS (IN_PLACE ? 8u : 4u)
+uvec4 chunkLanes; // of a chunk of the source's texels: the bits of their channels
+#define RIGHT_STORED(CHUNK) (WHOLE_CHUNKS ? CHUNK : (CHUNK) & chunkLanes)
 #endif
 #if defined(MPSVK_COOPERATIVE) || defined(MPSVK_BFLOAT16)
 #include "cooperative.glsl"
@@ -140,11 +142,9 @@ uvec4 leftChunk(uint i, uint row, uint k) {
 }
 
 uvec2 columnHalves(uint i, uint c) {
-    uvec2 halves = uvec2(chunkColumns[c].bias ? 0x3c00u : 0u, 0u); // 1
-    if ((rightInside >> (i + 16u * c) & 1u) != 0u) {
-        halves = source_float16[rightTexels[i] + chunkTexels[c] - chunkTexels[0]];
-    }
-    return usedHalves(parameters.source, chunkColumns[c].slice, halves);
+    uvec2 bias = uvec2(chunkColumns[c].bias ? 0x3c00u : 0u, 0u); // 1
+    return (rightInside >> (i + 16u * c) & 1u) != 0u
+        ? source_float16[rightTexels[i] + chunkTexels[c] - chunkTexels[0]] : bias;
 }
 
 uvec4 rightChunk(uint i, uint column, uint k) {
@@ -204,6 +204,10 @@ void gemmTiles() {
         chunkTexels[c] = uint(column.y * int(parameters.source.width) + column.x) *
                              parameters.source.slices + column.slice;
     }
+#ifdef MPSVK_COOPERATIVE
+    chunkLanes = uvec4(usedHalves(parameters.source, chunkColumns[0].slice, uvec2(0xffffffffu)),
+                       usedHalves(parameters.source, chunkColumns[1].slice, uvec2(0xffffffffu)));
+#endif
     if (ROWS_TOGETHER) {
         findColumns();
     }
