@@ -7,7 +7,7 @@
 // take the place of a tap: MERGED_TAPS. By blocks, or with MPSVK_BFLOAT16, sources are any in buffers.
 const bool leftAlong = true;
 const bool rightAlong = false;
-const bool advancesAmidProducts = false;
+const bool advancesAmidProducts = TILE_TEXELS < 32u; // in larger tiles it is in their way
 #define UNROLLED_STORES
 #ifdef MPSVK_COOPERATIVE
 // Results are sums alone, and whole chunks of eight channels.
@@ -53,9 +53,6 @@ uint tapWeights;
 
 void enterTap() {
     ownInside = 0u;
-    if (stepTap.y >= tapCount.y) {
-        return; // beyond the last step
-    }
     ivec2 offset = firstOffset + ivec2(stepTap) * offsetStride;
     tapTexel = uint((offset.y * int(parameters.source.width) + offset.x) *
                     int(parameters.source.slices));
@@ -69,16 +66,16 @@ void enterTap() {
     }
 }
 
+// Without branches, which end what the compiler may reorder.
 void advance() {
     stepSlice += STEP_SLICES;
-    if (stepSlice < parameters.tileSlices) {
-        return;
-    }
-    stepSlice = 0u;
-    ++stepTap.x;
-    if (stepTap.x == tapCount.x) {
-        stepTap = uvec2(0u, stepTap.y + 1u);
-    }
+    bool entersTap = stepSlice >= parameters.tileSlices;
+    stepSlice = entersTap ? 0u : stepSlice;
+    stepTap.x += uint(entersTap);
+    bool entersRow = stepTap.x == tapCount.x;
+    stepTap.x = entersRow ? 0u : stepTap.x;
+    stepTap.y += uint(entersRow);
+    stepTap.y = stepTap.y == tapCount.y ? 0u : stepTap.y; // beyond the last step: the first one
     enterTap();
 }
 
