@@ -48,6 +48,11 @@ layout(set = 0, binding = 4, std430) readonly buffer Channels {
 const uint WEIGHTS = DIAGONAL ? 1u : 4u; // texels of them, for a tap and a texel
 const uint USED = DIAGONAL ? 1u : LANES; // of them
 
+// What the next row reads is under way while a row is multiplied. In fp32 that takes too many registers.
+const bool AHEAD = source_storage == STORAGE_FLOAT16 && STRIDE == 1;
+
+uvec4 row[SPAN]; // as it is in memory: halves become numbers when they are there
+
 int elementOf(int p, int r) {
     return SPREAD ? p + LEAD - r * DILATION : p * STRIDE + r * DILATION;
 }
@@ -64,6 +69,24 @@ int rowOf(int y, int q) {
     }
     int v = floorDivide(y - tap, STRIDE_Y);
     return v * STRIDE_Y == y - tap ? v : -1;
+}
+
+void rowLoad(ImageView view, int u, int v, uint image) {
+    v = clampIndex(v, int(view.height));
+    uint first = texelIndex(view, 0, v, 0u, image);
+    [[unroll]] for (int i = 0; i < SPAN; ++i) {
+        int x = clampIndex(u + i, int(view.width));
+        if (source_storage == STORAGE_FLOAT16) {
+            row[i] = uvec4(source_float16[first + uint(x) * view.slices], 0u, 0u);
+        } else {
+            row[i] = floatBitsToUint(source_load(view, x, v, 0u, image));
+        }
+    }
+}
+
+vec4 rowValue(ImageView view, int i) {
+    return source_storage == STORAGE_FLOAT16 ? usedLanes(view, 0u, unpackHalf4(row[i].xy))
+                                             : uintBitsToFloat(row[i]);
 }
 
 void main() {
@@ -89,25 +112,38 @@ void main() {
     [[unroll]] for (int p = 0; p < PIXELS; ++p) {
         sums[p] = vec4(0.0);
     }
-    for (int q = 0; q < int(parameters.kernelHeight); ++q) {
-        int row = rowOf(y, q);
-        int v = clampIndex(row, height);
-        if (parameters.clampEdges == 0u && v != row) {
-            continue;
+    uint turns = parameters.kernelHeight * parameters.tileSlices;
+    uint nextQ = 0u, nextS = 0u;
+    if (AHEAD) {
+        rowLoad(texelView(parameters.source, firstSlice), u, rowOf(y, 0), at.image);
+    }
+    for (uint turn = 0u; turn < turns; ++turn) {
+        uint q = nextQ, s = nextS;
+        ImageView view = texelView(parameters.source, firstSlice + s);
+        int v = rowOf(y, int(q));
+        if (!AHEAD) {
+            rowLoad(view, u, v, at.image);
         }
-        for (uint s = 0u; s < parameters.tileSlices; ++s) {
-            ImageView view = texelView(parameters.source, firstSlice + s);
-            vec4 values[SPAN];
+        vec4 values[SPAN];
+        [[unroll]] for (int i = 0; i < SPAN; ++i) {
+            values[i] = rowValue(view, i);
+        }
+        ++nextS;
+        if (nextS == parameters.tileSlices) {
+            nextS = 0u;
+            ++nextQ; // beyond the last row some row, which is not used
+        }
+        if (AHEAD) {
+            rowLoad(texelView(parameters.source, firstSlice + nextS), u, rowOf(y, int(nextQ)), at.image);
+        }
+        if (isEdge) {
             [[unroll]] for (int i = 0; i < SPAN; ++i) {
-                values[i] = source_load(view, clampIndex(u + i, width), v, 0u, at.image);
+                values[i] = u + i >= 0 && u + i < width ? values[i] : vec4(0.0);
             }
-            if (isEdge) {
-                [[unroll]] for (int i = 0; i < SPAN; ++i) {
-                    values[i] = u + i >= 0 && u + i < width ? values[i] : vec4(0.0);
-                }
-            }
+        }
+        if (parameters.clampEdges != 0u || (v >= 0 && v < height)) {
             [[unroll]] for (int r = 0; r < TAPS; ++r) {
-                uint first = (uint(q * TAPS + r) * parameters.tileSlices + s) * WEIGHTS;
+                uint first = ((q * uint(TAPS) + uint(r)) * parameters.tileSlices + s) * WEIGHTS;
                 vec4 weight[USED];
                 [[unroll]] for (uint k = 0u; k < USED; ++k) {
                     weight[k] = weights[(first + k) * packedSlices + at.slice];

@@ -15,7 +15,7 @@ struct GroupedTile {
     // What there is to tune.
     static constexpr uint32_t mostChannels = 15;      ///< of a group
     static constexpr uint32_t productPixels = 8;      ///< at most, of an invocation
-    static constexpr uint32_t productSize = 256;      ///< of a workgroup
+    static constexpr uint32_t productSize = 128;      ///< of a workgroup
     static constexpr uint32_t gradientPixels = 4;     ///< the same of the gradient of weights
     static constexpr uint32_t gradientTaps = 3;       ///< of a row, of an invocation; also rows of
                                                       ///< them where it goes down an image, and
