@@ -126,15 +126,16 @@ Tiles tilesOf(Encoder& encoder, const ConvolutionWeights& weights,
                : Tiles::Floats;
 }
 
-constexpr const char* const gatherShader = "CNNConvolution";
-constexpr const char* const spreadShader = "CNNConvolutionGradientData";
+/// A product gathers, as a convolution does, or spreads, as its data gradient does.
+std::string shaderOf(bool spread) {
+    return spread ? "CNNConvolutionGradientData" : "CNNConvolution";
+}
 
 /// The strides of a product that spreads, where they are common: divisions by constants take no
 /// time. Each pair of them is a variant.
-std::vector<vk::Constant> strideConstants(const std::string& shader,
-                                          const glsl::CNNConvolutionParameters& p) {
+std::vector<vk::Constant> strideConstants(const glsl::CNNConvolutionParameters& p) {
     constexpr int most = 4;
-    if (shader != spreadShader || p.strideX > most || p.strideY > most) return {};
+    if (p.strideX > most || p.strideY > most) return {};
     return {constant(49, uint32_t(p.strideX)), constant(50, uint32_t(p.strideY))};
 }
 
@@ -184,10 +185,10 @@ void dispatchParts(Encoder& encoder, const std::string& shader, const char* body
 }
 
 /// The product through tiles of glsl/gemmTiles.glsl.
-void dispatchTiles(Encoder& encoder, const std::string& shader, Tiles tiles,
-                   const ConvolutionWeights& weights, ConvolutionWeights::Layout& layout,
-                   glsl::CNNConvolutionParameters p, uint64_t rows, uint32_t phases,
-                   const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
+void dispatchTiles(Encoder& encoder, bool spread, Tiles tiles, const ConvolutionWeights& weights,
+                   ConvolutionWeights::Layout& layout, glsl::CNNConvolutionParameters p,
+                   uint64_t rows, uint32_t phases, const ImageRun& source,
+                   const ImageRun& destination, uint32_t neuron) {
     using Layout = ConvolutionWeights::Layout;
     const bool inHalves = tiles == Tiles::Halves;
     if (inHalves) p.tileSlices = layout.halfSlices;
@@ -225,9 +226,10 @@ void dispatchTiles(Encoder& encoder, const std::string& shader, Tiles tiles,
         auto all = tile.constants(encoder.device(), {constant(39, uint32_t(hasPairs)),
                                                      constant(47, uint32_t(mergesTaps)),
                                                      constant(51, uint32_t(storesSums))});
-        std::ranges::copy(strideConstants(shader, p), std::back_inserter(all));
+        if (spread) std::ranges::copy(strideConstants(p), std::back_inserter(all));
         return all;
     };
+    const std::string shader = shaderOf(spread);
     const char* body = inHalves ? "Cooperative" : tiles == Tiles::Bfloat16 ? "Bfloat16" : "Blocks";
     const auto& packed = weights.use(encoder, layout, inHalves ? &Layout::halves : &Layout::floats);
     const Operand operands[] = {{1, source},
@@ -247,13 +249,13 @@ void dispatchTiles(Encoder& encoder, const std::string& shader, Tiles tiles,
                   neuron, constantsFor(tile));
 }
 
-void dispatchProduct(Encoder& encoder, const std::string& shader, const ConvolutionWeights& weights,
+void dispatchProduct(Encoder& encoder, bool spread, const ConvolutionWeights& weights,
                      ConvolutionWeights::Layout& layout, glsl::CNNConvolutionParameters p,
                      uint64_t rows, uint32_t phases, const ImageRun& source,
                      const ImageRun& destination, uint32_t neuron) {
     const Tiles tiles = tilesOf(encoder, weights, layout, p, source, destination);
     if (tiles != Tiles::None)
-        return dispatchTiles(encoder, shader, tiles, weights, layout, p, rows, phases, source,
+        return dispatchTiles(encoder, spread, tiles, weights, layout, p, rows, phases, source,
                              destination, neuron);
     const auto& tile = layout.tile;
     const uint64_t blocks = vk::divideUp(rows, tile.block(rows));
@@ -268,7 +270,7 @@ void dispatchProduct(Encoder& encoder, const std::string& shader, const Convolut
     p.partSteps = uint32_t(vk::divideUp(steps, p.parts));
     p.parts = uint32_t(vk::divideUp(steps, p.partSteps));
     dispatchParts(
-        encoder, shader, tile.subgroup ? "Subgroup" : "", layout, p, rows,
+        encoder, shaderOf(spread), tile.subgroup ? "Subgroup" : "", layout, p, rows,
         {vk::divideUp(blocks, y) * tile.lanes, y, uint64_t(layout.tiles) * phases * p.parts},
         source, destination, weights.use(encoder, layout, &ConvolutionWeights::Layout::floats),
         neuron,
@@ -349,7 +351,7 @@ void dispatchGather(Encoder& encoder, const ConvolutionWeights& weights,
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, false);
     const auto windows = [&](uint64_t size) { return vk::divideUp(size, p.subPixelScale); };
-    dispatchProduct(encoder, gatherShader, weights, layout, p,
+    dispatchProduct(encoder, false, weights, layout, p,
                     windows(p.clipWidth) * windows(p.clipHeight) * p.images, 1, source, destination,
                     neuron);
 }
@@ -367,7 +369,7 @@ void dispatchSpread(Encoder& encoder, const ConvolutionWeights& weights,
     const auto phase = [&](uint64_t size, int stride) {
         return p.clampEdges ? size : vk::divideUp(size, uint64_t(stride));
     };
-    dispatchProduct(encoder, spreadShader, weights, layout, p,
+    dispatchProduct(encoder, true, weights, layout, p,
                     phase(p.clipWidth, p.strideX) * phase(p.clipHeight, p.strideY) * p.images,
                     p.clampEdges ? 1 : uint32_t(p.strideX * p.strideY), source, destination,
                     neuron);

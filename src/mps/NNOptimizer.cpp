@@ -1,4 +1,3 @@
-#include "mps/Archive.hpp"
 #include "mps/OptimizerUpdate.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -26,55 +25,6 @@ NNOptimizerDescriptor::NNOptimizerDescriptor(float learningRate, float gradientR
       applyGradientClipping_(applyGradientClipping), gradientClipMax_(gradientClipMax),
       gradientClipMin_(gradientClipMin), regularizationType_(regularizationType),
       regularizationScale_(regularizationScale) {}
-
-namespace {
-void checkBetas(double beta1, double beta2) {
-    const auto check = [](const char* name, double beta) {
-        if (!(beta >= 0 && beta < 1))
-            throw InvalidArgument(std::string("[NNOptimizerAdam] ") + name + " is " +
-                                  std::to_string(beta) +
-                                  " but must be at least 0 and less than 1.");
-    };
-    check("beta1", beta1);
-    check("beta2", beta2);
-}
-} // namespace
-
-void NNOptimizerDescriptor::archive(mps::Archive& archive) {
-    archive("learningRate", learningRate_);
-    archive("gradientRescale", gradientRescale_);
-    archive("applyGradientClipping", applyGradientClipping_);
-    archive("gradientClipMax", gradientClipMax_);
-    archive("gradientClipMin", gradientClipMin_);
-    archive("regularizationType", regularizationType_);
-    archive("regularizationScale", regularizationScale_);
-}
-
-void NNOptimizer::archive(mps::Archive& archive) {
-    Kernel::archive(archive);
-    archive("descriptor", descriptor_);
-}
-
-void NNOptimizerStochasticGradientDescent::archive(mps::Archive& archive) {
-    NNOptimizer::archive(archive);
-    archive("momentumScale", momentumScale_);
-    archive("useNesterovMomentum", useNesterovMomentum_);
-}
-
-void NNOptimizerRMSProp::archive(mps::Archive& archive) {
-    NNOptimizer::archive(archive);
-    archive("decay", decay_);
-    archive("epsilon", epsilon_);
-}
-
-void NNOptimizerAdam::archive(mps::Archive& archive) {
-    NNOptimizer::archive(archive);
-    archive("beta1", beta1_);
-    archive("beta2", beta2_);
-    archive("epsilon", epsilon_);
-    archive("timeStep", timeStep_);
-    checkBetas(beta1_, beta2_);
-}
 
 NNOptimizer::NNOptimizer(const MTL::Device& device, const NNOptimizerDescriptor& descriptor)
     : Kernel(device), descriptor_(descriptor) {}
@@ -275,7 +225,7 @@ NNOptimizerAdam::NNOptimizerAdam(const MTL::Device& device, double beta1, double
                                  const NNOptimizerDescriptor& descriptor)
     : NNOptimizer(device, descriptor), beta1_(beta1), beta2_(beta2), epsilon_(epsilon),
       timeStep_(timeStep) {
-    checkBetas(beta1, beta2);
+    mps::checkBetas(beta1, beta2);
 }
 
 void NNOptimizerAdam::record(OptimizerUpdate& update, bool hasMaximum) {

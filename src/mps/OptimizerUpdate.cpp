@@ -54,6 +54,17 @@ bool overlap(const ArrayView& a, const ArrayView& b) {
 
 } // namespace
 
+void checkBetas(double beta1, double beta2) {
+    const auto check = [](const char* name, double beta) {
+        if (!(beta >= 0 && beta < 1))
+            throw InvalidArgument(std::string("[NNOptimizerAdam] ") + name + " is " +
+                                  std::to_string(beta) +
+                                  " but must be at least 0 and less than 1.");
+    };
+    check("beta1", beta1);
+    check("beta2", beta2);
+}
+
 OptimizerUpdate::OptimizerUpdate(const Subject& who, const MTL::CommandBuffer& commandBuffer)
     : who_(who), encoder_(commandBuffer, who) {
     ranges_.reserve(2);

@@ -14,6 +14,9 @@
 
 namespace mpsvk::mps {
 
+/// Throws InvalidArgument unless both are at least 0 and less than 1.
+void checkBetas(double beta1, double beta2);
+
 class OptimizerUpdate {
 public:
     /// In the order of the shaders' bindings, which begin at 1.
