@@ -180,9 +180,8 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     p.matrices = uint32_t(matrices);
     setNeuron(p, product.neuron);
     const vk::Limits limits = tileLimits(device);
-    const char* shader = "MatrixMultiplicationDirect";
-    Grid grid =
-        Grid::of(vk::divideUp(result.rows(), 4) * vk::divideUp(result.columns(), 4) * matrices);
+    const char* shader = "";
+    Grid grid;
     std::vector<vk::Constant> ofTile;
     const bool reduced = kernel == ProductKernel::Bfloat16;
     const bool isTiled = reduced || kernel == ProductKernel::Cooperative;
@@ -206,6 +205,12 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
         if (canSplit) splitIntoParts(p, partsFor(p, groups, groupsFor(limits, 1)), 16);
         shader = tile.shader;
         grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations, 1, matrices * p.parts};
+    } else {
+        // See glsl/MatrixMultiplicationDirect.glsl.
+        splitIntoTiles(p, 32, 16);
+        shader = device.features().subgroupBroadcast ? "MatrixMultiplicationDirectSubgroup"
+                                                     : "MatrixMultiplicationDirect";
+        grid = {uint64_t(p.tilesDown) * p.tilesAcross * 8, 1, matrices};
     }
     // See WHOLE in glsl/MatrixMultiplication.glsl. Results and parts have aligned rows of their
     // own.
