@@ -2,6 +2,7 @@
 // four rows of sixteen columns, a workgroup of eight 32 rows of them. With MPSVK_SUBGROUP, for subgroups of
 // eight or more, the eight share the work of loading the right operand.
 #extension GL_EXT_control_flow_attributes : require
+#include "grid.glsl"
 #include "matrixProduct.glsl"
 
 layout(local_size_x = 8) in;
@@ -80,11 +81,13 @@ void storeRows(uint firstRow, uint firstColumn, mat4 rows, vec4 bias) {
 }
 
 void main() {
-    matrix = gl_WorkGroupID.z;
-    uint firstRow = gl_WorkGroupID.x % p.tilesDown * 32u;
+    uint tile = gridIndex() / gl_WorkGroupSize.x;
+    uint firstRow = tile % p.tilesDown * 32u;
+    tile /= p.tilesDown;
     row = firstRow + gl_LocalInvocationID.x * 4u;
-    column = gl_WorkGroupID.x / p.tilesDown * 16u;
-    if (symmetric != 0u && firstRow > column + 15u) return;
+    column = tile % p.tilesAcross * 16u;
+    matrix = tile / p.tilesAcross;
+    if (matrix >= p.matrices || (symmetric != 0u && firstRow > column + 15u)) return;
     mat4 sums[4]; // of four columns each, row by row
     [[unroll]] for (uint n = 0u; n < 4u; ++n) sums[n] = mat4(0.0);
     for (uint k = 0u; k < p.interior; k += 4u) {

@@ -206,11 +206,11 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
         shader = tile.shader;
         grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations, 1, matrices * p.parts};
     } else {
-        // See glsl/MatrixMultiplicationDirect.glsl.
+        // See glsl/MatrixMultiplicationDirect.glsl. There is one part.
         splitIntoTiles(p, 32, 16);
         shader = device.features().subgroupBroadcast ? "MatrixMultiplicationDirectSubgroup"
                                                      : "MatrixMultiplicationDirect";
-        grid = {uint64_t(p.tilesDown) * p.tilesAcross * 8, 1, matrices};
+        grid = Grid::of(tileCount(p, 32, 16) * 8);
     }
     // See WHOLE in glsl/MatrixMultiplication.glsl. Results and parts have aligned rows of their
     // own.
