@@ -10,7 +10,7 @@ MATRIX_SOURCE(2, right)
 layout(constant_id = 32) const uint transposeLeft = 0u;
 layout(constant_id = 33) const uint transposeRight = 0u;
 // Rows of all operands are aligned and whole groups of four, as many as divide by four, and so is the interior.
-layout(constant_id = 37) const uint WHOLE = 0u;
+layout(constant_id = 37) const bool WHOLE = false;
 // What lies above the diagonal is computed, and stored on both sides of it.
 layout(constant_id = 38) const uint symmetric = 0u;
 
@@ -38,23 +38,23 @@ vec4 rightRow(uint k, uint first) {
 mat4 leftBlock(uint k) {
     mat4 block;
     [[unroll]] for (uint i = 0u; i < 4u; ++i) {
-        if (WHOLE == 0u)
+        if (!WHOLE)
             block[i] = k + i < p.interior ? leftColumn(k + i) : vec4(0.0);
         else if (transposeLeft != 0u)
             block[i] = left_loadAligned(p.left, matrix, k + i, min(row, p.result.rows - 4u));
         else
             block[i] = left_loadAligned(p.left, matrix, min(row + i, p.result.rows - 1u), k);
     }
-    return WHOLE != 0u && transposeLeft == 0u ? transpose(block) : block;
+    return WHOLE && transposeLeft == 0u ? transpose(block) : block;
 }
 
 // Of four rows and sixteen columns of op(right) the texel j: of row k + j / 4, or where that lies along the
 // interior of column j.
-const bool rightAlong = WHOLE != 0u && transposeRight != 0u;
+const bool rightAlong = WHOLE && transposeRight != 0u;
 vec4 rightTexel(uint k, uint j) {
     if (rightAlong) return right_loadAligned(p.right, matrix, min(column + j, p.result.columns - 1u), k);
     uint first = column + j % 4u * 4u;
-    if (WHOLE != 0u)
+    if (WHOLE)
         return right_loadAligned(p.right, matrix, k + j / 4u, min(first, p.result.columns - 4u));
     return k + j / 4u < p.interior ? rightRow(k + j / 4u, first) : vec4(0.0);
 }

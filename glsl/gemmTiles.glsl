@@ -51,7 +51,7 @@ uint stepSlice;
 uint tapTexel;
 uint tapWeights;
 
-void enterTap() {
+void findTap() {
     ownInside = 0u;
     ivec2 offset = firstOffset + ivec2(stepTap) * offsetStride;
     tapTexel = uint((offset.y * int(parameters.source.width) + offset.x) *
@@ -76,7 +76,7 @@ void advance() {
     stepTap.x = entersRow ? 0u : stepTap.x;
     stepTap.y += uint(entersRow);
     stepTap.y = stepTap.y == tapCount.y ? 0u : stepTap.y; // beyond the last step: the first one
-    enterTap();
+    findTap();
 }
 
 #ifdef MPSVK_COOPERATIVE
@@ -242,6 +242,6 @@ void gemmRun() {
         stepSlice = (firstStep - tap * stepsPerTap) * STEP_SLICES;
         steps = min(parameters.partSteps, steps - firstStep);
     }
-    enterTap();
+    findTap();
     productRun(steps);
 }

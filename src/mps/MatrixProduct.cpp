@@ -51,8 +51,8 @@ uint64_t tileCount(const Parameters& p, uint64_t rows, uint64_t columns) {
            p.matrices * p.parts;
 }
 
-/// A body of glsl/MatrixMultiplication.glsl.
-struct SharedTile {
+/// A body of glsl/MatrixMultiplication.glsl or of glsl/MatrixMultiplicationDirect.glsl.
+struct PlainTile {
     const char* shader;
     uint32_t rows, columns, invocations;
     /// Elements of the tiles: more than the result's by what lies beyond its end.
@@ -62,8 +62,8 @@ struct SharedTile {
 };
 
 /// Fewer workgroups than one for each multiprocessor leave the device without enough work.
-SharedTile sharedTile(const vk::Limits& limits, const Parameters& p, bool canSplit) {
-    constexpr SharedTile large{"MatrixMultiplication", 128, 128, 128},
+PlainTile sharedTile(const vk::Limits& limits, const Parameters& p, bool canSplit) {
+    constexpr PlainTile large{"MatrixMultiplication", 128, 128, 128},
         tall{"MatrixMultiplicationTall", 256, 64, 128},
         small{"MatrixMultiplicationSmall", 64, 64, 256},
         low{"MatrixMultiplicationLow", 32, 64, 128};
@@ -74,7 +74,7 @@ SharedTile sharedTile(const vk::Limits& limits, const Parameters& p, bool canSpl
         return low;
     const DeviceTable table = tableOf(limits.processor);
     const bool hasLarge = table.isMeasured || table.mostSums >= sums;
-    const auto isEnough = [&](const SharedTile& tile) {
+    const auto isEnough = [&](const PlainTile& tile) {
         const uint64_t groups = tileCount(p, tile.rows, tile.columns);
         const bool splits = canSplit && p.interior >= longInterior &&
                             groups * (p.interior / shortestPart) >= 2 * enoughGroups;
@@ -82,6 +82,12 @@ SharedTile sharedTile(const vk::Limits& limits, const Parameters& p, bool canSpl
     };
     if (isEnough(tall) && tall.elements(p) < large.elements(p)) return tall;
     return isEnough(large) ? large : small;
+}
+
+PlainTile directTile(const vk::Device& device) {
+    return {device.features().subgroupBroadcast ? "MatrixMultiplicationDirectSubgroup"
+                                                : "MatrixMultiplicationDirect",
+            32, 16, 8};
 }
 
 void splitIntoTiles(Parameters& p, uint32_t rows, uint32_t columns) {
@@ -199,18 +205,17 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
         if (canSplit) splitIntoParts(p, plan.parts, plan.tile.depth);
         shader = reduced ? "MatrixMultiplicationBfloat16" : "MatrixMultiplicationCooperative";
     } else if (kernel == ProductKernel::Shared) {
-        const SharedTile tile = sharedTile(limits, p, canSplit);
+        const PlainTile tile = sharedTile(limits, p, canSplit);
         splitIntoTiles(p, tile.rows, tile.columns);
         const uint64_t groups = tileCount(p, tile.rows, tile.columns);
         if (canSplit) splitIntoParts(p, partsFor(p, groups, groupsFor(limits, 1)), 16);
         shader = tile.shader;
         grid = {uint64_t(p.tilesDown) * p.tilesAcross * tile.invocations, 1, matrices * p.parts};
     } else {
-        // See glsl/MatrixMultiplicationDirect.glsl. There is one part.
-        splitIntoTiles(p, 32, 16);
-        shader = device.features().subgroupBroadcast ? "MatrixMultiplicationDirectSubgroup"
-                                                     : "MatrixMultiplicationDirect";
-        grid = Grid::of(tileCount(p, 32, 16) * 8);
+        const PlainTile tile = directTile(device);
+        splitIntoTiles(p, tile.rows, tile.columns);
+        shader = tile.shader;
+        grid = Grid::of(tileCount(p, tile.rows, tile.columns) * tile.invocations);
     }
     // See WHOLE in glsl/MatrixMultiplication.glsl. Results and parts have aligned rows of their
     // own.
