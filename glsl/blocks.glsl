@@ -25,7 +25,9 @@ layout(constant_id = 44) const uint depth = 8u;
 const uint tileRows = 4u * blocksDown * invocationsDown;
 const uint tileColumns = 4u * blocksAcross * invocationsAcross;
 const uint leftChunks = tileRows * depth / 4u / gl_WorkGroupSize.x;
-const uint rightChunks = tileColumns * depth / 4u / gl_WorkGroupSize.x;
+// A narrow tile may have fewer than there are invocations: the last of these load none.
+const uint rightLoads = tileColumns * depth / 4u;
+const uint rightChunks = (rightLoads + gl_WorkGroupSize.x - 1u) / gl_WorkGroupSize.x;
 const uint leftPitch = tileRows / 4u + 1u, rightPitch = tileColumns / 4u + 1u;
 const uint leftSize = depth * leftPitch, rightSize = depth * rightPitch;
 shared vec4 leftTiles[2u * leftSize];   // [k][row / 4]
@@ -45,11 +47,13 @@ uint alongInner(uint chunk, uint size) { return (chunk >> 1) / size * 2u + (chun
 #define BLOCKS_LOAD(I, ALONG, SIZE, LOAD)                                                          \
     (ALONG ? LOAD(I, alongOuter(chunkOf(I), SIZE), alongInner(chunkOf(I), SIZE) * 4u)              \
            : LOAD(I, acrossChunk(I, SIZE) * 4u, acrossRow(I, SIZE)))
+bool loadsRight() { return rightLoads >= gl_WorkGroupSize.x || gl_LocalInvocationIndex < rightLoads; }
 #define BLOCKS_LOADS                                                                               \
     [[unroll]] for (uint i = 0u; i < leftChunks; ++i)                                              \
         nextLeft[i] = BLOCKS_LOAD(i, leftAlong, tileRows, leftChunk);                              \
     [[unroll]] for (uint i = 0u; i < rightChunks; ++i)                                             \
-        nextRight[i] = BLOCKS_LOAD(i, rightAlong, tileColumns, rightChunk);
+        nextRight[i] =                                                                             \
+            loadsRight() ? BLOCKS_LOAD(i, rightAlong, tileColumns, rightChunk) : vec4(0.0);
 #define BLOCKS_STORE(ARRAY, BASE, PITCH, SIZE, ALONG, I, VALUE)                                    \
     if (ALONG) {                                                                                   \
         uint outer = alongOuter(chunkOf(I), SIZE), k = alongInner(chunkOf(I), SIZE) * 4u;          \
@@ -73,9 +77,11 @@ void productRun(uint steps) {
             [[unroll]] for (uint i = 0u; i < leftChunks; ++i)
                 BLOCKS_STORE(leftTiles, (1u - parity) * leftSize, leftPitch, tileRows, leftAlong, i,
                              nextLeft[i])
-            [[unroll]] for (uint i = 0u; i < rightChunks; ++i)
-                BLOCKS_STORE(rightTiles, (1u - parity) * rightSize, rightPitch, tileColumns,
-                             rightAlong, i, nextRight[i])
+            if (loadsRight()) {
+                [[unroll]] for (uint i = 0u; i < rightChunks; ++i)
+                    BLOCKS_STORE(rightTiles, (1u - parity) * rightSize, rightPitch, tileColumns,
+                                 rightAlong, i, nextRight[i])
+            }
         }
         BLOCKS_LOADS
         advance();

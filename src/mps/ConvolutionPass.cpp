@@ -203,7 +203,7 @@ void dispatchTiles(Encoder& encoder, bool spread, Tiles tiles, const Convolution
                              .tileColumns = 4 * layout.tile.texels,
                              .interiorStep =
                                  tiles == Tiles::Floats ? 8 : vk::roundUp(4 * p.tileSlices, 16),
-                             .mostParts = phases == 1 ? 8u : 1u,
+                             .mostParts = phases == 1 ? 32u : 1u,
                              .rightAlong = false};
     const ProductPlan plan = planProduct(tileLimits(encoder.device()), shape);
     const uint64_t steps = taps * vk::divideUp(4 * p.tileSlices, plan.tile.depth);

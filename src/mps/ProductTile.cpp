@@ -46,7 +46,7 @@ const Candidate candidates[] = {
     {{false, 8, 16, 2, 2, 8}, {3.1, 4.6, 5.5}},
     {{false, 16, 8, 4, 2, 8}, {4.9, 7.5}}, // 256 x 64
     {{false, 16, 8, 2, 2, 8}, {2.9, 4.4, 5.8}},
-    {{false, 16, 4, 2, 2, 8}, {3.1, 3.3, 5.4, 7.5}}, // 128 x 32
+    {{false, 16, 8, 2, 1, 8}, {1.7, 2.8, 3.8, 4.9}}, // 128 x 32
     // Estimated.
     {{true, 4, 2, 3, 4, 32, true}, {2.0}},
     {{true, 2, 2, 4, 4, 16, true}, {1.7, 2.5}},
@@ -54,6 +54,8 @@ const Candidate candidates[] = {
     {{true, 2, 2, 4, 2, 16, true}, {1.0, 1.5, 2.2}},
     {{true, 4, 1, 2, 2, 16, true}, {0.6, 1.0, 1.4}},
 };
+/// Of 32, in each part.
+constexpr uint64_t leastSteps = 4;
 /// Of the second dispatch of a product in parts.
 constexpr double finish = 3.3, bytesPerMicrosecond = 3.2e6;
 
@@ -64,7 +66,7 @@ constexpr ProductTile blockTiles[] = {
     {false, 16, 8, 4, 2, 8}, // 256 x 64
     {false, 16, 8, 2, 2, 8},  {false, 8, 16, 2, 1, 8}, {false, 8, 8, 2, 2, 8},
     {false, 8, 8, 1, 2, 8},   {false, 16, 4, 2, 2, 8}, // 128 x 32
-    {false, 8, 8, 2, 1, 8},   {false, 8, 8, 1, 1, 8},
+    {false, 16, 8, 2, 1, 8},  {false, 8, 8, 2, 1, 8}, {false, 8, 8, 1, 1, 8},
 };
 
 /// An estimate, by an H100's like tiles: products, whose operands are loaded the more often the
@@ -152,10 +154,9 @@ ProductPlan planProduct(const vk::Limits& limits, const ProductShape& s) {
     double least = std::numeric_limits<double>::infinity();
     const uint64_t steps = vk::divideUp(s.interior, 32);
     for (const Candidate& c : candidatesFor(limits, s)) {
-        // A part has eight steps or more.
         const auto canBe = [&](uint64_t parts) {
             if (s.parts != 0) return parts == s.parts;
-            return parts == 1 || (parts <= s.mostParts && 8 * parts <= steps);
+            return parts == 1 || (parts <= s.mostParts && leastSteps * parts <= steps);
         };
         for (uint64_t parts = std::max<uint64_t>(s.parts, 1); canBe(parts); ++parts) {
             const double time = timeOf(limits, s, c, parts);

@@ -46,7 +46,7 @@ struct ProductShape {
     uint64_t products = 1;                     ///< of this shape, at once
     uint64_t tileColumns = 128; ///< that the tile must have: 32, 64, 128 or if cooperative 16
     uint64_t interiorStep = 64; ///< a multiple of the tile's depth; 32 or a multiple of it
-    uint64_t mostParts = 8;     ///< of the interior
+    uint64_t mostParts = 32;    ///< of the interior
     uint64_t atOnce = 8;        ///< workgroups that may share a multiprocessor
     bool rightAlong = true;     ///< the right operand may lie along the interior
     uint64_t parts = 0;         ///< that the interior must have; 0: what is fastest

@@ -46,13 +46,15 @@ void checkTile(const vk::Limits& limits, const ProductShape& shape, const Produc
     CHECK(tile.bfloat16 == shape.bfloat16);
     CHECK(tile.columns() == shape.tileColumns);
     CHECK(shape.interiorStep % tile.depth == 0);
-    // Each invocation loads whole chunks of both operands, and as many as the next one.
+    // Each invocation loads whole chunks of both operands, and as many as the next one; of a narrow
+    // right operand in registers one or none.
     const uint64_t lanes = tile.invocations(limits);
     const uint64_t chunk = tile.cooperative && !tile.bfloat16 ? 8 : 4;
     CHECK(lanes <= limits.workGroupInvocations);
     CHECK(tile.rows() <= mostTileRows);
     CHECK(tile.rows() * tile.depth / chunk % lanes == 0);
-    CHECK(tile.columns() * tile.depth / chunk % lanes == 0);
+    const uint64_t right = tile.columns() * tile.depth / chunk;
+    CHECK((right % lanes == 0 || (!tile.cooperative && right < lanes)));
     CHECK(lanes % (tile.columns() / chunk) == 0); // those across the interior are of one column
     CHECK(tile.sharedBytes(shape.rightAlong) <= limits.sharedMemoryBytes);
 }
@@ -66,7 +68,7 @@ void checkPlan(const vk::Limits& limits, const ProductShape& shape) {
     const ProductPlan plan = planProduct(limits, shape);
     const uint64_t parts = plan.parts;
     CHECK(parts >= 1);
-    CHECK((parts == 1 || (parts <= shape.mostParts && parts * 8 <= (shape.interior + 31) / 32)));
+    CHECK((parts == 1 || (parts <= shape.mostParts && parts * 4 <= (shape.interior + 31) / 32)));
     const auto tiles = tilesFor(limits, shape, plan);
     REQUIRE(!tiles.empty());
     CHECK(tiles.front() == plan.tile);
