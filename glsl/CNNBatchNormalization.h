@@ -10,6 +10,7 @@ struct CNNBatchNormalizationParameters {
     ImageView source;
     ImageView gradient;
     ImageView destination;
+    ImageView addend;
     WalkParameters walk;
     int sourceX, sourceY; // of the rectangle's first pixel
     int gradientX, gradientY;
@@ -18,6 +19,7 @@ struct CNNBatchNormalizationParameters {
     float epsilon;
     float inverseCount; // of the pixels that the statistics are of; 0: of other ones
     float a, b, c;      // of the neuron
+    float zero;         // what an addition adds as well, so that no sum is -0
 };
 
 struct CNNBatchNormalizationReduceParameters {

@@ -11,6 +11,23 @@ namespace mpsvk::MPS {
 
 using mps::BatchNormalizationParameters;
 
+namespace {
+void checkAddends(const std::string& who, const ImageBatch& addends, const mps::UnaryPass& pass) {
+    const Image &addend = addends[0], &result = pass.destinations[0];
+    const uint64_t count = addends.size() > 1 ? addends.size() : addend.numberOfImages();
+    if (addend.width() == result.width() && addend.height() == result.height() &&
+        addend.featureChannels() == result.featureChannels() && count >= pass.imageCount)
+        return;
+    const auto text = [](const Image& image, uint64_t images) {
+        return std::to_string(images) + " of " + mps::sizeText(image.width(), image.height()) +
+               " with " + std::to_string(image.featureChannels()) + " feature channels";
+    };
+    throw InvalidArgument(who + "The images to be added are " + text(addend, count) +
+                          " but those normalized are " + text(result, pass.imageCount) +
+                          ": they must be equal.");
+}
+} // namespace
+
 CNNBatchNormalization::CNNBatchNormalization(
     const MTL::Device& device, std::shared_ptr<CNNBatchNormalizationDataSource> source)
     : CNNBatchNormalization(device, std::move(source), std::nullopt) {}
@@ -84,6 +101,8 @@ void CNNBatchNormalization::reloadMeanAndVariance(
 StateBatch CNNBatchNormalization::makeResultStates(const mps::StateRequest& request) const {
     auto forward =
         std::shared_ptr<CNNBatchNormalization>(new CNNBatchNormalization(*this, parameters_));
+    // The neuron is then that of a sum: a gradient of the normalization knows nothing of it.
+    if (!addends_.empty()) forward->neuron_ = NNNeuronDescriptor(CNNNeuronType::None);
     const CNNBatchNormalizationState state(std::make_shared<CNNBatchNormalizationState::Impl>(
         request.device, request.record, std::move(forward), parameters_));
     return StateBatch(request.count(), state);
@@ -124,6 +143,7 @@ StateBatch CNNBatchNormalization::statesRead(const StateBatch& states) const { r
 void CNNBatchNormalization::validate(const mps::UnaryPass& pass) const {
     mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     mps::checkParameterChannels(subject(), pass.sourceChannels, parameters_->channels);
+    if (!addends_.empty()) checkAddends(subject(), addends_, pass);
     if (pass.states.empty()) return;
     mps::checkOneState(subject(), pass.states);
     mps::checkParameterChannels(subject(), pass.sourceChannels,
@@ -134,36 +154,44 @@ void CNNBatchNormalization::dispatch(const mps::UnaryPass& pass) const {
     auto* state = pass.states.empty() ? nullptr : &mps::stateOf(pass.states);
     if (state) state->statistics.closed = true;
     const auto& parameters = state ? *state->parameters : *parameters_;
-    glsl::CNNBatchNormalizationParameters p{
-        .source = pass.sourceView,
-        .destination = pass.destinationView,
-        .sourceX = int(pass.offset.x),
-        .sourceY = int(pass.offset.y),
-        .destinationX = int(pass.clip.x),
-        .destinationY = int(pass.clip.y),
-        .clampEdges = pass.edgeMode == ImageEdgeMode::Clamp,
-        .epsilon = state ? state->kernel->epsilon() : epsilon_,
-        .a = neuron_.a(),
-        .b = neuron_.b(),
-        .c = neuron_.c(),
+    const auto encode = [&](size_t first, size_t count, const mps::ImageRun& addends) {
+        glsl::CNNBatchNormalizationParameters p{
+            .source = mps::imagesFrom(pass.sourceView, first),
+            .destination = mps::imagesFrom(pass.destinationView, first),
+            .addend = addends.view(0, pass.sourceChannels),
+            .sourceX = int(pass.offset.x),
+            .sourceY = int(pass.offset.y),
+            .destinationX = int(pass.clip.x),
+            .destinationY = int(pass.clip.y),
+            .clampEdges = pass.edgeMode == ImageEdgeMode::Clamp,
+            .epsilon = state ? state->kernel->epsilon() : epsilon_,
+            .a = neuron_.a(),
+            .b = neuron_.b(),
+            .c = neuron_.c(),
+        };
+        const bool hasPairs = pass.texelsEach() == 2 && (!addends || addends.hasPairs(p.addend));
+        mps::WalkShape shape{pass.clip.width, pass.clip.height, count, pass.sourceChannels,
+                             hasPairs ? 2u : 1u};
+        if (p.sourceX == 0 && p.sourceY == 0 && mps::isFlat(shape, pass.source, p.source) &&
+            mps::isFlat(shape, pass.destination, p.destination) &&
+            (!addends || mps::isFlat(shape, addends, p.addend)))
+            mps::flatten(shape, {&p.source, &p.destination, &p.addend});
+        p.walk = mps::walkOver(shape, mps::WalkUse::Pixels);
+        using enum BatchNormalizationParameters::Array;
+        pass.encoder->dispatch("CNNBatchNormalization", p,
+                               mps::walkGrid(p.walk, shape.texelsEach, pass.hasWholeTexels()),
+                               {{1, pass.source},
+                                {2, addends},
+                                {3, pass.destination},
+                                {4, parameters.slice(Gamma)},
+                                {5, parameters.slice(Beta)},
+                                {6, state ? state->mean() : parameters.slice(Mean)},
+                                {7, state ? state->variance() : parameters.slice(Variance)},
+                                {8, mps::sliceOf(slopes_)}},
+                               {mps::constant(32, uint32_t(neuron_.neuronType())),
+                                mps::constant(33, uint32_t(bool(addends)))});
     };
-    mps::WalkShape shape{pass.clip.width, pass.clip.height, pass.imageCount, pass.sourceChannels,
-                         pass.texelsEach()};
-    if (p.sourceX == 0 && p.sourceY == 0 && mps::isFlat(shape, pass.source, p.source) &&
-        mps::isFlat(shape, pass.destination, p.destination))
-        mps::flatten(shape, {&p.source, &p.destination});
-    p.walk = mps::walkOver(shape, mps::WalkUse::Pixels);
-    using enum BatchNormalizationParameters::Array;
-    pass.encoder->dispatch("CNNBatchNormalization", p,
-                           mps::walkGrid(p.walk, shape.texelsEach, pass.hasWholeTexels()),
-                           {{1, pass.source},
-                            {3, pass.destination},
-                            {4, parameters.slice(Gamma)},
-                            {5, parameters.slice(Beta)},
-                            {6, state ? state->mean() : parameters.slice(Mean)},
-                            {7, state ? state->variance() : parameters.slice(Variance)},
-                            {8, mps::sliceOf(slopes_)}},
-                           {mps::constant(32, uint32_t(neuron_.neuronType()))});
+    mps::forEachRun(pass.encoder->limits(), addends_, pass.firstImage, pass.imageCount, encode);
 }
 
 CNNBatchNormalizationStatistics::CNNBatchNormalizationStatistics(const MTL::Device& device)

@@ -156,9 +156,9 @@ void CNNNeuronGradient::takeForwardRecord(const mps::ForwardRecord& r) { takePix
 
 void CNNNeuronGradient::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
-    if (!addedGradients_.empty() && addedGradients_[0].featureChannels() != pass.primaryChannels)
+    if (!addends_.empty() && addends_[0].featureChannels() != pass.primaryChannels)
         throw InvalidArgument(subject() + "Gradients of " + std::to_string(pass.primaryChannels) +
-                              " and of " + std::to_string(addedGradients_[0].featureChannels()) +
+                              " and of " + std::to_string(addends_[0].featureChannels()) +
                               " feature channels cannot be added.");
     mps::checkGradientChannels(subject(), pass);
     mps::checkSlopes(subject(), descriptor_, pass.secondaryChannels);
@@ -179,37 +179,27 @@ void CNNNeuronGradient::dispatch(const mps::BinaryPass& pass) const {
         .b = b(),
         .c = c(),
     };
-    const auto encode = [&](const glsl::CNNNeuronGradientParameters& p, const mps::Grid& grid,
-                            const mps::Operand& added) {
+    const auto encode = [&](size_t first, size_t count, const mps::ImageRun& added) {
+        auto p = parameters;
+        p.added = added.view(0, pass.primaryChannels);
+        p.gradient = mps::imagesFrom(p.gradient, first);
+        p.source = mps::imagesFrom(p.source, first);
+        p.destination = mps::imagesFrom(p.destination, first);
+        const bool hasPairs = pass.texelsEach() == 2 && (!added || added.hasPairs(p.added));
+        auto grid = mps::Grid::over(mps::slicesFor(pass.destinationChannels), pass.clip.width,
+                                    pass.clip.height, count, hasPairs ? 2 : 1);
+        grid.wholeTexels = pass.hasWholeTexels();
         pass.encoder->dispatch("CNNNeuronGradient", p, grid,
                                {{1, pass.primary},
                                 {2, pass.secondary},
                                 {3, pass.destination},
                                 {4, mps::sliceOf(slopes_)},
-                                added},
+                                {5, added}},
                                {mps::constant(32, uint32_t(neuronType())),
                                 mps::constant(33, uint32_t(readsResult_)),
-                                mps::constant(34, uint32_t(!addedGradients_.empty()))});
+                                mps::constant(34, uint32_t(bool(added)))});
     };
-    if (addedGradients_.empty()) return encode(parameters, pass.pairGrid(), {5, vk::BufferSlice{}});
-    mps::RunOperand added;
-    for (uint64_t i = pass.firstImage; i < pass.firstImage + pass.imageCount; ++i)
-        added.elements.push_back(addedGradients_.size() == 1
-                                     ? mps::RunOperand::Element{addedGradients_[0], i}
-                                     : mps::RunOperand::Element{addedGradients_.at(i), 0});
-    mps::forEachRun(
-        pass.encoder->limits(), {&added, 1}, [&](size_t first, size_t count, auto runs, auto) {
-            auto p = parameters;
-            p.added = runs[0].view(0, pass.primaryChannels);
-            p.gradient = mps::imagesFrom(p.gradient, first);
-            p.source = mps::imagesFrom(p.source, first);
-            p.destination = mps::imagesFrom(p.destination, first);
-            const bool hasPairs = pass.texelsEach() == 2 && runs[0].hasPairs(p.added);
-            auto grid = mps::Grid::over(mps::slicesFor(pass.destinationChannels), pass.clip.width,
-                                        pass.clip.height, count, hasPairs ? 2 : 1);
-            grid.wholeTexels = pass.hasWholeTexels();
-            encode(p, grid, {5, runs[0]});
-        });
+    mps::forEachRun(pass.encoder->limits(), addends_, pass.firstImage, pass.imageCount, encode);
 }
 
 } // namespace mpsvk::MPS

@@ -40,11 +40,24 @@ struct NeuronAccess {
                         readsResult});
     }
     static void readResult(MPS::CNNNeuronGradient& kernel) { kernel.readsResult_ = true; }
-    /// Images that the next encodes add to the incoming gradients, of which they have the size and
-    /// the channels.
-    static void addGradients(MPS::CNNNeuronGradient& kernel, MPS::ImageBatch images) {
-        kernel.addedGradients_ = std::move(images);
+    template <class Kernel> static void setAddends(Kernel& kernel, MPS::ImageBatch images) {
+        kernel.addends_ = std::move(images);
     }
+};
+
+/// Images that a kernel's encodes add, for as long as this lives, to the incoming gradients or to
+/// what its neuron takes, of which they have the size and the channels.
+template <class Kernel> class Addends {
+public:
+    Addends(Kernel& kernel, MPS::ImageBatch images) : kernel_(kernel) {
+        NeuronAccess::setAddends(kernel_, std::move(images));
+    }
+    ~Addends() { NeuronAccess::setAddends(kernel_, {}); }
+    Addends(const Addends&) = delete;
+    Addends& operator=(const Addends&) = delete;
+
+private:
+    Kernel& kernel_;
 };
 
 } // namespace mpsvk::mps

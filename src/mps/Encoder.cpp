@@ -229,6 +229,17 @@ void forEachRun(const vk::Limits& limits, std::span<const RunOperand> operands,
     }
 }
 
+void forEachRun(const vk::Limits& limits, const MPS::ImageBatch& images, size_t first, size_t count,
+                const std::function<void(size_t, size_t, const ImageRun&)>& visit) {
+    if (images.empty()) return visit(0, count, {});
+    RunOperand operand;
+    for (size_t i = first; i < first + count; ++i)
+        operand.elements.push_back(images.size() == 1 ? RunOperand::Element{images[0], i}
+                                                      : RunOperand::Element{images.at(i), 0});
+    forEachRun(limits, {&operand, 1},
+               [&](size_t from, size_t length, auto runs, auto) { visit(from, length, runs[0]); });
+}
+
 namespace {
 vk::CommandList& listOf(const MTL::CommandBuffer& commandBuffer, const Subject& who) {
     auto& impl = commandBuffer.impl();

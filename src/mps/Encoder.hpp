@@ -105,6 +105,10 @@ struct RunOperand {
 void forEachRun(const vk::Limits& limits, std::span<const RunOperand> operands,
                 const std::function<void(size_t first, size_t count, std::span<const ImageRun>,
                                          std::span<const BufferRun>)>& visit);
+/// The same for images `first` to `first + count` of a batch, or of an array, that are read beside
+/// those of a run: `visit` counts from there. Where there are none, one visit has an empty run.
+void forEachRun(const vk::Limits& limits, const MPS::ImageBatch& images, size_t first, size_t count,
+                const std::function<void(size_t first, size_t count, const ImageRun&)>& visit);
 
 /// What a dispatch binds at a number.
 struct Operand {

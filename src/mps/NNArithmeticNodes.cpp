@@ -5,6 +5,8 @@
 
 #include <mpsvk/Error.hpp>
 
+#include <cmath>
+
 namespace mpsvk::MPS {
 
 namespace {
@@ -113,7 +115,9 @@ ArithmeticNode::makeStageWithNeuron(const MTL::Device& device,
     return stageWith(device, &neuron);
 }
 
-bool ArithmeticNode::isSum() const { return operation == Add && settings == ArithmeticSettings(); }
+bool ArithmeticNode::isSum() const {
+    return operation == Add && settings == ArithmeticSettings() && !std::signbit(settings.bias);
+}
 
 std::unique_ptr<mps::Stage>
 ArithmeticNode::makeStageWithDerivative(const MTL::Device& device, const NNNeuronDescriptor& neuron,

@@ -1,3 +1,5 @@
+#include "mps/CNNNeuron.hpp"
+#include "mps/Image.hpp"
 #include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -21,13 +23,14 @@ ImageBatch oneByOne(const ImageBatch& images) {
     return images[0].numberOfImages() == 1 ? images : images[0].batchRepresentation();
 }
 
-/// Statistics of the batch, where they are wanted, and normalization.
+/// Statistics of the batch, where they are wanted, and normalization; of two images, the second is
+/// added to the result, as source `addend` of an addition.
 class NormalizationStage : public mps::Stage {
 public:
     NormalizationStage(const MTL::Device& device, const Source& source,
                        CNNBatchNormalizationFlags flags,
-                       const std::optional<NNNeuronDescriptor>& neuron)
-        : kernel_(device, source, neuron), statistics_(device), flags_(flags) {}
+                       const std::optional<NNNeuronDescriptor>& neuron, size_t addend = 1)
+        : kernel_(device, source, neuron), statistics_(device), flags_(flags), addend_(addend) {}
     MPS::Kernel& kernel() override { return kernel_; }
     const void* dataSource() const override { return kernel_.dataSource().get(); }
     void reloadFromDataSource() override {
@@ -48,7 +51,13 @@ public:
         if (in.padding) kernel_.setPadding(in.padding);
         kernel_.setDestinationImageAllocator(in.allocator);
         const ImageBatch& sources = in.images[0];
-        const auto d = kernel_.destinationImageDescriptor({sources[0]});
+        const ImageBatch addends = in.images.size() > 1 ? in.images[1] : ImageBatch();
+        const mps::Addends added(kernel_, addends);
+        auto d = kernel_.destinationImageDescriptor({sources[0]});
+        if (!addends.empty() && addend_ == 0) { // a result is stored as the first source of a sum
+            d.setStorage(addends[0].storage());
+            d.setNumberOfImages(addends[0].numberOfImages());
+        }
         mps::StageOutputs out;
         out.images = in.isBatch ? in.allocator->imageBatch(in.commands, d, kernel_, sources.size())
                                 : ImageBatch{in.allocator->image(in.commands, d, kernel_)};
@@ -67,6 +76,7 @@ public:
             kernel_.encodeBatch(in.commands, sources, state, out.images);
         else
             kernel_.encode(in.commands, sources[0], state, out.images[0]);
+        if (!addends.empty() && !(addends[0] == sources[0])) markRead(addends);
         if (in.wantsStates) out.states = StateBatch(sources.size(), state);
         return out;
     }
@@ -75,6 +85,7 @@ private:
     CNNBatchNormalization kernel_;
     CNNBatchNormalizationStatistics statistics_;
     const CNNBatchNormalizationFlags flags_;
+    const size_t addend_;
 };
 
 class NormalizationGradientStage : public mps::GradientStage<CNNBatchNormalizationGradient> {
@@ -139,6 +150,13 @@ struct NormalizationNode : NNFilterNode::Impl {
     makeStageWithNeuron(const MTL::Device& device,
                         const NNNeuronDescriptor& neuron) const override {
         return std::make_unique<NormalizationStage>(device, dataSource, flags, neuron);
+    }
+    bool takesAddend() const override { return true; }
+    std::unique_ptr<mps::Stage>
+    makeStageWithAddend(const MTL::Device& device, size_t addend,
+                        const NNNeuronDescriptor* neuron) const override {
+        return std::make_unique<NormalizationStage>(
+            device, dataSource, flags, neuron ? std::optional(*neuron) : std::nullopt, addend);
     }
     std::vector<NNFilterNode> makeGradients(const std::vector<NNImageNode>& gradients) override {
         return {CNNBatchNormalizationGradientNode(gradients[0], sources[0],

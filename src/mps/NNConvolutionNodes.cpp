@@ -207,7 +207,8 @@ std::unique_ptr<mps::Stage> ConvolutionNode::makeStage(const MTL::Device& device
 }
 
 bool ConvolutionNode::hasNeuron() const {
-    const auto own = mps::descriptorOf("CNNConvolutionNode", weights).fusedNeuronDescriptor();
+    const std::string name = className + (label.empty() ? "" : " \"" + label + "\"");
+    const auto own = mps::descriptorOf(name.c_str(), weights).fusedNeuronDescriptor();
     return own.neuronType() != CNNNeuronType::None;
 }
 

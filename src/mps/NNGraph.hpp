@@ -33,8 +33,10 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
         /// as a factor.
         const NNNeuronDescriptor* derivative = nullptr;
         bool derivativeFromResult = false;
+        /// Of a node that an addition is a part of: which source of that its own last source is.
+        std::optional<size_t> addend;
     };
-    /// What an encode runs: the stage of a node, or of a node and its activation.
+    /// What an encode runs: the stage of a node, or of a node and what is a part of it.
     struct Step : Node {
         std::unique_ptr<mps::Stage> stage;
     };
@@ -207,13 +209,21 @@ private:
     void fuseInTraining(std::vector<Node>& from);
     /// Gradients of activations that become a factor of the gradients that they are given.
     void fuseDerivatives(std::vector<Node>& from);
+    /// Activations that become a part of the nodes before them where no gradient is in the way.
+    void fuseActivations(std::vector<Node>& from);
+    /// Additions, with their activations, that become a part of a normalization before them.
+    void fuseAdditions(std::vector<Node>& from);
     /// Nothing but nodes can tell whether the image exists.
     bool isHidden(size_t image) const;
+    /// And it is there for node `reader` alone, whose result has the same format.
+    bool isHiddenBefore(const std::vector<Node>& from, size_t image, size_t reader) const;
+    std::unique_ptr<mps::Stage> stageOf(const Node& node) const;
     void makeSteps(std::vector<Node> from);
     /// Why the gradient of an activation must read its source; empty: its result does as well.
     std::string obstacleToResult(const Node& activation) const;
     /// Why an activation stays apart from the node before it; empty: it need not.
-    std::string obstacle(const Step& before, const Node& activation) const;
+    std::string obstacle(const std::vector<Node>& from, const Node& before,
+                         const Node& activation) const;
     std::string nameOf(const Node& node) const;
 };
 

@@ -104,54 +104,30 @@ std::string NNGraph::Impl::nameOf(const Node& node) const {
     return node.node->className + (node.node->label.empty() ? "" : " \"" + node.node->label + "\"");
 }
 
+std::unique_ptr<mps::Stage> NNGraph::Impl::stageOf(const Node& node) const {
+    if (node.addend) return node.node->makeStageWithAddend(device, *node.addend, node.neuron);
+    if (node.neuron) return node.node->makeStageWithNeuron(device, *node.neuron);
+    if (node.derivative)
+        return node.node->makeStageWithDerivative(device, *node.derivative,
+                                                  node.derivativeFromResult);
+    return node.node->makeStage(device);
+}
+
 void NNGraph::Impl::makeSteps(std::vector<Node> from) {
     // An encode counts an image once, however often it reads it.
-    const auto count = [](auto& slots, const std::vector<size_t>& sources, int change) {
-        for (size_t s : std::set<size_t>(sources.begin(), sources.end()))
-            slots[s].readers += size_t(change);
+    const auto count = [](auto& slots, const std::vector<size_t>& sources) {
+        for (size_t s : std::set<size_t>(sources.begin(), sources.end())) ++slots[s].readers;
     };
-    for (const Node& node : from) {
-        count(images, node.imageSources, 1);
-        count(states, node.stateSources, 1);
-    }
     for (Node& node : from) {
+        count(images, node.imageSources);
+        count(states, node.stateSources);
         node.node->check();
         try {
-            const auto* neuron = node.node->neuron();
-            const auto before =
-                std::ranges::find(steps, node.imageSources.at(0), &Step::imageResult);
-            if (neuron && before != steps.end() && before->node->takesNeuron()) {
-                const std::string why = obstacle(*before, node);
-                std::unique_ptr<mps::Stage> both;
-                if (why.empty()) both = before->node->makeStageWithNeuron(device, *neuron);
-                remarks.push_back(nameOf(node) + (both ? " is part of " : " stays apart from ") +
-                                  nameOf(*before) + (both ? "" : ": " + why));
-                if (both) {
-                    count(images, node.imageSources, -1);
-                    Step step = std::move(*before);
-                    steps.erase(before);
-                    step.stage = std::move(both);
-                    step.neuron = neuron;
-                    step.imageResult = node.imageResult;
-                    step.resultIsNeeded = node.resultIsNeeded;
-                    steps.push_back(std::move(step));
-                }
-            }
-            if (steps.empty() || steps.back().imageResult != node.imageResult) {
-                Step step{node, nullptr};
-                if (node.neuron)
-                    step.stage = node.node->makeStageWithNeuron(device, *node.neuron);
-                else if (node.derivative)
-                    step.stage = node.node->makeStageWithDerivative(device, *node.derivative,
-                                                                    node.derivativeFromResult);
-                else
-                    step.stage = node.node->makeStage(device);
-                steps.push_back(std::move(step));
-            }
+            steps.push_back({node, stageOf(node)});
         } catch (const InvalidArgument& error) {
             throw InvalidArgument(node.node->subject() + error.what());
         }
-        const std::string& name = steps.back().node->label;
+        const std::string& name = node.node->label;
         if (!name.empty()) steps.back().stage->kernel().setLabel(name);
     }
 }
@@ -193,6 +169,8 @@ void NNGraph::Impl::compile() {
     fuseInTraining(optimized);
     fuseDerivatives(optimized);
     prune(optimized);
+    fuseActivations(optimized);
+    fuseAdditions(optimized);
     makeSteps(std::move(optimized));
     findTrained();
     for (size_t k = 1; k < results.size(); ++k)

@@ -17,9 +17,9 @@ bool isCustom(const std::shared_ptr<NNPadding>& padding) {
 using Node = NNGraph::Impl::Node;
 using Indices = std::vector<size_t>;
 
-/// Whether it adds two images and does nothing else.
+/// Whether it adds two images and does nothing else, but perhaps for an activation.
 bool onlyAdds(const Node& node) {
-    return node.node->isSum() && !node.neuron && !node.wantsStates &&
+    return node.node->isSum() && !node.derivative && !node.wantsStates &&
            !isCustom(node.node->padding) && node.imageSources[0] != node.imageSources[1];
 }
 
@@ -42,6 +42,12 @@ bool NNGraph::Impl::isHidden(size_t image) const {
     return isPlain(images[image].node) && !images[image].isResult && !images[image].isExported;
 }
 
+bool NNGraph::Impl::isHiddenBefore(const std::vector<Node>& from, size_t image,
+                                   size_t reader) const {
+    return isHidden(image) && readersOf(from, &Node::imageSources, image) == Indices{reader} &&
+           images[image].node.format() == images[from[reader].imageResult].node.format();
+}
+
 void NNGraph::Impl::dropCopies(std::vector<Node>& from) {
     std::vector<size_t> place(images.size());
     for (size_t s = 0; s < place.size(); ++s) place[s] = s;
@@ -61,7 +67,8 @@ void NNGraph::Impl::dropCopies(std::vector<Node>& from) {
     from = std::move(kept);
 }
 
-std::string NNGraph::Impl::obstacle(const Step& before, const Node& activation) const {
+std::string NNGraph::Impl::obstacle(const std::vector<Node>& from, const Node& before,
+                                    const Node& activation) const {
     if (before.neuron) return "that has an activation already";
     const ImageSlot& between = images[before.imageResult];
     if (between.isExported || between.isResult) return "its source leaves the graph";
@@ -69,8 +76,8 @@ std::string NNGraph::Impl::obstacle(const Step& before, const Node& activation) 
     if (isCustom(activation.node->padding)) return "it has a custom padding policy";
     if (activation.wantsStates && !before.node->takesNeuronInTraining())
         if (std::string why = obstacleToResult(activation); !why.empty()) return why;
-    if (between.readers > 1)
-        return "its source has " + std::to_string(between.readers) + " readers";
+    const size_t readers = readersOf(from, &Node::imageSources, before.imageResult).size();
+    if (readers > 1) return "its source has " + std::to_string(readers) + " readers";
     if (before.wantsStates || activation.wantsStates) return "a gradient needs its state";
     if (before.node->hasNeuron()) return "that has an activation already";
     return {};
@@ -147,10 +154,9 @@ void NNGraph::Impl::fuseDerivatives(std::vector<Node>& from) {
         const size_t between = gradient.imageSources.at(0), read = gradient.imageSources.at(1);
         const auto before = std::ranges::find(from, between, &Node::imageResult);
         if (before == from.end()) continue;
-        const bool isSum = gradient.derivativeFromResult && onlyAdds(*before);
+        const bool isSum = gradient.derivativeFromResult && onlyAdds(*before) && !before->neuron;
         if (!(before->node->takesDerivative() || isSum) || before->derivative ||
-            !isHidden(between) || readersOf(from, &Node::imageSources, between) != Indices{i} ||
-            images[between].node.format() != images[gradient.imageResult].node.format())
+            !isHiddenBefore(from, between, i))
             continue;
         // What is read must have the size of what counts by its size.
         const size_t sized = before->imageSources.at(1);
@@ -171,6 +177,59 @@ void NNGraph::Impl::fuseDerivatives(std::vector<Node>& from) {
         before->derivativeFromResult = gradient.derivativeFromResult;
         isGone[i] = true;
         gradient.imageSources.clear();
+    }
+    drop(from, isGone);
+}
+
+void NNGraph::Impl::fuseActivations(std::vector<Node>& from) {
+    std::vector<bool> isGone(from.size());
+    for (size_t i = 0; i < from.size(); ++i) {
+        Node& activation = from[i];
+        const auto before =
+            std::ranges::find(from, activation.imageSources.at(0), &Node::imageResult);
+        if (!activation.node->neuron() || before == from.end() || !before->node->takesNeuron())
+            continue;
+        const std::string why = obstacle(from, *before, activation);
+        remarks.push_back(nameOf(activation) +
+                          (why.empty() ? " is part of " : " stays apart from ") + nameOf(*before) +
+                          (why.empty() ? "" : ": " + why));
+        if (!why.empty()) continue;
+        before->imageResult = activation.imageResult;
+        before->neuron = activation.node->neuron();
+        isGone[i] = true;
+        activation.imageSources.clear();
+    }
+    drop(from, isGone);
+}
+
+void NNGraph::Impl::fuseAdditions(std::vector<Node>& from) {
+    std::vector<bool> isGone(from.size());
+    for (size_t i = 0; i < from.size(); ++i) {
+        const Node& addition = from[i];
+        if (!onlyAdds(addition)) continue;
+        const auto takesIt = [&](const Node& node) {
+            return node.node->takesAddend() && !node.addend && !node.neuron &&
+                   isHiddenBefore(from, node.imageResult, i) &&
+                   // It moves to where the addition is.
+                   std::ranges::all_of(node.stateResults, [&](size_t state) {
+                       const Indices readers = readersOf(from, &Node::stateSources, state);
+                       return readers.empty() || readers.front() > i;
+                   });
+        };
+        for (size_t k = 0; k < 2; ++k) {
+            const auto before =
+                std::ranges::find(from, addition.imageSources[k], &Node::imageResult);
+            if (before == from.end() || !takesIt(*before)) continue;
+            remarks.push_back(nameOf(addition) + " is part of " + nameOf(*before));
+            Node both = std::move(*before);
+            both.addend = 1 - k;
+            both.imageSources.push_back(addition.imageSources[1 - k]);
+            both.imageResult = addition.imageResult;
+            both.neuron = addition.neuron;
+            isGone[size_t(before - from.begin())] = true;
+            from[i] = std::move(both);
+            break;
+        }
     }
     drop(from, isGone);
 }

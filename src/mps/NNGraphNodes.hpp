@@ -74,6 +74,15 @@ struct NNFilterNode::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNF
     }
     /// True of a node that only adds its two sources, as sums of gradients are.
     virtual bool isSum() const { return false; }
+    /// True of a node that can add another image to its result, before an activation.
+    virtual bool takesAddend() const { return false; }
+    /// The stage that does so with its last image, source `addend` of the addition. `neuron`: of
+    /// the activation, null for none.
+    virtual std::unique_ptr<mps::Stage>
+    makeStageWithAddend(const MTL::Device&, size_t addend, const NNNeuronDescriptor* neuron) const {
+        (void)addend, (void)neuron;
+        return nullptr;
+    }
     /// Of the gradient of an activation: the function.
     virtual const NNNeuronDescriptor* neuronOfGradient() const { return nullptr; }
     /// True of a gradient of which only the size of image 1 counts, and whose result can be

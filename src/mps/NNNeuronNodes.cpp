@@ -37,9 +37,7 @@ public:
         own.padding = nullptr;
         own.images = {in.images.front(), in.images.back()};
         const ImageBatch added = in.images.size() > 2 ? in.images[1] : ImageBatch();
-        mps::NeuronAccess::addGradients(kernel_, added);
-        const auto without = [this](void*) { mps::NeuronAccess::addGradients(kernel_, {}); };
-        const std::unique_ptr<void, decltype(without)> guard(this, without);
+        const mps::Addends addends(kernel_, added);
         mps::StageOutputs out = BinaryStage::encode(own);
         markRead(added);
         return out;

@@ -104,10 +104,12 @@ private:
     void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
 
+    friend struct mps::NeuronAccess;
     std::shared_ptr<mps::BatchNormalizationParameters> parameters_;
     float epsilon_;
     NNNeuronDescriptor neuron_{CNNNeuronType::None};
     MTL::Buffer slopes_;
+    ImageBatch addends_; ///< set by graphs: added to z, before the neuron
 };
 
 /// Mean and variance of a batch, into a state. Several encodes with one state add up.

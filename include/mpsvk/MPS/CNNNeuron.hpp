@@ -119,8 +119,8 @@ private:
     friend struct mps::NeuronAccess;
     NNNeuronDescriptor descriptor_;
     MTL::Buffer slopes_;
-    bool readsResult_ = false;  ///< set by graphs: the source is f(x)
-    ImageBatch addedGradients_; ///< set by graphs: more of the gradient
+    bool readsResult_ = false; ///< set by graphs: the source is f(x)
+    ImageBatch addends_;       ///< set by graphs: more of the gradient
 };
 
 } // namespace mpsvk::MPS
