@@ -41,7 +41,8 @@ struct CNNPoolingGradientParameters {
     int sourceWidth, sourceHeight;
     uint edges;
     uint selectionStride, selectionWidth; // selectionWidth: windows in a row of the forward pass
-    uint padding0;
+    float neuronA, neuronB;
+    uint padding0, padding1, padding2;
 };
 
 MPSVK_SHARED_END

@@ -1,4 +1,5 @@
-// dx = the sum of dy over the windows whose first maximum (in raster order) the pixel is.
+// dx = the sum of dy over the windows whose first maximum (in raster order) the pixel is; times the
+// derivative of a neuron that made x.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "pooling.glsl"
@@ -9,6 +10,7 @@ IMAGE_SOURCE(1, gradient)
 IMAGE_SOURCE(2, source)
 IMAGE_DESTINATION(3, destination)
 layout(set = 0, binding = 4, std430) readonly buffer Selections { uint selections[]; };
+#include "poolingDerivative.glsl"
 layout(constant_id = 32) const uint saved = 0u; // CNNPoolingMax has left its selections
 
 bvec4 isSelected(Span sx, Span sy, int x, int y, vec4 value, Place at) {
@@ -34,7 +36,8 @@ void main() {
     int x = p.originX + at.x, y = p.originY + at.y;
     vec4 sum = vec4(0.0);
     if (x < p.sourceWidth && y < p.sourceHeight) {
-        vec4 value = saved != 0u ? vec4(0.0) : source_load(p.source, x, y, at.slice, at.image);
+        vec4 value = vec4(0.0);
+        if (saved == 0u || neuron != neuronNone) value = source_load(p.source, x, y, at.slice, at.image);
         Windows wx = windowsOf(x, p.sourceWidth, p.startX, p.kernelWidth, p.dilationX, p.strideX,
                                p.firstWindowX, p.windowsX, p.edges);
         Windows wy = windowsOf(y, p.sourceHeight, p.startY, p.kernelHeight, p.dilationY, p.strideY,
@@ -61,6 +64,7 @@ void main() {
                 sum += mix(vec4(0.0), g, selected);
             }
         }
+        if (neuron != neuronNone) sum *= derivativeAt(value, at.slice);
     }
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, sum);
 }

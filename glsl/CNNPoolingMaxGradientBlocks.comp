@@ -8,8 +8,10 @@ layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNPoolingGradientParameters p; };
 #include "poolingBlocks.glsl"
 IMAGE_SOURCE(1, gradient)
+IMAGE_SOURCE(2, source)
 IMAGE_DESTINATION(3, destination)
 layout(set = 0, binding = 4, std430) readonly buffer Selections { uint selections[]; };
+#include "poolingDerivative.glsl"
 
 void main() {
     if (gridIndex() >= texelCount(grid)) return;
@@ -20,6 +22,13 @@ void main() {
     // All loads before the first use: a window that is none is read elsewhere and counts zeros.
     vec4 g[windowsDown][windowsAcross][2];
     uint packed[windowsDown][windowsAcross][2];
+    vec4 results[4][2]; // of the neuron
+    if (neuron != neuronNone) {
+        [[unroll]] for (int k = 0; k < 4; ++k)
+            results[k] = source_loadTexels(p.source, clamp(b.x + k % 2, 0, p.sourceWidth - 1),
+                                           clamp(b.y + k / 2, 0, p.sourceHeight - 1), b.at.slice,
+                                           b.at.image);
+    }
     EACH_WINDOW(di, dj) {
         int i = b.i - di, j = b.j - dj;
         bool exists = isWindow(i, j);
@@ -46,6 +55,10 @@ void main() {
                         if ((other & 255u << 8 * c) == 0u) sums[k][t][c] += g[dj][di][t][c];
                 }
             }
+    }
+    if (neuron != neuronNone) {
+        [[unroll]] for (int k = 0; k < 4; ++k)
+            EACH_TEXEL(t) sums[k][t] *= derivativeAt(results[k][t], b.at.slice + t);
     }
     STORE_PIXEL_BLOCK(b, sums)
 }

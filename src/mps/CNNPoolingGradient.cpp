@@ -1,5 +1,6 @@
 #include "geometry.h"
 #include "mps/Archive.hpp"
+#include "mps/CNNNeuron.hpp"
 #include "mps/CNNPooling.hpp"
 #include "mps/PassChecks.hpp"
 
@@ -99,6 +100,7 @@ void CNNPoolingGradient::validate(const mps::BinaryPass& pass) const {
     mps::checkWindowReach(who, secondaryOffset(), w, uint64_t(std::max<int64_t>(0, x.end)),
                           uint64_t(std::max<int64_t>(0, y.end)));
     mps::checkGradientChannels(who, pass);
+    if (neuron_) mps::checkSlopes(who, neuron_->descriptor, pass.secondaryChannels);
     for (const State& state : pass.sourceStates) {
         const auto* own = poolingState(state);
         if (!own) continue;
@@ -140,6 +142,7 @@ void CNNPoolingGradient::dispatch(const mps::BinaryPass& pass) const {
         !pass.stateBuffers.empty() && std::ranges::all_of(pass.sourceStates, matches);
     const uint64_t selectionWidth =
         saved ? poolingState(pass.sourceStates[0])->record.clip.width : 0;
+    const mps::FusedNeuron neuron = neuron_ ? *neuron_ : mps::FusedNeuron{};
     const glsl::CNNPoolingGradientParameters parameters{
         .gradient = pass.primaryView,
         .source = pass.secondaryView,
@@ -171,7 +174,10 @@ void CNNPoolingGradient::dispatch(const mps::BinaryPass& pass) const {
         .edges = e.shaderValue(w),
         .selectionStride = saved ? uint32_t(pass.stateBuffers[0].strideBytes / 4) : 0,
         .selectionWidth = uint32_t(selectionWidth),
+        .neuronA = neuron.descriptor.a(),
+        .neuronB = neuron.descriptor.b(),
     };
+    const auto neuronType = mps::constant(35, uint32_t(neuron.descriptor.neuronType()));
     // Small windows, which become constants of the shader, each of them with a pixel of the source.
     constexpr int largest = 8;
     const auto suits = [](uint64_t stride, uint64_t dilation, int taps, int start, int windows,
@@ -190,20 +196,24 @@ void CNNPoolingGradient::dispatch(const mps::BinaryPass& pass) const {
                                     blocks(parameters.originY, parameters.startY, pass.clip.height),
                                     pass.imageCount, pass.texelsEach());
         grid.wholeTexels = pass.hasWholeTexels();
-        return pass.encoder->dispatch(
-            e.average ? "CNNPoolingAverageGradientBlocks" : "CNNPoolingMaxGradientBlocks",
-            parameters, grid,
-            {{1, pass.primary},
-             {3, pass.destination},
-             {4, saved ? pass.stateBuffers[0].all : vk::BufferSlice{}}},
-            {mps::constant(33, uint32_t(w.width)), mps::constant(34, uint32_t(w.height))});
+        return pass.encoder->dispatch(e.average ? "CNNPoolingAverageGradientBlocks"
+                                                : "CNNPoolingMaxGradientBlocks",
+                                      parameters, grid,
+                                      {{1, pass.primary},
+                                       {2, neuron_ ? pass.secondary : mps::ImageRun{}},
+                                       {3, pass.destination},
+                                       {4, saved ? pass.stateBuffers[0].all : vk::BufferSlice{}},
+                                       {5, mps::sliceOf(neuron.slopes)}},
+                                      {mps::constant(33, uint32_t(w.width)),
+                                       mps::constant(34, uint32_t(w.height)), neuronType});
     }
     pass.encoder->dispatch(shader(), parameters, pass.clipGrid(),
                            {{1, pass.primary},
                             {2, pass.secondary},
                             {3, pass.destination},
-                            {4, saved ? pass.stateBuffers[0].all : vk::BufferSlice{}}},
-                           {mps::constant(32, uint32_t(saved))});
+                            {4, saved ? pass.stateBuffers[0].all : vk::BufferSlice{}},
+                            {5, mps::sliceOf(neuron.slopes)}},
+                           {mps::constant(32, uint32_t(saved)), neuronType});
 }
 
 } // namespace mpsvk::MPS

@@ -85,11 +85,15 @@ struct NNFilterNode::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNF
     }
     /// Of the gradient of an activation: the function.
     virtual const NNNeuronDescriptor* neuronOfGradient() const { return nullptr; }
-    /// True of a gradient of which only the size of image 1 counts, and whose result can be
-    /// multiplied by an activation's derivative there.
-    virtual bool takesDerivative() const { return false; }
-    /// The stage that does so. `fromResult`: image 1 is the activation's result, not its source; an
-    /// activation's own gradient then needs no state. That of a sum has the result as image 2.
+    /// True of a gradient whose result can be multiplied by an activation's derivative, which
+    /// image 1 tells. `fromResult`: that is the activation's result, as ever; else it is the
+    /// activation's source from then on, and only the size of image 1 may count.
+    virtual bool takesDerivative(bool fromResult) const {
+        (void)fromResult;
+        return false;
+    }
+    /// The stage that does so. `fromResult`: as above; an activation's own gradient then needs no
+    /// state. That of a sum has the result as image 2.
     virtual std::unique_ptr<mps::Stage>
     makeStageWithDerivative(const MTL::Device&, const NNNeuronDescriptor&, bool fromResult) const {
         (void)fromResult;

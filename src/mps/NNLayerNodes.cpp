@@ -82,7 +82,7 @@ struct DropoutGradientNode final : DropoutBase {
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         return std::make_unique<mps::GradientStage<CNNDropoutGradient>>(kernel(device));
     }
-    bool takesDerivative() const override { return true; }
+    bool takesDerivative(bool) const override { return true; }
     std::unique_ptr<mps::Stage> makeStageWithDerivative(const MTL::Device& device,
                                                         const NNNeuronDescriptor& neuron,
                                                         bool fromResult) const override {

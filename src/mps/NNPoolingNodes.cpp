@@ -1,3 +1,4 @@
+#include "mps/CNNNeuron.hpp"
 #include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/MPS/NNPoolingNodes.hpp>
@@ -56,6 +57,19 @@ template <class Kernel> struct GradientNode final : PoolingNode {
     bool isGradient() const override { return true; }
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         return std::make_unique<mps::GradientStage<Kernel>>(pooling<Kernel>(device, window));
+    }
+    /// A maximum's gradient may look for the maximum again, so that image 1 must stay what it is.
+    bool takesDerivative(bool fromResult) const override {
+        constexpr bool isMax = std::is_same_v<Kernel, CNNPoolingMaxGradient> ||
+                               std::is_same_v<Kernel, CNNDilatedPoolingMaxGradient>;
+        return isMax && fromResult;
+    }
+    std::unique_ptr<mps::Stage> makeStageWithDerivative(const MTL::Device& device,
+                                                        const NNNeuronDescriptor& neuron,
+                                                        bool fromResult) const override {
+        auto kernel = pooling<Kernel>(device, window);
+        mps::NeuronAccess::setNeuron(kernel, neuron, fromResult);
+        return std::make_unique<mps::GradientStage<Kernel>>(std::move(kernel));
     }
 };
 

@@ -66,7 +66,7 @@ constexpr ProductTile blockTiles[] = {
     {false, 16, 8, 4, 2, 8}, // 256 x 64
     {false, 16, 8, 2, 2, 8},  {false, 8, 16, 2, 1, 8}, {false, 8, 8, 2, 2, 8},
     {false, 8, 8, 1, 2, 8},   {false, 16, 4, 2, 2, 8}, // 128 x 32
-    {false, 16, 8, 2, 1, 8},  {false, 8, 8, 2, 1, 8}, {false, 8, 8, 1, 1, 8},
+    {false, 16, 8, 2, 1, 8},  {false, 8, 8, 2, 1, 8},  {false, 8, 8, 1, 1, 8},
 };
 
 /// An estimate, by an H100's like tiles: products, whose operands are loaded the more often the

@@ -11,6 +11,8 @@
 #include <mpsvk/MPS/CNNKernel.hpp>
 
 namespace mpsvk::mps {
+struct FusedNeuron;
+struct NeuronAccess;
 struct PoolingEdges;
 } // namespace mpsvk::mps
 
@@ -174,7 +176,11 @@ private:
     void validate(const mps::BinaryPass& pass) const override;
     void dispatch(const mps::BinaryPass& pass) const override;
 
+    friend struct mps::NeuronAccess;
     MTL::Size sourceSize_{UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    /// Of a graph's activation whose result the source is, and whose derivative is a factor; or
+    /// null. Of maximum pooling only.
+    std::shared_ptr<const mps::FusedNeuron> neuron_;
 };
 
 /// The gradient of a window goes to its maximum, of several equal ones to the first in raster
