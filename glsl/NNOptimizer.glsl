@@ -6,12 +6,15 @@
 #include "NNOptimizer.h"
 
 layout(local_size_x = 256) in;
-layout(set = 0, binding = 0) uniform Parameters { NNOptimizerParameters p; };
+layout(set = 0, binding = 0) uniform Parameters {
+    NNOptimizerParameters p;
+    OptimizerRange ranges[optimizerMostRanges]; // those that there are
+};
 
 // Four elements that lie a workgroup's width apart: each load of a workgroup touches consecutive
 // ones, wherever the range begins.
 struct Place {
-    bool second; // which range; the same for a whole workgroup
+    uint range; // the same for a whole workgroup
     uvec4 row, column;
     bvec4 valid;
 };
@@ -19,16 +22,22 @@ struct Place {
 Place placeInRange() {
     uint group = gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x;
     Place at;
-    at.second = group >= p.first.groups;
-    if (at.second) group -= p.first.groups;
-    uint rows = at.second ? p.second.rows : p.first.rows;
-    uint columns = at.second ? p.second.columns : p.first.columns;
+    at.range = 0u;
+    for (uint end = p.rangeCount; end - at.range > 1u;) {
+        uint middle = (at.range + end) / 2u;
+        if (ranges[middle].firstGroup <= group)
+            at.range = middle;
+        else
+            end = middle;
+    }
+    group -= ranges[at.range].firstGroup;
+    uint columns = ranges[at.range].columns;
     uvec4 element = uvec4(0u, 1u, 2u, 3u) * gl_WorkGroupSize.x +
                     (group * optimizerElementsPerGroup + gl_LocalInvocationIndex);
-    at.valid = lessThan(element, uvec4(rows * columns));
+    at.valid = lessThan(element, uvec4(p.rows * columns));
     at.row = uvec4(0u);
     at.column = element;
-    if (rows > 1u) {
+    if (p.rows > 1u) {
         at.row = element / columns;
         at.column = element - at.row * columns;
     }
@@ -36,47 +45,33 @@ Place placeInRange() {
 }
 
 // OPTIMIZER_SOURCE(1, gradient) declares `vec4 gradient_load(Place)`, OPTIMIZER_DESTINATION
-// `void N_store(Place, vec4)`, OPTIMIZER_MOMENT both. The second range's buffer is bound 8 further.
-#define OPTIMIZER_BUFFERS(number, access, N)                                                       \
-    layout(set = 0, binding = number, std430) access buffer N##FirstBlock { float N##First[]; };   \
-    layout(set = 0, binding = number + 8, std430) access buffer N##SecondBlock {                   \
-        float N##Second[];                                                                         \
-    };
+// `void N_store(Place, vec4)`, OPTIMIZER_MOMENT both.
+#define OPTIMIZER_BUFFER(number, access, N)                                                        \
+    layout(set = 0, binding = number, std430) access buffer N##Block { float N[]; };
 
 #define OPTIMIZER_INDEX(N)                                                                         \
-    (at.second ? p.second.N##Offset + at.row * p.second.N##Stride + at.column                      \
-               : p.first.N##Offset + at.row * p.first.N##Stride + at.column)
+    (ranges[at.range].N##Offset - p.N##Base + at.row * p.N##Stride + at.column)
 
 #define OPTIMIZER_LOAD(N)                                                                          \
     vec4 N##_load(Place at) {                                                                      \
         uvec4 index = OPTIMIZER_INDEX(N);                                                          \
         vec4 value = vec4(0.0);                                                                    \
-        if (at.second) {                                                                           \
-            for (uint k = 0u; k < 4u; ++k)                                                         \
-                if (at.valid[k]) value[k] = N##Second[index[k]];                                   \
-        } else {                                                                                   \
-            for (uint k = 0u; k < 4u; ++k)                                                         \
-                if (at.valid[k]) value[k] = N##First[index[k]];                                    \
-        }                                                                                          \
+        for (uint k = 0u; k < 4u; ++k)                                                             \
+            if (at.valid[k]) value[k] = N[index[k]];                                               \
         return value;                                                                              \
     }
 
 #define OPTIMIZER_STORE(N)                                                                         \
     void N##_store(Place at, vec4 value) {                                                         \
         uvec4 index = OPTIMIZER_INDEX(N);                                                          \
-        if (at.second) {                                                                           \
-            for (uint k = 0u; k < 4u; ++k)                                                         \
-                if (at.valid[k]) N##Second[index[k]] = value[k];                                   \
-        } else {                                                                                   \
-            for (uint k = 0u; k < 4u; ++k)                                                         \
-                if (at.valid[k]) N##First[index[k]] = value[k];                                    \
-        }                                                                                          \
+        for (uint k = 0u; k < 4u; ++k)                                                             \
+            if (at.valid[k]) N[index[k]] = value[k];                                               \
     }
 
-#define OPTIMIZER_SOURCE(number, N) OPTIMIZER_BUFFERS(number, readonly, N) OPTIMIZER_LOAD(N)
-#define OPTIMIZER_DESTINATION(number, N) OPTIMIZER_BUFFERS(number, writeonly, N) OPTIMIZER_STORE(N)
+#define OPTIMIZER_SOURCE(number, N) OPTIMIZER_BUFFER(number, readonly, N) OPTIMIZER_LOAD(N)
+#define OPTIMIZER_DESTINATION(number, N) OPTIMIZER_BUFFER(number, writeonly, N) OPTIMIZER_STORE(N)
 #define OPTIMIZER_MOMENT(number, N)                                                                \
-    OPTIMIZER_BUFFERS(number, , N) OPTIMIZER_LOAD(N) OPTIMIZER_STORE(N)
+    OPTIMIZER_BUFFER(number, , N) OPTIMIZER_LOAD(N) OPTIMIZER_STORE(N)
 
 // The gradient after clipping, rescaling and regularization. A NaN has to stay one, and compilers
 // may take comparisons for min and max, which lose it: its bits tell.

@@ -6,32 +6,23 @@
 
 MPSVK_SHARED_BEGIN
 
-// Elements that are updated alike: element (row, column) of an operand lies at
-// offset + row * stride + column of its buffer.
+// Elements of one tensor. Element (row, column) of an operand lies at offset + row * stride + column of
+// its VkBuffer, in floats: the stride is that of the dispatch, which binds the buffer from `base` on.
 struct MPSVK_ALIGNED OptimizerRange {
-    uint rows;
+    uint firstGroup; // the workgroups from there to the next range's first one work on it
     uint columns;
-    uint groups; // workgroups that work on the range
     uint gradientOffset;
-    uint gradientStride;
     uint valuesOffset;
-    uint valuesStride;
     uint resultOffset;
-    uint resultStride;
     uint momentAOffset;
-    uint momentAStride;
     uint momentBOffset;
-    uint momentBStride;
     uint momentCOffset;
-    uint momentCStride;
-    uint reserved;
 };
 
+// What the ranges of a dispatch have in common. They come behind it.
 struct NNOptimizerParameters {
-    OptimizerRange first;  // say, weights
-    OptimizerRange second; // and biases
-    uint mode;             // the optimizer's own: see optimizerMode...
-    uint clips;            // 1: gradients are limited to [clipMin, clipMax]
+    uint mode;  // the optimizer's own: see optimizerMode...
+    uint clips; // 1: gradients are limited to [clipMin, clipMax]
     float clipMin;
     float clipMax;
     float rescale;
@@ -43,11 +34,25 @@ struct NNOptimizerParameters {
     float beta2; // decay, or Adam's beta2
     float rest2; // 1 - beta2
     float epsilon;
+    uint rows; // of each range: 1 where they have no gaps, and then no strides
+    uint gradientStride;
+    uint valuesStride;
+    uint resultStride;
+    uint momentAStride;
+    uint momentBStride;
+    uint momentCStride;
+    // The same for ranges that may share a dispatch up to here.
+    uint rangeCount;
+    uint gradientBase;
+    uint valuesBase;
+    uint resultBase;
+    uint momentABase;
+    uint momentBBase;
+    uint momentCBase;
     uint padding0;
-    uint padding1;
-    uint padding2;
 };
 
+const uint optimizerMostRanges = 128;
 const uint optimizerElementsPerGroup = 1024; // four for each invocation
 
 #ifdef __cplusplus

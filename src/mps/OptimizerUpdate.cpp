@@ -11,19 +11,6 @@ namespace mpsvk::mps {
 
 namespace {
 
-using glsl::OptimizerRange;
-
-constexpr uint64_t perGroup = glsl::optimizerElementsPerGroup;
-
-constexpr uint32_t OptimizerRange::*offsets[] = {
-    &OptimizerRange::gradientOffset, &OptimizerRange::valuesOffset,
-    &OptimizerRange::resultOffset,   &OptimizerRange::momentAOffset,
-    &OptimizerRange::momentBOffset,  &OptimizerRange::momentCOffset};
-constexpr uint32_t OptimizerRange::*strides[] = {
-    &OptimizerRange::gradientStride, &OptimizerRange::valuesStride,
-    &OptimizerRange::resultStride,   &OptimizerRange::momentAStride,
-    &OptimizerRange::momentBStride,  &OptimizerRange::momentCStride};
-
 std::string shapeText(const ArrayView& view) {
     return view.rows == 1
                ? std::to_string(view.columns) + " elements"
@@ -221,43 +208,10 @@ void OptimizerUpdate::checkOverlaps(const Range& range) const {
         }
 }
 
-OptimizerRange OptimizerUpdate::bound(Range& range) const {
-    // Rows without gaps are one long row.
-    const bool dense = std::ranges::all_of(
-        range, [](const ArrayView& v) { return !v || v.rowBytes == v.columns * sizeof(float); });
-    const uint64_t rows = range[Gradient].rows, columns = range[Gradient].columns;
-    OptimizerRange made{};
-    made.rows = dense ? 1 : uint32_t(rows);
-    made.columns = uint32_t(dense ? rows * columns : columns);
-    made.groups = uint32_t(vk::divideUp(rows * columns, perGroup));
-    for (size_t slot = 0; slot < SlotCount; ++slot) {
-        if (!range[slot]) continue;
-        AlignedSlice aligned(std::move(range[slot].slice), encoder_.limits());
-        range[slot].slice = std::move(aligned.slice);
-        made.*offsets[slot] = uint32_t(aligned.skipped / sizeof(float));
-        made.*strides[slot] = uint32_t(range[slot].rowBytes / sizeof(float));
-    }
-    return made;
-}
-
-void OptimizerUpdate::record(std::string_view shader, glsl::NNOptimizerParameters parameters) {
+void OptimizerUpdate::record(std::string_view shader,
+                             const glsl::NNOptimizerParameters& parameters) {
     for (const Range& range : ranges_) checkOverlaps(range);
-    Range none;
-    for (size_t k = 0; k < ranges_.size(); k += 2) {
-        Range& a = ranges_[k];
-        Range& b = k + 1 < ranges_.size() ? ranges_[k + 1] : none;
-        parameters.first = bound(a);
-        parameters.second = &b != &none ? bound(b) : OptimizerRange{};
-        const uint64_t groups = uint64_t(parameters.first.groups) + parameters.second.groups;
-        const auto operand = [](uint32_t number, ArrayView& view) {
-            return Operand(number, std::move(view.slice));
-        };
-        encoder_.dispatch(shader, parameters, Grid::of(groups * perGroup / 4),
-                          {operand(1, a[0]), operand(2, a[1]), operand(3, a[2]), operand(4, a[3]),
-                           operand(5, a[4]), operand(6, a[5]), operand(9, b[0]), operand(10, b[1]),
-                           operand(11, b[2]), operand(12, b[3]), operand(13, b[4]),
-                           operand(14, b[5])});
-    }
+    for (Range& range : ranges_) dispatch(shader, parameters, range);
     std::ranges::sort(readArrays_);
     readArrays_.erase(std::unique(readArrays_.begin(), readArrays_.end()), readArrays_.end());
     for (ArrayStorage* storage : readArrays_) storage->wasRead();

@@ -21,6 +21,8 @@ class OptimizerUpdate {
 public:
     /// In the order of the shaders' bindings, which begin at 1.
     enum Slot : size_t { Gradient, Values, Result, MomentA, MomentB, MomentC, SlotCount };
+    /// What a tensor's update works on; slots may be empty.
+    using Range = std::array<ArrayView, SlotCount>;
 
     /// Throws InvalidArgument for an empty or committed command buffer.
     OptimizerUpdate(const Subject& who, const MTL::CommandBuffer& commandBuffer);
@@ -46,11 +48,9 @@ public:
     void takeMoments(Slot slot, const char* role, const std::vector<MPS::Vector>& vectors);
 
     /// Checks that nothing overlaps, records, and lowers the read counts.
-    void record(std::string_view shader, glsl::NNOptimizerParameters parameters);
+    void record(std::string_view shader, const glsl::NNOptimizerParameters& parameters);
 
 private:
-    using Range = std::array<ArrayView, SlotCount>;
-
     /// The states of an encode: what they are called, and what their two parameters are.
     struct StateRoles {
         const char *gradient, *source, *first, *second;
@@ -67,8 +67,9 @@ private:
                            const MPS::CNNNormalizationGammaAndBetaState& result);
     void place(size_t range, Slot slot, const Role& role, ArrayView view);
     void checkOverlaps(const Range& range) const;
-    /// A range as shaders know it, whose slices become what is bound.
-    glsl::OptimizerRange bound(Range& range) const;
+    /// As a part of a dispatch that is recorded already, or by one of its own.
+    void dispatch(std::string_view shader, const glsl::NNOptimizerParameters& parameters,
+                  Range& range);
 
     const Subject who_;
     Encoder encoder_;

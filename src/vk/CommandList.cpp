@@ -119,6 +119,42 @@ void CommandList::dispatch(std::shared_ptr<Pipeline> pipeline, std::span<Binding
     ++dispatches_;
 }
 
+void CommandList::widen(size_t index, std::span<const Binding> wider,
+                        std::span<const std::byte> beginning, std::span<const std::byte> more,
+                        std::array<uint32_t, 3> groups) {
+    Command& command = commands_[index];
+    Binding* const bindings = bindings_.data() + command.firstBinding;
+    forEachAccess(*this, command, [&](const Binding& binding, bool, bool writes) {
+        const auto& resource = wider[size_t(&binding - bindings)].resource;
+        if (writes)
+            noteWrite(resource);
+        else if (resource != binding.resource)
+            retain(resource);
+    });
+    for (size_t i = 0; i < wider.size(); ++i) {
+        bindings[i].offset = wider[i].offset;
+        bindings[i].size = wider[i].size;
+        bindings[i].bytes = wider[i].bytes;
+    }
+    const uint32_t before = command.parameterBytes, bytes = before + uint32_t(more.size());
+    if (bytes > std::max(command.room, before)) {
+        command.room = 2 * bytes; // so that growing step by step copies little
+        const size_t at = bytes_.size();
+        bytes_.resize(at + command.room);
+        std::copy_n(bytes_.data() + command.parameters, before, bytes_.data() + at);
+        command.parameters = uint32_t(at);
+    }
+    std::byte* const parameters = bytes_.data() + command.parameters;
+    std::ranges::copy(beginning, parameters);
+    std::ranges::copy(more, parameters + before);
+    command.parameterBytes = bytes;
+    command.groups = groups;
+}
+
+void CommandList::moveLast(size_t to) {
+    std::rotate(commands_.begin() + ptrdiff_t(to), commands_.end() - 1, commands_.end());
+}
+
 void CommandList::dispatchIndirect(std::shared_ptr<Pipeline> pipeline, std::span<Binding> bindings,
                                    std::span<const std::byte> parameters,
                                    const BufferSlice& arguments,

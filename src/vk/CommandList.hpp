@@ -57,6 +57,13 @@ public:
     void dispatchIndirect(std::shared_ptr<Pipeline> pipeline, std::span<Binding> bindings,
                           std::span<const std::byte> parameters, const BufferSlice& arguments,
                           std::span<const std::byte> pushConstants = {});
+    /// Makes a dispatch work on more. Its bindings become `wider`, in their order: of the same
+    /// VkBuffers, around what was bound, each with a resource that is used as well. `beginning`
+    /// replaces that of the parameters, `more` follows them.
+    void widen(size_t command, std::span<const Binding> wider, std::span<const std::byte> beginning,
+               std::span<const std::byte> more, std::array<uint32_t, 3> groups);
+    /// The last command becomes command `to`.
+    void moveLast(size_t to);
     void copy(const BufferSlice& source, const BufferSlice& destination);
     /// `word` repeated; offset and size must be multiples of 4.
     void fill(const BufferSlice& destination, uint32_t word);
@@ -132,6 +139,7 @@ public:
         uint32_t push = 0, pushBytes = 0;            ///< in bytes_
         std::array<uint32_t, 3> groups{}; ///< [0] of a fill: the word, of a label: the kind
         uint32_t extra = 0; ///< in textureRegions_, refreshes_ or included_ (1-based, 0: none)
+        uint32_t room = 0;  ///< for the parameters where they are, if more than their bytes
     };
     std::span<const Command> commands() const { return commands_; }
     std::span<const Binding> bindings(const Command& c) const {

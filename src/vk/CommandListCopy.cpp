@@ -67,6 +67,7 @@ void CommandList::addCopy(const Command& command, const Bases& bases, Hold hold)
     copy.bindingCount = command.bindingCount;
     copy.parameters = command.parameters + bases.byte;
     copy.parameterBytes = command.parameterBytes;
+    copy.room = command.room;
     copy.push = command.push + bases.byte;
     copy.pushBytes = command.pushBytes;
     copy.groups = command.groups;

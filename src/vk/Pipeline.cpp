@@ -179,6 +179,7 @@ std::shared_ptr<Pipeline> PipelineLibrary::find(std::string_view shader, bool te
     if (source == all.end()) throw DeviceError("No shader is named \"" + key.shader + "\".");
     const auto code = textures ? source->texturesCode : source->code;
     auto made = std::make_unique<Pipeline>(device_, key.shader, code, key.constants);
+    made->isKernel_ = true;
     made->hasStatistics_ = statistics && device_.features().pipelineStatistics;
     compileLater(*made, code);
     return lent(pipelines_.emplace(std::move(key), std::move(made)).first->second.get());

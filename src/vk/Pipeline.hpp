@@ -29,6 +29,8 @@ public:
     Pipeline(const Pipeline&) = delete;
 
     const std::string& name() const { return name_; }
+    /// Named after a file of glsl/; a user's pipeline may be called the same.
+    bool isKernel() const { return isKernel_; }
     const Reflection& reflection() const { return reflection_; }
     const std::array<uint32_t, 3>& localSize() const { return reflection_.localSize; }
     VkPipelineLayout layout() const { return layout_; }
@@ -51,6 +53,7 @@ private:
     VkDescriptorSetLayout setLayout_ = VK_NULL_HANDLE;
     VkPipelineLayout layout_ = VK_NULL_HANDLE;
     bool hasStatistics_ = false, spills_ = false; ///< before the compilation, and by it
+    bool isKernel_ = false;
     std::shared_future<VkPipeline> compiled_;
 };
 

@@ -81,6 +81,7 @@ TEST_CASE("optimizers of batch normalization states update gamma and beta") {
                         encode(both, commands, trained.state, source, moments, result);
                         if (updated == 2) changed.forward.reloadGammaAndBeta(commands, result);
                     }
+                    CHECK(rangesOf(commands) == Ranges(3, uint32_t(updated)));
                 });
                 CHECK(both.adam.timeStep() == (momentsOf(rule) >= 2 ? 3 : 0));
                 OptimizerPair betaReference = both;

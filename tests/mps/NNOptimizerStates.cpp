@@ -65,6 +65,7 @@ TEST_CASE("optimizers of convolution states update weights and biases") {
                     for (int step = 0; step < 3; ++step)
                         both.encode(commands, convolution.state, step ? result : source, moments,
                                     result);
+                    CHECK(rangesOf(commands) == Ranges(3, uint32_t(updated)));
                 });
                 CHECK(both.adam.timeStep() == (momentsOf(rule) >= 2 ? 3 : 0));
                 OptimizerPair biasReference = both;

@@ -1,6 +1,8 @@
 // Optimizers on the device next to their double-precision references.
 #pragma once
 
+#include "NNOptimizer.h"
+#include "mtl/CommandBuffer.hpp"
 #include "support/Device.hpp"
 #include "support/Sentence.hpp"
 #include "support/reference/Optimizer.hpp"
@@ -9,6 +11,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
+#include <cstring>
 
 namespace mpsvk::test {
 
@@ -80,6 +83,24 @@ inline constexpr Rule rules[] = {Rule::Plain,   Rule::Momentum, Rule::Nesterov,
 inline size_t momentsOf(Rule rule) {
     return rule == Rule::Plain ? 0 : rule == Rule::Adam ? 2 : rule == Rule::AMSGrad ? 3 : 1;
 }
+
+/// How many ranges each optimizer's dispatch of a command buffer has, in their order.
+inline std::vector<uint32_t> rangesOf(const MTL::CommandBuffer& commands) {
+    std::vector<uint32_t> all;
+    for (const auto& segment : commands.impl().segments)
+        for (const auto& command : segment->commands.commands()) {
+            if (!command.pipeline || !command.pipeline->isKernel() ||
+                !command.pipeline->name().starts_with("NNOptimizer"))
+                continue;
+            glsl::NNOptimizerParameters parameters;
+            std::memcpy(&parameters,
+                        segment->commands.bytes(command.parameters, sizeof parameters).data(),
+                        sizeof parameters);
+            all.push_back(parameters.rangeCount);
+        }
+    return all;
+}
+using Ranges = std::vector<uint32_t>;
 
 /// One of the optimizers, on the device and in double precision.
 struct OptimizerPair {

@@ -285,3 +285,87 @@ TEST_CASE("A list keeps what it uses", "[CommandList]") {
     CHECK(buffer.expired());
     CHECK(object.expired());
 }
+
+TEST_CASE("A dispatch is made to work on more, step by step", "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    constexpr VkDeviceSize part = 256;
+    // Parts of one VkBuffer as objects of their own.
+    const auto partsOf = [&](const vk::BufferSlice& of) {
+        std::vector<std::shared_ptr<vk::Buffer>> all;
+        for (VkDeviceSize k = 0; k < 4; ++k)
+            all.push_back(std::make_shared<vk::Buffer>(of.buffer, k * part, part));
+        return all;
+    };
+    std::vector<float> counting(256);
+    for (size_t i = 0; i < counting.size(); ++i) counting[i] = float(i);
+    const auto source = slice(counting), destination = slice(std::vector<float>(256, -7));
+    auto sources = partsOf(source), destinations = partsOf(destination);
+    using More = std::array<uint32_t, 5>; // the room that it makes lasts for one more
+    vk::CommandList list, copy;
+    const auto widen = [&](vk::CommandList& in, size_t command, size_t first, size_t last,
+                           size_t added) {
+        const AffineParameters parameters{2, 1, uint32_t((last - first + 1) * 64)};
+        const auto binding = [&](uint32_t number, auto& buffers) {
+            vk::Binding made = vk::Binding::buffer(number, vk::whole(buffers[added]));
+            made.offset = buffers[first]->offset();
+            made.size = made.bytes = (last - first + 1) * part;
+            return made;
+        };
+        const vk::Binding wider[] = {binding(1, sources), binding(2, destinations)};
+        More more;
+        more.fill(uint32_t(added));
+        in.widen(command, wider, bytesOf(parameters), bytesOf(more),
+                 {uint32_t(last - first + 1), 1, 1});
+    };
+    const auto other = slice(8);
+    affine(list, pipeline, other, other, 1, 0);
+    affine(list, pipeline, vk::whole(sources[1]), vk::whole(destinations[1]), 2, 1);
+    widen(list, 1, 1, 2, 2);
+    affine(list, pipeline, other, other, 1, 0);
+    widen(list, 1, 0, 2, 0);
+    CHECK(list.dispatchCount() == 3);
+    CHECK(list.traffic(1, 2).read == 3 * part);
+    for (size_t k = 0; k < 4; ++k) CHECK(destinations[k]->hasPendingWrites() == (k < 3));
+    const std::weak_ptr<vk::Buffer> kept[] = {sources[2], sources[3]};
+    // What becomes of it in another list, where it grows on.
+    affine(copy, pipeline, other, other, 1, 0);
+    copy.append(list);
+    list.clear();
+    widen(copy, 2, 0, 3, 3);
+    const auto parametersOf = [&](size_t command) {
+        const auto& c = copy.commands()[command];
+        return copy.bytes(c.parameters, c.parameterBytes);
+    };
+    const auto table = parametersOf(2).subspan(sizeof(AffineParameters));
+    REQUIRE(table.size() == 3 * sizeof(More));
+    for (const size_t k : {0, 1, 2}) {
+        More added;
+        std::memcpy(&added, &table[k * sizeof added], sizeof added);
+        CHECK(added[4] == std::array{2u, 0u, 3u}[k]);
+    }
+    const AffineParameters others{1, 0, 8}; // nothing was written over those of the next command
+    CHECK(std::ranges::equal(parametersOf(3), bytesOf(others)));
+    for (const auto& buffer : destinations) CHECK(buffer->hasPendingWrites());
+    submitAndWait(copy);
+    const auto got = read(destination);
+    for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == float(2 * i + 1));
+    sources.clear();
+    for (const auto& buffer : kept) CHECK_FALSE(buffer.expired());
+    copy.clear();
+    for (const auto& buffer : kept) CHECK(buffer.expired());
+    for (const auto& buffer : destinations) CHECK_FALSE(buffer->hasPendingWrites());
+}
+
+TEST_CASE("The last command moves before others", "[CommandList]") {
+    const auto pipeline = affinePipeline();
+    const auto a = slice(std::vector<float>(8, 1)), b = slice(8), c = slice(8), d = slice(8);
+    vk::CommandList list;
+    affine(list, pipeline, a, a, 2, 0);
+    affine(list, pipeline, b, c, 3, 0);
+    affine(list, pipeline, c, d, 5, 0);
+    affine(list, pipeline, a, b, 1, 1);
+    list.moveLast(1);
+    submitAndWait(list);
+    CHECK(read(c) == std::vector<float>(8, 9));
+    CHECK(read(d) == std::vector<float>(8, 45));
+}
