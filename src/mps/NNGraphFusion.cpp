@@ -155,8 +155,8 @@ void NNGraph::Impl::fuseDerivatives(std::vector<Node>& from) {
         const auto before = std::ranges::find(from, between, &Node::imageResult);
         if (before == from.end()) continue;
         const bool isSum = gradient.derivativeFromResult && onlyAdds(*before) && !before->neuron;
-        if (!(before->node->takesDerivative(gradient.derivativeFromResult) || isSum) || before->derivative ||
-            !isHiddenBefore(from, between, i))
+        if (!(before->node->takesDerivative(gradient.derivativeFromResult) || isSum) ||
+            before->derivative || !isHiddenBefore(from, between, i))
             continue;
         // What is read must have the size of what counts by its size.
         const size_t sized = before->imageSources.at(1);
