@@ -13,7 +13,7 @@ IMAGE_SOURCE(2, secondary)
 IMAGE_EDGE_READ(secondary)
 IMAGE_DESTINATION(3, destination)
 layout(set = 0, binding = 4, std430) writeonly buffer Mask { uint mask[]; };
-layout(set = 0, binding = 5, std430) readonly buffer Slopes { float slopes[]; };
+NEURON_SLOPES(5)
 layout(constant_id = 32) const uint neuron = 0u; // CNNNeuronType
 
 bvec4 compared(vec4 x, vec4 y) {
@@ -36,12 +36,6 @@ vec4 combined(vec4 x, vec4 y) {
     case arithmeticMultiply: return x * y + p.bias;
     }
     return x / y + p.bias;
-}
-
-vec4 slopeOf(uint slice) {
-    if (neuron != neuronPReLU) return vec4(p.neuronA);
-    uvec4 channel = min(slice * 4u + uvec4(0u, 1u, 2u, 3u), uvec4(p.destination.channels - 1u));
-    return vec4(slopes[channel.x], slopes[channel.y], slopes[channel.z], slopes[channel.w]);
 }
 
 void writeMask(Place at, uint slice, uint slices, vec4 result) {
@@ -77,7 +71,8 @@ void main() {
             if (p.writesMask != 0u) writeMask(at, at.slice + k, slices, result);
             if (p.clamps != 0u)
                 result = mix(min(max(result, p.minimum), p.maximum), result, isnan(result));
-            x[k] = neuronForward(neuron, result, slopeOf(at.slice + k), vec4(p.neuronB), vec4(p.neuronC));
+            vec4 a = slopesOf(neuron, p.neuronA, at.slice + k, p.destination.channels);
+            x[k] = neuronForward(neuron, result, a, vec4(p.neuronB), vec4(p.neuronC));
         }
     }
     destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, x);

@@ -13,15 +13,9 @@ IMAGE_SOURCE(2, source)
 IMAGE_EDGE_READ(source)
 IMAGE_DESTINATION(3, destination)
 layout(set = 0, binding = 4, std430) readonly buffer Mask { uint mask[]; };
-layout(set = 0, binding = 5, std430) readonly buffer Slopes { float slopes[]; };
+NEURON_SLOPES(5)
 layout(constant_id = 32) const uint neuron = 0u; // CNNNeuronType
 layout(constant_id = 33) const uint readsResult = 0u;
-
-vec4 slopeOf(uint slice) {
-    if (neuron != neuronPReLU) return vec4(p.neuronA);
-    uvec4 channel = min(slice * 4u + uvec4(0u, 1u, 2u, 3u), uvec4(p.source.channels - 1u));
-    return vec4(slopes[channel.x], slopes[channel.y], slopes[channel.z], slopes[channel.w]);
-}
 
 void main() {
     uint i = gridIndex();
@@ -41,7 +35,7 @@ void main() {
     if (neuron != neuronNone) {
         vec4 x[2] = source_readTexels(p.source, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, 0u);
         EACH_TEXEL(k) {
-            vec4 a = slopeOf(at.slice + k), b = vec4(p.neuronB);
+            vec4 a = slopesOf(neuron, p.neuronA, at.slice + k, p.source.channels), b = vec4(p.neuronB);
             g[k] *= readsResult != 0u ? neuronDerivativeFromResult(neuron, x[k], a, b)
                                       : neuronDerivative(neuron, x[k], a, b, vec4(p.neuronC));
         }

@@ -10,14 +10,8 @@ layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNNeuronParam
 IMAGE_SOURCE(1, source)
 IMAGE_EDGE_READ(source)
 IMAGE_DESTINATION(2, destination)
-layout(set = 0, binding = 3, std430) readonly buffer Slopes { float slopes[]; };
+NEURON_SLOPES(3)
 layout(constant_id = 32) const uint type = 0u; // CNNNeuronType
-
-vec4 slopeOf(uint slice) {
-    if (type != neuronPReLU) return vec4(p.a);
-    uvec4 channel = min(slice * 4u + uvec4(0u, 1u, 2u, 3u), uvec4(p.source.channels - 1u));
-    return vec4(slopes[channel.x], slopes[channel.y], slopes[channel.z], slopes[channel.w]);
-}
 
 void main() {
     uint i = gridIndex();
@@ -25,7 +19,9 @@ void main() {
     Place at = placeOf(grid, i);
     vec4 x[2] = source_readTexels(p.source, p.offsetX + at.x, p.offsetY + at.y, at.slice, at.image,
                                   p.clampEdges);
-    EACH_TEXEL(k)
-        x[k] = neuronForward(type, x[k], slopeOf(at.slice + k), vec4(p.b), vec4(p.c));
+    EACH_TEXEL(k) {
+        vec4 a = slopesOf(type, p.a, at.slice + k, p.source.channels);
+        x[k] = neuronForward(type, x[k], a, vec4(p.b), vec4(p.c));
+    }
     destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, x);
 }

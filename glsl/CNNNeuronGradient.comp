@@ -12,18 +12,12 @@ IMAGE_EDGE_READ(gradient)
 IMAGE_SOURCE(2, source)
 IMAGE_EDGE_READ(source)
 IMAGE_DESTINATION(3, destination)
-layout(set = 0, binding = 4, std430) readonly buffer Slopes { float slopes[]; };
+NEURON_SLOPES(4)
 IMAGE_SOURCE(5, added)
 IMAGE_EDGE_READ(added)
 layout(constant_id = 32) const uint type = 0u; // CNNNeuronType
 layout(constant_id = 33) const uint readsResult = 0u;
 layout(constant_id = 34) const uint addsGradients = 0u;
-
-vec4 slopeOf(uint slice) {
-    if (type != neuronPReLU) return vec4(p.a);
-    uvec4 channel = min(slice * 4u + uvec4(0u, 1u, 2u, 3u), uvec4(p.source.channels - 1u));
-    return vec4(slopes[channel.x], slopes[channel.y], slopes[channel.z], slopes[channel.w]);
-}
 
 void main() {
     uint i = gridIndex();
@@ -36,7 +30,7 @@ void main() {
                                   at.image, 0u);
     EACH_TEXEL(k) {
         if (addsGradients != 0u && inside(p.gradient, x0, y0)) g[k] += more[k];
-        vec4 a = slopeOf(at.slice + k);
+        vec4 a = slopesOf(type, p.a, at.slice + k, p.source.channels);
         g[k] *= readsResult != 0u ? neuronDerivativeFromResult(type, x[k], a, vec4(p.b))
                                   : neuronDerivative(type, x[k], a, vec4(p.b), vec4(p.c));
     }

@@ -169,4 +169,14 @@ vec4 neuronDerivativeFromResult(uint type, vec4 y, vec4 a, vec4 b) {
     return type == neuronReLUN ? mix(vec4(0.0), slope, lessThan(y, b)) : slope;
 }
 
+// NEURON_SLOPES(3) declares the slopes of PReLU at binding 3, one for each channel, and what `a` is for
+// the four channels of a slice.
+#define NEURON_SLOPES(B)                                                                           \
+    layout(set = 0, binding = B, std430) readonly buffer Slopes { float slopes[]; };               \
+    vec4 slopesOf(uint type, float a, uint slice, uint channels) {                                 \
+        if (type != neuronPReLU) return vec4(a);                                                   \
+        uvec4 channel = min(slice * 4u + uvec4(0u, 1u, 2u, 3u), uvec4(channels - 1u));             \
+        return vec4(slopes[channel.x], slopes[channel.y], slopes[channel.z], slopes[channel.w]);   \
+    }
+
 #endif

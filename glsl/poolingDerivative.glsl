@@ -5,15 +5,11 @@
 
 #include "neuron.glsl"
 
-layout(set = 0, binding = 5, std430) readonly buffer Slopes { float slopes[]; };
+NEURON_SLOPES(5)
 layout(constant_id = 35) const uint neuron = 0u; // CNNNeuronType; neuronNone: there is none
 
 vec4 derivativeAt(vec4 result, uint slice) {
-    vec4 a = vec4(p.neuronA);
-    if (neuron == neuronPReLU) {
-        uvec4 channel = min(slice * 4u + uvec4(0u, 1u, 2u, 3u), uvec4(p.source.channels - 1u));
-        a = vec4(slopes[channel.x], slopes[channel.y], slopes[channel.z], slopes[channel.w]);
-    }
+    vec4 a = slopesOf(neuron, p.neuronA, slice, p.source.channels);
     return neuronDerivativeFromResult(neuron, result, a, vec4(p.neuronB));
 }
 

@@ -194,17 +194,17 @@ void dispatchTiles(Encoder& encoder, bool spread, Tiles tiles, const Convolution
     if (inHalves) p.tileSlices = layout.halfSlices;
     const bool mergesTaps = inHalves && layout.mergesTaps;
     const uint64_t taps = mergesTaps ? p.kernelHeight : p.kernelWidth * p.kernelHeight;
-    const ProductShape shape{.rows = rows,
-                             .columns = uint64_t(layout.tiles) * 4 * layout.tile.texels,
-                             .interior = 4 * p.tileSlices * taps / phases,
-                             .cooperative = tiles != Tiles::Floats,
-                             .bfloat16 = tiles == Tiles::Bfloat16,
-                             .products = phases,
-                             .tileColumns = 4 * layout.tile.texels,
-                             .interiorStep =
-                                 tiles == Tiles::Floats ? 8 : vk::roundUp(4 * p.tileSlices, 16),
-                             .mostParts = phases == 1 ? 32u : 1u,
-                             .rightAlong = false};
+    ProductShape shape{.rows = rows,
+                       .columns = uint64_t(layout.tiles) * 4 * layout.tile.texels,
+                       .interior = 4 * p.tileSlices * taps / phases,
+                       .cooperative = tiles != Tiles::Floats,
+                       .bfloat16 = tiles == Tiles::Bfloat16,
+                       .products = phases,
+                       .tileColumns = 4 * layout.tile.texels,
+                       .interiorStep =
+                           tiles == Tiles::Floats ? 8 : vk::roundUp(4 * p.tileSlices, 16),
+                       .rightAlong = false};
+    if (phases > 1) shape.mostParts = 1;
     const ProductPlan plan = planProduct(tileLimits(encoder.device()), shape);
     const uint64_t steps = taps * vk::divideUp(4 * p.tileSlices, plan.tile.depth);
     p.partSteps = uint32_t(vk::divideUp(steps, plan.parts));
