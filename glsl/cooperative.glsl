@@ -1,6 +1,8 @@
 // A product of operands in 16 bits by cooperative matrices of 16x16x16 with sums in fp32, tile by tile. A
 // workgroup of subgroupsDown x subgroupsAcross subgroups computes tileRows x tileColumns elements,
-// a subgroup blocksDown x blocksAcross blocks of 16x16; a step covers `depth` of the interior.
+// a subgroup blocksDown x blocksAcross blocks of 16x16; a step covers `depth` of the interior. With
+// subgroupsDeep there are so many times as many subgroups, which share each step's depth; their sums are
+// added up at the end, in order.
 //
 // Operands are read in chunks, along the interior or across it, as they lie in memory, and keep that
 // order in shared memory. They are chunks of eight halves, or with MPSVK_BFLOAT16 of four elements in
@@ -18,6 +20,8 @@
 //     void elementsStore(uint row, uint column, vec4 sums);            // four with MPSVK_BFLOAT16
 // and may define LEFT_STORED(CHUNK) and RIGHT_STORED(CHUNK): what becomes of a chunk on its way to shared
 // memory, when its load is over. What is done to it sooner waits for the load before the products.
+// It may define LOADS_TWO_AHEAD as a constant that is true where loads are two steps ahead of the products
+// instead of one; advance() then goes as far beyond the last step, and advancesAmidProducts.
 // Where results are sums times a factor in fp16, it may define STORES_HALVES as a constant that is true, and
 //     SUMS_FACTOR
 //     void halvesStore(uint row, uint column, uvec4 results);          // eight columns
@@ -33,6 +37,7 @@ layout(constant_id = 41) const uint subgroupsAcross = 2u;
 layout(constant_id = 42) const uint blocksDown = 4u;
 layout(constant_id = 43) const uint blocksAcross = 4u;
 layout(constant_id = 44) const uint depth = 32u;
+layout(constant_id = 52) const uint subgroupsDeep = 1u;
 
 // Bits of a component stand for two elements. The compiler does not know bf16: it is told that they are
 // halves, and cmake/CompileShader.cmake puts the type of them right.
@@ -49,7 +54,9 @@ const uint products = 1u;
 #endif
 const uint ownRows = 16u * blocksDown, ownColumns = 16u * blocksAcross; // of a subgroup
 const uint tileRows = ownRows * subgroupsDown, tileColumns = ownColumns * subgroupsAcross;
-const uint lanes = gl_WorkGroupSize.x / (subgroupsDown * subgroupsAcross);
+const uint subgroupsFlat = subgroupsDown * subgroupsAcross;
+const uint lanes = gl_WorkGroupSize.x / (subgroupsFlat * subgroupsDeep);
+const uint ownDepth = depth / subgroupsDeep;
 
 // Pitches are odd multiples of 16 bytes: reads of neighbouring rows meet different banks.
 const uint alongPitch = depth / 8u + 1u;
@@ -60,10 +67,17 @@ const uint leftChunks = tileRows * depth / CHUNK / gl_WorkGroupSize.x;
 const uint rightChunks = tileColumns * depth / CHUNK / gl_WorkGroupSize.x;
 // The results leave through shared memory, sixteen rows of each subgroup at a time: its own strip.
 const uint stripPitch = ownColumns / 4u + 1u;
-const uint stripSize = 16u * stripPitch * subgroupsDown * subgroupsAcross;
+const uint flatStrips = 16u * stripPitch * subgroupsFlat;
+const uint stripSize = flatStrips * subgroupsDeep;
 const uint rightBase = shares * leftSize;
 const uint operandSize = shares * (leftSize + rightSize);
 shared uvec4 tiles[operandSize > stripSize ? operandSize : stripSize];
+
+vec4 stripSums(uint at) {
+    vec4 sums = uintBitsToFloat(tiles[at]);
+    [[unroll]] for (uint d = 1u; d < subgroupsDeep; ++d) sums += uintBitsToFloat(tiles[at + d * flatStrips]);
+    return sums;
+}
 
 void advance();
 Chunk leftChunk(uint i, uint row, uint k);
@@ -71,7 +85,7 @@ Chunk rightChunk(uint i, uint column, uint k);
 #ifdef MPSVK_BFLOAT16
 #define STORED_COLUMNS 4u
 void elementsStore(uint row, uint column, vec4 sums);
-#define ELEMENTS_STORE(ROW, COLUMN, AT) elementsStore(ROW, COLUMN, uintBitsToFloat(tiles[AT]))
+#define ELEMENTS_STORE(ROW, COLUMN, AT) elementsStore(ROW, COLUMN, stripSums(AT))
 
 // `low` is scaled by about half a unit of its last place and cut off: nearly as good as rounding it, and
 // unlike a half unit that is added to the bits it leaves NaN what it is. Infinity becomes NaN.
@@ -90,7 +104,7 @@ void chunkStore(uint base, uint size, uint place, vec4 x) {
 #endif
 void elementsStore(uint row, uint column, vec4 sums, vec4 next);
 #define ELEMENTS_STORE(ROW, COLUMN, AT)                                                            \
-    elementsStore(ROW, COLUMN, uintBitsToFloat(tiles[AT]), uintBitsToFloat(tiles[(AT) + 1u]))
+    elementsStore(ROW, COLUMN, stripSums(AT), stripSums((AT) + 1u))
 
 void chunkStore(uint base, uint size, uint place, uvec4 chunk) { tiles[base + place] = chunk; }
 
@@ -121,11 +135,11 @@ uint alongInner(uint chunk, uint size) { return chunk % (depth / CHUNK); }
     (ALONG ? alongOuter(chunkOf(I), SIZE) * alongPitch * (8u / CHUNK) +                            \
                  alongInner(chunkOf(I), SIZE)                                                      \
            : acrossRow(I, SIZE) * ACROSS_PITCH * (8u / CHUNK) + acrossChunk(I, SIZE))
-#define COOPERATIVE_LOADS                                                                          \
+#define COOPERATIVE_LOADS(LEFT, RIGHT)                                                             \
     [[unroll]] for (uint i = 0u; i < leftChunks; ++i)                                              \
-        nextLeft[i] = COOPERATIVE_LOAD(i, leftAlong, tileRows, leftChunk);                         \
+        LEFT[i] = COOPERATIVE_LOAD(i, leftAlong, tileRows, leftChunk);                         \
     [[unroll]] for (uint i = 0u; i < rightChunks; ++i)                                             \
-        nextRight[i] = COOPERATIVE_LOAD(i, rightAlong, tileColumns, rightChunk);
+        RIGHT[i] = COOPERATIVE_LOAD(i, rightAlong, tileColumns, rightChunk);
 
 // Where what is done with results is short.
 #ifdef UNROLLED_STORES
@@ -145,61 +159,56 @@ uint alongInner(uint chunk, uint size) { return chunk % (depth / CHUNK); }
 void halvesStore(uint row, uint column, uvec4 results);
 #endif
 
+void stripBarrier() {
+    if (subgroupsDeep == 1u) subgroupBarrier();
+    else barrier();
+}
+
 void productRun(uint steps) {
-    uint firstRow = gl_SubgroupID / subgroupsAcross * ownRows;
-    uint firstColumn = gl_SubgroupID % subgroupsAcross * ownColumns;
+    uint flatID = subgroupsDeep == 1u ? gl_SubgroupID : gl_SubgroupID % subgroupsFlat;
+    uint share = subgroupsDeep == 1u ? 0u : gl_SubgroupID / subgroupsFlat; // of the depth
+    uint firstRow = flatID / subgroupsAcross * ownRows;
+    uint firstColumn = flatID % subgroupsAcross * ownColumns;
     coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator> sums[blocksDown][blocksAcross];
     [[unroll]] for (uint i = 0u; i < blocksDown; ++i)
         [[unroll]] for (uint j = 0u; j < blocksAcross; ++j)
             sums[i][j] = coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator>(0.0);
     Chunk nextLeft[leftChunks], nextRight[rightChunks];
+#define NEXT_LEFT nextLeft
+#define NEXT_RIGHT nextRight
+#ifdef LOADS_TWO_AHEAD
+    Chunk laterLeft[leftChunks], laterRight[rightChunks];
+    if (LOADS_TWO_AHEAD) {
+        COOPERATIVE_LOADS(nextLeft, nextRight)
+        advance();
+        COOPERATIVE_LOADS(laterLeft, laterRight)
+        advance();
+        for (uint step = 0u; step < steps; step += 2u) {
+#include "cooperativeStep.glsl"
+            if (step + 1u == steps) break;
+#undef NEXT_LEFT
+#undef NEXT_RIGHT
+#define NEXT_LEFT laterLeft
+#define NEXT_RIGHT laterRight
+#include "cooperativeStep.glsl"
+#undef NEXT_LEFT
+#undef NEXT_RIGHT
+#define NEXT_LEFT nextLeft
+#define NEXT_RIGHT nextRight
+        }
+        steps = 0u;
+    }
+#endif
     if (steps > 0u) {
-        COOPERATIVE_LOADS
+        COOPERATIVE_LOADS(nextLeft, nextRight)
         if (advancesAmidProducts) advance();
     }
     for (uint step = 0u; step < steps; ++step) {
-        [[unroll]] for (uint i = 0u; i < leftChunks; ++i)
-            chunkStore(0u, leftSize, COOPERATIVE_PLACE(i, leftAlong, tileRows, leftAcrossPitch),
-                       LEFT_STORED(nextLeft[i]));
-        [[unroll]] for (uint i = 0u; i < rightChunks; ++i)
-            chunkStore(rightBase, rightSize,
-                       COOPERATIVE_PLACE(i, rightAlong, tileColumns, rightAcrossPitch),
-                       RIGHT_STORED(nextRight[i]));
-        if (!advancesAmidProducts) advance();
-        barrier();
-        COOPERATIVE_LOADS
-        if (advancesAmidProducts) advance();
-        // By shares of both operands: low * high, high * low, high * high. Left ones stay in registers.
-        [[unroll]] for (uint e = 0u; e < depth / 16u * products; ++e) {
-            uint k = e / products * 16u, product = e % products;
-            uint left = product + 1u < shares ? leftSize : 0u;
-            uint right = rightBase + (product == 1u ? rightSize : 0u);
-            coopmat<float16_t, gl_ScopeSubgroup, 16, 16, gl_MatrixUseA> a[blocksDown];
-            [[unroll]] for (uint i = 0u; i < blocksDown; ++i) {
-                if (leftAlong)
-                    coopMatLoad(a[i], tiles, left + (firstRow + 16u * i) * alongPitch + k / 8u,
-                                alongPitch, gl_CooperativeMatrixLayoutRowMajor);
-                else
-                    coopMatLoad(a[i], tiles, left + k * leftAcrossPitch + (firstRow + 16u * i) / 8u,
-                                leftAcrossPitch, gl_CooperativeMatrixLayoutColumnMajor);
-            }
-            [[unroll]] for (uint j = 0u; j < blocksAcross; ++j) {
-                coopmat<float16_t, gl_ScopeSubgroup, 16, 16, gl_MatrixUseB> b;
-                if (rightAlong)
-                    coopMatLoad(b, tiles, right + (firstColumn + 16u * j) * alongPitch + k / 8u,
-                                alongPitch, gl_CooperativeMatrixLayoutColumnMajor);
-                else
-                    coopMatLoad(b, tiles, right + k * rightAcrossPitch + (firstColumn + 16u * j) / 8u,
-                                rightAcrossPitch, gl_CooperativeMatrixLayoutRowMajor);
-                [[unroll]] for (uint i = 0u; i < blocksDown; ++i)
-                    sums[i][j] = coopMatMulAdd(a[i], b, sums[i][j]);
-            }
-        }
-        barrier();
+#include "cooperativeStep.glsl"
     }
 
 #ifdef STORES_HALVES
-    if (STORES_HALVES) {
+    if (STORES_HALVES && subgroupsDeep == 1u) {
         const uint across = ownColumns / 8u, pitch = across + 1u, all = 16u * across;
         uint strip = gl_SubgroupID * 16u * pitch;
         [[unroll]] for (uint i = 0u; i < blocksDown; ++i) {
@@ -220,20 +229,21 @@ void productRun(uint steps) {
         return;
     }
 #endif
-    uint strip = gl_SubgroupID * 16u * stripPitch;
+    uint strip = flatID * 16u * stripPitch;
     [[unroll]] for (uint i = 0u; i < blocksDown; ++i) {
         [[unroll]] for (uint j = 0u; j < blocksAcross; ++j)
-            coopMatStore(sums[i][j], tiles, strip + 4u * j, stripPitch,
+            coopMatStore(sums[i][j], tiles, share * flatStrips + strip + 4u * j, stripPitch,
                          gl_CooperativeMatrixLayoutRowMajor);
-        subgroupBarrier();
+        stripBarrier();
         const uint stores = ownColumns / STORED_COLUMNS, all = 16u * stores;
-        STORE_LOOP for (uint n = 0u; n < (all + lanes - 1u) / lanes; ++n) {
-            uint e = n * lanes + gl_SubgroupInvocationID;
-            if (all % lanes != 0u && e >= all) break;
+        const uint turn = subgroupsDeep * lanes;
+        STORE_LOOP for (uint n = 0u; n < (all + turn - 1u) / turn; ++n) {
+            uint e = n * turn + share * lanes + gl_SubgroupInvocationID;
+            if (all % turn != 0u && e >= all) break;
             uint row = e / stores, column = e % stores * STORED_COLUMNS;
             ELEMENTS_STORE(firstRow + 16u * i + row, firstColumn + column,
                            strip + row * stripPitch + column / 4u);
         }
-        subgroupBarrier();
+        stripBarrier();
     }
 }

@@ -14,6 +14,8 @@ const bool advancesAmidProducts = true;
 // There is one part, whose sums go to the weights' gradient at once.
 layout(constant_id = 47) const bool IN_PLACE = false;
 #ifdef MPSVK_COOPERATIVE
+// Tiles of 128 rows have no registers left for it.
+#define LOADS_TWO_AHEAD (blocksDown < 4u)
 // Partial sums leave by whole lines; gradients, whose rows may lie far apart, are faster in fewer turns.
 #define STORED_COLUMNS (IN_PLACE ? 8u : 4u)
 uvec4 chunkLanes; // of a chunk of the source's texels: the bits of their channels

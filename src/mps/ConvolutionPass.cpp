@@ -203,7 +203,8 @@ void dispatchTiles(Encoder& encoder, bool spread, Tiles tiles, const Convolution
                        .tileColumns = 4 * layout.tile.texels,
                        .interiorStep =
                            tiles == Tiles::Floats ? 8 : vk::roundUp(4 * p.tileSlices, 16),
-                       .rightAlong = false};
+                       .rightAlong = false,
+                       .mayBeDeep = !vk::isDisabled("deep_tiles")};
     if (phases > 1) shape.mostParts = 1;
     const ProductPlan plan = planProduct(tileLimits(encoder.device()), shape);
     const uint64_t steps = taps * vk::divideUp(4 * p.tileSlices, plan.tile.depth);
@@ -359,7 +360,8 @@ void dispatchGather(Encoder& encoder, const ConvolutionWeights& weights,
 void dispatchSpread(Encoder& encoder, const ConvolutionWeights& weights,
                     ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
                     const ImageRun& source, const ImageRun& destination, uint32_t neuron) {
-    if (dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, true) ||
+    if (dispatchNarrowAdjoint(encoder, weights, layout, p, source, destination, neuron) ||
+        dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, true) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, true) ||
         (tilesOf(encoder, weights, layout, p, source, destination) != Tiles::Bfloat16 &&
          dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, true)))

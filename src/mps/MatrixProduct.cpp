@@ -126,7 +126,8 @@ ProductShape shapeOf(const MatrixProduct& product, bool bfloat16) {
             .interior = product.interior,
             .bfloat16 = bfloat16,
             .products = product.matrices,
-            .rightAlong = product.transposeRight};
+            .rightAlong = product.transposeRight,
+            .mayBeDeep = !vk::isDisabled("deep_tiles")};
 }
 
 uint64_t givenParts(ProductKernel kernel, const MatrixProduct& product) {

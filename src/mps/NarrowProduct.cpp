@@ -13,21 +13,26 @@ using Buffers = MPS::CNNConvolutionGradientState::Impl;
 
 namespace {
 
-constexpr uint32_t mostResults = 16, leastChannels = 64;
-constexpr uint32_t size = 256; ///< of a workgroup, at most
+constexpr uint64_t mostFew = 16, leastMany = 64; ///< channels
+constexpr uint32_t size = 256;                   ///< of a workgroup, at most
 /// With more images for a multiprocessor tiles have enough work, and read weights less often.
 constexpr uint64_t imagesEach = 16;
 
-/// Whether each image has a pixel of the source for a result, and there are few of these.
-bool isNarrow(Encoder& encoder, const ConvolutionShape& shape, uint32_t images,
-              const glsl::ImageView& source, int originX, int originY) {
+/// Whether there are few channels on one side of one tap, and many on the other.
+bool isNarrow(Encoder& encoder, const ConvolutionShape& shape, uint64_t few, uint64_t many,
+              uint32_t images) {
     const bool isDirect = isCpuWith(encoder.device(), "direct_tile");
     return !isDirect && !vk::isDisabled("narrow_product") && shape.groups == 1 &&
            !shape.depthwise && shape.subPixelScale == 1 && shape.kernelWidth == 1 &&
-           shape.kernelHeight == 1 && shape.outputs <= mostResults &&
-           shape.inputs >= leastChannels && source.channels == shape.inputs &&
-           images <= groupsFor(encoder.limits(), imagesEach) && originX >= 0 &&
-           originX < int(source.width) && originY >= 0 && originY < int(source.height);
+           shape.kernelHeight == 1 && few <= mostFew && many >= leastMany &&
+           images <= groupsFor(encoder.limits(), imagesEach);
+}
+
+/// Whether each image has a pixel of the source for a result.
+bool hasPixel(const ConvolutionShape& shape, const glsl::ImageView& source, int originX,
+              int originY) {
+    return source.channels == shape.inputs && originX >= 0 && originX < int(source.width) &&
+           originY >= 0 && originY < int(source.height);
 }
 
 uint32_t sizeFor(const vk::Limits& limits) {
@@ -40,8 +45,9 @@ bool dispatchNarrowProduct(Encoder& encoder, const ConvolutionWeights& weights,
                            ConvolutionWeights::Layout& layout,
                            const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                            const ImageRun& destination, uint32_t neuron) {
-    if (!isNarrow(encoder, layout.shape, p.images, p.source, p.originX, p.originY) ||
-        p.clipWidth != 1 || p.clipHeight != 1 || layout.tiles != 1)
+    if (!isNarrow(encoder, layout.shape, layout.shape.outputs, layout.shape.inputs, p.images) ||
+        !hasPixel(layout.shape, p.source, p.originX, p.originY) || p.clipWidth != 1 ||
+        p.clipHeight != 1 || layout.tiles != 1)
         return false;
     const uint32_t invocations = sizeFor(encoder.limits());
     encoder.dispatch(
@@ -54,11 +60,30 @@ bool dispatchNarrowProduct(Encoder& encoder, const ConvolutionWeights& weights,
     return true;
 }
 
+bool dispatchNarrowAdjoint(Encoder& encoder, const ConvolutionWeights& weights,
+                           ConvolutionWeights::Layout& layout,
+                           const glsl::CNNConvolutionParameters& p, const ImageRun& source,
+                           const ImageRun& destination, uint32_t neuron) {
+    if (!isNarrow(encoder, layout.shape, p.reducedPerGroup, 4 * p.resultSlices, p.images) ||
+        p.source.channels != p.reducedPerGroup || p.source.width != 1 || p.source.height != 1 ||
+        p.originX != 0 || p.originY != 0 || p.clampEdges || p.clipWidth != 1 || p.clipHeight != 1)
+        return false;
+    encoder.dispatch(
+        "CNNFullyConnectedNarrowGradientData", p, Grid::over(p.resultSlices, 1, 1, p.images),
+        {{1, source},
+         {2, destination},
+         {3, weights.use(encoder, layout, &ConvolutionWeights::Layout::floats)},
+         {4, layout.channels}},
+        {constant(33, layout.tile.texels), constant(35, neuron), constant(36, p.tileSlices)});
+    return true;
+}
+
 bool dispatchNarrowGradient(Encoder& encoder, const ConvolutionShape& shape,
                             glsl::CNNConvolutionWeightsParameters p, const ImageRun& gradient,
                             const ImageRun& source, MPS::CNNConvolutionGradientState::Impl& state) {
-    if (p.transposed || !isNarrow(encoder, shape, p.images, p.source, p.originX, p.originY) ||
-        p.gradient.width != 1 || p.gradient.height != 1)
+    if (p.transposed || !isNarrow(encoder, shape, shape.outputs, shape.inputs, p.images) ||
+        !hasPixel(shape, p.source, p.originX, p.originY) || p.gradient.width != 1 ||
+        p.gradient.height != 1)
         return false;
     constexpr uint64_t columns = 16;
     p.outputChannels = shape.outputs;

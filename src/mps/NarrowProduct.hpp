@@ -13,6 +13,13 @@ bool dispatchNarrowProduct(Encoder& encoder, const ConvolutionWeights& weights,
                            const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                            const ImageRun& destination, uint32_t neuron);
 
+/// The data gradient, or a transposed convolution; false where
+/// glsl/CNNFullyConnectedNarrowGradientData.comp does not do it.
+bool dispatchNarrowAdjoint(Encoder& encoder, const ConvolutionWeights& weights,
+                           ConvolutionWeights::Layout& layout,
+                           const glsl::CNNConvolutionParameters& p, const ImageRun& source,
+                           const ImageRun& destination, uint32_t neuron);
+
 /// dW and db; false where glsl/CNNFullyConnectedNarrowGradientWeights.comp does not do them.
 bool dispatchNarrowGradient(Encoder& encoder, const ConvolutionShape& shape,
                             glsl::CNNConvolutionWeightsParameters p, const ImageRun& gradient,

@@ -27,6 +27,9 @@ struct Candidate {
         const auto fit = uint64_t(std::ranges::find(times, 0.0) - times.begin());
         const uint64_t shared = std::min(fit, mostAtOnce);
         const uint64_t atOnce = multiprocessors * shared;
+        // Subgroups that share the depth hide each other's waits, as other workgroups do elsewhere.
+        if (tile.deep > 1 && workgroups > multiprocessors)
+            return std::numeric_limits<double>::infinity();
         if (workgroups <= atOnce) return times[vk::divideUp(workgroups, multiprocessors) - 1];
         // Those that share a multiprocessor end together, and the next ones share it again.
         return double(vk::divideUp(workgroups, atOnce)) * times[shared - 1];
@@ -42,6 +45,11 @@ const Candidate candidates[] = {
     {{true, 2, 2, 4, 2, 32}, {0.47, 0.63, 1.08}}, // 128 x 64
     {{true, 4, 1, 2, 2, 32}, {0.45, 0.60, 0.75}},
     {{true, 2, 1, 4, 1, 32}, {0.30, 0.40, 0.50, 0.60}},
+    // Of twice as many subgroups.
+    {{true, 2, 2, 4, 4, 64, false, 2}, {0.43}},
+    {{true, 2, 2, 3, 4, 64, false, 2}, {0.37}},
+    {{true, 2, 2, 2, 4, 64, false, 2}, {0.31}},
+    {{true, 2, 2, 4, 2, 64, false, 2}, {0.32}},
     {{false, 8, 16, 4, 2, 8}, {4.3, 7.0}}, // 128 x 128
     {{false, 8, 16, 2, 2, 8}, {3.1, 4.6, 5.5}},
     {{false, 16, 8, 4, 2, 8}, {4.9, 7.5}}, // 256 x 64
@@ -92,6 +100,7 @@ Candidate estimate(const ProductTile& tile, const vk::Limits& limits) {
 bool fits(const ProductTile& tile, const vk::Limits& limits, const ProductShape& s) {
     return tile.cooperative == s.cooperative && tile.bfloat16 == s.bfloat16 &&
            tile.columns() == s.tileColumns && s.interiorStep % tile.depth == 0 &&
+           (tile.deep == 1 || (s.mayBeDeep && s.parts == 0)) &&
            tile.invocations(limits) <= limits.workGroupInvocations &&
            tile.sharedBytes(s.rightAlong) <= limits.sharedMemoryBytes;
 }
@@ -177,7 +186,8 @@ std::vector<ProductTile> tilesFor(const vk::Limits& limits, const ProductShape& 
             all.push_back(estimate(tile, limits));
     std::vector<std::pair<double, ProductTile>> others;
     for (const Candidate& c : all)
-        if (c.tile != plan.tile && (plan.parts == 1 || c.tile.depth == plan.tile.depth))
+        if (c.tile != plan.tile && c.tile.deep == plan.tile.deep &&
+            (plan.parts * plan.tile.deep == 1 || c.tile.depth == plan.tile.depth))
             others.emplace_back(timeOf(limits, s, c, plan.parts), c.tile);
     std::ranges::stable_sort(others, {}, &std::pair<double, ProductTile>::first);
     std::vector<ProductTile> tiles = {plan.tile};
@@ -193,20 +203,21 @@ uint64_t ProductTile::sharedBytes(bool rightAlong) const {
         return std::max<uint64_t>(depth * (size / 8 + 1), along ? size * (depth / 8 + 1) : 0);
     };
     const uint64_t shares = bfloat16 ? 2 : 1;
-    const uint64_t strips = 16 * down * across * (4 * blocksAcross + 1);
+    const uint64_t strips = 16 * down * across * deep * (4 * blocksAcross + 1);
     const uint64_t operands = operand(rows(), true) + operand(columns(), rightAlong);
     return 16 * std::max(shares * operands, strips) + pixels;
 }
 
 uint32_t ProductTile::invocations(const vk::Limits& limits) const {
-    return down * across * (cooperative ? limits.subgroupSize : 1);
+    return down * across * deep * (cooperative ? limits.subgroupSize : 1);
 }
 
 std::vector<vk::Constant> ProductTile::constants(const vk::Device& device,
                                                  std::initializer_list<vk::Constant> others) const {
     std::vector<vk::Constant> all = {{40, down},       {41, across},
                                      {42, blocksDown}, {43, blocksAcross},
-                                     {44, depth},      {45, invocations(device.limits())}};
+                                     {44, depth},      {45, invocations(device.limits())},
+                                     {52, deep}};
     all.insert(all.end(), others);
     return all;
 }

@@ -17,6 +17,7 @@ struct ProductTile {
     uint32_t blocksDown = 4, blocksAcross = 4; ///< of such elements
     uint32_t depth = 32;                       ///< of the interior in a step
     bool bfloat16 = false; ///< cooperative matrices of bf16 for operands in fp32, else of halves
+    uint32_t deep = 1; ///< times as many subgroups, which share a step's depth and add up theirs
 
     uint32_t rows() const { return side() * blocksDown * down; }
     uint32_t columns() const { return side() * blocksAcross * across; }
@@ -49,7 +50,9 @@ struct ProductShape {
     uint64_t mostParts = 32;    ///< of the interior
     uint64_t atOnce = 8;        ///< workgroups that may share a multiprocessor
     bool rightAlong = true;     ///< the right operand may lie along the interior
-    uint64_t parts = 0;         ///< that the interior must have; 0: what is fastest
+    bool mayBeDeep = true;      ///< the tile
+    uint64_t parts = 0;         ///< that the interior must have, for sums that are the same to the
+                                ///< bit whatever the rows; 0: what is fastest
 };
 /// Whether there is a tile for it. The smaller ones in registers fit wherever Vulkan does.
 bool hasTile(const vk::Limits& limits, const ProductShape& shape);

@@ -156,7 +156,7 @@ size_t fastest(size_t count, double budgetSeconds, const std::function<double(si
 std::string nameOf(const ProductTile& tile) {
     std::string name;
     for (const uint32_t number :
-         {tile.down, tile.across, tile.blocksDown, tile.blocksAcross, tile.depth})
+         {tile.down, tile.across, tile.blocksDown, tile.blocksAcross, tile.depth, tile.deep})
         name += (name.empty() ? "" : " ") + std::to_string(number);
     return name;
 }

@@ -93,6 +93,33 @@ void compareNarrowPart() {
     }
 }
 
+// The other way round, with a bias and slopes.
+void compareNarrowTransposed() {
+    reference::ConvolutionTranspose r;
+    r.inputChannels = 10;
+    r.outputChannels = 72;
+    r.kernelWidth = r.kernelHeight = 1;
+    fill(r, 8);
+    auto descriptor = descriptorOf(r);
+    std::vector<float> slopes;
+    for (size_t o = 0; o < r.outputChannels; ++o) slopes.push_back(0.05f * float(o) - 1);
+    descriptor.setNeuronToPReLU(slopes);
+    r.neuron.type = reference::NeuronType::PReLU;
+    r.neuron.slopes.assign(slopes.begin(), slopes.end());
+    MPS::CNNConvolutionTranspose kernel(
+        testDevice(), std::make_shared<FixedWeights>(descriptor, r.weights, r.bias));
+    kernel.setDestinationFeatureChannelOffset(4);
+    const Tensor x =
+        reference::rounded(reference::random(3, 1, 1, 10, 5), reference::Storage::Float32);
+    Guarded y(3, 1, 1, 80, {});
+    run([&](const MTL::CommandBuffer& commands) {
+        kernel.encodeBatch(commands, upload(x), y.images());
+    });
+    Tensor expected(3, 1, 1, 80, Guarded::poison);
+    reference::paste(expected, {0, 0, 1, 1}, 4, reference::forward(r, x));
+    CHECK(reference::compare(y.read(), expected, {1e-5 / Guarded::poison}));
+}
+
 // Of images that hold more channels, with a neuron; then the gradient of the weights, of the same
 // windows.
 void compareClipped(const Case& k) {
@@ -189,6 +216,7 @@ TEST_CASE("convolution of few channels equals the reference") { compare(thinCase
 TEST_CASE("convolution to few channels of one pixel equals the reference") {
     compare(narrowCases);
     compareNarrowPart();
+    compareNarrowTransposed();
 }
 
 TEST_CASE("clamped and clipped convolution in groups of few channels, with a neuron") {

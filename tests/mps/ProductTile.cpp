@@ -180,12 +180,22 @@ TEST_CASE("a plan fills the device") {
     CHECK(planProduct(h100, {.rows = 50176, .columns = 128, .interior = 1152}).tile.rows() == 192);
     // Many workgroups: two of 128 x 128 on a multiprocessor.
     CHECK(planProduct(h100, {.rows = 4096, .columns = 4096, .interior = 4096}).tile.rows() == 128);
+    // One for each multiprocessor at most: of twice as many subgroups, but not where the sums must
+    // not depend on the rows.
+    ProductShape single{.rows = 3136, .columns = 512, .interior = 4608};
+    CHECK(planProduct(h100, single).tile.deep == 2);
+    single.parts = 1;
+    CHECK(planProduct(h100, single).tile.deep == 1);
+    CHECK(planProduct(h100, {.rows = 12544, .columns = 512, .interior = 4608}).tile.deep == 1);
     // Few rows and a long interior: in parts.
     CHECK(planProduct(h100, {.rows = 128, .columns = 1024, .interior = 4096}).parts > 1);
     CHECK(planProduct(h100, {.rows = 1000000, .columns = 128, .interior = 4096}).parts == 1);
     // A gradient of few weights over many pixels.
-    CHECK(planProduct(h100, {.rows = 64, .columns = 576, .interior = 200704, .mostParts = 512})
-              .parts > 50);
+    CHECK(
+        planProduct(
+            h100,
+            {.rows = 64, .columns = 576, .interior = 200704, .interiorStep = 32, .mostParts = 512})
+            .parts > 50);
 }
 
 TEST_CASE("large products have large tiles, small ones small tiles") {
