@@ -62,8 +62,14 @@ template <class Forward, class Gradient> Encode make(const Images& images, const
     run(images.queue, [&](const MTL::CommandBuffer& commands) {
         dx = kernel->encodeBatch(commands, g, x, states);
     });
-    return [=](const MTL::CommandBuffer& commands) {
-        kernel->encodeBatch(commands, g, x, states, dx);
+    if (c.pass == "data_gradient")
+        return [=](const MTL::CommandBuffer& commands) {
+            kernel->encodeBatch(commands, g, x, states, dx);
+        };
+    // A gradient of weights is that of a new step: it is not added to another one.
+    return [=, forward = std::make_shared<Forward>(forward)](const MTL::CommandBuffer& commands) {
+        kernel->encodeBatch(commands, g, x, forward->temporaryResultStateBatch(commands, x, {}, g),
+                            dx);
     };
 }
 
