@@ -166,7 +166,7 @@ void stripBarrier() {
 
 void productRun(uint steps) {
     uint flatID = subgroupsDeep == 1u ? gl_SubgroupID : gl_SubgroupID % subgroupsFlat;
-    uint share = subgroupsDeep == 1u ? 0u : gl_SubgroupID / subgroupsFlat; // of the depth
+    uint level = subgroupsDeep == 1u ? 0u : gl_SubgroupID / subgroupsFlat; // in the depth
     uint firstRow = flatID / subgroupsAcross * ownRows;
     uint firstColumn = flatID % subgroupsAcross * ownColumns;
     coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator> sums[blocksDown][blocksAcross];
@@ -174,8 +174,6 @@ void productRun(uint steps) {
         [[unroll]] for (uint j = 0u; j < blocksAcross; ++j)
             sums[i][j] = coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator>(0.0);
     Chunk nextLeft[leftChunks], nextRight[rightChunks];
-#define NEXT_LEFT nextLeft
-#define NEXT_RIGHT nextRight
 #ifdef LOADS_TWO_AHEAD
     Chunk laterLeft[leftChunks], laterRight[rightChunks];
     if (LOADS_TWO_AHEAD) {
@@ -186,15 +184,11 @@ void productRun(uint steps) {
         for (uint step = 0u; step < steps; step += 2u) {
 #include "cooperativeStep.glsl"
             if (step + 1u == steps) break;
-#undef NEXT_LEFT
-#undef NEXT_RIGHT
-#define NEXT_LEFT laterLeft
-#define NEXT_RIGHT laterRight
+#define nextLeft laterLeft
+#define nextRight laterRight
 #include "cooperativeStep.glsl"
-#undef NEXT_LEFT
-#undef NEXT_RIGHT
-#define NEXT_LEFT nextLeft
-#define NEXT_RIGHT nextRight
+#undef nextLeft
+#undef nextRight
         }
         steps = 0u;
     }
@@ -232,13 +226,13 @@ void productRun(uint steps) {
     uint strip = flatID * 16u * stripPitch;
     [[unroll]] for (uint i = 0u; i < blocksDown; ++i) {
         [[unroll]] for (uint j = 0u; j < blocksAcross; ++j)
-            coopMatStore(sums[i][j], tiles, share * flatStrips + strip + 4u * j, stripPitch,
+            coopMatStore(sums[i][j], tiles, level * flatStrips + strip + 4u * j, stripPitch,
                          gl_CooperativeMatrixLayoutRowMajor);
         stripBarrier();
         const uint stores = ownColumns / STORED_COLUMNS, all = 16u * stores;
         const uint turn = subgroupsDeep * lanes;
         STORE_LOOP for (uint n = 0u; n < (all + turn - 1u) / turn; ++n) {
-            uint e = n * turn + share * lanes + gl_SubgroupInvocationID;
+            uint e = n * turn + level * lanes + gl_SubgroupInvocationID;
             if (all % turn != 0u && e >= all) break;
             uint row = e / stores, column = e % stores * STORED_COLUMNS;
             ELEMENTS_STORE(firstRow + 16u * i + row, firstColumn + column,

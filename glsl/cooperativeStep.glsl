@@ -1,19 +1,19 @@
-// A step of cooperative.glsl: the chunks in NEXT_LEFT and NEXT_RIGHT go to shared memory, later ones are loaded
+// A step of cooperative.glsl: the chunks in nextLeft and nextRight go to shared memory, later ones are loaded
 // into both, and the products are added to `sums`.
 [[unroll]] for (uint i = 0u; i < leftChunks; ++i)
     chunkStore(0u, leftSize, COOPERATIVE_PLACE(i, leftAlong, tileRows, leftAcrossPitch),
-               LEFT_STORED(NEXT_LEFT[i]));
+               LEFT_STORED(nextLeft[i]));
 [[unroll]] for (uint i = 0u; i < rightChunks; ++i)
     chunkStore(rightBase, rightSize,
                COOPERATIVE_PLACE(i, rightAlong, tileColumns, rightAcrossPitch),
-               RIGHT_STORED(NEXT_RIGHT[i]));
+               RIGHT_STORED(nextRight[i]));
 if (!advancesAmidProducts) advance();
 barrier();
-COOPERATIVE_LOADS(NEXT_LEFT, NEXT_RIGHT)
+COOPERATIVE_LOADS(nextLeft, nextRight)
 if (advancesAmidProducts) advance();
 // By shares of both operands: low * high, high * low, high * high. Left ones stay in registers.
 [[unroll]] for (uint e = 0u; e < ownDepth / 16u * products; ++e) {
-    uint k = share * ownDepth + e / products * 16u, product = e % products;
+    uint k = level * ownDepth + e / products * 16u, product = e % products;
     uint left = product + 1u < shares ? leftSize : 0u;
     uint right = rightBase + (product == 1u ? rightSize : 0u);
     coopmat<float16_t, gl_ScopeSubgroup, 16, 16, gl_MatrixUseA> a[blocksDown];
