@@ -1,7 +1,6 @@
 // Updates that follow each other: many small ones are one dispatch, and what they give is the same.
 #include "mps/GraphPlan.hpp"
 #include "mps/Matrix.hpp"
-#include "mps/NNGraphNetwork.hpp"
 #include "mtl/Device.hpp"
 #include "support/Kernels.hpp"
 #include "support/Optimizers.hpp"
@@ -383,46 +382,4 @@ TEST_CASE("while a plan is recorded updates stay where they are") {
     CHECK(rangesOf(commands) == Ranges{1, 1, 1});
     const auto& last = commands.impl().segments.back()->commands.commands().back();
     CHECK(last.groups[0] == (300000 + 1023) / 1024);
-}
-
-TEST_CASE("the updates of a graph are one dispatch in each replay, and train the same") {
-    /// Lets no update join the one before.
-    struct Apart : network::Source {
-        using Source::Source;
-        MPS::CNNConvolutionWeightsAndBiasesState
-        update(const MTL::CommandBuffer& commands, const MPS::CNNConvolutionGradientState& gradient,
-               const MPS::CNNConvolutionWeightsAndBiasesState& source) override {
-            const auto state = Source::update(commands, gradient, source);
-            commands.impl().list("").label(vk::CommandList::LabelKind::Insert, "updated");
-            return state;
-        }
-    };
-    network::Network network, apart;
-    apart.conv = std::make_shared<Apart>(3, 3, 4, 1);
-    apart.fc = std::make_shared<Apart>(3, 4, 5, 3);
-    const auto graphOf = [](const network::Network& net) {
-        net.conv->usesMaster = net.fc->usesMaster = true;
-        return net.training(false);
-    };
-    const MPS::NNGraph graph = graphOf(network), other = graphOf(apart);
-    const auto labels = lossLabels(network::targets(1)),
-               otherLabels = lossLabels(network::targets(1));
-    for (int step = 0; step < 5; ++step) {
-        INFO("step " << step);
-        const auto x = upload(network::inputs(uint64_t(step)));
-        run([&](const MTL::CommandBuffer& commands) {
-            graph.encodeBatch(commands, {x}, {labels});
-            // The first step reads the weights of the kernels, which is a command in between.
-            CHECK(rangesOf(commands) == (step == 0 ? Ranges{2, 2} : Ranges{4}));
-        });
-        run([&](const MTL::CommandBuffer& commands) {
-            other.encodeBatch(commands, {x}, {otherLabels});
-            CHECK(rangesOf(commands) == Ranges{2, 2});
-        });
-        CHECK(lossesOf(labels) == lossesOf(otherLabels));
-        CHECK(network.conv->trained() == apart.conv->trained());
-        CHECK(network.fc->trained() == apart.fc->trained());
-        CHECK(network.fc->trainedBias() == apart.fc->trainedBias());
-    }
-    CHECK(graph.debugDescription().find("encodes are replayed") != std::string::npos);
 }
