@@ -137,7 +137,7 @@ uint alongInner(uint chunk, uint size) { return chunk % (depth / CHUNK); }
            : acrossRow(I, SIZE) * ACROSS_PITCH * (8u / CHUNK) + acrossChunk(I, SIZE))
 #define COOPERATIVE_LOADS(LEFT, RIGHT)                                                             \
     [[unroll]] for (uint i = 0u; i < leftChunks; ++i)                                              \
-        LEFT[i] = COOPERATIVE_LOAD(i, leftAlong, tileRows, leftChunk);                         \
+        LEFT[i] = COOPERATIVE_LOAD(i, leftAlong, tileRows, leftChunk);                             \
     [[unroll]] for (uint i = 0u; i < rightChunks; ++i)                                             \
         RIGHT[i] = COOPERATIVE_LOAD(i, rightAlong, tileColumns, rightChunk);
 
