@@ -12,13 +12,13 @@ layout(constant_id = 35) const uint NEURON = 0u;
 layout(constant_id = 36) const uint SLICES = 1u; // of the few channels
 layout(set = 0, binding = 0) uniform Block {
     TexelGrid grid;
-    CNNConvolutionParameters p;
+    CNNConvolutionParameters parameters;
 };
 IMAGE_SOURCE(1, source)
 IMAGE_DESTINATION(2, destination)
 layout(set = 0, binding = 3, std430) readonly buffer Weights { vec4 weights[]; };
-// Biases, then for PReLU the slopes.
 layout(set = 0, binding = 4, std430) readonly buffer Channels { vec4 channels[]; };
+#include "finishedSum.glsl"
 
 void main() {
     uint i = gridIndex();
@@ -26,12 +26,10 @@ void main() {
     Place at = placeOf(grid, i);
     uint first = at.slice / TILE_TEXELS * SLICES * 4u * TILE_TEXELS + at.slice % TILE_TEXELS;
     vec4 x[SLICES], w[4u * SLICES];
-    [[unroll]] for (uint k = 0u; k < SLICES; ++k) x[k] = source_load(p.source, 0, 0, k, at.image);
+    [[unroll]] for (uint k = 0u; k < SLICES; ++k) x[k] = source_load(parameters.source, 0, 0, k, at.image);
     [[unroll]] for (uint k = 0u; k < 4u * SLICES; ++k) w[k] = weights[first + k * TILE_TEXELS];
     vec4 sum = vec4(0.0);
     [[unroll]] for (uint k = 0u; k < 4u * SLICES; ++k) sum = fma(vec4(x[k / 4u][k % 4u]), w[k], sum);
-    if (p.hasBias != 0u) sum += channels[at.slice];
-    vec4 a = NEURON == neuronPReLU ? channels[p.tiles * TILE_TEXELS + at.slice] : vec4(p.neuronA);
-    sum = neuronForward(NEURON, sum, a, vec4(p.neuronB), vec4(p.neuronC));
-    destination_store(p.destination, int(p.clipX), int(p.clipY), at.slice, at.image, sum);
+    destination_store(parameters.destination, int(parameters.clipX), int(parameters.clipY), at.slice, at.image,
+                      finishedSum(at.slice, sum));
 }

@@ -139,20 +139,7 @@ vec4 gemmLoad(Tap tap, uint slice) {
     return tap.valid ? tapLoad(tap, slice) : vec4(0.0);
 }
 
-// Bias and neuron.
-vec4 gemmFinished(uint slice, vec4 value) {
-    if (parameters.hasBias != 0u) {
-        value += channels[slice];
-    }
-    if (NEURON != neuronNone) {
-        vec4 a = vec4(parameters.neuronA);
-        if (NEURON == neuronPReLU) {
-            a = channels[parameters.tiles * TILE_TEXELS + slice];
-        }
-        value = neuronForward(NEURON, value, a, vec4(parameters.neuronB), vec4(parameters.neuronC));
-    }
-    return value;
-}
+#include "finishedSum.glsl"
 
 uint partialIndex(uint part, uint row, uint slice) {
     return (part * pixelCount() + row) * parameters.resultSlices + slice;
@@ -162,7 +149,7 @@ uint partialIndex(uint part, uint row, uint slice) {
 void gemmStore(Pixel pixel, uint texel, vec4 value) {
     uint slice = gemmTile() * TILE_TEXELS + texel;
     if (pixel.valid && slice < parameters.resultSlices) {
-        pixelStore(pixel, slice, gemmFinished(slice, value));
+        pixelStore(pixel, slice, finishedSum(slice, value));
     }
 }
 

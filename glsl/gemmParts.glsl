@@ -13,5 +13,5 @@ void gemmRun() {
     for (uint part = 0u; part < parameters.parts; ++part) {
         sum += partials[partialIndex(part, row, slice)];
     }
-    pixelStore(gemmPixel(row, rows), slice, gemmFinished(slice, sum));
+    pixelStore(gemmPixel(row, rows), slice, finishedSum(slice, sum));
 }

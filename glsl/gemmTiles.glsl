@@ -123,7 +123,7 @@ void texelStore(uint row, uint slice, vec4 value) {
         return;
     }
     destination_put(rowTexels[row] + slice,
-                    usedLanes(parameters.destination, slice, gemmFinished(slice, value)));
+                    usedLanes(parameters.destination, slice, finishedSum(slice, value)));
 }
 
 #ifdef MPSVK_COOPERATIVE
@@ -151,8 +151,8 @@ void elementsStore(uint row, uint column, vec4 sums, vec4 next) {
         texelStore(row, slice, sums);
         texelStore(row, slice + 1u, next);
     } else if (slice < parameters.resultSlices) {
-        sums = usedLanes(parameters.destination, slice, gemmFinished(slice, sums));
-        next = usedLanes(parameters.destination, slice + 1u, gemmFinished(slice + 1u, next));
+        sums = usedLanes(parameters.destination, slice, finishedSum(slice, sums));
+        next = usedLanes(parameters.destination, slice + 1u, finishedSum(slice + 1u, next));
         destination_float16Pair[(rowTexels[row] + slice) >> 1] =
             uvec4(packHalf4(sums), packHalf4(next));
     }
