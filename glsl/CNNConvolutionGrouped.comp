@@ -46,10 +46,6 @@ layout(set = 0, binding = 4, std430) readonly buffer Channels {
 };
 
 const uint WEIGHTS = DIAGONAL ? 1u : 4u; // texels of them, for a tap and a texel
-const uint USED = DIAGONAL ? 1u : LANES; // of them
-
-// What the next row reads is under way while a row is multiplied. In fp32 that takes too many registers.
-const bool AHEAD = source_storage == STORAGE_FLOAT16 && STRIDE == 1;
 
 uvec4 row[SPAN]; // as it is in memory: halves become numbers when they are there
 
@@ -59,6 +55,10 @@ int elementOf(int p, int r) {
 
 bool isHit(int p, int r) {
     return !SPREAD || elementOf(p, r) % STRIDE == 0;
+}
+
+int placeInRow(int p, int r) {
+    return elementOf(p, r) / (SPREAD ? STRIDE : 1);
 }
 
 // The source row that tap q reads for row y of the result; one outside of the source for none.
@@ -71,15 +71,25 @@ int rowOf(int y, int q) {
     return v * STRIDE_Y == y - tap ? v : -1;
 }
 
+bool isInside(int v) {
+    return parameters.clampEdges != 0u || (v >= 0 && v < int(parameters.source.height));
+}
+
+// Pixels outside of the source are zeros. They are not read: a mask would wait for what is read, and so
+// would a branch around all of a row.
 void rowLoad(ImageView view, int u, int v, uint image) {
+    bool hasRow = isInside(v);
     v = clampIndex(v, int(view.height));
     uint first = texelIndex(view, 0, v, 0u, image);
     [[unroll]] for (int i = 0; i < SPAN; ++i) {
         int x = clampIndex(u + i, int(view.width));
-        if (source_storage == STORAGE_FLOAT16) {
-            row[i] = uvec4(source_float16[first + uint(x) * view.slices], 0u, 0u);
-        } else {
-            row[i] = floatBitsToUint(source_load(view, x, v, 0u, image));
+        row[i] = uvec4(0u);
+        if (hasRow && (parameters.clampEdges != 0u || x == u + i)) {
+            if (source_storage == STORAGE_FLOAT16) {
+                row[i].xy = source_float16[first + uint(x) * view.slices];
+            } else {
+                row[i] = floatBitsToUint(source_load(view, x, v, 0u, image));
+            }
         }
     }
 }
@@ -87,6 +97,48 @@ void rowLoad(ImageView view, int u, int v, uint image) {
 vec4 rowValue(ImageView view, int i) {
     return source_storage == STORAGE_FLOAT16 ? usedLanes(view, 0u, unpackHalf4(row[i].xy))
                                              : uintBitsToFloat(row[i]);
+}
+
+vec4 sums[PIXELS];
+
+// A row of taps, whose weights begin at `first`. Pixel by pixel, so that few of them are numbers at a time.
+void addDiagonal(ImageView view, uint first, uint packedSlices) {
+    vec4 weight[TAPS];
+    [[unroll]] for (int r = 0; r < TAPS; ++r) {
+        weight[r] = weights[first + uint(r) * packedSlices];
+    }
+    [[unroll]] for (int i = 0; i < SPAN; ++i) {
+        vec4 value = rowValue(view, i);
+        [[unroll]] for (int r = 0; r < TAPS; ++r) {
+            [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+                if (isHit(p, r) && placeInRow(p, r) == i) {
+                    sums[p] = fma(value, weight[r], sums[p]);
+                }
+            }
+        }
+    }
+}
+
+// The same of groups of several channels: tap by tap, since their weights take more registers.
+void addTile(ImageView view, uint first, uint packedSlices) {
+    vec4 values[SPAN];
+    [[unroll]] for (int i = 0; i < SPAN; ++i) {
+        values[i] = rowValue(view, i);
+    }
+    [[unroll]] for (int r = 0; r < TAPS; ++r) {
+        vec4 weight[LANES];
+        [[unroll]] for (uint k = 0u; k < LANES; ++k) {
+            uint at = uint(r) * parameters.tileSlices * WEIGHTS + k;
+            weight[k] = weights[first + at * packedSlices];
+        }
+        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+            if (isHit(p, r)) {
+                [[unroll]] for (uint k = 0u; k < LANES; ++k) {
+                    sums[p] = fma(vec4(values[placeInRow(p, r)][k]), weight[k], sums[p]);
+                }
+            }
+        }
+    }
 }
 
 void main() {
@@ -99,64 +151,34 @@ void main() {
     int y = at.x;
     int u = SPREAD ? x / STRIDE - floorDivide(parameters.originX + LEAD, STRIDE)
                    : x * STRIDE + parameters.originX;
-    int width = int(parameters.source.width);
-    int height = int(parameters.source.height);
-    bool isEdge = parameters.clampEdges == 0u && (u < 0 || u + SPAN > width);
     uint firstSlice = DIAGONAL ? at.slice
                                : tileFirstSlice(at.slice, 4u, parameters.resultPerGroup,
                                                 parameters.reducedPerGroup);
 
     uint packedSlices = DIAGONAL ? grid.slices : parameters.tiles * TILE_TEXELS;
 
-    vec4 sums[PIXELS];
     [[unroll]] for (int p = 0; p < PIXELS; ++p) {
         sums[p] = vec4(0.0);
     }
+    // One loop over rows of taps and texels of a group: two cost a tenth more.
     uint turns = parameters.kernelHeight * parameters.tileSlices;
-    uint nextQ = 0u, nextS = 0u;
-    if (AHEAD) {
-        rowLoad(texelView(parameters.source, firstSlice), u, rowOf(y, 0), at.image);
-    }
+    uint q = 0u, s = 0u;
     for (uint turn = 0u; turn < turns; ++turn) {
-        uint q = nextQ, s = nextS;
-        ImageView view = texelView(parameters.source, firstSlice + s);
         int v = rowOf(y, int(q));
-        if (!AHEAD) {
-            rowLoad(view, u, v, at.image);
-        }
-        vec4 values[SPAN];
-        [[unroll]] for (int i = 0; i < SPAN; ++i) {
-            values[i] = rowValue(view, i);
-        }
-        ++nextS;
-        if (nextS == parameters.tileSlices) {
-            nextS = 0u;
-            ++nextQ; // beyond the last row some row, which is not used
-        }
-        if (AHEAD) {
-            rowLoad(texelView(parameters.source, firstSlice + nextS), u, rowOf(y, int(nextQ)), at.image);
-        }
-        if (isEdge) {
-            [[unroll]] for (int i = 0; i < SPAN; ++i) {
-                values[i] = u + i >= 0 && u + i < width ? values[i] : vec4(0.0);
+        ImageView view = texelView(parameters.source, firstSlice + s);
+        rowLoad(view, u, v, at.image);
+        if (isInside(v)) {
+            uint first = (q * uint(TAPS) * parameters.tileSlices + s) * WEIGHTS;
+            if (DIAGONAL) {
+                addDiagonal(view, first * packedSlices + at.slice, packedSlices);
+            } else {
+                addTile(view, first * packedSlices + at.slice, packedSlices);
             }
         }
-        if (parameters.clampEdges != 0u || (v >= 0 && v < height)) {
-            [[unroll]] for (int r = 0; r < TAPS; ++r) {
-                uint first = ((q * uint(TAPS) + uint(r)) * parameters.tileSlices + s) * WEIGHTS;
-                vec4 weight[USED];
-                [[unroll]] for (uint k = 0u; k < USED; ++k) {
-                    weight[k] = weights[(first + k) * packedSlices + at.slice];
-                }
-                [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-                    if (isHit(p, r)) {
-                        vec4 value = values[elementOf(p, r) / (SPREAD ? STRIDE : 1)];
-                        [[unroll]] for (uint k = 0u; k < USED; ++k) {
-                            sums[p] = fma(DIAGONAL ? value : vec4(value[k]), weight[k], sums[p]);
-                        }
-                    }
-                }
-            }
+        ++s;
+        if (s == parameters.tileSlices) {
+            s = 0u;
+            ++q;
         }
     }
 

@@ -19,18 +19,19 @@ float larger(float most, vec4 v[2], uint slice) {
     return most;
 }
 
-float exponentials(vec4 v[2], float most, uint slice) {
+// The sum of e^(v - most); v becomes that, or the logarithm of it.
+float takeExponentials(inout vec4 v[2], float most, uint slice) {
     float sum = 0.0;
-    EACH_TEXEL(k)
-        sum += lanesSum(mix(vec4(0.0), exp(v[k] - most), isChannel(slice + k, p.source.channels)));
+    EACH_TEXEL(k) {
+        vec4 below = v[k] - most, exponentials = exp(below);
+        sum += lanesSum(mix(vec4(0.0), exponentials, isChannel(slice + k, p.source.channels)));
+        v[k] = logarithm != 0u ? below : exponentials;
+    }
     return sum;
 }
 
-void store(uint slice, vec4 v[2], float most, float sum, float logarithmOfSum) {
-    EACH_TEXEL(k) {
-        v[k] -= most;
-        v[k] = logarithm != 0u ? v[k] - logarithmOfSum : exp(v[k]) / sum;
-    }
+void store(uint slice, vec4 v[2], float sum, float logarithmOfSum) {
+    EACH_TEXEL(k) v[k] = logarithm != 0u ? v[k] - logarithmOfSum : v[k] / sum;
     destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, slice, at.image, v);
 }
 
@@ -52,14 +53,19 @@ void main() {
 
     float sum = 0.0;
     [[unroll]] for (uint k = 0u; k < keptSteps; ++k)
-        if (keptSlice(k) < slices) sum += exponentials(kept[k], most, keptSlice(k));
-    for (uint slice = keptSlice(keptSteps); slice < slices; slice += channelStep)
-        sum += exponentials(load(slice), most, slice);
+        if (keptSlice(k) < slices) sum += takeExponentials(kept[k], most, keptSlice(k));
+    for (uint slice = keptSlice(keptSteps); slice < slices; slice += channelStep) {
+        vec4 v[2] = load(slice);
+        sum += takeExponentials(v, most, slice);
+    }
     sum = overChannelsSum(sum);
 
     float logarithmOfSum = log(sum);
     [[unroll]] for (uint k = 0u; k < keptSteps; ++k)
-        if (keptSlice(k) < slices) store(keptSlice(k), kept[k], most, sum, logarithmOfSum);
-    for (uint slice = keptSlice(keptSteps); slice < slices; slice += channelStep)
-        store(slice, load(slice), most, sum, logarithmOfSum);
+        if (keptSlice(k) < slices) store(keptSlice(k), kept[k], sum, logarithmOfSum);
+    for (uint slice = keptSlice(keptSteps); slice < slices; slice += channelStep) {
+        vec4 v[2] = load(slice);
+        takeExponentials(v, most, slice);
+        store(slice, v, sum, logarithmOfSum);
+    }
 }

@@ -23,7 +23,7 @@ uint orderOf(float value) {
 }
 
 uvec2 larger(uvec2 a, uvec2 b) { return a.x > b.x || (a.x == b.x && a.y < b.y) ? a : b; }
-ROW_REDUCE(uvec2, largestOfRow, larger)
+NEIGHBOUR_REDUCE(uvec2, largestOfRow, larger, 256, laneBits)
 
 // Columns come in rising order: an equal element goes behind.
 void insert(uvec2 entry) {

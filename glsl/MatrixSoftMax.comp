@@ -14,7 +14,7 @@ ROW_DESTINATION(2, result)
 layout(constant_id = 35) const uint logarithm = 0u;
 
 vec4 x[kept];
-// Of this invocation's elements: the largest, and the sum of e^(x - most).
+// Of this invocation's elements: the largest, and the sum of e^(x - most), which x becomes.
 float most = -3.402823466e38, sum = 0.0;
 
 void take(uint block) {
@@ -27,8 +27,10 @@ void take(uint block) {
     vec4 sums = vec4(0.0);
     [[unroll]] for (uint i = 0u; i < kept; ++i) {
         uint chunk = block * kept + i;
+        vec4 e = exponential(x[i] - most);
         if (hasChunk(chunk, p.source.columns))
-            sums += mix(vec4(0.0), exponential(x[i] - most), isInRow(chunk, p.source.columns));
+            sums += mix(vec4(0.0), e, isInRow(chunk, p.source.columns));
+        if (logarithm == 0u) x[i] = e;
     }
     sum = sum * exponential(before - most) + lanesSum(sums);
 }
@@ -43,12 +45,16 @@ void main() {
     float all = overRowMax(most);
     sum = overRowSum(sum * exponential(most - all));
 
-    float scale = 1.0 / sum, logarithmOfSum = log(sum);
+    // The exponentials of the last block are still there.
+    float scale = exponential(most - all) / sum, logarithmOfSum = log(sum);
     for (uint block = blocks; block-- > 0u;) {
-        if (block + 1u < blocks) source_block(p.source, at, block, x);
+        bool isThere = block + 1u == blocks;
+        if (!isThere) source_block(p.source, at, block, x);
         [[unroll]] for (uint i = 0u; i < kept; ++i) {
-            vec4 below = x[i] - all;
-            x[i] = logarithm != 0u ? below - logarithmOfSum : exponential(below) * scale;
+            if (logarithm != 0u)
+                x[i] = (x[i] - all) - logarithmOfSum;
+            else
+                x[i] = (isThere ? x[i] : exponential(x[i] - most)) * scale;
         }
         result_setBlock(p.result, at, block, x);
     }

@@ -11,6 +11,7 @@
 
 #include "grid.glsl"
 #include "matrix.glsl"
+#include "neighbourReduce.glsl"
 
 layout(local_size_x = 256) in;
 layout(constant_id = 32) const uint laneBits = 6u;
@@ -109,31 +110,7 @@ bvec4 isInRow(uint chunk, uint columns) {
 float lanesSum(vec4 v) { return ((v.x + v.y) + v.z) + v.w; }
 float lanesMax(vec4 v) { return max(max(v.x, v.y), max(v.z, v.w)); }
 
-// NAME(own): over the invocations of a row, the same in each of them. In two steps of about equal
-// length, which take fewer barriers than a tree. All of the workgroup must call.
-#define ROW_REDUCE(TYPE, NAME, COMBINE)                                                            \
-    shared TYPE NAME##Parts[256];                                                                  \
-    TYPE NAME(TYPE own) {                                                                          \
-        if (laneBits == 0u) return own;                                                            \
-        const uint halfway = 1u << (laneBits / 2u);                                                \
-        uint i = gl_LocalInvocationIndex, first = i - rowLane();                                   \
-        NAME##Parts[i] = own;                                                                      \
-        barrier();                                                                                 \
-        if (rowLane() < halfway) {                                                                 \
-            for (uint other = halfway; other < rowLanes; other += halfway)                         \
-                own = COMBINE(own, NAME##Parts[i + other]);                                        \
-            NAME##Parts[i] = own;                                                                  \
-        }                                                                                          \
-        barrier();                                                                                 \
-        TYPE all = NAME##Parts[first];                                                             \
-        for (uint other = 1u; other < halfway; ++other)                                            \
-            all = COMBINE(all, NAME##Parts[first + other]);                                        \
-        barrier();                                                                                 \
-        return all;                                                                                \
-    }
-
-float plus(float a, float b) { return a + b; }
-ROW_REDUCE(float, overRowSum, plus)
-ROW_REDUCE(float, overRowMax, max)
+NEIGHBOUR_REDUCE(float, overRowSum, plus, 256, laneBits)
+NEIGHBOUR_REDUCE(float, overRowMax, max, 256, laneBits)
 
 #endif

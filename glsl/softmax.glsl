@@ -9,31 +9,17 @@
 
 #ifdef GROUP_PER_PIXEL
 
+#include "neighbourReduce.glsl"
+
 layout(local_size_x = 64) in;
 
 const uint channelStep = 64u * texels;
-shared float parts[64];
 
 uint pixelIndex() { return gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x; }
 uint channelFirst() { return gl_LocalInvocationID.x * texels; }
 
-#define GROUP_REDUCE(NAME, COMBINE)                                                                \
-    float NAME(float own) {                                                                        \
-        uint i = gl_LocalInvocationID.x;                                                           \
-        parts[i] = own;                                                                            \
-        barrier();                                                                                 \
-        for (uint step = 32u; step > 0u; step >>= 1) {                                             \
-            if (i < step) parts[i] = COMBINE(parts[i], parts[i + step]);                           \
-            barrier();                                                                             \
-        }                                                                                          \
-        float all = parts[0];                                                                      \
-        barrier();                                                                                 \
-        return all;                                                                                \
-    }
-
-float plus(float a, float b) { return a + b; }
-GROUP_REDUCE(overChannelsSum, plus)
-GROUP_REDUCE(overChannelsMax, max)
+NEIGHBOUR_REDUCE(float, overChannelsSum, plus, 64, 6u)
+NEIGHBOUR_REDUCE(float, overChannelsMax, max, 64, 6u)
 
 #else
 
