@@ -37,6 +37,7 @@ layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionParameters parameters;
 };
 IMAGE_SOURCE(1, source)
+GROUPED_SOURCE(source)
 IMAGE_DESTINATION(2, destination)
 layout(set = 0, binding = 3, std430) readonly buffer Weights {
     vec4 weights[];
@@ -47,7 +48,7 @@ layout(set = 0, binding = 4, std430) readonly buffer Channels {
 
 const uint WEIGHTS = DIAGONAL ? 1u : 4u; // texels of them, for a tap and a texel
 
-uvec4 row[SPAN]; // as it is in memory: halves become numbers when they are there
+uvec4 row[SPAN];
 
 int elementOf(int p, int r) {
     return SPREAD ? p + LEAD - r * DILATION : p * STRIDE + r * DILATION;
@@ -75,30 +76,6 @@ bool isInside(int v) {
     return parameters.clampEdges != 0u || (v >= 0 && v < int(parameters.source.height));
 }
 
-// Pixels outside of the source are zeros. They are not read: a mask would wait for what is read, and so
-// would a branch around all of a row.
-void rowLoad(ImageView view, int u, int v, uint image) {
-    bool hasRow = isInside(v);
-    v = clampIndex(v, int(view.height));
-    uint first = texelIndex(view, 0, v, 0u, image);
-    [[unroll]] for (int i = 0; i < SPAN; ++i) {
-        int x = clampIndex(u + i, int(view.width));
-        row[i] = uvec4(0u);
-        if (hasRow && (parameters.clampEdges != 0u || x == u + i)) {
-            if (source_storage == STORAGE_FLOAT16) {
-                row[i].xy = source_float16[first + uint(x) * view.slices];
-            } else {
-                row[i] = floatBitsToUint(source_load(view, x, v, 0u, image));
-            }
-        }
-    }
-}
-
-vec4 rowValue(ImageView view, int i) {
-    return source_storage == STORAGE_FLOAT16 ? usedLanes(view, 0u, unpackHalf4(row[i].xy))
-                                             : uintBitsToFloat(row[i]);
-}
-
 vec4 sums[PIXELS];
 
 // A row of taps, whose weights begin at `first`. Pixel by pixel, so that few of them are numbers at a time.
@@ -108,7 +85,7 @@ void addDiagonal(ImageView view, uint first, uint packedSlices) {
         weight[r] = weights[first + uint(r) * packedSlices];
     }
     [[unroll]] for (int i = 0; i < SPAN; ++i) {
-        vec4 value = rowValue(view, i);
+        vec4 value = source_value(view, row[i]);
         [[unroll]] for (int r = 0; r < TAPS; ++r) {
             [[unroll]] for (int p = 0; p < PIXELS; ++p) {
                 if (isHit(p, r) && placeInRow(p, r) == i) {
@@ -123,7 +100,7 @@ void addDiagonal(ImageView view, uint first, uint packedSlices) {
 void addTile(ImageView view, uint first, uint packedSlices) {
     vec4 values[SPAN];
     [[unroll]] for (int i = 0; i < SPAN; ++i) {
-        values[i] = rowValue(view, i);
+        values[i] = source_value(view, row[i]);
     }
     [[unroll]] for (int r = 0; r < TAPS; ++r) {
         vec4 weight[LANES];
@@ -166,7 +143,9 @@ void main() {
     for (uint turn = 0u; turn < turns; ++turn) {
         int v = rowOf(y, int(q));
         ImageView view = texelView(parameters.source, firstSlice + s);
-        rowLoad(view, u, v, at.image);
+        [[unroll]] for (int i = 0; i < SPAN; ++i) {
+            row[i] = source_raw(view, u + i, v, at.image, parameters.clampEdges);
+        }
         if (isInside(v)) {
             uint first = (q * uint(TAPS) * parameters.tileSlices + s) * WEIGHTS;
             if (DIAGONAL) {

@@ -14,12 +14,12 @@
 #include "groupedTexel.glsl"
 
 layout(local_size_x_id = 32) in;
-layout(constant_id = 33) const int PIXELS = 4;
+layout(constant_id = 33) const int PIXELS = 8;
 layout(constant_id = 34) const int TAPS = 3;
 layout(constant_id = 36) const int STRIDE = 1;
 layout(constant_id = 38) const int DILATION = 1;
 layout(constant_id = 39) const uint COLUMNS = 32u;
-layout(constant_id = 41) const int SPAN = 6;
+layout(constant_id = 41) const int SPAN = 10;
 layout(constant_id = 43) const bool DIAGONAL = false;
 // All rows of taps, of windows and taps one row apart, or 1.
 layout(constant_id = 44) const int ROWS = 1;
@@ -29,6 +29,7 @@ layout(set = 0, binding = 0) uniform Block {
 };
 IMAGE_SOURCE(1, gradient)
 IMAGE_SOURCE(2, source)
+GROUPED_SOURCE(source)
 layout(set = 0, binding = 3, std430) writeonly buffer Partials {
     vec4 partials[];
 };
@@ -37,19 +38,11 @@ const int SUMS = DIAGONAL ? 1 : 4; // texels of them, for a tap
 
 shared vec4 turns[gl_WorkGroupSize.x];
 
-vec4 taps[ROWS * SPAN]; // what the rows of taps read
+uvec4 taps[ROWS * SPAN]; // what the rows of taps read
 
 void loadTaps(int tapRow, ImageView view, int x, int y, uint image) {
-    int width = int(parameters.source.width);
-    int nearest = clampIndex(y, int(parameters.source.height));
     [[unroll]] for (int i = 0; i < SPAN; ++i) {
-        taps[tapRow * SPAN + i] = source_load(view, clampIndex(x + i, width), nearest, 0u, image);
-    }
-    if (parameters.clampEdges == 0u && (nearest != y || x < 0 || x + SPAN > width)) {
-        [[unroll]] for (int i = 0; i < SPAN; ++i) {
-            bool counts = nearest == y && x + i >= 0 && x + i < width;
-            taps[tapRow * SPAN + i] = counts ? taps[tapRow * SPAN + i] : vec4(0.0);
-        }
+        taps[tapRow * SPAN + i] = source_raw(view, x + i, y, image, parameters.clampEdges);
     }
 }
 
@@ -77,7 +70,8 @@ void addRow(ImageView gradientView, ImageView sourceView, int x, int y, int u, i
     }
     [[unroll]] for (int t = 0; t < ROWS * TAPS; ++t) {
         [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-            vec4 value = taps[t / TAPS * SPAN + p * STRIDE + t % TAPS * DILATION];
+            uvec4 tap = taps[t / TAPS * SPAN + p * STRIDE + t % TAPS * DILATION];
+            vec4 value = source_value(sourceView, tap);
             [[unroll]] for (int c = 0; c < SUMS; ++c) {
                 sums[t * SUMS + c] =
                     fma(DIAGONAL ? e[p] : vec4(e[p][c]), value, sums[t * SUMS + c]);

@@ -291,7 +291,7 @@ bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights& weights,
     if (layout.thin && p.reducedPerGroup > 1 &&
         isCooperative(weights, layout, p, source, destination))
         return false;
-    const uint32_t most = layout.thin ? thinSourcePixels : GroupedTile::productPixels;
+    const uint32_t most = layout.thin ? thinSourcePixels : GroupedTile::mostPixels;
     const auto tile = GroupedTile::of(encoder.device(), p.clipWidth, most, int(p.kernelWidth),
                                       p.strideX, p.dilationX, p.originX, spread);
     if (!tile) return false;

@@ -14,12 +14,10 @@ namespace mpsvk::mps {
 struct GroupedTile {
     // What there is to tune.
     static constexpr uint32_t mostChannels = 15;      ///< of a group
-    static constexpr uint32_t productPixels = 8;      ///< at most, of an invocation
+    static constexpr uint32_t mostPixels = 8;         ///< of an invocation
     static constexpr uint32_t productSize = 128;      ///< of a workgroup
-    static constexpr uint32_t gradientPixels = 4;     ///< the same of the gradient of weights
     static constexpr uint32_t gradientTaps = 3;       ///< of a row, of an invocation; also rows of
-                                                      ///< them where it goes down an image, and
-    static constexpr uint32_t walkedPixels = 8;       ///< has so many pixels
+                                                      ///< them where it goes down an image
     static constexpr uint32_t gradientSize = 256;     ///< at most
     static constexpr uint32_t gradientGroupsEach = 2; ///< workgroups for a multiprocessor
     static constexpr uint32_t mostSpan = 32;          ///< what may be loaded for a row of taps
