@@ -27,10 +27,10 @@ void take(uint block) {
     vec4 sums = vec4(0.0);
     [[unroll]] for (uint i = 0u; i < kept; ++i) {
         uint chunk = block * kept + i;
-        vec4 e = exponential(x[i] - most);
-        if (hasChunk(chunk, p.source.columns))
-            sums += mix(vec4(0.0), e, isInRow(chunk, p.source.columns));
-        if (logarithm == 0u) x[i] = e;
+        if (!hasChunk(chunk, p.source.columns)) continue;
+        vec4 exponentials = exponential(x[i] - most);
+        sums += mix(vec4(0.0), exponentials, isInRow(chunk, p.source.columns));
+        if (logarithm == 0u) x[i] = exponentials;
     }
     sum = sum * exponential(before - most) + lanesSum(sums);
 }
