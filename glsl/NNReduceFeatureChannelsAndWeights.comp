@@ -24,7 +24,10 @@ void main() {
                              p.primaryY + at.y * p.primaryStrideY, slice, at.image);
         vec4 w = weights_load(p.secondary, p.secondaryX + at.x * p.secondaryStrideX,
                               p.secondaryY + at.y * p.secondaryStrideY, slice, at.image);
-        sum += vec2(lanesSum(x * w), lanesSum(vec4(notEqual(w, vec4(0.0)))));
+        // Where only the weights that are not 0 count, what is infinite elsewhere does not either.
+        bvec4 counts = notEqual(w, vec4(0.0));
+        vec4 products = overNonZeroWeights != 0u ? mix(vec4(0.0), x * w, counts) : x * w;
+        sum += vec2(lanesSum(products), lanesSum(vec4(counts)));
     }
     sums[i] = sum;
     for (uint step = p.parts / 2u; step > 0u; step >>= 1) {

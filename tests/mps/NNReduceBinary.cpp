@@ -6,6 +6,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <cmath>
 #include <memory>
 
 using namespace mpsvk;
@@ -85,6 +86,14 @@ TEST_CASE("weighted sums over channels equal the reference in every storage") {
                 CHECK(reference::compare(y.read(), expected, {variant.tolerance(), 0, &magnitude}));
                 conforms(kernel->className(), Aspect::Forward, variant);
             }
+}
+
+TEST_CASE("what has no weight does not count among weights that are not 0") {
+    Tensor x(1, 1, 2, 3), w(1, 1, 2, 3);
+    x.v = {INFINITY, 1, 2, INFINITY, 1, 2};
+    w.v = {0, 0, 0, 0, 3, 1};
+    const auto kernel = weighted(Weighting::SumOverNonZero);
+    CHECK(result(*kernel, upload(x), upload(w)).v == std::vector<double>{0, 2.5});
 }
 
 TEST_CASE("correlations equal the reference in every storage") {
