@@ -70,14 +70,22 @@ uint64_t bytesOf(const mps::MatrixOperand& mean) {
     return mean.view.matrixStride * bytesPerElement(mean.dataType);
 }
 
+/// What begins a run: the images of a batch may lie in different ways, those of a run do not.
+const Image& firstOf(const ImageBatch& images, size_t firstImage) {
+    return images[std::min(firstImage, images.size() - 1)]; // an array is one Image
+}
+
 bool isHalf(const Image& image) {
     return image.featureChannelFormat() == ImageFeatureChannelFormat::Float16;
 }
 
-/// Of one image of a batch, which may not be there.
+/// The most that one image of a batch takes; none of it has to be there.
 uint64_t copyBytes(const ImageBatch& images, uint64_t channelOffset, uint64_t channels) {
-    if (images.empty() || !images[0]) return 0;
-    return mps::PixelMatrix(images[0], channelOffset, channels).copyBytes();
+    uint64_t most = 0;
+    for (const Image& image : images)
+        if (image)
+            most = std::max(most, mps::PixelMatrix(image, channelOffset, channels).copyBytes());
+    return most;
 }
 
 struct GramState : NNGradientState::Impl {
@@ -128,7 +136,7 @@ uint64_t NNGramMatrixCalculation::batchEncodingStorageSize(const ImageBatch& sou
     const mps::PixelMatrix x(source, sourceFeatureChannelOffset(), channels);
     const bool reduces = reducesPrecision(*this);
     const auto product = forwardProduct(on, reduces, x.operand());
-    const uint64_t bytes = x.copyBytes() +
+    const uint64_t bytes = copyBytes(sources, sourceFeatureChannelOffset(), channels) +
                            copyBytes(destinations, destinationFeatureChannelOffset(), channels) +
                            mps::productScratchBytes(on, reduces, product);
     return bytes * imagesAtOnce(on.limits(), bytes, sources.size());
@@ -162,8 +170,10 @@ void NNGramMatrixCalculation::validate(const mps::UnaryPass& pass) const {
 
 void NNGramMatrixCalculation::dispatch(const mps::UnaryPass& pass) const {
     mps::Encoder& encoder = *pass.encoder;
-    mps::PixelMatrix x(pass.sources[0], sourceFeatureChannelOffset(), pass.sourceChannels),
-        y(pass.destinations[0], destinationFeatureChannelOffset(), pass.sourceChannels);
+    mps::PixelMatrix x(firstOf(pass.sources, pass.firstImage), sourceFeatureChannelOffset(),
+                       pass.sourceChannels),
+        y(firstOf(pass.destinations, pass.firstImage), destinationFeatureChannelOffset(),
+          pass.sourceChannels);
     auto product = forwardProduct(encoder.device(), encoder.reducesPrecision(), x.operand());
     product.alpha = alpha_;
     const uint64_t bytes =
@@ -205,7 +215,7 @@ uint64_t NNGramMatrixCalculationGradient::batchEncodingStorageSize(
     const uint64_t channels = x.operand().columns();
     if (channels == 0) return 0;
     const bool isInHalves = !gradients.empty() && gradients[0] && isHalf(gradients[0]);
-    const uint64_t bytes = x.copyBytes() +
+    const uint64_t bytes = copyBytes(sources, secondary().channelOffset, channels) +
                            copyBytes(destinations, destinationFeatureChannelOffset(), channels) +
                            bytesOf(meanFor(x.operand(), isInHalves));
     return bytes * imagesAtOnce(deviceOf(device()).limits(), bytes, sources.size());
@@ -250,9 +260,12 @@ void NNGramMatrixCalculationGradient::validate(const mps::BinaryPass& pass) cons
 void NNGramMatrixCalculationGradient::dispatch(const mps::BinaryPass& pass) const {
     mps::Encoder& encoder = *pass.encoder;
     const uint64_t channels = pass.secondaryChannels;
-    mps::PixelMatrix x(pass.secondaries[0], secondary().channelOffset, channels),
-        dx(pass.destinations[0], destinationFeatureChannelOffset(), channels);
-    mps::MatrixOperand mean = meanFor(x.operand(), isHalf(pass.primaries[0]));
+    mps::PixelMatrix x(firstOf(pass.secondaries, pass.firstImage), secondary().channelOffset,
+                       channels),
+        dx(firstOf(pass.destinations, pass.firstImage), destinationFeatureChannelOffset(),
+           channels);
+    mps::MatrixOperand mean =
+        meanFor(x.operand(), isHalf(firstOf(pass.primaries, pass.firstImage)));
     const uint64_t bytes = x.copyBytes() + dx.copyBytes() + bytesOf(mean);
     const uint64_t atOnce = imagesAtOnce(encoder.limits(), bytes, pass.imageCount);
     const auto means = encoder.scratch(bytesOf(mean) * atOnce);

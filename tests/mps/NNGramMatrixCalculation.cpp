@@ -148,6 +148,43 @@ TEST_CASE("Gram matrices of a batch are those of its images, wherever they lie")
     }
 }
 
+TEST_CASE("the images of a Gram matrix' batch may lie in different ways") {
+    const Tensor x = reference::random(2, 5, 6, 5, 13), g = reference::random(2, 1, 5, 5, 14);
+    const auto pair = [](const Tensor& t, Variant a, Variant b) {
+        return MPS::ImageBatch{upload(reference::image(t, 0), a)[0],
+                               upload(reference::image(t, 1), b)[0]};
+    };
+    const Tensor noMatrix(2, 1, 5, 5, 9), noImage(2, 5, 6, 5, 9);
+    for (const Variant a : variants())
+        for (const Variant b : variants()) {
+            INFO(a.name() << " and " << b.name());
+            MPS::NNGramMatrixCalculation kernel(testDevice(), 0.5f);
+            MPS::NNGramMatrixCalculationGradient gradient(testDevice());
+            const auto encoded = [&](const MPS::ImageBatch& sources, const MPS::ImageBatch& y,
+                                     const MPS::ImageBatch& incoming, const MPS::ImageBatch& dx) {
+                const auto states = kernel.resultStateBatch(sources, {}, y);
+                run([&](const MTL::CommandBuffer& commands) {
+                    kernel.encodeBatch(commands, sources, states, y);
+                    gradient.encodeBatch(commands, incoming, sources, states, dx);
+                });
+                return std::pair(download(y), download(dx));
+            };
+            // The sources, the gradients, then the results in two ways.
+            const MPS::ImageBatch both = pair(x, a, b), incoming = pair(g, a, b);
+            const auto [y, dx] = encoded(both, upload(noMatrix), incoming, upload(noImage));
+            for (size_t i = 0; i < 2; ++i) {
+                const auto [y1, dx1] = encoded({both[i]}, upload(Tensor(1, 1, 5, 5)), {incoming[i]},
+                                               upload(Tensor(1, 5, 6, 5)));
+                CHECK(reference::image(y, i).v == y1.v);
+                CHECK(reference::image(dx, i).v == dx1.v);
+            }
+            const auto [there, back] =
+                encoded(upload(x), pair(noMatrix, a, b), upload(g), pair(noImage, a, b));
+            CHECK(reference::compare(there, reference::gramMatrix(0.5, x), {4e-3, 4e-3}));
+            CHECK(reference::compare(back, reference::gramMatrixGradient(0.5, g, x), {4e-3, 4e-3}));
+        }
+}
+
 TEST_CASE("the Gram gradient of halves is exact up to its own rounding where G is symmetric") {
     const Variant variant{MPS::ImageFeatureChannelFormat::Float16};
     const Tensor x = reference::rounded(reference::random(2, 9, 11, 64, 8), variant.rounding());
@@ -343,6 +380,11 @@ TEST_CASE("the Gram matrix refuses what cannot be, and says what memory it takes
               kernel.encodeBatch(commands, x, y);
           }).find("clipRect leaves 5x1 pixels from (1, 0) of the 6x1") != std::string::npos);
     kernel.setClipRect(MPS::RectNoClip);
+    kernel.setEdgeMode(MPS::ImageEdgeMode::Constant);
+    CHECK(refusal([&] { kernel.encodeBatch(commands, x, y); }) ==
+          "[NNGramMatrixCalculation \"g\"] edgeMode is Constant but only Zero and Clamp are known "
+          "to this kernel.");
+    kernel.setEdgeMode(MPS::ImageEdgeMode::Zero);
     MPS::CNNNeuron neuron(testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::ReLU));
     CHECK(refusal([&] { kernel.encodeBatch(commands, x, neuron.resultStateBatch(x, {}, x), y); }) ==
           "[NNGramMatrixCalculation \"g\"] destinationStates has a state that was made by a "
