@@ -51,6 +51,10 @@ struct LossState : NNGradientState::Impl {
     LossState(const mps::StateRequest& request, const CNNLossDescriptor& d)
         : Impl(request.device, request.record), weight(d.weight()),
           labelSmoothing(d.labelSmoothing()), epsilon(d.epsilon()), delta(d.delta()) {}
+    bool isOf(const CNNLossDescriptor& d) const {
+        return weight == d.weight() && labelSmoothing == d.labelSmoothing() &&
+               epsilon == d.epsilon() && delta == d.delta();
+    }
     float weight, labelSmoothing, epsilon, delta;
 };
 
@@ -103,12 +107,11 @@ ImageBatch NNForwardLoss::encodeBatch(const MTL::CommandBuffer& commandBuffer,
     const ImageBatch destinations =
         destinationImageAllocator()->imageBatch(commandBuffer, d, *this, sources.size());
     StateBatch made;
-    if (states) {
+    if (states)
         made = isTemporary ? temporaryResultStateBatch(commandBuffer, sources, {}, destinations)
                            : resultStateBatch(sources, {}, destinations);
-        *states = made;
-    }
     run(commandBuffer, sources, labels, weights, made, destinations, true);
+    if (states) *states = std::move(made);
     return destinations;
 }
 
@@ -123,9 +126,15 @@ void NNForwardLoss::run(const MTL::CommandBuffer& commandBuffer, const ImageBatc
     mps::checkDevice(who, device(), commandBuffer);
     mps::checkLossSize(who, "destinationImages[0]", descriptor_, images, destinations[0],
                        destinationFeatureChannelOffset());
+    mps::checkEdgeMode(who, "edgeMode", edgeMode());
     mps::checkWholeImages(who, "offset", offset(), clipRect(), destinations[0]);
     if (!states.empty())
         mps::checkStates(who, "destinationStates", states, sources.size(), commandBuffer);
+    mps::checkOwnStates(who, "destinationStates", states, {}, className());
+    for (const State& state : states)
+        if (!static_cast<const LossState*>(state.shared().get())->isOf(descriptor_))
+            throw InvalidArgument(who + "destinationStates were made for another weight, "
+                                        "labelSmoothing, epsilon or delta than this encode has.");
     mps::checkLossImages(who, descriptor_, images, commandBuffer);
     mps::checkLossNotAliased(who, images, destinations);
 
@@ -220,6 +229,8 @@ void NNLossGradient::run(const MTL::CommandBuffer& commandBuffer, const mps::Los
         d.setDelta(state->delta);
     }
     mps::checkLossSize(who, "sourceGradients[0]", d, images, gradients[0], primary().channelOffset);
+    mps::checkEdgeMode(who, "primaryEdgeMode", primaryEdgeMode());
+    mps::checkEdgeMode(who, "secondaryEdgeMode", secondaryEdgeMode());
     mps::checkWholeImages(who, "primaryOffset", primary().offset, clipRect(), destinations[0]);
     mps::checkWholeImages(who, "secondaryOffset", secondary().offset, clipRect(), destinations[0]);
     mps::checkLossImages(who, d, images, commandBuffer);

@@ -122,14 +122,16 @@ void checkAnchorChannels(const std::string& who, uint64_t anchors, uint64_t chan
 }
 
 void checkLossSize(const std::string& who, const std::string& name, const CNNLossDescriptor& d,
-                   const LossImages& images, const Image& image, uint64_t channelOffset) {
+                   const LossImages& images, const Image& image, uint64_t channelOffset,
+                   bool isLabels) {
     const Image& source = images.sources[0];
     const bool whole = d.reductionType() == CNNReductionType::None;
     const uint64_t width = whole ? source.width() : 1, height = whole ? source.height() : 1;
     const uint64_t channels = whole ? images.channels : 1;
-    if (image.width() == width && image.height() == height &&
-        image.featureChannels() >= channelOffset + channels)
-        return;
+    const uint64_t given = image.featureChannels();
+    const bool fits = isLabels ? given == channels || (whole && given == source.featureChannels())
+                               : given >= channelOffset + channels;
+    if (image.width() == width && image.height() == height && fits) return;
     throw InvalidArgument(who + name + " is " + shapeText(image) + " but " +
                           (whole ? "without a reduction" : "reduced") + " the loss is " +
                           sizeText(width, height) + " with " + std::to_string(channels) +

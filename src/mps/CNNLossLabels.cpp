@@ -20,11 +20,11 @@ std::string sizeText(const MTL::Size& s) {
 CNNLossDataDescriptor::CNNLossDataDescriptor(std::span<const std::byte> data, DataLayout layout,
                                              const MTL::Size& size)
     : data_(data.begin(), data.end()), layout_(layout), size_(size) {
-    const uint64_t needed = size.width * size.height * size.depth * sizeof(float);
-    if (needed == 0 || data.size() < needed)
+    if (size.width == 0 || size.height == 0 || size.depth == 0 ||
+        data.size() / sizeof(float) / size.width / size.height < size.depth)
         throw InvalidArgument("[CNNLossDataDescriptor] The data has " +
                               std::to_string(data.size()) + " bytes but " + sizeText(size) +
-                              " take " + std::to_string(needed) + " (more than 0).");
+                              " take 4 for each element, and there must be one.");
     const bool packed = layout == DataLayout::HeightxWidthxFeatureChannels;
     bytesPerRow_ = size.width * sizeof(float) * (packed ? size.depth : 1);
     bytesPerImage_ = size.height * bytesPerRow_;
@@ -50,12 +50,26 @@ Image sharedImage(const MTL::Device& device, const MTL::Size& size) {
     return Image(std::move(made));
 }
 
+/// At least what it passes over, and at most all of the data: what is multiplied by it does not
+/// overflow then.
+void checkStride(const CNNLossDataDescriptor& d, const char* name, uint64_t stride,
+                 uint64_t least) {
+    if (stride >= least && stride <= d.data().size()) return;
+    throw InvalidArgument("[CNNLossDataDescriptor] " + std::string(name) + " is " +
+                          std::to_string(stride) + " but must be from " + std::to_string(least) +
+                          " to the " + std::to_string(d.data().size()) + " bytes of the data.");
+}
+
 /// The described elements as [y][x][channel].
 std::vector<float> elementsOf(const CNNLossDataDescriptor& d) {
     const auto [width, height, channels] = d.size();
     const bool packed = d.layout() == DataLayout::HeightxWidthxFeatureChannels;
     const uint64_t perColumn = (packed ? channels : 1) * sizeof(float);
     const uint64_t perChannel = packed ? sizeof(float) : d.bytesPerImage();
+    if (height > 1) checkStride(d, "bytesPerRow", d.bytesPerRow(), width * perColumn);
+    if (!packed && channels > 1)
+        checkStride(d, "bytesPerImage", d.bytesPerImage(),
+                    (height - 1) * d.bytesPerRow() + width * perColumn);
     const uint64_t needed = (height - 1) * d.bytesPerRow() + (width - 1) * perColumn +
                             (channels - 1) * perChannel + sizeof(float);
     if (d.data().size() < needed)

@@ -315,6 +315,7 @@ void encodeLabelledLosses(const std::string& who, const MPS::CNNKernel& kernel,
                               sizeText(destinations[0].width(), destinations[0].height()) +
                               " but the gradient has the size of the source, " +
                               sizeText(sources[0].width(), sources[0].height()) + ".");
+    checkEdgeMode(who, "edgeMode", kernel.edgeMode());
     checkWholeImages(who, "offset", kernel.offset(), kernel.clipRect(), destinations[0]);
     checkStates(who, "labels", labels, sources.size(), commandBuffer);
     images.sources = sources;
@@ -327,10 +328,13 @@ void encodeLabelledLosses(const std::string& who, const MPS::CNNKernel& kernel,
         images.labels.push_back(label.labelsImage());
         images.weights.push_back(label.weightsImage());
         losses.push_back(label.lossImage());
-        checkLossSize(who, name + "'s lossImage", function.descriptor, images, losses.back(), 0);
+        checkLossSize(who, name + "'s lossImage", function.descriptor, images, losses.back(), 0,
+                      true);
     }
     checkLossImages(who, function.descriptor, images, commandBuffer);
     checkLossNotAliased(who, images, destinations);
+    checkLossNotAliased(who, images, losses);
+    checkNotAliased(who, destinations, losses);
 
     Encoder encoder(commandBuffer, who);
     if (fresh) clearIfPartial(encoder, destinations, destinationOffset, images.channels);

@@ -58,10 +58,11 @@ void checkLossNotAliased(const std::string& who, const LossImages& images,
                          const MPS::ImageBatch& destinations);
 /// That the channels are those of so many anchor boxes.
 void checkAnchorChannels(const std::string& who, uint64_t anchors, uint64_t channels);
-/// That `image` has the size of the loss of a source of these sizes.
+/// That `image` has the size of the loss of a source of these sizes. That of labels has no other
+/// channels, where it does not have all of the source's.
 void checkLossSize(const std::string& who, const std::string& name,
                    const MPS::CNNLossDescriptor& descriptor, const LossImages& images,
-                   const MPS::Image& image, uint64_t channelOffset);
+                   const MPS::Image& image, uint64_t channelOffset, bool isLabels = false);
 /// A loss takes whole images: the offset is 0 and the clip rectangle covers the destination.
 void checkWholeImages(const std::string& who, const char* property, const MPS::Offset& offset,
                       const MTL::Region& clipRect, const MPS::Image& destination);

@@ -326,6 +326,17 @@ TEST_CASE("label data: layouts, rows and planes") {
     CHECK(refusal([&] { read(apart); }) == "[CNNLossDataDescriptor] The data has 236 bytes but 3x2 "
                                            "with 5 feature channels, bytesPerRow 16 and "
                                            "bytesPerImage 80 reach to byte 348.");
+    apart.setBytesPerImage(24);
+    CHECK(refusal([&] { read(apart); }) == "[CNNLossDataDescriptor] bytesPerImage is 24 but must "
+                                           "be from 28 to the 236 bytes of the data.");
+    for (const uint64_t bytes : {uint64_t(8), uint64_t(1) << 63}) {
+        rows.setBytesPerRow(bytes);
+        CHECK(refusal([&] { read(rows); }) == "[CNNLossDataDescriptor] bytesPerRow is " +
+                                                  std::to_string(bytes) +
+                                                  " but must be from 60 to the 160 bytes of the "
+                                                  "data.");
+    }
+    rows.setBytesPerRow(80);
     const MPS::CNNLossLabels made(testDevice(), {1, 1, 1}, dense, rows);
     CHECK(download({made.weightsImage()}).v == expected);
     CHECK(made.lossImage().featureChannelFormat() == MPS::ImageFeatureChannelFormat::Float32);

@@ -30,7 +30,7 @@ TEST_CASE("what a loss refuses") {
               MPS::CNNLossDataDescriptor(std::vector<float>(9),
                                          MPS::DataLayout::HeightxWidthxFeatureChannels, {1, 2, 5});
           }) == "[CNNLossDataDescriptor] The data has 36 bytes but 1x2 with 5 feature channels "
-                "take 40 (more than 0).");
+                "take 4 for each element, and there must be one.");
     const auto image = [](size_t h, size_t w, size_t c) {
         return upload(reference::random(1, h, w, c, 1)).at(0);
     };
@@ -70,6 +70,9 @@ TEST_CASE("what a loss refuses") {
           "[CNNLoss \"l\"] labels's lossImage is 3x2 with 5 feature channels but reduced the loss "
           "is 1x1 with 1, from "
           "channel 0 on.");
+    CHECK(encode(around(image(2, 3, 5), {}, {1, 1, 5})) ==
+          "[CNNLoss \"l\"] labels's lossImage is 1x1 with 5 feature channels but reduced the loss "
+          "is 1x1 with 1, from channel 0 on.");
     const auto good = around(image(2, 3, 5));
     CHECK(refusal([&] { loss.encode(commands, source, good, image(2, 3, 4)); }) ==
           "[CNNLoss \"l\"] destinationImages[0] has 4 feature channels but channels 0 to 5 are "
@@ -108,6 +111,15 @@ TEST_CASE("what a loss refuses") {
           "[CNNLoss] labels's lossImage is 1x1 with 1 feature channels but without a reduction the "
           "loss is 3x2 with "
           "5, from channel 0 on.");
+    const auto each = around(image(2, 3, 5), {}, {3, 2, 5});
+    for (const auto& [from, to] :
+         {std::pair(source, each.lossImage()), std::pair(each.lossImage(), destination)})
+        CHECK(refusal([&] { none.encode(commands, from, each, to); }) ==
+              "[CNNLoss] A destination image is also a source image; the kernel does not work in "
+              "place.");
+    none.setEdgeMode(MPS::ImageEdgeMode::Mirror);
+    CHECK(refusal([&] { none.encode(commands, source, each, destination); }) ==
+          "[CNNLoss] edgeMode is Mirror but only Zero and Clamp are known to this kernel.");
     auto cosine = make(Type::CosineDistance, Reduction::Sum);
     CHECK(refusal([&] {
               cosine.encode(commands, source, around(image(2, 3, 5), image(2, 3, 5)), destination);

@@ -275,6 +275,23 @@ TEST_CASE("what separate losses refuse") {
           "in place.");
     CHECK(refusal([&] { gradient.encodeBatch(MTL::CommandBuffer(), one, y, t, {}, {}, whole); }) ==
           "[NNLossGradient] The command buffer handle is empty.");
+    MPS::CNNNeuron neuron(testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::ReLU));
+    const auto foreign = neuron.resultStateBatch(y, {}, whole);
+    CHECK(refusal([&] { forward.encodeBatch(commands, y, t, {}, foreign, one); }) ==
+          "[NNForwardLoss] destinationStates has a state that was made by a CNNNeuron but this "
+          "kernel takes its own.");
+    const auto early = forward.resultStateBatch(y, {}, one);
+    forward.setWeight(5);
+    CHECK(refusal([&] { forward.encodeBatch(commands, y, t, {}, early, one); }) ==
+          "[NNForwardLoss] destinationStates were made for another weight, labelSmoothing, epsilon "
+          "or delta than this encode has.");
+    MPS::StateBatch own = early;
+    CHECK_FALSE(refusal([&] { forward.encodeBatch(commands, y, {}, {}, &own, false); }).empty());
+    CHECK(own == early);
+    gradient.setSecondaryEdgeMode(MPS::ImageEdgeMode::Constant);
+    CHECK(refusal([&] { gradient.encodeBatch(commands, one, y, t, {}, {}, whole); }) ==
+          "[NNLossGradient] secondaryEdgeMode is Constant but only Zero and Clamp are known to "
+          "this kernel.");
     conforms("NNForwardLoss", Aspect::Misuse);
     conforms("NNLossGradient", Aspect::Misuse);
 }
