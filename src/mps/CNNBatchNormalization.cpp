@@ -141,7 +141,6 @@ void CNNBatchNormalization::encodeBatch(const MTL::CommandBuffer& commandBuffer,
 StateBatch CNNBatchNormalization::statesRead(const StateBatch& states) const { return states; }
 
 void CNNBatchNormalization::validate(const mps::UnaryPass& pass) const {
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     mps::checkParameterChannels(subject(), pass.sourceChannels, parameters_->channels);
     if (!addends_.empty()) checkAddends(subject(), addends_, pass);
     if (pass.states.empty()) return;

@@ -116,8 +116,8 @@ void Statistics::takeForwardRecord(const mps::ForwardRecord& r) {
 
 void Statistics::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
-    mps::checkEdgeMode(subject(), "secondaryEdgeMode", secondaryEdgeMode());
     checkPass(subject(), pass, neuron_);
+    mps::checkPixelwiseSizes(subject(), *this, pass);
 }
 
 void Statistics::dispatchSums(const mps::BinaryPass& pass) const {
@@ -207,10 +207,19 @@ void Gradient::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageB
 
 void Gradient::takeForwardRecord(const mps::ForwardRecord& record) { takePixelwiseRecord(record); }
 
+void Gradient::customizeDestination(const ImageBatch& sources, const StateBatch& states,
+                                    ImageDescriptor& d) {
+    CNNGradientKernel::customizeDestination(sources, states, d);
+    // The images of a state need not be of one size.
+    if (states.empty() || !mps::stateOf(states).record.isPixelByPixel()) return;
+    d.setWidth(sources[1].width());
+    d.setHeight(sources[1].height());
+}
+
 void Gradient::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
-    mps::checkEdgeMode(subject(), "secondaryEdgeMode", secondaryEdgeMode());
     checkPass(subject(), pass, neuron_);
+    mps::checkPixelwiseSizes(subject(), *this, pass);
     const auto& state = mps::stateOf(pass.sourceStates);
     if (state.statistics.pixels && !state.gradients.pixels)
         throw InvalidArgument(

@@ -102,7 +102,6 @@ CNNBinaryConvolution CNNBinaryConvolution::copy(const MTL::Device& device) const
 }
 
 void CNNBinaryConvolution::validate(const mps::UnaryPass& pass) const {
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     mps::checkInputs(subject(), pass, sourceFeatureChannelOffset(), inputFeatureChannels());
     if (!isFullyConnected())
         mps::checkWindowReach(subject(), pass.offset, pass.window, pass.clip.width,

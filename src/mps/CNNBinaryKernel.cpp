@@ -193,14 +193,14 @@ Image CNNBinaryKernel::encode(const MTL::CommandBuffer& commandBuffer, const Ima
                               const Image& b, State* state, bool isTemporary) {
     mps::checkSources(subject(), "primaryImage", {a}, commandBuffer, false);
     mps::checkSources(subject(), "secondaryImage", {b}, commandBuffer, false);
-    const ImageBatch destinations = allocateDestinations(commandBuffer, {a}, {b}, {});
-    StateBatch made;
-    if (state) {
-        made = states(isTemporary ? &commandBuffer : nullptr, {a}, {b}, destinations);
-        *state = made.empty() ? State() : made[0];
-    }
-    run(commandBuffer, {a}, {b}, {}, made, destinations, false, true);
-    return destinations[0];
+    return orUndo([&] {
+        const ImageBatch destinations = allocateDestinations(commandBuffer, {a}, {b}, {});
+        StateBatch made;
+        if (state) made = states(isTemporary ? &commandBuffer : nullptr, {a}, {b}, destinations);
+        run(commandBuffer, {a}, {b}, {}, made, destinations, false, true);
+        if (state) *state = made.empty() ? State() : made[0];
+        return destinations[0];
+    });
 }
 
 void CNNBinaryKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& a,
@@ -218,14 +218,14 @@ ImageBatch CNNBinaryKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer,
                                         StateBatch* outStates, bool isTemporary) {
     mps::checkSources(subject(), "primaryImages", a, commandBuffer, true);
     mps::checkSources(subject(), "secondaryImages", b, commandBuffer, true);
-    const ImageBatch destinations = allocateDestinations(commandBuffer, a, b, {});
-    StateBatch made;
-    if (outStates) {
-        made = states(isTemporary ? &commandBuffer : nullptr, a, b, destinations);
-        *outStates = made;
-    }
-    run(commandBuffer, a, b, {}, made, destinations, true, true);
-    return destinations;
+    return orUndo([&] {
+        const ImageBatch destinations = allocateDestinations(commandBuffer, a, b, {});
+        StateBatch made;
+        if (outStates) made = states(isTemporary ? &commandBuffer : nullptr, a, b, destinations);
+        run(commandBuffer, a, b, {}, made, destinations, true, true);
+        if (outStates) *outStates = std::move(made);
+        return destinations;
+    });
 }
 
 void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& primaries,
@@ -291,6 +291,10 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
     pass.sourceStates = sourceStates;
     pass.destinationStates = destinationStates;
     pass.imageCount = pass.batchCount = images;
+    if (!takesAnyEdgeMode()) {
+        mps::checkEdgeMode(who, "primaryEdgeMode", primary_.edgeMode);
+        mps::checkEdgeMode(who, "secondaryEdgeMode", secondary_.edgeMode);
+    }
     validate(pass);
 
     mps::Encoder encoder(commandBuffer, who, options());

@@ -121,7 +121,6 @@ CNNConvolution::CNNConvolution(const MTL::Device&, const CNNConvolution& other)
       precision_(other.precision_) {}
 
 void CNNConvolution::validate(const mps::UnaryPass& pass) const {
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     mps::checkInputs(subject(), pass, sourceFeatureChannelOffset(), inputFeatureChannels());
     mps::checkPrecision(subject(), precision_, *weights_);
     for (const State& state : pass.states) {

@@ -88,7 +88,6 @@ bool CNNConvolutionGradient::writesDestination() const {
 
 void CNNConvolutionGradient::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
-    mps::checkEdgeMode(subject(), "secondaryEdgeMode", secondaryEdgeMode());
     mps::checkGradient(subject(), pass, descriptor_, sumsOverBatch());
     if (sumsOverBatch() && (primaryOffset().x != 0 || primaryOffset().y != 0))
         throw InvalidArgument(

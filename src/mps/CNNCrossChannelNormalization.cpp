@@ -88,7 +88,6 @@ StateBatch CNNCrossChannelNormalization::makeResultStates(const mps::StateReques
 
 void CNNCrossChannelNormalization::validate(const mps::UnaryPass& pass) const {
     mps::checkAlpha(subject(), alpha());
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     mps::checkWindowReach(subject(), pass.offset, pass.window, pass.clip.width, pass.clip.height);
     mps::checkResultSizes(subject(), pass);
 }

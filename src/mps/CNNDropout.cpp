@@ -178,7 +178,6 @@ StateBatch CNNDropout::makeResultStates(const mps::StateRequest& request) const 
 
 void CNNDropout::validate(const mps::UnaryPass& pass) const {
     const std::string who = subject();
-    mps::checkEdgeMode(who, "edgeMode", pass.edgeMode);
     for (const State& state : pass.states) {
         checkState(who, state, "The destination state", keepProbability_, seed_, maskStride_);
         const auto* own = dropoutState(state);

@@ -35,7 +35,10 @@ void CNNGradientKernel::takeForwardRecord(const mps::ForwardRecord& r) {
 void CNNGradientKernel::takePixelwiseRecord(const mps::ForwardRecord& r) {
     CNNGradientKernel::takeForwardRecord(r);
     const mps::PointwiseOrigin origin(r, clipRect());
-    setClipRect(origin.clip);
+    MTL::Region clip = origin.clip;
+    if (r.isPixelByPixel())
+        clip.size.width = clip.size.height = UINT64_MAX; // of images of any size
+    setClipRect(clip);
     setSecondaryOffset({int64_t(origin.clip.origin.x), int64_t(origin.clip.origin.y), r.offset.z});
     setPrimaryOffset({r.clip.x + origin.skipped.x, r.clip.y + origin.skipped.y, 0});
 }
@@ -61,8 +64,12 @@ void CNNGradientKernel::customizeDestination(const ImageBatch& sources, const St
 }
 
 void CNNGradientKernel::validate(const mps::BinaryPass& pass) const {
+    checkForwardClass(pass.sourceStates);
+}
+
+void CNNGradientKernel::checkForwardClass(const StateBatch& states) const {
     const std::string forward = forwardClassName();
-    for (const State& state : pass.sourceStates) {
+    for (const State& state : states) {
         const auto* record = recordOf(state);
         if (!record && !state.as<NNBinaryGradientState>())
             throw InvalidArgument(subject() +
@@ -78,10 +85,7 @@ Image CNNGradientKernel::encode(const MTL::CommandBuffer& commandBuffer, const I
     mps::checkSources(subject(), "sourceGradient", {gradient}, commandBuffer, false);
     mps::checkSources(subject(), "sourceImage", {source}, commandBuffer, false);
     mps::checkStates(subject(), "gradientState", {state}, 1, commandBuffer);
-    const ImageBatch destinations =
-        allocateDestinations(commandBuffer, {gradient}, {source}, {state});
-    run(commandBuffer, {gradient}, {source}, {state}, {}, destinations, false, true);
-    return destinations[0];
+    return encodeNew(commandBuffer, {gradient}, {source}, {state}, false)[0];
 }
 
 void CNNGradientKernel::encode(const MTL::CommandBuffer& commandBuffer, const Image& gradient,
@@ -95,9 +99,27 @@ ImageBatch CNNGradientKernel::encodeBatch(const MTL::CommandBuffer& commandBuffe
     mps::checkSources(subject(), "sourceGradients", gradients, commandBuffer, true);
     mps::checkSources(subject(), "sourceImages", sources, commandBuffer, true);
     mps::checkStates(subject(), "gradientStates", states, gradients.size(), commandBuffer);
-    const ImageBatch destinations = allocateDestinations(commandBuffer, gradients, sources, states);
-    run(commandBuffer, gradients, sources, states, {}, destinations, true, true);
-    return destinations;
+    return encodeNew(commandBuffer, gradients, sources, states, true);
+}
+
+ImageBatch CNNGradientKernel::encodeNew(const MTL::CommandBuffer& commandBuffer,
+                                        const ImageBatch& gradients, const ImageBatch& sources,
+                                        const StateBatch& states, bool isBatch) {
+    checkForwardClass(states);
+    const int64_t kernelX = kernelOffsetX_, kernelY = kernelOffsetY_;
+    try {
+        return orUndo([&] {
+            const MTL::Region clip = clipRect();
+            const ImageBatch destinations =
+                allocateDestinations(commandBuffer, gradients, sources, states);
+            run(commandBuffer, gradients, sources, states, {}, destinations, isBatch, true);
+            setClipRect(clip); // that of the state was for these images
+            return destinations;
+        });
+    } catch (...) {
+        kernelOffsetX_ = kernelX, kernelOffsetY_ = kernelY;
+        throw;
+    }
 }
 
 void CNNGradientKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer,

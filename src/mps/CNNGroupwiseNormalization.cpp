@@ -190,7 +190,6 @@ StateBatch CNNGroupwiseNormalization::makeResultStates(const mps::StateRequest& 
 
 void CNNGroupwiseNormalization::validate(const mps::UnaryPass& pass) const {
     const std::string who = subject();
-    mps::checkEdgeMode(who, "edgeMode", pass.edgeMode);
     if (pass.sourceChannels != channels_)
         throw InvalidArgument(who + "sourceImage gives " + std::to_string(pass.sourceChannels) +
                               " feature channels but the data source has gamma and beta for " +

@@ -77,7 +77,6 @@ void CNNGroupwiseNormalizationGradient::validate(const mps::BinaryPass& pass) co
         throw InvalidArgument(who + "The gradient needs the gradient state of the forward pass.");
     CNNGradientKernel::validate(pass);
     mps::checkGradientChannels(who, pass);
-    mps::checkEdgeMode(who, "secondaryEdgeMode", secondaryEdgeMode());
     const Image &gradient = pass.primaries[0], &source = pass.secondaries[0];
     const StateImpl& first = own(pass.sourceStates[0]);
     const mps::ForwardRecord& r = first.record;

@@ -213,17 +213,25 @@ ImageBatch CNNKernel::encodeReturning(const MTL::CommandBuffer& commandBuffer,
     if (!sourceStates.empty())
         mps::checkStates(subject(), "sourceStates", sourceStates, sources.size(), commandBuffer);
     for (const State& state : sourceStates) perImage.push_back({state});
-    const ImageDescriptor d =
-        destinationImageDescriptor({sources[0]}, perImage.empty() ? StateBatch{} : perImage[0]);
-    const ImageBatch destinations =
-        isBatch ? allocator_->imageBatch(commandBuffer, d, *this, sources.size())
-                : ImageBatch{allocator_->image(commandBuffer, d, *this)};
-    StateBatch used = sourceStates;
-    if (outStates)
-        *outStates = used =
-            states(isTemporary ? &commandBuffer : nullptr, sources, perImage, destinations);
-    run(commandBuffer, sources, used, destinations, isBatch, true);
-    return destinations;
+    // The padding policy sets these; an encode that is refused leaves them as they were.
+    const Offset offset = offset_;
+    const MTL::Region clip = clipRect_;
+    try {
+        const ImageDescriptor d =
+            destinationImageDescriptor({sources[0]}, perImage.empty() ? StateBatch{} : perImage[0]);
+        const ImageBatch destinations =
+            isBatch ? allocator_->imageBatch(commandBuffer, d, *this, sources.size())
+                    : ImageBatch{allocator_->image(commandBuffer, d, *this)};
+        StateBatch used = outStates ? states(isTemporary ? &commandBuffer : nullptr, sources,
+                                             perImage, destinations)
+                                    : sourceStates;
+        run(commandBuffer, sources, used, destinations, isBatch, true);
+        if (outStates) *outStates = std::move(used);
+        return destinations;
+    } catch (...) {
+        offset_ = offset, clipRect_ = clip;
+        throw;
+    }
 }
 
 void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
@@ -273,6 +281,7 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     pass.destinations = destinations;
     pass.states = states;
     pass.imageCount = images;
+    if (!takesAnyEdgeMode()) mps::checkEdgeMode(who, "edgeMode", edgeMode_);
     validate(pass);
     const StateBatch read = statesRead(states);
     for (const State& state : read)

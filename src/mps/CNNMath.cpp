@@ -145,8 +145,6 @@ void CNNArithmetic::encodeBatch(const MTL::CommandBuffer& commandBuffer,
 
 void CNNArithmetic::validate(const mps::BinaryPass& pass) const {
     const std::string who = subject();
-    mps::checkEdgeMode(who, "primaryEdgeMode", primaryEdgeMode());
-    mps::checkEdgeMode(who, "secondaryEdgeMode", secondaryEdgeMode());
     mps::checkUnitStride(who, "primaryStrideInPixelsX", primaryStrideInPixelsX());
     mps::checkUnitStride(who, "primaryStrideInPixelsY", primaryStrideInPixelsY());
     mps::checkUnitStride(who, "primaryStrideInFeatureChannels", primaryStrideInFeatureChannels_);
@@ -174,6 +172,9 @@ void CNNArithmetic::validate(const mps::BinaryPass& pass) const {
         if (!impl)
             throw InvalidArgument(who + "destinationState is a state of another class than "
                                         "CNNArithmeticGradientState.");
+        if (impl->primary.className != className())
+            throw InvalidArgument(who + "destinationState was made by a " +
+                                  impl->primary.className + " but this kernel takes its own.");
         mps::checkMaskImages(who, "destinationState", *impl,
                              pass.primaries.size() > 1 ? 1 : pass.imageCount);
         if (impl->hasMask != clamps() && pass.clip.width > 0 && pass.clip.height > 0)

@@ -138,7 +138,6 @@ void CNNArithmeticGradient::validate(const mps::BinaryPass& pass) const {
     mps::checkUnitStride(who, "secondaryStrideInPixelsY", secondaryStrideInPixelsY());
     mps::checkUnitStride(who, "secondaryStrideInFeatureChannels",
                          secondaryStrideInFeatureChannels_);
-    mps::checkEdgeMode(who, "secondaryEdgeMode", secondaryEdgeMode());
     for (const State& given : pass.sourceStates) {
         const auto* state = dynamic_cast<const StateImpl*>(given.shared().get());
         if (!state || state->primary.className != forwardClassName())

@@ -269,17 +269,21 @@ ImageBatch CNNMultiaryKernel::encodeNew(const MTL::CommandBuffer& commandBuffer,
                                         const std::vector<ImageBatch>& sources,
                                         StateBatch* outStates, bool isTemporary, bool isBatch) {
     checkSourceBatches(commandBuffer, sources, isBatch);
-    const ImageDescriptor d = destinationImageDescriptor(firstsOf(sources));
-    const ImageBatch destinations =
-        isBatch ? allocator_->imageBatch(commandBuffer, d, *this, sources[0].size())
-                : ImageBatch{allocator_->image(commandBuffer, d, *this)};
-    StateBatch made;
-    if (outStates) {
-        made = states(isTemporary ? &commandBuffer : nullptr, sources, destinations);
-        *outStates = made;
+    const auto before = sources_; // a padding policy sets offsets
+    try {
+        const ImageDescriptor d = destinationImageDescriptor(firstsOf(sources));
+        const ImageBatch destinations =
+            isBatch ? allocator_->imageBatch(commandBuffer, d, *this, sources[0].size())
+                    : ImageBatch{allocator_->image(commandBuffer, d, *this)};
+        StateBatch made;
+        if (outStates) made = states(isTemporary ? &commandBuffer : nullptr, sources, destinations);
+        run(commandBuffer, sources, made, destinations, isBatch, true);
+        if (outStates) *outStates = std::move(made);
+        return destinations;
+    } catch (...) {
+        sources_ = before;
+        throw;
     }
-    run(commandBuffer, sources, made, destinations, isBatch, true);
-    return destinations;
 }
 
 void CNNMultiaryKernel::checkSourceBatches(const MTL::CommandBuffer& commandBuffer,

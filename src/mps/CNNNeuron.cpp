@@ -104,7 +104,6 @@ void CNNNeuron::archive(mps::Archive& archive) {
 }
 
 void CNNNeuron::validate(const mps::UnaryPass& pass) const {
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     mps::checkSlopes(subject(), descriptor_, pass.sourceChannels);
 }
 
@@ -161,6 +160,7 @@ void CNNNeuronGradient::validate(const mps::BinaryPass& pass) const {
                               " and of " + std::to_string(addends_[0].featureChannels()) +
                               " feature channels cannot be added.");
     mps::checkGradientChannels(subject(), pass);
+    mps::checkPixelwiseSizes(subject(), *this, pass);
     mps::checkSlopes(subject(), descriptor_, pass.secondaryChannels);
 }
 

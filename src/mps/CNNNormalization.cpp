@@ -107,7 +107,6 @@ void LocalNormalizationGradient::customizeDestination(const MPS::ImageBatch& sou
 void LocalNormalizationGradient::validate(const BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
     const std::string who = subject();
-    checkEdgeMode(who, "secondaryEdgeMode", secondaryEdgeMode());
     checkGradientChannels(who, pass);
     const MPS::KernelWindow& w = secondary().window;
     const ForwardResults results(pass, primaryOffset(), secondaryOffset());
@@ -143,7 +142,6 @@ mps::WindowNormalization::Geometry geometryOf(const mps::BinaryPass& pass, const
 
 void checkForward(const std::string& who, const mps::UnaryPass& pass,
                   const mps::WindowNormalization& kernel) {
-    mps::checkEdgeMode(who, "edgeMode", pass.edgeMode);
     mps::checkWindowReach(who, pass.offset, pass.window, pass.clip.width, pass.clip.height);
     mps::checkResultSizes(who, pass);
     kernel.checkScratch(who, pass);

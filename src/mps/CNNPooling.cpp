@@ -86,7 +86,6 @@ StateBatch CNNPooling::makeResultStates(const mps::StateRequest& request) const 
 }
 
 void CNNPooling::validate(const mps::UnaryPass& pass) const {
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     mps::checkWindowReach(subject(), pass.offset, pass.window, pass.clip.width, pass.clip.height);
     for (const State& state : pass.states) {
         const auto* own = dynamic_cast<const mps::PoolingState*>(&state.impl());

@@ -92,7 +92,6 @@ void CNNPoolingGradient::customizeDestination(const ImageBatch& sources, const S
 void CNNPoolingGradient::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
     const std::string who = subject();
-    mps::checkEdgeMode(who, "secondaryEdgeMode", secondaryEdgeMode());
     const KernelWindow& w = primary().window;
     mps::checkWindow(className().c_str(), w);
     const WindowRange x(primaryOffset().x, sourceSize_.width, pass.primaries[0].width());

@@ -74,17 +74,11 @@ void takeResultRecord(CNNGradientKernel& kernel, const mps::ForwardRecord& r) {
 
 } // namespace
 
-void CNNSoftMax::validate(const mps::UnaryPass& pass) const {
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
-}
 void CNNSoftMax::dispatch(const mps::UnaryPass& pass) const { softMax(pass, false); }
 StateBatch CNNSoftMax::makeResultStates(const mps::StateRequest& request) const {
     return mps::plainGradientStates(request);
 }
 
-void CNNLogSoftMax::validate(const mps::UnaryPass& pass) const {
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
-}
 void CNNLogSoftMax::dispatch(const mps::UnaryPass& pass) const { softMax(pass, true); }
 StateBatch CNNLogSoftMax::makeResultStates(const mps::StateRequest& request) const {
     return mps::plainGradientStates(request);

@@ -148,7 +148,6 @@ void CNNUpsampling::customizeDestination(const ImageBatch& sources, ImageDescrip
 }
 
 void CNNUpsampling::validate(const mps::UnaryPass& pass) const {
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     mps::checkWindowReach(subject(), pass.offset, pass.window, pass.sources[0].width(),
                           pass.sources[0].height());
     mps::checkResultSizes(subject(), pass);

@@ -96,7 +96,6 @@ void CNNUpsamplingGradient::customizeDestination(const ImageBatch& sources,
 void CNNUpsamplingGradient::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
     const std::string who = subject();
-    mps::checkEdgeMode(who, "secondaryEdgeMode", secondaryEdgeMode());
     mps::checkGradientChannels(who, pass);
     mps::checkWindowReach(who, primaryOffset(), {}, pass.primaries[0].width(),
                           pass.primaries[0].height());

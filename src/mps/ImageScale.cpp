@@ -81,7 +81,6 @@ void ImageScale::customizeDestination(const ImageBatch& sources, ImageDescriptor
 }
 
 void ImageScale::validate(const mps::UnaryPass& pass) const {
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     const ScaleTransform t = transformOf(transform_, pass.sources[0], pass.destinations[0]);
     const auto check = [&](const char* axis, double scale, double translation, int64_t offset,
                            uint64_t pixels) {

@@ -37,8 +37,6 @@ void NNGridSample::customizeDestination(const ImageBatch& sources, const StateBa
 
 void NNGridSample::validate(const mps::BinaryPass& pass) const {
     const std::string who = subject();
-    mps::checkEdgeMode(who, "primaryEdgeMode", primaryEdgeMode());
-    mps::checkEdgeMode(who, "secondaryEdgeMode", secondaryEdgeMode());
     if (pass.secondaryChannels != 2)
         throw InvalidArgument(who + "The grid, secondaryImage, offers " +
                               std::to_string(pass.secondaryChannels) +

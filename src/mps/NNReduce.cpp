@@ -89,7 +89,6 @@ void NNReduceUnary::customizeDestination(const ImageBatch& sources, ImageDescrip
 }
 
 void NNReduceUnary::validate(const mps::UnaryPass& pass) const {
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     mps::checkResultHolds(subject(), pass.clip, resultClip(sourceClip(pass.sources[0])));
 }
 

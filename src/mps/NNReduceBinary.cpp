@@ -58,8 +58,6 @@ void NNReduceBinary::customizeDestination(const ImageBatch& sources, const State
 
 void NNReduceBinary::validate(const mps::BinaryPass& pass) const {
     const std::string who = subject();
-    mps::checkEdgeMode(who, "primaryEdgeMode", primaryEdgeMode());
-    mps::checkEdgeMode(who, "secondaryEdgeMode", secondaryEdgeMode());
     if (pass.secondaryChannels < pass.primaryChannels)
         throw InvalidArgument(
             who + "secondaryImage offers " + std::to_string(pass.secondaryChannels) +

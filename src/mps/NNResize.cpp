@@ -96,7 +96,6 @@ void NNResizeBilinear::customizeDestination(const ImageBatch&, ImageDescriptor& 
 }
 
 void NNResizeBilinear::validate(const mps::UnaryPass& pass) const {
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     mps::checkResultHolds(subject(), pass.clip, clipOf(resizeWidth_, resizeHeight_));
     const Image& source = pass.sources[0];
     const auto fits = [](int64_t offset) { return std::abs(double(offset)) < 0x1p30; };
@@ -166,7 +165,6 @@ void NNCropAndResizeBilinear::customizeDestination(const ImageBatch& sources, Im
 }
 
 void NNCropAndResizeBilinear::validate(const mps::UnaryPass& pass) const {
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
     mps::checkResultHolds(subject(), pass.clip, clipOf(resizeWidth_, resizeHeight_));
     if (pass.offset.x != 0 || pass.offset.y != 0)
         throw InvalidArgument(subject() + "offset is (" + std::to_string(pass.offset.x) + ", " +

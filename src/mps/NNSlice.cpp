@@ -29,10 +29,6 @@ void NNSlice::customizeDestination(const ImageBatch& sources, ImageDescriptor& d
                               " sourceImage.");
 }
 
-void NNSlice::validate(const mps::UnaryPass& pass) const {
-    mps::checkEdgeMode(subject(), "edgeMode", pass.edgeMode);
-}
-
 void NNSlice::dispatch(const mps::UnaryPass& pass) const {
     const auto limited = [](int64_t v) { return int(std::clamp<int64_t>(v, -(1 << 30), 1 << 30)); };
     const glsl::NNSliceParameters parameters{

@@ -27,6 +27,12 @@ struct ForwardRecord {
     int64_t kernelOffsetX = 0, kernelOffsetY = 0; ///< of a transposed convolution
     uint64_t sourceWidth = 0, sourceHeight = 0, sourceFeatureChannels = 0;
     uint64_t destinationWidth = 0, destinationHeight = 0, destinationFeatureChannels = 0;
+    /// Each pixel of the source gave the pixel of the result at its place, and there are no others.
+    bool isPixelByPixel() const {
+        return offset.x == 0 && offset.y == 0 && clip.x == 0 && clip.y == 0 &&
+               clip.width == sourceWidth && clip.height == sourceHeight &&
+               clip.width == destinationWidth && clip.height == destinationHeight;
+    }
 };
 
 /// An encode of a kernel with one source. In `validate` the runs are empty and `encoder` is null.

@@ -167,6 +167,21 @@ void checkForwardSizes(const std::string& who, const char* done, const ForwardRe
             " sourceImage gives " + sizeText(r.destinationWidth, r.destinationHeight) + ".");
 }
 
+void checkPixelwiseSizes(const std::string& who, const MPS::CNNBinaryKernel& kernel,
+                         const BinaryPass& pass) {
+    const auto isMoved = [](const MPS::Offset& offset) { return offset.x != 0 || offset.y != 0; };
+    if (isMoved(kernel.primaryOffset()) || isMoved(kernel.secondaryOffset())) return;
+    const Image &gradient = pass.primaries[0], &source = pass.secondaries[0];
+    if (gradient.width() == source.width() && gradient.height() == source.height()) return;
+    for (const MPS::State& state : pass.sourceStates) {
+        const auto* own = dynamic_cast<const MPS::NNGradientState::Impl*>(&state.impl());
+        if (own && own->record.isPixelByPixel())
+            throw InvalidArgument(
+                who + "sourceGradient is " + sizeText(gradient.width(), gradient.height()) +
+                " but sourceImage is " + sizeText(source.width(), source.height()) + ".");
+    }
+}
+
 void checkResultSizes(const std::string& who, const UnaryPass& pass) {
     for (const MPS::State& state : pass.states) {
         const auto* own = dynamic_cast<const MPS::NNGradientState::Impl*>(&state.impl());

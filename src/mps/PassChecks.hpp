@@ -32,6 +32,10 @@ void checkGradientChannels(const std::string& who, const BinaryPass& pass);
 /// `done` says what the forward kernel did to it: "pooled".
 void checkForwardSizes(const std::string& who, const char* done, const ForwardRecord& record,
                        const MPS::Image& gradient, const MPS::Image& source);
+/// Of a kernel that goes pixel by pixel, as did the forward one, from the first pixels on: the
+/// gradient has the size of the source.
+void checkPixelwiseSizes(const std::string& who, const MPS::CNNBinaryKernel& kernel,
+                         const BinaryPass& pass);
 /// The states were made for results like those of the encode.
 void checkResultSizes(const std::string& who, const UnaryPass& pass);
 /// Positions of windows, the first centred at `offset`, do not overflow.

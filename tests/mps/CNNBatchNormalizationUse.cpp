@@ -323,6 +323,29 @@ TEST_CASE("batch normalization kernels come back from an archive, with the value
                              reference::forward(expected, {{1, 2, 3}, {4, 5, 6}}, download(x))));
 }
 
+TEST_CASE("returned gradients of a batch normalization have the sizes of their sources") {
+    NormalizationLayer layer(normalization(4));
+    const auto x = upload(reference::random(1, 4, 5, 4, 1)), g = upload(download(x)),
+               small = upload(reference::random(2, 2, 3, 4, 2)), smallG = upload(download(small)),
+               given = upload(Tensor(2, 2, 3, 4));
+    const State state = layer.state(x);
+    MPS::ImageBatch dx, smallDx;
+    run([&](const MTL::CommandBuffer& commands) {
+        layer.statistics.encodeBatch(commands, x, state);
+        layer.statistics.encodeBatch(commands, small, state);
+        layer.statisticsGradient.encodeBatch(commands, g, x, state);
+        layer.statisticsGradient.encodeBatch(commands, smallG, small, state);
+        dx = layer.gradient.encodeBatch(commands, g, x, state);
+        smallDx = layer.gradient.encodeBatch(commands, smallG, small, state);
+        CHECK(layer.gradient.clipRect().size.width == MPS::RectNoClip.size.width);
+        layer.gradient.encodeBatch(commands, smallG, small, state, given);
+    });
+    CHECK(dx[0].width() == 5);
+    CHECK(smallDx[0].width() == 3);
+    CHECK(smallDx[0].height() == 2);
+    CHECK(download(smallDx).v == download(given).v);
+}
+
 TEST_CASE("what batch normalization refuses") {
     NormalizationLayer layer(normalization(4));
     const auto x = upload(Tensor(2, 3, 3, 4)), wide = upload(Tensor(2, 3, 3, 5)),
@@ -351,6 +374,11 @@ TEST_CASE("what batch normalization refuses") {
     CHECK(refused([&] {
               layer.gradient.encodeBatch(commands, narrow, x, state, y);
           }).starts_with(gradient + "sourceGradient gives 3 "));
+    const auto small = upload(Tensor(2, 2, 2, 4));
+    CHECK(refused([&] { layer.statisticsGradient.encodeBatch(commands, small, x, state); }) ==
+          statisticsGradient + "sourceGradient is 2x2 but sourceImage is 3x3.");
+    CHECK(refused([&] { layer.gradient.encodeBatch(commands, x, small, state, y); }) ==
+          gradient + "sourceGradient is 3x3 but sourceImage is 2x2.");
     const State other = layer.state(x);
     CHECK(refused([&] {
               layer.gradient.encodeBatch(commands, x, x, MPS::StateBatch{state, other}, y);

@@ -289,6 +289,8 @@ TEST_CASE("what arithmetic refuses") {
               add.encodeBatch(commands, a, a, MPS::StateBatch{MPS::State(testDevice(), 4)}, z);
           }) ==
           "[CNNAdd] destinationState is a state of another class than CNNArithmeticGradientState.");
+    CHECK(refusal([&] { MPS::NNCompare(testDevice()).encodeBatch(commands, a, a, states, z); }) ==
+          "[NNCompare] destinationState was made by a CNNAdd but this kernel takes its own.");
     MPS::CNNSubtractGradient other(testDevice(), false);
     CHECK(refusal([&] { other.encodeBatch(commands, a, z, states); }) ==
           "[CNNSubtractGradient] gradientState was made by a CNNAdd but this kernel takes those of "
@@ -316,6 +318,11 @@ TEST_CASE("what arithmetic refuses") {
     CHECK(refusal([&] { subtract.encodeBatch(commands, a, image(2, 3, 5), z); }) ==
           "[CNNSubtract \"s\"] primaryEdgeMode is Mirror but only Zero and Clamp are known to this "
           "kernel.");
+    MPS::State single(testDevice(), 4);
+    subtract.setPrimaryOffset({1, 2, 0});
+    CHECK_FALSE(refusal([&] { subtract.encode(commands, a[0], a[0], &single, false); }).empty());
+    CHECK(single.resourceSize() == 4);
+    CHECK(subtract.primaryOffset() == MPS::Offset{1, 2, 0});
     MPS::NNCompare compare(testDevice());
     compare.setComparisonType(MPS::NNComparisonType(6));
     CHECK(refusal([&] { compare.encodeBatch(commands, a, image(2, 3, 5), z); }) ==

@@ -206,6 +206,13 @@ TEST_CASE("what neurons refuse") {
     neuron.setEdgeMode(MPS::ImageEdgeMode::Mirror);
     CHECK(refusal([&] { neuron.encode(commands, x, y); }) ==
           "[CNNNeuron \"n\"] edgeMode is Mirror but only Zero and Clamp are known to this kernel.");
+    // A refused encode leaves everything as it was, also what the padding policy would have set.
+    neuron.setOffset({9, 8, 0});
+    MPS::StateBatch kept{MPS::State(testDevice(), 4)};
+    CHECK_FALSE(refusal([&] { neuron.encodeBatch(commands, {x}, &kept, false); }).empty());
+    CHECK(neuron.offset() == MPS::Offset{9, 8, 0});
+    CHECK(kept[0].resourceSize() == 4);
+    neuron.setOffset({});
     neuron.setEdgeMode(MPS::ImageEdgeMode::Zero);
     CHECK(refusal([&] { neuron.encode(commands, x, image(4)); }) ==
           "[CNNNeuron \"n\"] destinationImage has 4 feature channels but channels 0 to 5 are "

@@ -184,6 +184,10 @@ TEST_CASE("reshape refuses what cannot be") {
     CHECK(refusal([&] {
               kernel.encode(commands, x[0], 0, 4, 4);
           }).find("0x4 with 4 feature channels") != std::string::npos);
+    kernel.setEdgeMode(MPS::ImageEdgeMode::Mirror);
+    CHECK(refusal([&] { kernel.encodeBatch(commands, x, y); }) ==
+          "[NNReshape \"r\"] edgeMode is Mirror but only Zero and Clamp are known to this kernel.");
+    kernel.setEdgeMode(MPS::ImageEdgeMode::Zero);
     kernel.setOffset({1, 0, 0});
     CHECK(refusal([&] { kernel.encodeBatch(commands, x, y); }) ==
           "[NNReshape \"r\"] offset is (1, 0) but must be (0, 0): the kernel works on whole "

@@ -214,6 +214,8 @@ private:
     void archive(mps::Archive& archive) override;
     std::string forwardClassName() const override { return "CNNBatchNormalization"; }
     void takeForwardRecord(const mps::ForwardRecord& record) override;
+    void customizeDestination(const ImageBatch& sourceImages, const StateBatch& sourceStates,
+                              ImageDescriptor& descriptor) override;
     void validate(const mps::BinaryPass& pass) const override;
     void dispatch(const mps::BinaryPass& pass) const override;
 

@@ -124,6 +124,8 @@ protected:
     /// True when sourceFeatureChannelOffset may be any number: the source view then begins within a
     /// texel (see IMAGE_CHANNELS_READ in glsl/pixel.glsl).
     virtual bool takesAnySourceChannelOffset() const { return false; }
+    /// False when only Zero and Clamp are known: an encode then refuses other edge modes.
+    virtual bool takesAnyEdgeMode() const { return false; }
     /// True when the padding policy leaves `offset` as the user set it.
     virtual bool keepsOffset() const { return false; }
     virtual ImageRange sourceImages() const { return {offset_.z}; }
@@ -279,6 +281,8 @@ protected:
     virtual uint64_t outputChannels(uint64_t primaryChannels, uint64_t secondaryChannels) const {
         return primaryChannels > secondaryChannels ? primaryChannels : secondaryChannels;
     }
+    /// False when only Zero and Clamp are known: an encode then refuses other edge modes.
+    virtual bool takesAnyEdgeMode() const { return false; }
     virtual ImageRange primaryImages() const { return {primary_.offset.z}; }
     virtual ImageRange secondaryImages() const { return {secondary_.offset.z}; }
     virtual void customizeDestination(const ImageBatch& sourceImages,
@@ -304,6 +308,17 @@ protected:
                                     const StateBatch& sourceStates);
     StateBatch states(const MTL::CommandBuffer* temporary, const ImageBatch& primaries,
                       const ImageBatch& secondaries, const ImageBatch& destinations) const;
+    /// What a padding policy or a state has set is undone where `encode` throws.
+    template <class Encode> auto orUndo(Encode encode) {
+        const Source primary = primary_, secondary = secondary_;
+        const MTL::Region clip = clipRect_;
+        try {
+            return encode();
+        } catch (...) {
+            primary_ = primary, secondary_ = secondary, clipRect_ = clip;
+            throw;
+        }
+    }
 
 private:
     Source primary_, secondary_;
@@ -360,6 +375,10 @@ protected:
     void validate(const mps::BinaryPass& pass) const override;
 
 private:
+    void checkForwardClass(const StateBatch& states) const;
+    ImageBatch encodeNew(const MTL::CommandBuffer& commandBuffer, const ImageBatch& gradients,
+                         const ImageBatch& sources, const StateBatch& states, bool isBatch);
+
     int64_t kernelOffsetX_ = 0, kernelOffsetY_ = 0;
 };
 

@@ -24,7 +24,6 @@ public:
     }
 
 private:
-    void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
     StateBatch makeResultStates(const mps::StateRequest& request) const override;
 };
@@ -45,7 +44,6 @@ public:
     }
 
 private:
-    void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
     StateBatch makeResultStates(const mps::StateRequest& request) const override;
 };

@@ -124,6 +124,7 @@ private:
     void archive(mps::Archive& archive) override;
     uint64_t outputChannels(uint64_t sourceChannels) const override;
     bool takesAnySourceChannelOffset() const override { return true; }
+    bool takesAnyEdgeMode() const override { return true; }
     void customizeDestination(const ImageBatch& sourceImages, ImageDescriptor& descriptor) override;
     StateBatch makeResultStates(const mps::StateRequest& request) const override;
     void validate(const mps::UnaryPass& pass) const override;
@@ -162,6 +163,7 @@ public:
 
 private:
     std::string forwardClassName() const override { return "NNPad"; }
+    bool takesAnyEdgeMode() const override { return true; }
     bool readsSecondary() const override { return false; }
     void takeForwardRecord(const mps::ForwardRecord& record) override;
     void validate(const mps::BinaryPass& pass) const override;

@@ -30,7 +30,6 @@ private:
     bool takesAnySourceChannelOffset() const override { return true; }
     bool keepsOffset() const override { return true; }
     void customizeDestination(const ImageBatch& sourceImages, ImageDescriptor& descriptor) override;
-    void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
 };
 
