@@ -217,6 +217,9 @@ uint64_t checkHostCopy(const Texture::Impl& texture, const std::string& who, con
                               std::to_string(bytesPerRow) + " bytes apart, of " +
                               std::to_string(row) + " bytes need " +
                               std::to_string(rows * bytesPerRow + row) + ".");
+    if (texture.texture->hasPendingWrites())
+        throw InvalidArgument(who + "was called while a command buffer that writes the texture is "
+                                    "not completed; commit it and wait for it first.");
     return row;
 }
 
@@ -227,9 +230,6 @@ void Texture::getBytes(std::span<std::byte> bytes, uint64_t bytesPerRow, uint64_
     const std::string who = subject("Texture", label()) + "getBytes ";
     const uint64_t row =
         checkHostCopy(impl(), who, region, mipmapLevel, slice, bytes.size(), bytesPerRow);
-    if (impl().texture->hasPendingWrites())
-        throw InvalidArgument(who + "was called while a command buffer that writes the texture is "
-                                    "not completed; commit it and wait for it first.");
     auto& device = *impl().device.impl().vk;
     const auto staging = device.memory().allocate(row * region.size.height, vk::MemoryKind::Shared);
     VkBufferImageCopy copy = copyRegion(impl(), region, slice, row);

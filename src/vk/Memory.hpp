@@ -90,6 +90,7 @@ public:
     std::shared_ptr<Buffer> allocate(VkDeviceSize size, MemoryKind kind);
     /// VkBuffers made so far; a training step must not raise it.
     uint64_t blockCount() const { return blocksMade_; }
+    /// Of objects that there are, textures among them.
     uint64_t bytesAllocated() const { return bytes_; }
     VmaAllocator allocator() const { return allocator_; }
 
@@ -102,6 +103,7 @@ public:
 private:
     friend class Block;
     friend class Buffer;
+    friend class Texture;
     std::shared_ptr<Block> makeBlock(VkDeviceSize size, MemoryKind kind);
 
     Device& device_;

@@ -83,6 +83,7 @@ Texture::Texture(Device& device, VkFormat format, uint32_t width, uint32_t heigh
         const VkClearColorValue zero{};
         vkCmdClearColorImage(commands, image_, VK_IMAGE_LAYOUT_GENERAL, &zero, 1, &all);
     });
+    device.memory().bytes_ += bytes_;
 }
 
 Texture::Texture(Device& device, VkImage image, VkFormat format, uint32_t width, uint32_t height,
@@ -103,7 +104,9 @@ void Texture::makeView() {
 
 Texture::~Texture() {
     vkDestroyImageView(device_.handle(), view_, nullptr);
-    if (allocation_) vmaDestroyImage(device_.memory().allocator(), image_, allocation_);
+    if (!allocation_) return;
+    vmaDestroyImage(device_.memory().allocator(), image_, allocation_);
+    device_.memory().bytes_ -= bytes_;
 }
 
 } // namespace mpsvk::vk

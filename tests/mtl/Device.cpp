@@ -59,6 +59,13 @@ TEST_CASE("What a device says of itself", "[Device]") {
     const uint64_t before = device.currentAllocatedSize();
     const MTL::Buffer large = device.newBuffer(20 << 20);
     CHECK(device.currentAllocatedSize() == before + (20 << 20));
+    if (!device.impl().vk->features().textureStorage) return;
+    {
+        const MTL::Texture texture = device.newTexture(
+            MTL::TextureDescriptor(MTL::PixelFormat::RGBA32Float, 1024, 512, false));
+        CHECK(device.currentAllocatedSize() >= before + (28 << 20));
+    }
+    CHECK(device.currentAllocatedSize() == before + (20 << 20));
 }
 
 TEST_CASE("What a device does not make", "[Device]") {

@@ -219,7 +219,7 @@ TEST_CASE("Host copies that cannot be", "[Texture]") {
           "reach.");
 }
 
-TEST_CASE("A texture that is still being written is not read", "[Texture]") {
+TEST_CASE("The host neither reads nor writes a texture that is still being written", "[Texture]") {
     if (!hasTextures()) SKIP("the device has no textures");
     const MTL::Texture texture =
         testDevice().newTexture(TextureDescriptor(PixelFormat::R32Float, 2, 1, false));
@@ -235,6 +235,13 @@ TEST_CASE("A texture that is still being written is not read", "[Texture]") {
     CHECK(sentence<InvalidArgument>(get) ==
           "[Texture] getBytes was called while a command buffer that writes the texture is not "
           "completed; commit it and wait for it first.");
+    CHECK(
+        sentence<InvalidArgument>([&] {
+            texture.replaceRegion(MTL::RegionMake2D(0, 0, 2, 1), 0, std::as_bytes(std::span(out)),
+                                  8);
+        }) ==
+        "[Texture] replaceRegion was called while a command buffer that writes the texture is not "
+        "completed; commit it and wait for it first.");
     finish(commands);
     get();
     CHECK(out == std::array<float, 2>{1.5f, 2.5f});
