@@ -6,6 +6,7 @@
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/SecureCoding.hpp>
 
+#include <algorithm>
 #include <set>
 
 namespace mpsvk::MPS {
@@ -36,8 +37,11 @@ ImageBatch ImageAllocator::imageBatch(const MTL::CommandBuffer& commandBuffer,
 namespace {
 
 mps::ImageStorage::Shape shapeOf(const ImageDescriptor& d, uint64_t images) {
-    return {d.width(), d.height(),        mps::slicesFor(d.featureChannels()),
-            images,    d.channelFormat(), d.storage() == ImageStorage::Texture};
+    mps::ImageStorage::Shape shape{
+        d.width(), d.height(),        mps::slicesFor(d.featureChannels()),
+        images,    d.channelFormat(), d.storage() == ImageStorage::Texture};
+    if (shape.texture && d.featureChannels() < 3) shape.components = uint32_t(d.featureChannels());
+    return shape;
 }
 
 ImageDescriptor checked(const char* who, ImageDescriptor d) {
@@ -63,6 +67,12 @@ ImageDescriptor checked(const char* who, ImageDescriptor d) {
     return d;
 }
 
+void checkStorageMode(const ImageDescriptor& d) {
+    if (d.storageMode() == MTL::StorageMode::Memoryless)
+        throw InvalidArgument("[Image] The descriptor's storageMode is Memoryless but an image is "
+                              "Shared, Managed or Private.");
+}
+
 std::shared_ptr<Image::Impl> viewOf(const std::shared_ptr<mps::ImageStorage>& storage,
                                     const ImageDescriptor& descriptor, uint64_t first,
                                     bool temporary) {
@@ -75,13 +85,24 @@ std::shared_ptr<Image::Impl> viewOf(const std::shared_ptr<mps::ImageStorage>& st
     return made;
 }
 
-ImageBatch batchOver(const std::shared_ptr<mps::ImageStorage>& storage, ImageDescriptor descriptor,
-                     uint64_t count, bool temporary) {
+/// `count` images in one storage; in as many as the device's layers take when they are textures.
+/// `storageOf` makes one for so many images.
+template <class StorageOf>
+ImageBatch batchOver(const MTL::Device& device, const ImageDescriptor& d, uint64_t count,
+                     bool temporary, StorageOf storageOf) {
+    const uint64_t each = d.numberOfImages();
+    uint64_t most = count;
+    if (d.storage() == ImageStorage::Texture)
+        most = std::max<uint64_t>(1, device.impl().vk->limits().imageLayers /
+                                         mps::slicesFor(d.featureChannels()) / each);
     ImageBatch made;
     made.reserve(count);
-    const uint64_t each = descriptor.numberOfImages();
-    for (uint64_t i = 0; i < count; ++i)
-        made.push_back(Image(viewOf(storage, descriptor, i * each, temporary)));
+    while (made.size() < count) {
+        const uint64_t images = std::min(most, count - made.size());
+        const std::shared_ptr<mps::ImageStorage> storage = storageOf(images);
+        for (uint64_t i = 0; i < images; ++i)
+            made.push_back(Image(viewOf(storage, d, i * each, temporary)));
+    }
     return made;
 }
 
@@ -125,12 +146,16 @@ void Image::Impl::checkUsable(const std::string& who, const char* role,
                               "\" but the command buffer to another one, \"" +
                               commandBuffer.device().name() + "\".");
     if (!temporary) return;
-    if (readCount == 0)
-        throw InvalidArgument(who + role +
-                              " is a temporary image whose read count is 0: its memory is "
-                              "given back already.");
+    if (isSpent())
+        throw InvalidArgument(who + role + " is a " + (readCount == 0 ? "" : "view of a ") +
+                              "temporary image whose read count is 0: its memory is given back "
+                              "already.");
     if (storage->owner() != commandBuffer.impl().serial)
         throw InvalidArgument(who + role + " is a temporary image of another command buffer.");
+}
+
+bool Image::Impl::isSpent() const {
+    return temporary && (readCount == 0 || (parent && parent->isSpent()));
 }
 
 void Image::Impl::wasRead() {
@@ -167,9 +192,37 @@ bool Image::isKindOf(const detail::ObjectImpl& object) {
 Image::Image(const MTL::Device& device, const ImageDescriptor& descriptor) {
     device.impl();
     const ImageDescriptor d = checked("Image", descriptor);
+    checkStorageMode(d);
     impl_ = viewOf(std::make_shared<mps::ImageStorage>(device, shapeOf(d, d.numberOfImages())), d,
                    0, false);
 }
+
+namespace {
+
+uint32_t componentsOf(MTL::PixelFormat format) {
+    switch (format) {
+    case MTL::PixelFormat::R8Unorm:
+    case MTL::PixelFormat::R16Unorm:
+    case MTL::PixelFormat::R16Float:
+    case MTL::PixelFormat::R32Float: return 1;
+    case MTL::PixelFormat::RG8Unorm:
+    case MTL::PixelFormat::RG16Unorm:
+    case MTL::PixelFormat::RG16Float:
+    case MTL::PixelFormat::RG32Float: return 2;
+    default: return 4;
+    }
+}
+
+void checkComponents(const mps::ImageStorage::Shape& shape, MTL::PixelFormat format,
+                     uint64_t featureChannels) {
+    if (std::min<uint64_t>(featureChannels, 4) > shape.components)
+        throw InvalidArgument("[Image] A texture of " + MTL::nameOf(format) + " has " +
+                              std::to_string(shape.components) +
+                              " channels a slice, which is too few for an image of " +
+                              std::to_string(featureChannels) + " feature channels.");
+}
+
+} // namespace
 
 Image::Image(const MTL::Texture& texture, uint64_t featureChannels) {
     const auto& source = texture.impl().descriptor;
@@ -197,8 +250,10 @@ Image::Image(const MTL::Texture& texture, uint64_t featureChannels) {
                       source.arrayLength() / slices, source.usage());
     d.setStorage(ImageStorage::Texture);
     d.setStorageMode(source.storageMode());
-    impl_ = viewOf(std::make_shared<mps::ImageStorage>(texture, shapeOf(d, d.numberOfImages())), d,
-                   0, false);
+    auto shape = shapeOf(d, d.numberOfImages());
+    shape.components = componentsOf(source.pixelFormat());
+    checkComponents(shape, source.pixelFormat(), featureChannels);
+    impl_ = viewOf(std::make_shared<mps::ImageStorage>(texture, shape), d, 0, false);
 }
 
 Image::Image(const Image& parent, MTL::Range range, uint64_t featureChannels) {
@@ -206,8 +261,8 @@ Image::Image(const Image& parent, MTL::Range range, uint64_t featureChannels) {
     const uint64_t slices = mps::slicesFor(featureChannels);
     const uint64_t parentSlices = mps::slicesFor(from.descriptor.featureChannels());
     const uint64_t all = parentSlices * from.descriptor.numberOfImages();
-    const bool fits =
-        featureChannels > 0 && range.length > 0 && range.location + range.length <= all;
+    const bool fits = featureChannels > 0 && range.length > 0 && range.length <= all &&
+                      range.location <= all - range.length;
     const bool whole = fits && slices == parentSlices && range.location % slices == 0 &&
                        range.length % slices == 0;
     const bool window = fits && from.descriptor.numberOfImages() == 1 && range.length == slices;
@@ -218,6 +273,12 @@ Image::Image(const Image& parent, MTL::Range range, uint64_t featureChannels) {
                               " feature channels does not fit a parent of " +
                               std::to_string(from.descriptor.numberOfImages()) + " images with " +
                               std::to_string(parentSlices) + " slices each.");
+    if (from.isSpent())
+        throw InvalidArgument(MTL::subject("TemporaryImage", from.label) +
+                              "A view was asked of an image whose read count is 0: its memory is "
+                              "given back already.");
+    const auto& shape = from.storage->shape();
+    if (shape.texture) checkComponents(shape, from.storage->pixelFormat(), featureChannels);
     ImageDescriptor d = from.descriptor;
     d.setFeatureChannels(featureChannels);
     d.setNumberOfImages(whole ? range.length / slices : 1);
@@ -232,9 +293,10 @@ ImageBatch Image::batch(const MTL::Device& device, const ImageDescriptor& descri
                         uint64_t count) {
     device.impl();
     const ImageDescriptor d = checked("Image", descriptor);
-    return batchOver(
-        std::make_shared<mps::ImageStorage>(device, shapeOf(d, d.numberOfImages() * count)), d,
-        count, false);
+    checkStorageMode(d);
+    return batchOver(device, d, count, false, [&](uint64_t images) {
+        return std::make_shared<mps::ImageStorage>(device, shapeOf(d, d.numberOfImages() * images));
+    });
 }
 
 std::shared_ptr<ImageAllocator> Image::defaultAllocator() {
@@ -252,9 +314,10 @@ ImageBatch TemporaryImage::batch(const MTL::CommandBuffer& commandBuffer,
     commandBuffer.impl().list("[TemporaryImage] ");
     ImageDescriptor d = checked("TemporaryImage", descriptor);
     d.setStorageMode(MTL::StorageMode::Private);
-    return batchOver(std::make_shared<mps::ImageStorage>(
-                         commandBuffer, shapeOf(d, d.numberOfImages() * count), count),
-                     d, count, true);
+    return batchOver(commandBuffer.device(), d, count, true, [&](uint64_t images) {
+        return std::make_shared<mps::ImageStorage>(commandBuffer,
+                                                   shapeOf(d, d.numberOfImages() * images), images);
+    });
 }
 
 std::shared_ptr<ImageAllocator> TemporaryImage::defaultAllocator() {
@@ -293,7 +356,10 @@ MTL::TextureType Image::textureType() const {
                                                            : MTL::TextureType::Type2DArray;
 }
 
-MTL::PixelFormat Image::pixelFormat() const { return impl().descriptor.pixelFormat(); }
+MTL::PixelFormat Image::pixelFormat() const {
+    return storage() == ImageStorage::Texture ? impl().storage->pixelFormat()
+                                              : impl().descriptor.pixelFormat();
+}
 MTL::TextureUsage Image::usage() const { return impl().descriptor.usage(); }
 ImageFeatureChannelFormat Image::featureChannelFormat() const {
     return impl().descriptor.channelFormat();
@@ -319,7 +385,9 @@ MTL::Texture Image::texture() const {
     if (storage() != ImageStorage::Texture)
         throw InvalidArgument(MTL::subject("Image", label()) +
                               "texture was asked of an image that is stored in a buffer.");
-    return impl().storage->wrappedTexture();
+    const Impl* whole = &impl();
+    while (whole->parent) whole = whole->parent.get();
+    return whole->storage->textureObject(whole->descriptor);
 }
 
 uint64_t Image::resourceSize() const {

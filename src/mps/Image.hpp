@@ -18,7 +18,8 @@ public:
         uint64_t width = 1, height = 1, slices = 1, images = 1;
         MPS::ImageFeatureChannelFormat format = MPS::ImageFeatureChannelFormat::Float32;
         bool texture = false;
-        bool shared = false; ///< in memory that the host reaches without a copy
+        bool shared = false;     ///< in memory that the host reaches without a copy
+        uint32_t components = 4; ///< of a texel: fewer only in textures
     };
     ImageStorage(MTL::Device device, const Shape& shape)
         : device_(std::move(device)), shape_(shape) {}
@@ -33,16 +34,22 @@ public:
     const MTL::Device& device() const { return device_; }
     bool isTemporary() const { return owner_ != 0; }
     bool isAllocated() const { return buffer_ || texture_; }
-    bool isWrapped() const { return bool(wrapped_); }
+    bool isWrapped() const { return bool(wrapped_); } ///< around a texture of the user's
     /// The serial of the command buffer that a temporary image belongs to.
     uint64_t owner() const { return owner_; }
 
     void allocate();
     const vk::BufferSlice& buffer(); ///< of buffer storage
     const std::shared_ptr<vk::Texture>& texture();
-    MTL::Texture wrappedTexture();
+    /// The texture as an object for the user; `images` says for what the storage was made.
+    MTL::Texture textureObject(const MPS::ImageDescriptor& images);
+    /// Of texture storage; makes none.
+    MTL::PixelFormat pixelFormat() const;
     std::shared_ptr<vk::Resource> resource();
+    /// The same for all storages in one texture.
+    const void* identity();
 
+    uint64_t elementBytes() const; ///< of one component
     uint64_t bytesPerTexel() const;
     uint64_t imageTexels() const { return shape_.width * shape_.height * shape_.slices; }
     uint64_t imageBytes() const { return imageTexels() * bytesPerTexel(); }
@@ -61,6 +68,7 @@ private:
     TemporaryHeap::Range range_;
     uint64_t owner_ = 0;
     uint64_t live_ = 0;
+    MTL::Texture object_; ///< of a texture that is the storage's own
 };
 
 inline uint64_t slicesFor(uint64_t channels) { return (channels + 3) / 4; }
@@ -84,6 +92,8 @@ struct Image::Impl : detail::ObjectImpl, std::enable_shared_from_this<Image::Imp
     /// Throws InvalidArgument when the image cannot take part in an encode of `commandBuffer`.
     void checkUsable(const std::string& who, const char* role,
                      const MTL::CommandBuffer& commandBuffer) const;
+    /// A temporary image whose memory is given back, or a view of one.
+    bool isSpent() const;
     /// An encode has read it: lowers the count of a temporary image, and frees it at 0.
     void wasRead();
     void setReadCount(uint64_t count);

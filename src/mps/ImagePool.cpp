@@ -22,6 +22,7 @@ MPS::ImageBatch ImagePool::batch(const MTL::Device& device, const MPS::ImageDesc
     const auto found = std::ranges::find_if(storages_, isFree);
     if (found == storages_.end()) {
         MPS::ImageBatch fresh = MPS::Image::batch(device, descriptor, count);
+        if (count > 0 && fresh.back().impl().storage != fresh[0].impl().storage) return fresh;
         // Who keeps every image keeps the oldest ones: the newest may come back.
         if (storages_.size() == most) storages_.pop_front();
         storages_.push_back(fresh.at(0).impl().storage);

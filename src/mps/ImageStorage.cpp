@@ -23,25 +23,32 @@ ImageStorage::~ImageStorage() {
     if (range_) heap_->free(range_);
 }
 
-uint64_t ImageStorage::bytesPerTexel() const {
+uint64_t ImageStorage::elementBytes() const {
     switch (shape_.format) {
-    case ImageFeatureChannelFormat::Unorm8: return 4;
-    case ImageFeatureChannelFormat::Float16: return 8;
-    default: return 16;
+    case ImageFeatureChannelFormat::Unorm8: return 1;
+    case ImageFeatureChannelFormat::Unorm16:
+    case ImageFeatureChannelFormat::Float16: return 2;
+    default: return 4;
     }
+}
+
+uint64_t ImageStorage::bytesPerTexel() const { return shape_.components * elementBytes(); }
+
+MTL::PixelFormat ImageStorage::pixelFormat() const {
+    if (wrapped_) return wrapped_.pixelFormat();
+    return MPS::ImageDescriptor(shape_.format, 1, 1, shape_.components).pixelFormat();
 }
 
 void ImageStorage::allocate() {
     std::lock_guard lock(mutex_);
     if (isAllocated()) return;
+    if (isTemporary() && live_ == 0)
+        throw InvalidArgument("[TemporaryImage] The memory of an image whose read count is 0 was "
+                              "asked for, but it is given back already.");
     if (shape_.texture) {
-        const VkFormat format =
-            shape_.format == ImageFeatureChannelFormat::Unorm8    ? VK_FORMAT_R8G8B8A8_UNORM
-            : shape_.format == ImageFeatureChannelFormat::Float16 ? VK_FORMAT_R16G16B16A16_SFLOAT
-                                                                  : VK_FORMAT_R32G32B32A32_SFLOAT;
-        texture_ = std::make_shared<vk::Texture>(*device_.impl().vk, format, uint32_t(shape_.width),
-                                                 uint32_t(shape_.height),
-                                                 uint32_t(shape_.slices * shape_.images));
+        texture_ = std::make_shared<vk::Texture>(
+            *device_.impl().vk, MTL::vulkanFormat(pixelFormat()), uint32_t(shape_.width),
+            uint32_t(shape_.height), uint32_t(shape_.slices * shape_.images));
         return;
     }
     auto& device = *device_.impl().vk;
@@ -73,31 +80,38 @@ const std::shared_ptr<vk::Texture>& ImageStorage::texture() {
     return texture_;
 }
 
-MTL::Texture ImageStorage::wrappedTexture() {
+MTL::Texture ImageStorage::textureObject(const MPS::ImageDescriptor& images) {
+    if (wrapped_) return wrapped_;
     allocate();
     std::lock_guard lock(mutex_);
-    if (!wrapped_) {
+    if (!object_) {
         MTL::TextureDescriptor descriptor;
         descriptor.setTextureType(texture_->layers() > 1 ? MTL::TextureType::Type2DArray
                                                          : MTL::TextureType::Type2D);
-        descriptor.setPixelFormat(
-            shape_.format == ImageFeatureChannelFormat::Unorm8    ? MTL::PixelFormat::RGBA8Unorm
-            : shape_.format == ImageFeatureChannelFormat::Float16 ? MTL::PixelFormat::RGBA16Float
-                                                                  : MTL::PixelFormat::RGBA32Float);
+        descriptor.setPixelFormat(pixelFormat());
         descriptor.setWidth(shape_.width);
         descriptor.setHeight(shape_.height);
         descriptor.setArrayLength(texture_->layers());
-        descriptor.setUsage(MTL::TextureUsage::ShaderRead | MTL::TextureUsage::ShaderWrite);
-        wrapped_ = MTL::Texture(std::make_shared<MTL::Texture::Impl>(
-            device_, MTL::ResourceOptions::StorageModeShared, texture_, descriptor));
+        descriptor.setUsage(images.usage());
+        descriptor.setStorageMode(images.storageMode());
+        descriptor.setCpuCacheMode(images.cpuCacheMode());
+        object_ = MTL::Texture(std::make_shared<MTL::Texture::Impl>(
+            device_, descriptor.resourceOptions(), texture_, descriptor));
     }
-    return wrapped_;
+    return object_;
 }
 
 std::shared_ptr<vk::Resource> ImageStorage::resource() {
     allocate();
     if (texture_) return texture_;
     return buffer_.buffer;
+}
+
+const void* ImageStorage::identity() {
+    if (!shape_.texture) return this;
+    std::lock_guard lock(mutex_);
+    if (texture_) return (const void*)texture_->image();
+    return this;
 }
 
 void ImageStorage::releaseOne() {

@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace mpsvk::MPS {
 
@@ -25,12 +26,6 @@ struct HostLayout {
     }
 };
 
-uint64_t elementBytes(ImageFeatureChannelFormat format) {
-    return format == ImageFeatureChannelFormat::Unorm8    ? 1
-           : format == ImageFeatureChannelFormat::Float16 ? 2
-                                                          : 4;
-}
-
 /// All texels of one image of `self`, as they lie in the storage: [y][x][slice] for a buffer,
 /// [slice][y][x] for a texture.
 class Texels {
@@ -38,6 +33,7 @@ public:
     Texels(Image::Impl& self, uint64_t image) : self_(self), storage_(*self.storage) {
         slices_ = mps::slicesFor(self.descriptor.featureChannels());
         index_ = self.firstImage + image;
+        isBlueFirst_ = storage_.pixelFormat() == MTL::PixelFormat::BGRA8Unorm;
         bytes_.resize(size_t(storage_.shape().texture
                                  ? self.descriptor.width() * self.descriptor.height() * slices_ *
                                        storage_.bytesPerTexel()
@@ -50,8 +46,10 @@ public:
         const uint64_t texel =
             shape.texture ? (slice * shape.height + y) * shape.width + x
                           : (y * shape.width + x) * shape.slices + self_.firstSlice + slice;
+        uint64_t component = channel % 4;
+        if (isBlueFirst_ && component < 3) component = 2 - component;
         return bytes_.data() + texel * storage_.bytesPerTexel() +
-               (channel % 4) * (storage_.bytesPerTexel() / 4);
+               component * storage_.elementBytes();
     }
 
     void load() {
@@ -96,6 +94,7 @@ private:
     Image::Impl& self_;
     mps::ImageStorage& storage_;
     uint64_t slices_ = 0, index_ = 0;
+    bool isBlueFirst_ = false;
     std::vector<std::byte> bytes_;
 };
 
@@ -110,11 +109,6 @@ void checkAccess(Image::Impl& self, const char* verb) {
         throw InvalidArgument(subjectOf(self) + verb +
                               " was called while a command buffer that writes the "
                               "image is not completed.");
-    if (self.storage->isWrapped() && self.descriptor.featureChannels() < 3 &&
-        self.descriptor.storage() == ImageStorage::Texture)
-        throw InvalidArgument(subjectOf(self) + verb +
-                              " is not for wrapped textures of 1 or 2 channels; "
-                              "use the texture's own getBytes and replaceRegion.");
 }
 
 struct Window {
@@ -126,23 +120,25 @@ Window checkWindow(const Image::Impl& self, const char* verb, const MTL::Region&
                    const ImageReadWriteParams& params, uint64_t imageIndex) {
     const auto& d = self.descriptor;
     const std::string who = subjectOf(self) + verb + " ";
-    if (region.origin.z != 0 || region.origin.x + region.size.width > d.width() ||
-        region.origin.y + region.size.height > d.height() || region.size.width == 0 ||
-        region.size.height == 0)
+    const auto fits = [](uint64_t location, uint64_t length, uint64_t all) {
+        return length > 0 && length <= all && location <= all - length;
+    };
+    if (region.origin.z != 0 || !fits(region.origin.x, region.size.width, d.width()) ||
+        !fits(region.origin.y, region.size.height, d.height()))
         throw InvalidArgument(who + "was given the region (" + std::to_string(region.origin.x) +
                               ", " + std::to_string(region.origin.y) + ", " +
                               std::to_string(region.origin.z) + ") + " +
                               std::to_string(region.size.width) + "x" +
                               std::to_string(region.size.height) + " of an image of " +
                               std::to_string(d.width()) + "x" + std::to_string(d.height()) + ".");
-    if (region.size.depth == 0 || imageIndex + region.size.depth > d.numberOfImages())
+    if (!fits(imageIndex, region.size.depth, d.numberOfImages()))
         throw InvalidArgument(who + "was given images " + std::to_string(imageIndex) + " to " +
                               std::to_string(imageIndex + region.size.depth) + " of " +
                               std::to_string(d.numberOfImages()) + ".");
     const uint64_t first = params.featureChannelOffset,
                    count = params.numberOfFeatureChannelsToReadWrite;
-    if (count == 0 || first % 4 != 0 || (first != 0 && count % 4 != 0) ||
-        first + count > d.featureChannels())
+    if (first % 4 != 0 || (first != 0 && count % 4 != 0) ||
+        !fits(first, count, d.featureChannels()))
         throw InvalidArgument(
             who + "was given channels " + std::to_string(first) + " to " +
             std::to_string(first + count) + " of " + std::to_string(d.featureChannels()) +
@@ -152,6 +148,19 @@ Window checkWindow(const Image::Impl& self, const char* verb, const MTL::Region&
 
 void checkSpan(const Image::Impl& self, const char* verb, const Window& w, const HostLayout& host,
                uint64_t given) {
+    // Divided, not multiplied: huge distances must not wrap around.
+    const auto reachesBeyond = [&](uint64_t distance, uint64_t steps) {
+        return steps > 0 && distance > given / steps;
+    };
+    const bool planes = host.layout == DataLayout::FeatureChannelsxHeightxWidth;
+    if (reachesBeyond(host.bytesPerImage, w.region.size.depth - 1) ||
+        reachesBeyond(host.bytesPerRow, w.region.size.height - 1) ||
+        reachesBeyond(host.bytesPerColumn, w.region.size.width - 1) ||
+        (planes && reachesBeyond(host.planeBytes, w.channels - 1)))
+        throw InvalidArgument(subjectOf(self) + verb + " was given " + std::to_string(given) +
+                              " bytes but pixels " + std::to_string(host.bytesPerColumn) +
+                              ", rows " + std::to_string(host.bytesPerRow) + " and images " +
+                              std::to_string(host.bytesPerImage) + " bytes apart reach further.");
     const uint64_t needed = host.at(w.region.size.depth - 1, w.region.size.height - 1,
                                     w.region.size.width - 1, w.channels - 1) +
                             host.element;
@@ -208,7 +217,7 @@ void writeWindow(Image::Impl& self, std::span<const std::byte> bytes, const Wind
 HostLayout hostLayout(const Image::Impl& self, DataLayout layout, uint64_t bytesPerColumn,
                       uint64_t bytesPerRow, uint64_t bytesPerImage, const MTL::Region& region,
                       uint64_t channels) {
-    const uint64_t element = elementBytes(self.descriptor.channelFormat());
+    const uint64_t element = self.storage->elementBytes();
     const bool packed = layout == DataLayout::HeightxWidthxFeatureChannels;
     if (bytesPerColumn == 0) bytesPerColumn = packed ? channels * element : element;
     const uint64_t rowNeeded =
@@ -224,7 +233,7 @@ HostLayout hostLayout(const Image::Impl& self, DataLayout layout, uint64_t bytes
 
 HostLayout tight(const Image::Impl& self, DataLayout layout) {
     const auto& d = self.descriptor;
-    const uint64_t element = elementBytes(d.channelFormat());
+    const uint64_t element = self.storage->elementBytes();
     const bool packed = layout == DataLayout::HeightxWidthxFeatureChannels;
     const uint64_t column = packed ? d.featureChannels() * element : element;
     const uint64_t row = column * d.width();
@@ -302,6 +311,29 @@ void Image::writeBytes(std::span<const std::byte> bytes, DataLayout layout, uint
         imageIndex);
 }
 
+namespace {
+
+template <class Unorm>
+void writeUnorm(const Image& image, std::span<const float> values, DataLayout layout,
+                uint64_t imageIndex) {
+    constexpr float one = std::numeric_limits<Unorm>::max();
+    std::vector<Unorm> elements(values.size());
+    for (size_t i = 0; i < values.size(); ++i)
+        elements[i] = Unorm(std::lrint(std::fmin(std::fmax(values[i], 0.f), 1.f) * one));
+    image.writeBytes(std::as_bytes(std::span(elements)), layout, imageIndex);
+}
+
+template <class Unorm>
+void readUnorm(const Image& image, std::span<float> values, DataLayout layout,
+               uint64_t imageIndex) {
+    constexpr float one = std::numeric_limits<Unorm>::max();
+    std::vector<Unorm> elements(values.size());
+    image.readBytes(std::as_writable_bytes(std::span(elements)), layout, imageIndex);
+    for (size_t i = 0; i < values.size(); ++i) values[i] = float(elements[i]) / one;
+}
+
+} // namespace
+
 void Image::write(std::span<const float> values, DataLayout layout, uint64_t imageIndex) const {
     const uint64_t count = width() * height() * featureChannels();
     checkWhole(impl(), "write", values.size(), count, "values", imageIndex);
@@ -313,12 +345,9 @@ void Image::write(std::span<const float> values, DataLayout layout, uint64_t ima
         for (size_t i = 0; i < values.size(); ++i) halves[i] = mps::toHalf(values[i]);
         return writeBytes(std::as_bytes(std::span(halves)), layout, imageIndex);
     }
-    default: {
-        std::vector<uint8_t> bytes(values.size());
-        for (size_t i = 0; i < values.size(); ++i)
-            bytes[i] = uint8_t(std::lrint(std::fmin(std::fmax(values[i], 0.f), 1.f) * 255));
-        writeBytes(std::as_bytes(std::span(bytes)), layout, imageIndex);
-    }
+    case ImageFeatureChannelFormat::Unorm16:
+        return writeUnorm<uint16_t>(*this, values, layout, imageIndex);
+    default: return writeUnorm<uint8_t>(*this, values, layout, imageIndex);
     }
 }
 
@@ -334,11 +363,9 @@ void Image::read(std::span<float> values, DataLayout layout, uint64_t imageIndex
         for (size_t i = 0; i < values.size(); ++i) values[i] = mps::fromHalf(halves[i]);
         return;
     }
-    default: {
-        std::vector<uint8_t> bytes(values.size());
-        readBytes(std::as_writable_bytes(std::span(bytes)), layout, imageIndex);
-        for (size_t i = 0; i < values.size(); ++i) values[i] = float(bytes[i]) / 255.f;
-    }
+    case ImageFeatureChannelFormat::Unorm16:
+        return readUnorm<uint16_t>(*this, values, layout, imageIndex);
+    default: return readUnorm<uint8_t>(*this, values, layout, imageIndex);
     }
 }
 

@@ -10,7 +10,8 @@ ImageBatch Image::batchRepresentation() const { return batchRepresentation({0, n
 
 ImageBatch Image::batchRepresentation(MTL::Range range) const {
     auto& self = impl();
-    if (range.length == 0 || range.location + range.length > numberOfImages())
+    if (range.length == 0 || range.length > numberOfImages() ||
+        range.location > numberOfImages() - range.length)
         throw InvalidArgument(MTL::subject("Image", self.label) +
                               "batchRepresentation was asked for images " +
                               std::to_string(range.location) + " to " +

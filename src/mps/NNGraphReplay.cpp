@@ -20,6 +20,16 @@ std::shared_ptr<vk::Resource> resourceOf(mps::ImageStorage& storage) {
     return std::make_shared<vk::Buffer>(slice.buffer, slice.offset, slice.size);
 }
 
+/// Those that a batch made at once lies in: one, or more where textures have too few layers.
+std::vector<mps::ImageStorage*> storagesOf(const ImageBatch& batch) {
+    std::vector<mps::ImageStorage*> storages;
+    for (const Image& image : batch) {
+        mps::ImageStorage* const storage = image.impl().storage.get();
+        if (storages.empty() || storages.back() != storage) storages.push_back(storage);
+    }
+    return storages;
+}
+
 bool areTemporary(const std::vector<const Image*>& images) {
     return std::ranges::any_of(images, [](const Image* i) { return i->impl().temporary; });
 }
@@ -136,7 +146,8 @@ std::shared_ptr<NNGraph::Impl::Plan> NNGraph::Impl::makePlan(const Request& requ
     for (const auto& [image, asked] : leaving) {
         const bool isTemporary = ownAllocator(image) == TemporaryImage::defaultAllocator();
         plan->leaving.push_back({*asked, image, isTemporary, {}});
-        plan->replaceEachTime(outcome.images[image].at(0).impl().storage->resource());
+        for (mps::ImageStorage* storage : storagesOf(outcome.images[image]))
+            plan->replaceEachTime(storage->resource());
     }
     plan->states = std::move(outcome.states);
     plan->placeTemporaries();
@@ -154,7 +165,8 @@ NNGraph::Impl::Made NNGraph::Impl::makeFor(const Request& request, Plan& plan,
         } else {
             batch = each.pool.batch(device, each.shape, each.count);
         }
-        resources.push_back(resourceOf(*batch[0].impl().storage));
+        for (mps::ImageStorage* storage : storagesOf(batch))
+            resources.push_back(resourceOf(*storage));
     }
     const auto imagesAt = [&](size_t image) {
         const auto input = std::ranges::find(inputImages, image);

@@ -120,31 +120,41 @@ void checkChannels(const std::string& who, const char* role, const Image& image,
                           " are needed.");
 }
 
+namespace {
+/// Whether two images in the same memory have a slice in common.
+bool overlap(const Image::Impl& a, const Image::Impl& b) {
+    const auto meet = [](uint64_t firstA, uint64_t countA, uint64_t firstB, uint64_t countB) {
+        return firstA < firstB + countB && firstB < firstA + countA;
+    };
+    const uint64_t imagesA = a.descriptor.numberOfImages(), imagesB = b.descriptor.numberOfImages();
+    const uint64_t eachA = a.storage->shape().slices, eachB = b.storage->shape().slices;
+    if (eachA != eachB) // two images around one texture
+        return meet(a.firstImage * eachA, imagesA * eachA, b.firstImage * eachB, imagesB * eachB);
+    return meet(a.firstImage, imagesA, b.firstImage, imagesB) &&
+           meet(a.firstSlice, slicesFor(a.descriptor.featureChannels()), b.firstSlice,
+                slicesFor(b.descriptor.featureChannels()));
+}
+} // namespace
+
 void checkNotAliased(const std::string& who, const ImageBatch& sources,
                      const ImageBatch& destinations) {
-    // By storage, so that large batches are not compared image by image.
-    const auto storageOf = [](const Image::Impl* image) { return image->storage.get(); };
-    std::vector<const Image::Impl*> written;
+    // By memory, so that large batches are not compared image by image.
+    struct Written {
+        const void* memory;
+        const Image::Impl* image;
+    };
+    std::vector<Written> written;
     written.reserve(destinations.size());
-    for (const Image& destination : destinations) written.push_back(&destination.impl());
-    std::ranges::sort(written, {}, storageOf);
-    for (const Image& source : sources) {
-        const Image::Impl& s = source.impl();
-        const auto first = std::ranges::lower_bound(written, s.storage.get(), {}, storageOf);
-        for (auto at = first; at != written.end() && (*at)->storage == s.storage; ++at) {
-            const Image::Impl* const d = *at;
-            const auto slices = [](const Image::Impl& image) {
-                return slicesFor(image.descriptor.featureChannels());
-            };
-            if (s.firstImage < d->firstImage + d->descriptor.numberOfImages() &&
-                d->firstImage < s.firstImage + s.descriptor.numberOfImages() &&
-                s.firstSlice < d->firstSlice + slices(*d) &&
-                d->firstSlice < s.firstSlice + slices(s))
+    for (const Image& destination : destinations)
+        written.push_back({destination.impl().storage->identity(), &destination.impl()});
+    std::ranges::sort(written, {}, &Written::memory);
+    for (const Image& source : sources)
+        for (const Written& there : std::ranges::equal_range(
+                 written, source.impl().storage->identity(), {}, &Written::memory))
+            if (overlap(source.impl(), *there.image))
                 throw InvalidArgument(
                     who + "A destination image is also a source image; the kernel does not "
                           "work in place.");
-        }
-    }
 }
 
 void checkGradientChannels(const std::string& who, const BinaryPass& pass) {

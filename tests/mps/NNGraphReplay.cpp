@@ -3,6 +3,7 @@
 #include "mps/Image.hpp"
 #include "mps/NNGraphNetwork.hpp"
 #include "mps/NNGraphRig.hpp"
+#include "mtl/Device.hpp"
 
 #include <mpsvk/MPS/NNShapeNodes.hpp>
 
@@ -309,4 +310,31 @@ TEST_CASE("plans are not mixed up: arrays of images, parts of channels, textures
         if (variant.storage == MPS::ImageStorage::Texture &&
             variant.format == MPS::ImageFeatureChannelFormat::Float32)
             check(upload(low, variant)[0], reference::forward(tanH, low));
+}
+
+TEST_CASE("a batch that lies in several textures is replayed") {
+    if (variants().size() == 2) SKIP("the device has no textures");
+    const size_t slices = testDevice().impl().vk->limits().imageLayers / 2;
+    for (const bool isTemporary : {false, true}) {
+        const MPS::NNImageNode input;
+        auto graph = graphOf(MPS::CNNNeuronTanHNode(input).resultImage());
+        if (isTemporary)
+            graph.setDestinationImageAllocator(MPS::TemporaryImage::defaultAllocator());
+        MPS::CNNNeuron copy(testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::None));
+        for (uint64_t round = 0; round < 3; ++round) {
+            const Tensor x = reference::random(5, 1, 1, 4 * slices, round);
+            MPS::ImageBatch made;
+            run([&](const MTL::CommandBuffer& commands) {
+                made =
+                    graph.encodeBatch(commands, {upload(x, {MPS::ImageFeatureChannelFormat::Float32,
+                                                            MPS::ImageStorage::Texture})});
+                if (!isTemporary) return;
+                const auto kept = upload(Tensor(5, 1, 1, 4 * slices));
+                copy.encodeBatch(commands, made, kept);
+                made = kept;
+            });
+            CHECK(reference::compare(download(made), reference::forward(tanH, x), fp32));
+        }
+        CHECK(isReplayed(graph));
+    }
 }

@@ -89,16 +89,21 @@ public:
 class Image : public Object {
 public:
     Image() = default;
-    /// Storage is made at first use. Throws InvalidArgument for a size of 0, no channel format, or
-    /// Unorm16 (which no kernel stores); DeviceError above the device's limits.
+    /// Storage is made at first use. Throws InvalidArgument for a size of 0, no channel format,
+    /// Unorm16 (which no kernel stores) or memoryless storage; DeviceError above the device's
+    /// limits.
     Image(const MTL::Device& device, const ImageDescriptor& descriptor);
     /// Wraps a texture: a 2D one for up to 4 channels and one image, else a 2D array whose length
-    /// is a multiple of ceil(featureChannels/4).
+    /// is a multiple of ceil(featureChannels/4). Throws InvalidArgument when the texture's format
+    /// has fewer channels.
     Image(const MTL::Texture& texture, uint64_t featureChannels);
-    /// A view on slices [location, location+length) of the parent.
+    /// A view on slices [location, location+length) of the parent. That of a temporary image is
+    /// temporary, and has read its parent once when its own read count is 0. Throws InvalidArgument
+    /// when the parent's read count is 0.
     Image(const Image& parent, MTL::Range sliceRange, uint64_t featureChannels);
 
-    /// `count` images in one allocation, so that a kernel runs over them in one dispatch.
+    /// `count` images in one allocation, so that a kernel runs over them in one dispatch; textures
+    /// in more where one has too few layers.
     static ImageBatch batch(const MTL::Device& device, const ImageDescriptor& descriptor,
                             uint64_t count);
     static std::shared_ptr<ImageAllocator> defaultAllocator();
@@ -114,7 +119,7 @@ public:
     ImageFeatureChannelFormat featureChannelFormat() const;
     /// An extension: Buffer or Texture.
     ImageStorage storage() const;
-    /// Bits of an element's significand, the implicit one counted: 8, 11 or 24.
+    /// Bits of an element's significand, the implicit one counted: 8, 11, 16 or 24.
     uint64_t precision() const;
     /// Bytes of a texel of one slice.
     uint64_t pixelSize() const;
