@@ -123,6 +123,10 @@ void OptimizerUpdate::take(const MPS::CNNConvolutionGradientState& gradient,
     using Buffers = MPS::CNNConvolutionGradientState::Impl::Buffers;
     stateRoles_ = {"convolutionGradientState", "convolutionSourceState", "weights", "biases"};
     auto& gradients = checked(stateRoles_.gradient, gradient);
+    if (gradients.temporary && !gradients.accumulated)
+        throw InvalidArgument(who_ + stateRoles_.gradient +
+                              " is a temporary state that has no gradients of weights and biases: "
+                              "CNNConvolutionGradient comes first.");
     auto& from = checked(stateRoles_.source, source);
     auto& to = checked("resultState", result);
     const auto bytes = [&](Buffers which) { return gradients.resources[which].bufferBytes; };

@@ -125,6 +125,11 @@ TEST_CASE("an encode reads the gradient state and the source state once") {
                 .list()
                 .fill(gradient->buffer(k), std::bit_cast<uint32_t>(.25f));
         state.setReadCount(2);
+        CHECK(refused([&] { sgd.encode(commands, state, kept, {}, kept); }) ==
+              "[NNOptimizerStochasticGradientDescent] convolutionGradientState is a temporary "
+              "state that has no gradients of weights and biases: CNNConvolutionGradient comes "
+              "first.");
+        gradient->accumulated = true;
         const auto source =
             MPS::CNNConvolutionWeightsAndBiasesState::temporaryCNNConvolutionWeightsAndBiasesState(
                 commands, convolution.descriptor);
