@@ -51,20 +51,6 @@ template <class T> MTL::Buffer bufferOf(const MTL::Device& device, const std::ve
     return device.newBuffer(std::as_bytes(std::span(values)));
 }
 
-/// The data source between load and purge.
-class Loaded {
-public:
-    Loaded(const std::string& who, MPS::CNNConvolutionDataSource& source) : source_(source) {
-        if (!source.load()) throw InvalidArgument(who + "The data source's load returned false.");
-    }
-    ~Loaded() { source_.purge(); }
-    Loaded(const Loaded&) = delete;
-    Loaded& operator=(const Loaded&) = delete;
-
-private:
-    MPS::CNNConvolutionDataSource& source_;
-};
-
 } // namespace
 
 BinaryConvolutionData::BinaryConvolutionData(const MTL::Device& device,
@@ -82,7 +68,7 @@ BinaryConvolutionData::BinaryConvolutionData(const MTL::Device& device,
     BinaryConvolutionTerms terms;
     bits.resize(outputs * taps * words);
     {
-        const Loaded loaded(who, *request.source);
+        const LoadedSource loaded(who, *request.source);
         const auto bytes = request.source->weights();
         if (request.source->dataType() != MPS::DataType::UInt32)
             throw InvalidArgument(who + "The data source's dataType is not UInt32.");

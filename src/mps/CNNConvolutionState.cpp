@@ -126,7 +126,7 @@ std::shared_ptr<WeightsState::Impl> wrapping(const MTL::Buffer& weights, uint64_
         if (offset % 4 != 0)
             throw InvalidArgument(who + name + "Offset is " + std::to_string(offset) +
                                   " but must be a multiple of 4.");
-        if (offset + bytes > buffer.length())
+        if (offset > buffer.length() || bytes > buffer.length() - offset)
             throw InvalidArgument(who + name + " needs " + std::to_string(bytes) +
                                   " bytes from offset " + std::to_string(offset) +
                                   " but its buffer has " + std::to_string(buffer.length()) + ".");
@@ -138,6 +138,10 @@ std::shared_ptr<WeightsState::Impl> wrapping(const MTL::Buffer& weights, uint64_
     made->weightsOffset = weightsOffset;
     made->weightsBytes = weightsBytes;
     if (biases) {
+        if (!(biases.device() == weights.device()))
+            throw InvalidArgument(who + "weights belongs to the device \"" +
+                                  weights.device().name() + "\" but biases to another one, \"" +
+                                  biases.device().name() + "\".");
         checkPart("biases", biases, biasesOffset, biasesBytes);
         made->addBuffer(biases);
         made->hasBiases = true;
@@ -154,7 +158,9 @@ CNNConvolutionWeightsAndBiasesState::CNNConvolutionWeightsAndBiasesState(std::sh
 
 CNNConvolutionWeightsAndBiasesState::CNNConvolutionWeightsAndBiasesState(const MTL::Buffer& weights,
                                                                          const MTL::Buffer& biases)
-    : State(wrapping(weights, 0, weights.length(), biases, 0, biases ? biases.length() : 0)) {}
+    : State(wrapping(weights, 0, weights.length(), biases, 0, biases ? biases.length() : 0)) {
+    impl().isWhole = true;
+}
 
 CNNConvolutionWeightsAndBiasesState::CNNConvolutionWeightsAndBiasesState(
     const MTL::Device& device, const CNNConvolutionDescriptor& descriptor)

@@ -40,6 +40,7 @@ struct CNNConvolutionWeightsAndBiasesState::Impl : State::Impl {
     /// Fills the buffers when something first uses them: an export that nobody may want.
     std::function<void()> fillBeforeUse;
     bool hasBiases = false;
+    bool isWhole = false; ///< wraps buffers from end to end, which may be larger than needed
     uint64_t weightsOffset = 0, biasesOffset = 0;
     uint64_t weightsBytes = 0, biasesBytes = 0;
 };

@@ -38,6 +38,13 @@ void setHalves(glsl::CNNConvolutionPackParameters& parameters, const Layout& lay
 
 } // namespace
 
+LoadedSource::LoadedSource(const std::string& who, MPS::CNNConvolutionDataSource& source)
+    : source_(source) {
+    if (!source.load()) throw InvalidArgument(who + "The data source's load returned false.");
+}
+
+LoadedSource::~LoadedSource() noexcept(false) { source_.purge(); }
+
 void runNow(const MTL::Device& device, const std::function<void(Encoder&)>& encode) {
     const MTL::CommandBuffer recording = recordingCommandBuffer(device);
     Encoder encoder(recording, "");
@@ -74,8 +81,9 @@ void ConvolutionWeights::makeConstants() {
 ConvolutionWeights::ConvolutionWeights(const ConvolutionWeights& other)
     : device_(other.device_), source_(other.source_), descriptor_(other.descriptor_),
       use_(other.use_), flat_(other.flat_), hasBias_(other.hasBias_),
-      roundToHalf_(other.roundToHalf_), hasPending_(other.hasPending_), layouts_(other.layouts_),
-      scale_(other.scale_), shift_(other.shift_), slopes_(other.slopes_) {
+      roundToHalf_(other.roundToHalf_), layouts_(other.layouts_), scale_(other.scale_),
+      shift_(other.shift_), slopes_(other.slopes_) {
+    forgetDerived();
     runNow(device_, [&](Encoder& encoder) {
         for (Layout& layout : layouts_)
             for (vk::BufferSlice* slice :
@@ -95,21 +103,15 @@ void ConvolutionWeights::moveTo(const MTL::Device& device) {
     if (device == device_) return;
     const Values kept = values();
     device_ = device;
+    loading_.clear();
     makeConstants();
     packValues(kept);
 }
 
-void ConvolutionWeights::take(const ConvolutionWeights& other) {
-    hasBias_ = other.hasBias_;
-    packValues(other.values());
-}
+void ConvolutionWeights::take(const ConvolutionWeights& other) { packValues(other.values()); }
 
 void ConvolutionWeights::packValues(const Values& values) {
-    const auto weights = uploaded(device_, values.weights),
-               biases = uploaded(device_, values.biases);
-    runNow(device_, [&](Encoder& encoder) {
-        for (Layout& layout : layouts_) pack(encoder, layout, weights, biases, false);
-    });
+    packAtOnce(uploaded(device_, values.weights), uploaded(device_, values.biases), false);
 }
 
 ConvolutionWeights::Values ConvolutionWeights::values() const {
@@ -159,17 +161,12 @@ void ConvolutionWeights::packCopy(Encoder& encoder, const Layout& layout,
 
 void ConvolutionWeights::pack(Encoder& encoder, Layout& layout, const vk::BufferSlice& weights,
                               const vk::BufferSlice& biases, bool raw) const {
-    const bool isNew = std::ranges::none_of(copies, [&](auto copy) { return (layout.*copy).used; });
-    const bool readsHalves = layout.halves.used && roundToHalf_;
-    layout.floats.current = layout.floats.used || !readsHalves;
-    layout.halves.current = layout.halves && roundToHalf_ && (isNew || readsHalves);
-    layout.grouped.current = layout.grouped && (isNew || layout.grouped.used);
-    layout.winograd.current = layout.winograd.used;
     for (const auto copy : copies) {
-        (layout.*copy).derived = false;
+        (layout.*copy).madeIn = 0;
         if ((layout.*copy).current) packCopy(encoder, layout, copy, weights, raw);
     }
-    if (isDataGradient() || (!biases && layout.hasNoBiases)) return;
+    layout.channelsMade.madeIn = 0;
+    if (!layout.channelsMade.current || isDataGradient() || (!biases && layout.hasNoBiases)) return;
     layout.hasNoBiases = false;
     auto parameters = layout.parameters;
     parameters.hasBias = bool(biases);
@@ -184,74 +181,106 @@ void ConvolutionWeights::pack(Encoder& encoder, Layout& layout, const vk::Buffer
         {{1, bias.slice}, {2, layout.channels}, {3, scale_}, {4, shift_}, {5, slopes_}});
 }
 
-void ConvolutionWeights::packLoaded(Encoder& encoder, const vk::BufferSlice& weights,
-                                    const vk::BufferSlice& biases) {
-    hasBias_ = bool(biases) || bool(shift_);
-    for (Layout& layout : layouts_) pack(encoder, layout, weights, biases, true);
+void ConvolutionWeights::packAtOnce(const vk::BufferSlice& weights, const vk::BufferSlice& biases,
+                                    bool raw) {
+    // Kernels that have read biases once go on reading them: then they are zeros.
+    hasBias_ = hasBias_ || bool(biases) || bool(shift_);
+    const bool all = !isLoading();
+    runNow(device_, [&](Encoder& encoder) {
+        for (Layout& layout : layouts_) {
+            choose(layout, all);
+            pack(encoder, layout, weights, biases, raw);
+        }
+    });
+}
+
+void ConvolutionWeights::choose(Layout& layout, bool all) const {
+    const bool isNew = std::ranges::none_of(copies, [&](auto copy) { return (layout.*copy).used; });
+    const auto may = [&](const Layout::Copy& copy) { return copy && (all || copy.current); };
+    const bool readsHalves = layout.halves.used && roundToHalf_ && may(layout.halves);
+    layout.floats.current = may(layout.floats) && (layout.floats.used || !readsHalves);
+    layout.halves.current = may(layout.halves) && roundToHalf_ && (isNew || readsHalves);
+    if (&layout == layouts_.data() && !layout.halves.current) layout.floats.current = true;
+    layout.grouped.current =
+        may(layout.grouped) && layout.floats.current && (isNew || layout.grouped.used);
+    layout.winograd.current = may(layout.winograd) && layout.winograd.used;
+    layout.channelsMade.current = layout.channelsMade.current || all;
 }
 
 void ConvolutionWeights::load(Encoder& encoder, const vk::BufferSlice& weights,
                               const vk::BufferSlice& biases) {
-    hasPending_ = true;
-    packLoaded(encoder, weights, biases);
+    isLoading(); // forgets those that have run
+    loading_.push_back(encoder.commandBuffer().impl().weak_from_this());
+    hasBias_ = hasBias_ || bool(biases);
+    for (Layout& layout : layouts_) {
+        choose(layout, false); // what is not current would not be so in other command buffers
+        pack(encoder, layout, weights, biases, true);
+    }
+}
+
+bool ConvolutionWeights::isLoading() const {
+    std::erase_if(loading_, [](const auto& weak) {
+        const auto commands = weak.lock();
+        return !commands || commands->handle().status() >= MTL::CommandBufferStatus::Completed;
+    });
+    return !loading_.empty();
+}
+
+void ConvolutionWeights::derive(Encoder& encoder, Derived& derived,
+                                const std::function<void(Encoder&)>& make) const {
+    if (derived.current) return;
+    const uint64_t serial = encoder.commandBuffer().impl().serial;
+    // What is in place already is packed once, not with each replay of the commands. Weights that
+    // commands are still to load are in place for this command buffer only, if it is committed.
+    if (!isLoading()) {
+        runNow(device_, make);
+        derived.current = true;
+    } else if (derived.madeIn != serial) {
+        make(encoder);
+        derived.madeIn = serial;
+    }
 }
 
 ConvolutionWeights::Layout& ConvolutionWeights::layout(Encoder& encoder, bool flat) {
     if (!flat_ || flat) return layouts_[0];
-    if (layouts_.size() == 1) {
-        Layout taps = makeLayout(false);
-        const auto floats = encoder.scratch(descriptor_.weightCount() * sizeof(float));
-        unpackLayout(encoder, layouts_[0], *floats);
-        pack(encoder, taps, *floats, {}, false);
-        encoder.list().copy({layouts_[0].channels.buffer, layouts_[0].channels.offset,
-                             std::min(layouts_[0].channels.size, taps.channels.size)},
-                            {taps.channels.buffer, taps.channels.offset,
-                             std::min(layouts_[0].channels.size, taps.channels.size)});
-        layouts_.push_back(std::move(taps));
-    }
-    return layouts_[1];
+    if (layouts_.size() == 1) layouts_.push_back(makeLayout(false));
+    Layout& taps = layouts_[1];
+    if (isDataGradient()) return taps;
+    derive(encoder, taps.channelsMade, [&](Encoder& on) {
+        const uint64_t bytes = std::min(layouts_[0].channels.size, taps.channels.size);
+        on.list().copy({layouts_[0].channels.buffer, layouts_[0].channels.offset, bytes},
+                       {taps.channels.buffer, taps.channels.offset, bytes});
+    });
+    return taps;
 }
 
 const vk::BufferSlice& ConvolutionWeights::use(Encoder& encoder, Layout& layout,
                                                Layout::Copy Layout::*which) const {
     Layout::Copy& copy = layout.*which;
-    if (which == &Layout::grouped) use(encoder, layout, &Layout::floats); // what it is packed from
-    if (!copy.used && which == &Layout::winograd) {
+    if (which == &Layout::grouped) layout.floats.used = true; // what it is packed from
+    if (!copy.used && which == &Layout::winograd)
         copy.memory = vk::whole(device_.impl().vk->memory().allocate(
             winogradBytes(layout.parameters), vk::MemoryKind::Device));
-        copy.current = false;
-    }
     copy.used = true;
-    if (!copy.current) {
-        // What is in place already is packed once, not with each replay of the commands.
-        if (hasPending_ || &layout != layouts_.data()) {
-            derive(encoder, layout, which);
-            copy.derived = true;
-        } else {
-            runNow(device_, [&](Encoder& now) { derive(now, layout, which); });
-        }
-        copy.current = true;
-    }
+    derive(encoder, copy, [&](Encoder& on) {
+        const auto floats = on.scratch(descriptor_.weightCount() * sizeof(float));
+        unpackWeights(on, *floats);
+        if (which == &Layout::grouped && !layout.floats.current)
+            packCopy(on, layout, &Layout::floats, *floats, false);
+        packCopy(on, layout, which, *floats, false);
+    });
     return copy.memory;
 }
 
-void ConvolutionWeights::derive(Encoder& encoder, const Layout& layout,
-                                Layout::Copy Layout::*which) const {
-    const auto floats = encoder.scratch(descriptor_.weightCount() * sizeof(float));
-    unpackLayout(encoder, layout, *floats);
-    packCopy(encoder, layout, which, *floats, false);
-}
-
 void ConvolutionWeights::forgetDerived() {
-    layouts_.erase(layouts_.begin() + 1, layouts_.end());
-    for (const auto which : copies) {
-        Layout::Copy& copy = layouts_[0].*which;
-        if (copy.derived) copy.current = copy.derived = false;
+    for (Layout& layout : layouts_) {
+        for (const auto which : copies) (layout.*which).madeIn = 0;
+        layout.channelsMade.madeIn = 0;
     }
 }
 
-void ConvolutionWeights::unpackLayout(Encoder& encoder, const Layout& layout,
-                                      const vk::BufferSlice& weights) const {
+void ConvolutionWeights::unpackWeights(Encoder& encoder, const vk::BufferSlice& weights) const {
+    const Layout& layout = layouts_[0];
     const bool isInHalves = !layout.floats.current;
     auto parameters = layout.parameters;
     if (isInHalves) setHalves(parameters, layout);
@@ -261,9 +290,9 @@ void ConvolutionWeights::unpackLayout(Encoder& encoder, const Layout& layout,
 
 void ConvolutionWeights::unpack(Encoder& encoder, const vk::BufferSlice& weights,
                                 const vk::BufferSlice& biases) const {
-    const Layout& layout = layouts_[0];
-    unpackLayout(encoder, layout, weights);
+    unpackWeights(encoder, weights);
     if (!biases) return;
+    const Layout& layout = layouts_[0];
     // A sub-pixel convolution pads the channels of each block to whole texels.
     const uint32_t blocks = layout.parameters.subPixelBlocks;
     const uint64_t block = layout.shape.outputs / blocks, padded = vk::roundUp(block, 4);
@@ -274,9 +303,9 @@ void ConvolutionWeights::unpack(Encoder& encoder, const vk::BufferSlice& weights
 }
 
 void ConvolutionWeights::loadFromSource(const std::string& who) {
-    if (!source_->load()) throw InvalidArgument(who + "The data source's load returned false.");
     std::vector<float> weights, biases;
-    try {
+    {
+        const LoadedSource loaded(who, *source_);
         const MPS::DataType kernelType = source_->kernelWeightsDataType();
         if (kernelType != MPS::DataType::Float16 && kernelType != MPS::DataType::Float32)
             throw InvalidArgument(
@@ -296,14 +325,9 @@ void ConvolutionWeights::loadFromSource(const std::string& who) {
                 who + "The data source has " + std::to_string(terms.size()) + " bias terms but " +
                 std::to_string(descriptor_.outputFeatureChannels()) + " output feature channels.");
         biases.assign(terms.begin(), terms.end());
-    } catch (...) {
-        source_->purge();
-        throw;
     }
-    source_->purge();
-    const auto weightsSlice = uploaded(device_, weights), biasesSlice = uploaded(device_, biases);
-    runNow(device_, [&](Encoder& encoder) { packLoaded(encoder, weightsSlice, biasesSlice); });
-    for (Layout& layout : layouts_) layout.hasNoBiases = !hasBias_ && !hasPending_;
+    packAtOnce(uploaded(device_, weights), uploaded(device_, biases), true);
+    for (Layout& layout : layouts_) layout.hasNoBiases = !hasBias_;
 }
 
 } // namespace mpsvk::mps

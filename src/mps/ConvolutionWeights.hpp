@@ -35,6 +35,18 @@ struct ConvolutionShape {
     uint32_t outputsPerGroup() const { return outputs / groups; }
 };
 
+/// A data source between load and purge. Throws InvalidArgument when it does not load.
+class LoadedSource {
+public:
+    LoadedSource(const std::string& who, MPS::CNNConvolutionDataSource& source);
+    ~LoadedSource() noexcept(false);
+    LoadedSource(const LoadedSource&) = delete;
+    LoadedSource& operator=(const LoadedSource&) = delete;
+
+private:
+    MPS::CNNConvolutionDataSource& source_;
+};
+
 class ConvolutionWeights {
 public:
     enum class Use { Forward, DataGradient, TransposeForward, TransposeDataGradient };
@@ -59,17 +71,23 @@ public:
     void setSource(ConvolutionSource source) { source_ = std::move(source); }
     const MTL::Device& device() const { return device_; }
 
-    /// One way in which the weights are packed.
+    /// What is made from the packed weights when a kernel first reads it.
+    struct Derived {
+        bool current = false; ///< it is there for every command buffer
+        uint64_t madeIn = 0;  ///< or for the one with this serial alone, whose commands make it
+    };
+
+    /// One way in which the weights are packed. Of the first one `floats` or `halves` is always
+    /// current.
     struct Layout {
         ConvolutionShape shape;
         ConvolutionTile tile;
         uint32_t tiles = 1, tileSlices = 1, resultSlices = 1;
         uint32_t resultPerGroup = 1, reducedPerGroup = 1;
         /// Kernels read one copy or another; those that none has read yet are not kept up to date.
-        struct Copy {
+        struct Copy : Derived {
             vk::BufferSlice memory;
-            bool used = false, current = true;
-            bool derived = false; ///< made from another one since the weights were loaded
+            bool used = false;
             explicit operator bool() const { return bool(memory); }
         };
         Copy floats;
@@ -82,11 +100,12 @@ public:
         Copy grouped;             ///< the same for the kernels of few channels
         Copy winograd;            ///< transformed for WinogradProduct; made at its first use
         vk::BufferSlice channels; ///< biases, then slopes of PReLU
+        Derived channelsMade;
         bool hasNoBiases = false; ///< the biases in `channels` are zeros, whatever is still to run
         glsl::CNNConvolutionPackParameters parameters{};
     };
     /// The flat layout where the kernel has one and `flat` allows it, else the one by taps (which
-    /// is then made from the other, in the order of `encoder`).
+    /// is then made from the other).
     Layout& layout(Encoder& encoder, bool flat);
     /// A copy for a kernel to read.
     const vk::BufferSlice& use(Encoder& encoder, Layout& layout, Layout::Copy Layout::*copy) const;
@@ -113,21 +132,30 @@ private:
     void packValues(const Values& values);
     Layout makeLayout(bool flat) const;
     void makeConstants();
+    /// Writes the copies that are current.
     void pack(Encoder& encoder, Layout& layout, const vk::BufferSlice& weights,
               const vk::BufferSlice& biases, bool raw) const;
+    /// Which copies stay current with other weights: those that kernels read, of all or of what is
+    /// current.
+    void choose(Layout& layout, bool all) const;
+    void packAtOnce(const vk::BufferSlice& weights, const vk::BufferSlice& biases, bool raw);
     void packCopy(Encoder& encoder, const Layout& layout, Layout::Copy Layout::*copy,
                   const vk::BufferSlice& weights, bool raw) const;
-    void packLoaded(Encoder& encoder, const vk::BufferSlice& weights,
-                    const vk::BufferSlice& biases);
-    void derive(Encoder& encoder, const Layout& layout, Layout::Copy Layout::*copy) const;
-    void unpackLayout(Encoder& encoder, const Layout& layout, const vk::BufferSlice& weights) const;
+    /// Makes what is not there for this encoder's command buffer.
+    void derive(Encoder& encoder, Derived& derived,
+                const std::function<void(Encoder&)>& make) const;
+    void unpackWeights(Encoder& encoder, const vk::BufferSlice& weights) const;
+    bool isLoading() const; ///< commands that load weights are perhaps still to run
 
     MTL::Device device_;
     ConvolutionSource source_;
     MPS::CNNConvolutionDescriptor descriptor_;
     Use use_;
-    bool flat_, hasBias_ = false, roundToHalf_ = true;
-    bool hasPending_ = false; ///< commands have loaded weights, which perhaps have not run
+    bool flat_;
+    bool hasBias_ = false; ///< there have been biases; where there are none now they are zeros
+    bool roundToHalf_ = true;
+    /// Command buffers that load weights and perhaps have not run.
+    mutable std::vector<std::weak_ptr<MTL::CommandBuffer::Impl>> loading_;
     std::vector<Layout> layouts_;
     vk::BufferSlice scale_, shift_, slopes_;
 };

@@ -1,4 +1,5 @@
 #include "mps/ConvolutionPass.hpp"
+#include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -15,8 +16,11 @@ void checkState(const Subject& who, const CNNConvolutionDescriptor& d,
     if (!state) throw InvalidArgument(who + "The weights state is an empty handle.");
     auto& impl = state.impl();
     impl.checkUsable(who, "The weights state", commands);
-    if (impl.weightsBytes < d.weightCount() * sizeof(float) ||
-        (impl.hasBiases && impl.biasesBytes < d.outputFeatureChannels() * sizeof(float)))
+    const auto fits = [&](uint64_t bytes, uint64_t count) {
+        return impl.isWhole ? bytes >= count * sizeof(float) : bytes == count * sizeof(float);
+    };
+    if (!fits(impl.weightsBytes, d.weightCount()) ||
+        (impl.hasBiases && !fits(impl.biasesBytes, d.outputFeatureChannels())))
         throw InvalidArgument(who + "The weights state holds " + std::to_string(impl.weightsBytes) +
                               " bytes of weights and " + std::to_string(impl.biasesBytes) +
                               " of biases but the kernel has " +
@@ -30,6 +34,7 @@ void reloadWeights(const Subject& who, const CNNConvolutionDescriptor& d,
                    ConvolutionWeights& weights, const MTL::CommandBuffer& commands,
                    const CNNConvolutionWeightsAndBiasesState& state) {
     checkState(who, d, state, commands);
+    checkDevice(who.text(), weights.device(), commands);
     Encoder encoder(commands, who);
     auto& impl = state.impl();
     weights.load(encoder, impl.weightsSlice(), impl.biasesSlice());
@@ -42,6 +47,7 @@ CNNConvolutionWeightsAndBiasesState exportWeights(const std::string& who,
                                                   const MTL::CommandBuffer& commands,
                                                   bool temporary) {
     using State = CNNConvolutionWeightsAndBiasesState;
+    if (commands) checkDevice(who, weights.device(), commands); // else the encoder refuses
     const State state = temporary ? State::temporaryCNNConvolutionWeightsAndBiasesState(commands, d)
                                   : State(weights.device(), d);
     Encoder encoder(commands, who);

@@ -1,4 +1,7 @@
 #include "mps/ConvolutionKernels.hpp"
+#include "support/Sentence.hpp"
+
+#include <mpsvk/vulkan.hpp>
 
 #include <cmath>
 
@@ -313,6 +316,157 @@ TEST_CASE("any kernel of a convolution reads what was loaded last") {
             check(uses[(i + 3) % uses.size()], second);
         }
     }
+}
+
+TEST_CASE("commands that are never committed, or later, change no weights") {
+    const auto text = [](const Variant& variant, const char* disabled) {
+        return variant.name() + ", without " + disabled;
+    };
+    // Without direct_tile kernels read copies of the weights that a CPU has no use for.
+    for (const char* disabled : {"none", "direct_tile"}) {
+        const Environment environment("MPSVK_DISABLE", disabled);
+        for (const auto& first : {shape(8, 8, 3, 1, 4), shape(16, 64, 3), shape(64, 64, 3)})
+            for (const Variant variant : variants()) {
+                INFO(first.inputChannels << " channels, " << text(variant, disabled));
+                auto second = first;
+                fill(second, 60);
+                const Tensor x = reference::rounded(
+                    reference::random(1, 9, 8, first.inputChannels, 6), variant.rounding());
+                const auto kept = keptWeights(second, variant);
+                auto source = first;
+                keptWeights(source, variant);
+                const auto images = upload(x, variant);
+                MPS::CNNConvolution conv(testDevice(), sourceOf(first, kept));
+                conv.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+                const MPS::CNNConvolutionWeightsAndBiasesState state(testDevice(),
+                                                                     descriptorOf(first));
+                write(state.weights(), second.weights);
+                write(state.biases(), second.bias);
+                const auto check = [&](const MPS::ImageBatch& made, reference::Convolution r) {
+                    r.outputWidth = 8;
+                    r.outputHeight = 9;
+                    CHECK(reference::compare(download(made), reference::forward(r, x),
+                                             {std::max(1e-5, variant.tolerance())}));
+                };
+                const auto encoded = [&](bool reloads) {
+                    MPS::ImageBatch made;
+                    run([&](const MTL::CommandBuffer& commands) {
+                        if (reloads) conv.reloadWeightsAndBiases(commands, state);
+                        made = conv.encodeBatch(commands, images);
+                    });
+                    return made;
+                };
+                {
+                    MTL::CommandBuffer dropped = testQueue().commandBuffer();
+                    conv.reloadWeightsAndBiases(dropped, state);
+                    conv.encodeBatch(dropped, images);
+                    check(encoded(false), source); // while they may still be committed
+                    check(encoded(true), second);
+                    check(encoded(false), second);
+                    conv.reloadWeightsAndBiasesFromDataSource();
+                }
+                check(encoded(false), source);
+                check(encoded(true), second);
+                check(encoded(false), second);
+            }
+    }
+}
+
+TEST_CASE("a fully connected layer makes its other layout once, or where weights are loaded") {
+    const Variant texture = variants().back();
+    auto r = shape(4, 8, 2);
+    auto second = r;
+    fill(second, 60);
+    const auto kept = keptWeights(r, texture);
+    keptWeights(second, texture);
+    const Tensor x = reference::rounded(reference::random(1, 2, 2, 8, 5), texture.rounding());
+    Tensor read(1, 2, 2, 4);
+    for (size_t p = 0; p < 4; ++p)
+        for (size_t c = 0; c < 4; ++c) read.v[4 * p + c] = x.v[8 * p + c];
+    const auto images = upload(x, texture); // with more channels than are read: not flat
+    MPS::CNNFullyConnected fc(testDevice(), sourceOf(r, kept));
+    fc.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    const MPS::CNNConvolutionWeightsAndBiasesState state(testDevice(), descriptorOf(r));
+    write(state.weights(), second.weights);
+    write(state.biases(), second.bias);
+    const auto check = [&](const MPS::ImageBatch& made, reference::Convolution expected) {
+        expected.outputWidth = expected.outputHeight = 1;
+        expected.offsetX = expected.offsetY = 1;
+        CHECK(reference::compare(download(made), reference::forward(expected, read),
+                                 {std::max(1e-5, texture.tolerance())}));
+    };
+    MTL::CommandBuffer dropped = testQueue().commandBuffer();
+    MTL::CommandBuffer last = testQueue().commandBuffer();
+    SECTION("without a reload") {}
+    SECTION("with a reload") { fc.reloadWeightsAndBiases(dropped, state); }
+    fc.encodeBatch(dropped, images);
+    const auto late = fc.encodeBatch(last, images);
+    MPS::ImageBatch made;
+    run([&](const MTL::CommandBuffer& commands) { made = fc.encodeBatch(commands, images); });
+    check(made, r);
+    last.commit();
+    last.waitUntilCompleted();
+    check(late, r);
+    MPS::ImageBatch again;
+    run([&](const MTL::CommandBuffer& commands) {
+        fc.reloadWeightsAndBiases(commands, state);
+        made = fc.encodeBatch(commands, images);
+        again = fc.encodeBatch(commands, images);
+    });
+    check(made, second);
+    check(again, second);
+}
+
+TEST_CASE("a reload without biases that is dropped leaves them") {
+    const auto r = shape(4, 4, 1);
+    MPS::CNNConvolution conv(testDevice(), sourceOf(r));
+    conv.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    const auto images = upload(Tensor(1, 1, 1, 4));
+    {
+        MTL::CommandBuffer dropped = testQueue().commandBuffer();
+        conv.reloadWeightsAndBiases(
+            dropped, MPS::CNNConvolutionWeightsAndBiasesState(testDevice().newBuffer(64), {}));
+    }
+    MPS::ImageBatch made;
+    run([&](const MTL::CommandBuffer& commands) { made = conv.encodeBatch(commands, images); });
+    CHECK(download(made).v == r.bias);
+}
+
+TEST_CASE("what states of weights are refused for") {
+    const auto r = shape(4, 4, 1);
+    const auto d = descriptorOf(r);
+    const auto device = testDevice();
+    const auto contains = [](const std::string& text, const char* part) {
+        INFO(text);
+        CHECK(text.find(part) != std::string::npos);
+    };
+    MPS::CNNConvolution conv(device, sourceOf(r));
+    MTL::CommandBuffer commands = testQueue().commandBuffer();
+    // Buffers may be larger than needed, but not what was made for another descriptor.
+    conv.reloadWeightsAndBiases(commands, MPS::CNNConvolutionWeightsAndBiasesState(
+                                              device.newBuffer(128), device.newBuffer(32)));
+    const MPS::CNNConvolutionWeightsAndBiasesState other(device, descriptorOf(shape(4, 8, 3)));
+    contains(refusal([&] { conv.reloadWeightsAndBiases(commands, other); }),
+             "holds 1152 bytes of weights and 32 of biases but the kernel has 64 and 16.");
+    contains(refusal([&] {
+                 MPS::CNNConvolutionWeightsAndBiasesState(device.newBuffer(64), UINT64_MAX - 3,
+                                                          device.newBuffer(16), 0, d);
+             }),
+             "weights needs 64 bytes from offset 18446744073709551612 but its buffer has 64.");
+    const auto elsewhere = vulkan::adoptDevice(vulkan::handles(device));
+    contains(refusal([&] {
+                 MPS::CNNConvolutionWeightsAndBiasesState(device.newBuffer(64),
+                                                          elsewhere.newBuffer(16));
+             }),
+             "but biases to another one");
+    MTL::CommandBuffer others = elsewhere.newCommandQueue().commandBuffer();
+    contains(refusal([&] {
+                 conv.reloadWeightsAndBiases(
+                     others, MPS::CNNConvolutionWeightsAndBiasesState(elsewhere, d));
+             }),
+             "but the kernel to another one");
+    contains(refusal([&] { conv.exportWeightsAndBiases(others, false); }),
+             "but the kernel to another one");
 }
 
 TEST_CASE("weights and biases in parts of buffers, and without biases") {
