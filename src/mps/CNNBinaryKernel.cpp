@@ -283,7 +283,11 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
                                                     secondaries[0], destinations[0]));
         }
     } else if (!isBatch) {
-        images = std::min(primaries[0].numberOfImages(), secondaries[0].numberOfImages());
+        MTL::Region rect = clipRect_; // of which only the depth counts: it lies nowhere
+        rect.origin.z = 0;
+        images =
+            std::min(mps::imagesOf(who, rect, primaryImages(), primaries[0], primaries[0]),
+                     mps::imagesOf(who, rect, secondaryImages(), secondaries[0], secondaries[0]));
     }
     pass.primaries = primaries;
     pass.secondaries = secondaries;

@@ -121,6 +121,9 @@ CNNConvolution::CNNConvolution(const MTL::Device&, const CNNConvolution& other)
       precision_(other.precision_) {}
 
 void CNNConvolution::validate(const mps::UnaryPass& pass) const {
+    if (!isFullyConnected())
+        mps::checkWindowReach(subject(), pass.offset, pass.window, pass.clip.width,
+                              pass.clip.height);
     mps::checkInputs(subject(), pass, sourceFeatureChannelOffset(), inputFeatureChannels());
     mps::checkPrecision(subject(), precision_, *weights_);
     for (const State& state : pass.states) {

@@ -89,6 +89,15 @@ bool CNNConvolutionGradient::writesDestination() const {
 void CNNConvolutionGradient::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
     mps::checkGradient(subject(), pass, descriptor_, sumsOverBatch());
+    mps::checkWindow(className().c_str(), primary().window);
+    mps::checkWindow(className().c_str(), secondary().window);
+    if (!isFullyConnected()) {
+        const Image& e = pass.primaries[0];
+        mps::checkSpreadReach(subject(), primaryOffset(), {kernelOffsetX(), kernelOffsetY(), 0},
+                              primary().window, e.width(), e.height());
+        mps::checkWindowReach(subject(), secondaryOffset(), secondary().window, e.width(),
+                              e.height());
+    }
     if (sumsOverBatch() && (primaryOffset().x != 0 || primaryOffset().y != 0))
         throw InvalidArgument(
             subject() + "primaryOffset is (" + std::to_string(primaryOffset().x) + ", " +

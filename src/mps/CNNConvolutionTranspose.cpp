@@ -184,6 +184,8 @@ void CNNConvolutionTranspose::validate(const mps::UnaryPass& pass) const {
         throw InvalidArgument(subject() +
                               "edgeMode must be Zero: around its spread source a transposed "
                               "convolution reads zeros.");
+    mps::checkSpreadReach(subject(), pass.offset, {kernelOffsetX_, kernelOffsetY_, 0}, pass.window,
+                          pass.sources[0].width(), pass.sources[0].height());
     mps::checkInputs(subject(), pass, sourceFeatureChannelOffset(), inputFeatureChannels());
     mps::checkPrecision(subject(), precision_, *weights_);
     for (const State& state : pass.states) {

@@ -79,6 +79,12 @@ void Gradient::validate(const mps::BinaryPass& pass) const {
                               ", " + std::to_string(primaryOffset().y) +
                               ") but must be (0, 0): slice the gradient first.");
     mps::checkGradient(subject(), pass, descriptor_, sumsOverBatch());
+    const Image& source = pass.secondaries[0];
+    for (const KernelWindow& window : {primary().window, secondary().window}) {
+        mps::checkWindow(className().c_str(), window);
+        mps::checkSpreadReach(subject(), secondaryOffset(), {kernelOffsetX(), kernelOffsetY(), 0},
+                              window, source.width(), source.height());
+    }
 }
 
 void Gradient::dispatch(const mps::BinaryPass& pass) const {

@@ -102,16 +102,7 @@ void CNNPoolingGradient::validate(const mps::BinaryPass& pass) const {
     if (neuron_) mps::checkSlopes(who, neuron_->descriptor, pass.secondaryChannels);
     for (const State& state : pass.sourceStates) {
         const auto* own = poolingState(state);
-        if (!own) continue;
-        const KernelWindow& forward = own->record.window;
-        if (forward.width != w.width || forward.height != w.height ||
-            forward.dilationX != w.dilationX || forward.dilationY != w.dilationY)
-            throw InvalidArgument(who + "The gradient state's window is " +
-                                  mps::sizeText(forward.width, forward.height) +
-                                  " with the dilation " +
-                                  mps::sizeText(forward.dilationX, forward.dilationY) +
-                                  " but this kernel's is " + mps::sizeText(w.width, w.height) +
-                                  " with " + mps::sizeText(w.dilationX, w.dilationY) + ".");
+        if (own) mps::checkForwardWindow(who, own->record.window, w);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <mpsvk/Error.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 namespace mpsvk::mps {
 
@@ -16,16 +17,18 @@ using Buffers = CNNConvolutionGradientState::Impl;
 CNNConvolutionDescriptor descriptorOf(const char* className, const ConvolutionSource& source) {
     const std::string who = "[" + std::string(className) + "] ";
     if (!source) throw InvalidArgument(who + "The data source is null.");
-    if (!source->load()) throw InvalidArgument(who + "The data source's load returned false.");
-    CNNConvolutionDescriptor d = source->descriptor();
-    source->purge();
-    return d;
+    const LoadedSource loaded(who, *source);
+    return source->descriptor();
 }
 
 const CNNConvolutionDescriptor& checkedDescriptor(const std::string& who,
                                                   const CNNConvolutionDescriptor& d) {
     const uint64_t inputs = d.inputFeatureChannels(), outputs = d.outputFeatureChannels(),
                    groups = d.groups();
+    if (inputs == 0 || outputs == 0)
+        throw InvalidArgument(who + "The convolution has " + std::to_string(inputs) +
+                              " input and " + std::to_string(outputs) +
+                              " output feature channels, but each must be at least 1.");
     if (d.channelMultiplier() == 0 &&
         (groups == 0 || inputs % groups != 0 || outputs % groups != 0))
         throw InvalidArgument(who + "groups is " + std::to_string(groups) + " but must divide " +
@@ -52,6 +55,16 @@ const CNNConvolutionDescriptor& checkedDescriptor(const std::string& who,
                               " but its square must divide the " + std::to_string(outputs) +
                               " output feature channels.");
     checkSlopes(who, d.fusedNeuronDescriptor(), outputs);
+    if (const auto& bn = d.batchNormalizationForInference())
+        for (const auto& [name, values] : {std::pair("mean", &bn->mean),
+                                           {"variance", &bn->variance},
+                                           {"gamma", &bn->gamma},
+                                           {"beta", &bn->beta}})
+            if (values->size() != outputs)
+                throw InvalidArgument(who + "The " + name +
+                                      " of the fused batch normalization has " +
+                                      std::to_string(values->size()) + " values but there are " +
+                                      std::to_string(outputs) + " output feature channels.");
     return d;
 }
 
@@ -92,6 +105,28 @@ void checkState(const std::string& who, const char* role, const CNNConvolutionGr
                               " output feature channels but this one has " +
                               std::to_string(d.weightCount()) + " and " +
                               std::to_string(d.outputFeatureChannels()) + ".");
+    checkForwardWindow(who, state.impl().record.window, windowOf(d));
+}
+
+void checkSpreadReach(const std::string& who, const MPS::Offset& offset,
+                      const MPS::Offset& kernelOffset, const MPS::KernelWindow& w,
+                      uint64_t windowsX, uint64_t windowsY) {
+    const auto fits = [](int64_t offset, int64_t kernelOffset, uint64_t taps, uint64_t dilation,
+                         uint64_t stride, uint64_t windows) {
+        const double extent = (double(taps) - 1) * double(dilation) + 1;
+        return std::abs(double(kernelOffset)) + extent +
+                   double(stride) * (std::abs(double(offset)) + double(windows)) <
+               double(1 << 30);
+    };
+    if (fits(offset.x, kernelOffset.x, w.width, w.dilationX, w.strideX, windowsX) &&
+        fits(offset.y, kernelOffset.y, w.height, w.dilationY, w.strideY, windowsY))
+        return;
+    throw InvalidArgument(
+        who + "The " + sizeText(w.width, w.height) + " windows with the offset (" +
+        std::to_string(offset.x) + ", " + std::to_string(offset.y) + "), the kernelOffset (" +
+        std::to_string(kernelOffset.x) + ", " + std::to_string(kernelOffset.y) +
+        "), the dilation " + sizeText(w.dilationX, w.dilationY) + " and the stride " +
+        sizeText(w.strideX, w.strideY) + " reach further than 2^30 pixels.");
 }
 
 void checkGradient(const std::string& who, const BinaryPass& pass,
@@ -107,6 +142,11 @@ void checkGradient(const std::string& who, const BinaryPass& pass,
     if (ofWeights && pass.sourceStates.empty())
         throw InvalidArgument(
             who + "The gradient of weights and biases needs a gradient state to go to.");
+    for (const MPS::State& state : pass.sourceStates)
+        if (ofWeights && state != pass.sourceStates[0])
+            throw InvalidArgument(
+                who + "The batch has different gradient states but the gradient of weights and "
+                      "biases is one sum, which needs the same state for every image.");
     for (const MPS::State& state : pass.sourceStates) {
         const auto gradient = state.as<CNNConvolutionGradientState>();
         if (!gradient)
@@ -118,6 +158,7 @@ void checkGradient(const std::string& who, const BinaryPass& pass,
                                   " but the forward pass wrote " +
                                   sizeText(clip.width, clip.height) + ".");
         checkState(who, "gradientState", gradient, d);
+        if (ofWeights) checkForwardSource(who, gradient.impl().record, pass.secondaries[0]);
     }
 }
 

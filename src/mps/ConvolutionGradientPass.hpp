@@ -7,11 +7,12 @@
 
 namespace mpsvk::mps {
 
-/// The state's gradients have the sizes of this convolution's.
+/// The state is of a convolution with such weights and such a window.
 void checkState(const std::string& who, const char* role,
                 const MPS::CNNConvolutionGradientState& state,
                 const MPS::CNNConvolutionDescriptor& d);
-/// Channels for both passes; for the weights also a gradient state of the right kind and size.
+/// Channels for both passes; for the weights also the size of the source, and one gradient state of
+/// the right kind and size.
 void checkGradient(const std::string& who, const BinaryPass& pass,
                    const MPS::CNNConvolutionDescriptor& d, bool ofWeights);
 

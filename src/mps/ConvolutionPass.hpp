@@ -20,6 +20,12 @@ bool hasWholeTexels(const MPS::CNNConvolutionDescriptor& d);
 void checkInputs(const std::string& who, const UnaryPass& pass, uint64_t channelOffset,
                  uint64_t inputs);
 
+/// The same as checkWindowReach of windows that start at offset * stride + kernelOffset of what
+/// they are spread over.
+void checkSpreadReach(const std::string& who, const MPS::Offset& offset,
+                      const MPS::Offset& kernelOffset, const MPS::KernelWindow& window,
+                      uint64_t windowsX, uint64_t windowsY);
+
 /// Weights kept as fp32 ask for sums in fp32.
 void checkPrecision(const std::string& who, MPS::NNConvolutionAccumulatorPrecisionOption precision,
                     const ConvolutionWeights& weights);

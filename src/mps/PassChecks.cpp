@@ -164,12 +164,16 @@ void checkGradientChannels(const std::string& who, const BinaryPass& pass) {
                               std::to_string(pass.secondaryChannels) + ".");
 }
 
-void checkForwardSizes(const std::string& who, const char* done, const ForwardRecord& r,
-                       const Image& gradient, const Image& source) {
+void checkForwardSource(const std::string& who, const ForwardRecord& r, const Image& source) {
     if (source.width() != r.sourceWidth || source.height() != r.sourceHeight)
         throw InvalidArgument(who + "sourceImage is " + sizeText(source.width(), source.height()) +
                               " but the forward source of the gradient state was " +
                               sizeText(r.sourceWidth, r.sourceHeight) + ".");
+}
+
+void checkForwardSizes(const std::string& who, const char* done, const ForwardRecord& r,
+                       const Image& gradient, const Image& source) {
+    checkForwardSource(who, r, source);
     if (gradient.width() != r.destinationWidth || gradient.height() != r.destinationHeight)
         throw InvalidArgument(
             who + "sourceGradient is " + sizeText(gradient.width(), gradient.height()) +
@@ -190,6 +194,18 @@ void checkPixelwiseSizes(const std::string& who, const MPS::CNNBinaryKernel& ker
                 who + "sourceGradient is " + sizeText(gradient.width(), gradient.height()) +
                 " but sourceImage is " + sizeText(source.width(), source.height()) + ".");
     }
+}
+
+void checkForwardWindow(const std::string& who, const MPS::KernelWindow& forward,
+                        const MPS::KernelWindow& own) {
+    if (forward.width == own.width && forward.height == own.height &&
+        forward.dilationX == own.dilationX && forward.dilationY == own.dilationY)
+        return;
+    throw InvalidArgument(who + "The gradient state's window is " +
+                          sizeText(forward.width, forward.height) + " with the dilation " +
+                          sizeText(forward.dilationX, forward.dilationY) +
+                          " but this kernel's is " + sizeText(own.width, own.height) + " with " +
+                          sizeText(own.dilationX, own.dilationY) + ".");
 }
 
 void checkResultSizes(const std::string& who, const UnaryPass& pass) {

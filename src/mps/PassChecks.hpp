@@ -28,6 +28,9 @@ void checkNotAliased(const std::string& who, const MPS::ImageBatch& sources,
                      const MPS::ImageBatch& destinations);
 /// sourceGradient has a channel for each channel of sourceImage.
 void checkGradientChannels(const std::string& who, const BinaryPass& pass);
+/// The source has the size of the forward source.
+void checkForwardSource(const std::string& who, const ForwardRecord& record,
+                        const MPS::Image& source);
 /// The gradient has the size of the forward result, and the source that of the forward source.
 /// `done` says what the forward kernel did to it: "pooled".
 void checkForwardSizes(const std::string& who, const char* done, const ForwardRecord& record,
@@ -36,6 +39,9 @@ void checkForwardSizes(const std::string& who, const char* done, const ForwardRe
 /// gradient has the size of the source.
 void checkPixelwiseSizes(const std::string& who, const MPS::CNNBinaryKernel& kernel,
                          const BinaryPass& pass);
+/// The gradient state is of a window like the kernel's own, whatever their strides are.
+void checkForwardWindow(const std::string& who, const MPS::KernelWindow& forward,
+                        const MPS::KernelWindow& own);
 /// The states were made for results like those of the encode.
 void checkResultSizes(const std::string& who, const UnaryPass& pass);
 /// Positions of windows, the first centred at `offset`, do not overflow.

@@ -43,6 +43,9 @@ const vk::BufferSlice& State::Impl::buffer(size_t index) {
 }
 
 MTL::Buffer State::Impl::bufferObject(size_t index) {
+    if (temporary && readCount == 0)
+        throw InvalidArgument("[State] A buffer was asked of a temporary state whose read count is "
+                              "0: its memory is given back already.");
     const vk::BufferSlice& slice = buffer(index);
     Resource& resource = resources[index];
     if (!resource.object)

@@ -270,6 +270,34 @@ TEST_CASE("what a transposed convolution refuses") {
     gradient.setSecondaryEdgeMode(MPS::ImageEdgeMode::Clamp);
     contains(refusal([&] { gradient.encode(commands, e[0], x[0], states[0], dx[0]); }),
              "secondaryEdgeMode must be Zero");
+    const auto given = [&](MPS::CNNConvolutionTransposeGradient again) {
+        again.setSecondaryEdgeMode(MPS::ImageEdgeMode::Zero);
+        return refusal([&] { again.encode(commands, e[0], x[0], states[0], dx[0]); });
+    };
+    auto bent = gradient;
+    bent.setPrimaryStrideInPixelsX(0);
+    contains(given(bent), "its stride 0x2 and its dilation 1x1, but each must be at least 1");
+    bent = gradient;
+    bent.setSecondaryStrideInPixelsY(0);
+    contains(given(bent), "its stride 2x0 and its dilation 1x1, but each must be at least 1");
+    constexpr int64_t far = int64_t(1) << 32;
+    bent = gradient;
+    bent.setKernelOffsetY(far);
+    contains(given(bent), "the kernelOffset (0, 4294967296)");
+    MPS::CNNConvolutionTranspose forward(testDevice(), source);
+    forward.setKernelOffsetX(-far);
+    contains(refusal([&] { forward.encode(commands, x[0], e[0]); }),
+             "the kernelOffset (-4294967296, 0)");
+    gradient.setSecondaryEdgeMode(MPS::ImageEdgeMode::Zero);
+    const auto two = upload(Tensor(2, 4, 4, 8)), twoE = upload(Tensor(2, 7, 7, 4)),
+               twoDx = upload(Tensor(2, 4, 4, 8));
+    const MPS::StateBatch apart{kernel.resultState(two[0], {}, twoE[0]),
+                                kernel.resultState(two[1], {}, twoE[1])};
+    contains(refusal([&] { gradient.encodeBatch(commands, twoE, two, apart, twoDx); }),
+             "The batch has different gradient states");
+    contains(
+        refusal([&] { gradient.encode(commands, e[0], upload(Tensor(1, 5, 4, 8))[0], states[0]); }),
+        "sourceImage is 4x5 but the forward source of the gradient state was 4x4.");
 
     const auto made = [&](const MPS::CNNConvolutionDescriptor& d, bool forward) {
         const auto given = std::make_shared<FixedWeights>(d, r.weights, r.bias);

@@ -124,7 +124,8 @@ TEST_CASE("a fully connected layer places its one window whatever the offsets sa
     CHECK(refusal([&] {
               gradient.encode(commands, upload(Tensor(1, 1, 1, 5))[0],
                               upload(Tensor(1, 4, 4, 6))[0], states[0]);
-          }).find("sourceImage is 4x4 but a fully connected kernel of 3x4") != std::string::npos);
+          }).find("sourceImage is 4x4 but the forward source of the gradient state was 3x4") !=
+          std::string::npos);
 }
 
 TEST_CASE("a convolution gradient set by hand gives the bits of one set by the state") {
@@ -353,4 +354,149 @@ TEST_CASE("what a convolution refuses") {
     CHECK(refusal([&] {
               ready.encode(commands, x[0]);
           }).find("accumulatorPrecisionOption is Half but") != std::string::npos);
+}
+
+TEST_CASE("what descriptors a convolution refuses") {
+    const auto text = [](const MPS::CNNConvolutionDescriptor& d) {
+        const std::string made = refusal([&] {
+            MPS::CNNConvolution(
+                testDevice(), std::make_shared<FixedWeights>(
+                                  d, std::vector<double>(d.weightCount()), std::vector<double>{}));
+        });
+        UNSCOPED_INFO(made);
+        return made;
+    };
+    const auto says = [&](const MPS::CNNConvolutionDescriptor& d, const char* part) {
+        CHECK(text(d).find(part) != std::string::npos);
+    };
+    says(MPS::CNNDepthWiseConvolutionDescriptor(3, 3, 8, 4),
+         "there are 1 groups, 8 inputs and 4 outputs.");
+    const MPS::CNNDepthWiseConvolutionDescriptor depthwise(3, 3, 8, 8);
+    const MPS::CNNConvolutionDescriptor regular(3, 3, 8, 8);
+    for (MPS::CNNConvolutionDescriptor d : {MPS::CNNConvolutionDescriptor(depthwise), regular}) {
+        d.setInputFeatureChannels(0);
+        says(d, "The convolution has 0 input and 8 output feature channels");
+        d.setInputFeatureChannels(8);
+        d.setOutputFeatureChannels(0);
+        says(d, "The convolution has 8 input and 0 output feature channels");
+    }
+    auto d = regular;
+    const std::vector<float> ones(8, 1);
+    d.setBatchNormalizationParametersForInference(ones, ones, ones, ones, 1e-3f);
+    d.setOutputFeatureChannels(16);
+    says(d, "The mean of the fused batch normalization has 8 values but there are 16");
+
+    class Throwing : public FixedWeights {
+    public:
+        using FixedWeights::FixedWeights;
+        MPS::CNNConvolutionDescriptor descriptor() const override {
+            throw std::runtime_error("no descriptor");
+        }
+    };
+    const auto throwing =
+        std::make_shared<Throwing>(regular, std::vector<double>(576), std::vector<double>{});
+    CHECK_THROWS_AS(MPS::CNNConvolution(testDevice(), throwing), std::runtime_error);
+    CHECK(throwing->loads == 1);
+    CHECK(throwing->purges == 1);
+}
+
+TEST_CASE("what a convolution's gradient refuses of its window and its state") {
+    const auto r = shape(4, 4, 3);
+    const auto source = sourceOf(r);
+    MPS::CNNConvolution conv(testDevice(), source);
+    MPS::CNNConvolutionGradient gradient(testDevice(), source);
+    MTL::CommandBuffer commands = testQueue().commandBuffer();
+    const auto x = upload(Tensor(2, 4, 4, 4)), e = upload(Tensor(2, 4, 4, 4)),
+               dx = upload(Tensor(2, 4, 4, 4));
+    const auto states = conv.resultStateBatch(x, {}, e);
+    const auto contains = [](const std::string& text, const char* part) {
+        INFO(text);
+        CHECK(text.find(part) != std::string::npos);
+    };
+    const auto given = [&](MPS::CNNConvolutionGradient& kernel) {
+        return refusal([&] { kernel.encodeBatch(commands, e, x, states, dx); });
+    };
+    for (const auto set : {&MPS::CNNConvolutionGradient::setPrimaryStrideInPixelsX,
+                           &MPS::CNNConvolutionGradient::setSecondaryStrideInPixelsX}) {
+        auto kernel = gradient;
+        (kernel.*set)(0);
+        contains(given(kernel), "its stride 0x1 and its dilation 1x1, but each must be at least 1");
+    }
+    constexpr int64_t far = int64_t(1) << 32;
+    auto kernel = gradient;
+    kernel.setKernelOffsetX(far);
+    contains(given(kernel), "the kernelOffset (4294967296, 0)");
+    kernel = gradient;
+    kernel.setSecondaryOffset({0, far, 0});
+    contains(given(kernel), "the offset (0, 4294967296)");
+    conv.setOffset({-far, 0, 0});
+    contains(refusal([&] { conv.encodeBatch(commands, x, e); }), "the offset (-4294967296, 0)");
+    conv.setOffset({});
+
+    // dW is one sum, of the forward pass's source.
+    MPS::StateBatch apart;
+    for (size_t i = 0; i < 2; ++i) apart.push_back(conv.resultState(x[i], {}, e[i]));
+    const auto all = refusal([&] { gradient.encodeBatch(commands, e, x, apart, dx); });
+    contains(all, "The batch has different gradient states");
+    contains(
+        refusal([&] { gradient.encode(commands, e[0], upload(Tensor(1, 3, 5, 4))[0], states[0]); }),
+        "sourceImage is 5x3 but the forward source of the gradient state was 4x4.");
+    gradient.setGradientOption(MPS::CNNConvolutionGradientOption::GradientWithData);
+    gradient.encodeBatch(commands, e, x, apart, dx);
+    gradient.setGradientOption(MPS::CNNConvolutionGradientOption::All);
+
+    auto wide = r, dilated = r;
+    wide.kernelWidth = 9;
+    wide.kernelHeight = 1;
+    dilated.dilationX = 2;
+    for (const auto& other : {wide, dilated}) {
+        const MPS::CNNConvolution made(testDevice(), sourceOf(other));
+        const auto state = made.resultState(x[0], {}, e[0]);
+        contains(refusal([&] { gradient.encode(commands, e[0], x[0], state); }),
+                 "but this kernel's is 3x3 with 1x1.");
+    }
+
+    // A temporary state's gradients end with its last read.
+    MPS::State temporary;
+    const auto y = conv.encode(commands, x[0], &temporary, true);
+    gradient.encode(commands, y, x[0], temporary);
+    const auto state = temporary.as<MPS::CNNConvolutionGradientState>();
+    contains(refusal([&] { state.gradientForWeights(); }), "whose read count is 0");
+    contains(refusal([&] { state.gradientForBiases(); }), "whose read count is 0");
+}
+
+TEST_CASE("gradients of weights alone are sums over the images that there are") {
+    const auto r = shape(3, 4, 1);
+    MPS::CNNConvolution conv(testDevice(), sourceOf(r));
+    MPS::CNNConvolutionGradient gradient(testDevice(), sourceOf(r));
+    gradient.setGradientOption(MPS::CNNConvolutionGradientOption::GradientWithWeightsAndBias);
+    const Tensor x = reference::rounded(reference::random(3, 2, 2, 3, 4),
+                                        reference::Storage::Float32),
+                 e = reference::rounded(reference::random(2, 2, 2, 4, 5),
+                                        reference::Storage::Float32);
+    const MPS::Image source = arrayOf(x), cotangent = arrayOf(e);
+    const auto sums = [&](const reference::Tensor& of, size_t image) {
+        MPS::CNNConvolutionGradientState state;
+        run([&](const MTL::CommandBuffer& commands) {
+            state = conv.resultState(source, {}, cotangent);
+            gradient.encode(commands, cotangent, source, state, MPS::Image());
+        });
+        CHECK(reference::compare(contents(state.gradientForWeights()),
+                                 reference::weightsGradient(r, of, reference::image(x, image)),
+                                 {1e-5}));
+        CHECK(reference::compare(contents(state.gradientForBiases()), reference::biasGradient(of),
+                                 {1e-5}));
+    };
+    gradient.setSecondaryOffset({0, 0, 2}); // the last image of the source
+    sums(reference::image(e, 0), 2);
+    gradient.setSecondaryOffset({0, 0, 1});
+    gradient.setPrimaryOffset({0, 0, 1});
+    sums(reference::image(e, 1), 1);
+    MTL::CommandBuffer commands = testQueue().commandBuffer();
+    gradient.setSecondaryOffset({0, 0, 3});
+    CHECK(refusal([&] {
+              gradient.encode(commands, cotangent, source, conv.resultState(source, {}, cotangent),
+                              MPS::Image());
+          }).find("The first image to be read is 3 but the source has 3 images.") !=
+          std::string::npos);
 }

@@ -3,6 +3,7 @@
 
 #include <mpsvk/MPS/CNNNeuron.hpp>
 
+#include <algorithm>
 #include <cfloat>
 #include <memory>
 #include <optional>
@@ -66,9 +67,10 @@ public:
         return batchNormalization_;
     }
 
-    /// 0 for a regular convolution; outputs per input of a depthwise one.
+    /// 0 for a regular convolution; outputs per input of a depthwise one, at least 1.
     uint64_t channelMultiplier() const {
-        return depthWise_ ? outputFeatureChannels_ / inputFeatureChannels_ : 0;
+        const uint64_t inputs = std::max<uint64_t>(inputFeatureChannels_, 1);
+        return depthWise_ ? std::max<uint64_t>(outputFeatureChannels_ / inputs, 1) : 0;
     }
     uint64_t subPixelScaleFactor() const { return subPixelScaleFactor_; }
     /// Floats in the weights array: [output][y][x][input of the group], depthwise [output][y][x].
