@@ -109,11 +109,9 @@ ImageBatch CNNGradientKernel::encodeNew(const MTL::CommandBuffer& commandBuffer,
     const int64_t kernelX = kernelOffsetX_, kernelY = kernelOffsetY_;
     try {
         return orUndo([&] {
-            const MTL::Region clip = clipRect();
             const ImageBatch destinations =
                 allocateDestinations(commandBuffer, gradients, sources, states);
             run(commandBuffer, gradients, sources, states, {}, destinations, isBatch, true);
-            setClipRect(clip); // that of the state was for these images
             return destinations;
         });
     } catch (...) {
