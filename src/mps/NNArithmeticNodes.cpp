@@ -166,8 +166,11 @@ ArithmeticGradientNode::of(ArithmeticNode& forward, const NNImageNode& gradient,
 }
 
 bool ArithmeticGradientNode::isCopy() const {
+    // Bounds zero the gradient of what was clamped.
+    const ArithmeticSettings plain;
     const OperandStrides& s = settings.secondary;
-    return operation != Multiply && settings.primaryScale == 1 && s.x && s.y && s.channels;
+    return operation != Multiply && settings.primaryScale == 1 && s.x && s.y && s.channels &&
+           settings.minimum == plain.minimum && settings.maximum == plain.maximum;
 }
 
 std::unique_ptr<mps::Stage> ArithmeticGradientNode::makeStage(const MTL::Device& device) const {

@@ -7,6 +7,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <cfloat>
 #include <cmath>
 
 using namespace mpsvk;
@@ -213,6 +214,34 @@ TEST_CASE("an activation becomes a part of the arithmetic before it") {
     const auto graph = graphOf(few.resultImage());
     CHECK_THROWS_WITH(result(graph, {upload(x()), upload(y)}),
                       ContainsSubstring("PReLU has 2 slopes but 4 feature channels"));
+}
+
+TEST_CASE("the gradient of a clamped sum is no copy") {
+    const Tensor points(1, 1, 4, 1, {-1, -.1, .1, 1});
+    const auto trained = [&](auto makeNode, float minimum, float maximum, double sign) {
+        const MPS::NNImageNode x;
+        const MPS::CNNNeuronTanHNode left(x, 1, 2), right(x, 1, 3);
+        const auto node = makeNode(left.resultImage(), right.resultImage());
+        node.setMinimumValue(minimum);
+        node.setMaximumValue(maximum);
+        const auto graph = graphOf(MPS::NNInitialGradientNode(node.resultImage())
+                                       .trainingGraph(std::nullopt, {})
+                                       .at(0)
+                                       .resultImage());
+        Tensor expected = points;
+        for (double& v : expected.v) {
+            const double a = std::tanh(2 * v), b = std::tanh(3 * v), y = a + sign * b;
+            v = y > minimum && y < maximum ? 2 * (1 - a * a) + sign * 3 * (1 - b * b) : 0;
+        }
+        CHECK(reference::compare(result(graph, {upload(points)}), expected, fp32));
+        CHECK(reference::compare(result(again(graph), {upload(points)}), expected, fp32));
+    };
+    const auto sum = [](auto a, auto b) { return MPS::NNAdditionNode(a, b); };
+    const auto difference = [](auto a, auto b) { return MPS::NNSubtractionNode(a, b); };
+    trained(sum, -1, 1, 1);
+    trained(sum, -FLT_MAX, 1, 1);
+    trained(sum, -1, FLT_MAX, 1);
+    trained(difference, -.05f, FLT_MAX, -1);
 }
 
 TEST_CASE("gradients that only copy are left out") {
