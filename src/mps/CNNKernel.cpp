@@ -99,7 +99,7 @@ ImageDescriptor CNNKernel::destinationImageDescriptor(const ImageBatch& sources,
 
 StateBatch CNNKernel::states(const MTL::CommandBuffer* temporary, const ImageBatch& sources,
                              const std::vector<StateBatch>& sourceStates,
-                             const ImageBatch& destinations) const {
+                             const ImageBatch& destinations, bool isReturned) const {
     if (sources.size() != destinations.size() || sources.empty())
         throw InvalidArgument(subject() + "A result state was asked for " +
                               std::to_string(sources.size()) + " source and " +
@@ -114,6 +114,7 @@ StateBatch CNNKernel::states(const MTL::CommandBuffer* temporary, const ImageBat
     request.sources = sources;
     request.sourceStates = sourceStates;
     request.destinations = destinations;
+    request.isReturned = isReturned;
     auto& r = request.record;
     r.className = className();
     r.offset = offset_;
@@ -223,9 +224,9 @@ ImageBatch CNNKernel::encodeReturning(const MTL::CommandBuffer& commandBuffer,
             isBatch ? allocator_->imageBatch(commandBuffer, d, *this, sources.size())
                     : ImageBatch{allocator_->image(commandBuffer, d, *this)};
         StateBatch used = outStates ? states(isTemporary ? &commandBuffer : nullptr, sources,
-                                             perImage, destinations)
+                                             perImage, destinations, true)
                                     : sourceStates;
-        run(commandBuffer, sources, used, destinations, isBatch, true);
+        run(commandBuffer, sources, used, destinations, isBatch, true, outStates != nullptr);
         if (outStates) *outStates = std::move(used);
         return destinations;
     } catch (...) {
@@ -236,7 +237,7 @@ ImageBatch CNNKernel::encodeReturning(const MTL::CommandBuffer& commandBuffer,
 
 void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
                     const StateBatch& states, const ImageBatch& destinations, bool isBatch,
-                    bool fresh) {
+                    bool fresh, bool returnsStates) {
     const std::string who = subject();
     const bool writes = writesDestination();
     mps::checkSources(who, isBatch ? "sourceImages" : "sourceImage", sources, commandBuffer,
@@ -280,6 +281,7 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     pass.sources = sources;
     pass.destinations = destinations;
     pass.states = states;
+    pass.returnsStates = returnsStates;
     pass.imageCount = images;
     if (!takesAnyEdgeMode()) mps::checkEdgeMode(who, "edgeMode", edgeMode_);
     validate(pass);

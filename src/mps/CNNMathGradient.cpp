@@ -147,6 +147,9 @@ void CNNArithmeticGradient::validate(const mps::BinaryPass& pass) const {
                 " but this kernel takes those of a " + forwardClassName() + ".");
         mps::checkMaskImages(who, "gradientState", *state,
                              pass.primaries.size() > 1 ? 1 : pass.batchCount);
+        if (state->hasMask != implOf(pass.sourceStates)->hasMask)
+            throw InvalidArgument(who + "Some of the gradient states were made for clamped results "
+                                        "and some without bounds.");
         const auto& r = state->primary;
         const Image& gradient = pass.primaries[0];
         if (gradient.width() != r.destinationWidth || gradient.height() != r.destinationHeight)

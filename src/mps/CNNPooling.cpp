@@ -71,17 +71,16 @@ StateBatch CNNPooling::makeResultStates(const mps::StateRequest& request) const 
         state->record.edgeMode = e.mode;
         state->padX = e.padX;
         state->padY = e.padY;
-        state->saved = savesSelection();
+        state->saved = request.isReturned && savesSelection();
         if (request.count() == 1)
             state->images = mps::imagesOf(subject(), clipRect(), sourceImages(), request.sources[0],
                                           request.destinations[0]);
         made.push_back(NNGradientState(std::move(state)));
     }
-    if (savesSelection()) {
-        const uint64_t images = static_cast<const mps::PoolingState&>(made[0].impl()).images;
-        addBatchBuffer(made, images * selectionBytes(request.record),
+    const auto& first = static_cast<const mps::PoolingState&>(made[0].impl());
+    if (first.saved)
+        addBatchBuffer(made, first.images * selectionBytes(request.record),
                        MTL::ResourceOptions::StorageModePrivate, request.temporary);
-    }
     return made;
 }
 
@@ -109,7 +108,15 @@ void CNNPooling::dispatch(const mps::UnaryPass& pass) const {
     const mps::PoolingEdges e = edges();
     const KernelWindow& w = pass.window;
     const auto limited = [](uint64_t pad) { return int(std::min<uint64_t>(pad, 1 << 30)); };
-    const bool saves = !pass.stateBuffers.empty();
+    const bool saves = pass.returnsStates && !pass.stateBuffers.empty();
+    for (size_t i = 0; i < pass.states.size(); ++i) {
+        auto& state = static_cast<mps::PoolingState&>(pass.states[i].impl());
+        if (saves)
+            state.saveSelectionsOf(mps::imageOf(pass.sources, pass.firstImage + i),
+                                   pass.encoder->commandBuffer());
+        else
+            state.forgetSelections();
+    }
     const glsl::CNNPoolingParameters parameters{
         .source = pass.sourceView,
         .destination = pass.destinationView,

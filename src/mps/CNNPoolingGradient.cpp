@@ -113,23 +113,25 @@ void CNNPoolingGradient::dispatch(const mps::BinaryPass& pass) const {
     const Image& source = pass.secondaries[0];
     const WindowRange x(primaryOffset().x, sourceSize_.width, pass.primaries[0].width());
     const WindowRange y(primaryOffset().y, sourceSize_.height, pass.primaries[0].height());
-    // The kept selections are those of this pass if it is configured as the forward one was.
-    const auto matches = [&](const State& given) {
+    // The kept selections are those of this pass if they are of its source and it is configured as
+    // the forward one was.
+    const auto matches = [&](const State& given, const Image& forwardSource) {
         const auto* state = poolingState(given);
-        if (!state || state->images != (pass.primaries.size() > 1 ? 1 : pass.batchCount))
+        if (!state || state->images != (pass.primaries.size() > 1 ? 1 : pass.batchCount) ||
+            !state->hasSelectionsOf(forwardSource, pass.encoder->commandBuffer()))
             return false;
         const mps::ForwardRecord& r = state->record;
-        return r.offset.x == secondaryOffset().x && r.offset.y == secondaryOffset().y &&
-               r.edgeMode == secondaryEdgeMode() && r.window.strideX == w.strideX &&
-               r.window.strideY == w.strideY && x.end <= int64_t(r.clip.width) &&
-               y.end <= int64_t(r.clip.height) && r.sourceWidth == source.width() &&
-               r.sourceHeight == source.height() &&
+        return r.offset == secondaryOffset() && r.edgeMode == secondaryEdgeMode() &&
+               r.window.strideX == w.strideX && r.window.strideY == w.strideY &&
+               x.end <= int64_t(r.clip.width) && y.end <= int64_t(r.clip.height) &&
+               r.sourceWidth == source.width() && r.sourceHeight == source.height() &&
                r.sourceChannelOffset == secondary().channelOffset &&
                r.sourceChannels == pass.secondaryChannels &&
                r.destinationChannelOffset == primary().channelOffset;
     };
-    const bool saved =
-        !pass.stateBuffers.empty() && std::ranges::all_of(pass.sourceStates, matches);
+    bool saved = !pass.stateBuffers.empty();
+    for (size_t i = 0; i < pass.sourceStates.size() && saved; ++i)
+        saved = matches(pass.sourceStates[i], mps::imageOf(pass.secondaries, pass.firstImage + i));
     const uint64_t selectionWidth =
         saved ? poolingState(pass.sourceStates[0])->record.clip.width : 0;
     const mps::FusedNeuron neuron = neuron_ ? *neuron_ : mps::FusedNeuron{};

@@ -49,6 +49,7 @@ struct UnaryPass {
     size_t firstImage = 0, imageCount = 0;                ///< of the batch
     MPS::StateBatch states;                               ///< destination states of these images
     std::span<const BufferRun> stateBuffers; ///< one per buffer that `perImageBuffers` names
+    bool returnsStates = false;              ///< made by this encode, which alone has them yet
 
     MPS::ImageBatch sources, destinations; ///< the whole batch
     /// Texels of the clip rectangle over the run's images: the usual linear grid.
@@ -150,6 +151,7 @@ struct StateRequest {
     std::vector<MPS::StateBatch> sourceStates; ///< of each image, or none at all
     ForwardRecord record;          ///< of the first image (of a unary kernel; of the primary)
     ForwardRecord secondaryRecord; ///< of a binary kernel's secondary source
+    bool isReturned = false;       ///< by the encode of a unary kernel that they are made for
     size_t count() const { return sources.size(); }
 };
 

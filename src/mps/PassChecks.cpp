@@ -314,7 +314,10 @@ std::vector<size_t> perImageBuffers(const MPS::State& state) {
 void appendStateBuffers(std::vector<RunOperand>& operands, const StateBatch& states,
                         uint64_t images, bool isBatch) {
     if (states.empty()) return;
-    for (size_t index : perImageBuffers(states[0])) {
+    const std::vector<size_t> indices = perImageBuffers(states[0]);
+    const auto differs = [&](const auto& state) { return perImageBuffers(state) != indices; };
+    if (indices.empty() || std::ranges::any_of(states, differs)) return;
+    for (size_t index : indices) {
         RunOperand operand;
         for (uint64_t i = 0; i < images; ++i) {
             vk::BufferSlice slice = states[isBatch ? i : 0].impl().buffer(index);

@@ -66,9 +66,14 @@ struct PointwiseOrigin {
     MTL::Region clip;
     MPS::Offset skipped;
 };
-/// Adds an operand for each buffer that the states keep per image.
+/// Adds an operand for each buffer that the states keep per image; none if they differ in that.
 void appendStateBuffers(std::vector<RunOperand>& operands, const MPS::StateBatch& states,
                         uint64_t images, bool isBatch);
+
+/// Element `i` of a batch; of an array of images, which one stands for, that one.
+inline const MPS::Image& imageOf(const MPS::ImageBatch& batch, size_t i) {
+    return batch[batch.size() > 1 ? i : 0];
+}
 
 template <class Batch> Batch part(const Batch& batch, size_t first, size_t count) {
     if (batch.size() <= first) return batch; // one state for an array of images

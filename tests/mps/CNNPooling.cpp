@@ -13,6 +13,8 @@ using namespace mpsvk::test;
 
 namespace {
 
+constexpr From everyWay[] = {From::Properties, From::GivenState, From::ReturnedState};
+
 struct Case {
     const char* name;
     size_t kw, kh, sx, sy, dx, dy, pad;
@@ -67,9 +69,9 @@ TEST_CASE("pooling and its gradient equal the reference in every geometry and st
                 variant.rounding());
             const auto source = upload(x, variant), dy = upload(g, variant);
             const Tensor y = forward(k, x), dx = gradient(k, g, x);
-            for (const bool fromState : {false, true}) {
-                INFO(channels << " channels, from the state: " << fromState);
-                const Result actual = both(k, source, dy, x, variant, fromState);
+            for (const From from : everyWay) {
+                INFO(channels << " channels, way " << int(from));
+                const Result actual = both(k, source, dy, x, variant, from);
                 CHECK(reference::compare(actual.y, y, {variant.tolerance()}));
                 CHECK(reference::compare(actual.dx, dx, {variant.tolerance()}));
             }
@@ -86,13 +88,13 @@ TEST_CASE("pooling of a batch does not depend on where its images lie") {
     for (const Pooling& k : {max, average}) {
         const Tensor x = reference::random(5, 6, 7, 5, 3);
         const Tensor g = reference::random(5, k.outputHeight, k.outputWidth, 5, 4);
-        const Result together = both(k, upload(x), upload(g), x, {}, true);
-        const Result apart = both(k, uploadApart(x), uploadApart(g), x, {}, true);
-        const Result again = both(k, upload(x), upload(g), x, {}, true);
+        const Result together = both(k, upload(x), upload(g), x, {}, From::ReturnedState);
+        const Result apart = both(k, uploadApart(x), uploadApart(g), x, {}, From::ReturnedState);
+        const Result again = both(k, upload(x), upload(g), x, {}, From::ReturnedState);
         CHECK(together.y.v == apart.y.v);
         CHECK(together.dx.v == apart.dx.v);
         CHECK(together.dx.v == again.dx.v);
-        CHECK(together.dx.v == both(k, upload(x), upload(g), x, {}, false).dx.v);
+        CHECK(together.dx.v == both(k, upload(x), upload(g), x, {}, From::Properties).dx.v);
     }
 }
 
@@ -110,7 +112,7 @@ TEST_CASE("maxima of windows two pixels apart go back in blocks, wherever these 
                     for (double& v : x.v) v = std::round(v);
                     const Tensor g =
                         reference::random(2, k.outputHeight, k.outputWidth, 5, 2 + turn++);
-                    const Result saved = both(k, upload(x), upload(g), x, {}, true);
+                    const Result saved = both(k, upload(x), upload(g), x, {}, From::ReturnedState);
                     CHECK(reference::compare(saved.dx, gradient(k, g, x), {1e-6}));
                 }
 }
@@ -130,8 +132,8 @@ TEST_CASE("blocks of a max pooling's gradient end at the clip rectangle") {
             Guarded y(1, 3, 4, 5), dx(1, 6, 9, 5);
             run([&](const MTL::CommandBuffer& commands) {
                 const auto source = upload(x);
-                const auto states = pool->resultStateBatch(source, {}, y.images());
-                pool->encodeBatch(commands, source, states, y.images());
+                const auto states =
+                    encodeWithState(commands, *pool, source, y.images(), StateIs::Returned);
                 back->encodeBatch(commands, upload(g), source, states, dx.images());
             });
             // The rectangle's first pixel stands for the first one that a window reads.
@@ -148,7 +150,7 @@ TEST_CASE("windows too large for the state to keep a position are searched again
     const Tensor x = reference::distinct(2, 6, 7, 5, 15, .5, 2),
                  g = reference::random(2, 2, 3, 5, 16);
     k.edge = reference::EdgeMode::Clamp;
-    const Result actual = both(k, upload(x), upload(g), x, {}, true);
+    const Result actual = both(k, upload(x), upload(g), x, {}, From::ReturnedState);
     CHECK(reference::compare(actual.y, forward(k, x)));
     CHECK(reference::compare(actual.dx, gradient(k, g, x)));
 }
@@ -201,21 +203,22 @@ TEST_CASE("pooling of one row gives the documented numbers") {
         k.zeroPadX = line.pad;
         k.outputWidth = 3;
         const Tensor x = row(line.x);
-        for (const bool fromState : {false, true}) {
-            const Result actual = both(k, upload(x), upload(row(line.g)), x, {}, fromState);
+        for (const From from : everyWay) {
+            const Result actual = both(k, upload(x), upload(row(line.g)), x, {}, from);
             CHECK(reference::compare(actual.y, row(line.y), {4e-6}));
             CHECK(reference::compare(actual.dx, row(line.dx), {4e-6}));
         }
     }
     Pooling even{PoolingType::Max, 2, 1, 2, 1};
     even.offsetX = 1, even.edge = clamp, even.outputWidth = 2;
-    const Result a = both(even, upload(row(peaks)), upload(row({1, 10})), row(peaks), {}, true);
+    const Result a =
+        both(even, upload(row(peaks)), upload(row({1, 10})), row(peaks), {}, From::ReturnedState);
     CHECK(a.y.v == std::vector<double>{-1, 4});
     CHECK(a.dx.v == std::vector<double>{0, 1, 0, 10, 0});
     Pooling apart{PoolingType::Max, 2, 1, 1, 1, 3, 1};
     apart.offsetX = 2, apart.edge = clamp, apart.outputWidth = 2;
     const Tensor x = row({1, 5, 2, 7, 3, 9});
-    const Result b = both(apart, upload(x), upload(row({1, 10})), x, {}, true);
+    const Result b = both(apart, upload(x), upload(row({1, 10})), x, {}, From::ReturnedState);
     CHECK(b.y.v == std::vector<double>{7, 5});
     CHECK(b.dx.v == std::vector<double>{0, 10, 0, 1, 0, 0});
 }
@@ -226,8 +229,8 @@ TEST_CASE("max pooling passes over NaN unless there is nothing else") {
     Pooling k{PoolingType::Max, 2, 1, 2, 1};
     k.offsetX = 1, k.edge = reference::EdgeMode::Clamp, k.outputWidth = 5;
     const Tensor x = row({nan, -2, 3, nan, nan, nan, -infinity, nan, -infinity, infinity});
-    for (const bool fromState : {false, true}) {
-        const Result actual = both(k, upload(x), upload(row({1, 2, 3, 4, 5})), x, {}, fromState);
+    for (const From from : everyWay) {
+        const Result actual = both(k, upload(x), upload(row({1, 2, 3, 4, 5})), x, {}, from);
         CHECK(actual.y.v[0] == -2);
         CHECK(actual.y.v[1] == 3);
         CHECK(std::isnan(actual.y.v[2]));

@@ -3,6 +3,7 @@
 #include "support/EveryKernel.hpp"
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 using namespace mpsvk;
 using namespace mpsvk::test;
@@ -24,6 +25,7 @@ template <class Forward, class Gradient, class... Window> bool everyPooling(Wind
 } // namespace
 
 TEST_CASE("clip rectangles, channel ranges and both offsets place a pooling and its gradient") {
+    const auto how = GENERATE(StateIs::Given, StateIs::Returned);
     const Tensor x = reference::distinct(2, 7, 8, 12, 5),
                  before = reference::random(2, 6, 5, 16, 6);
     Pooling k{PoolingType::Max, 3, 2, 2, 2};
@@ -40,8 +42,7 @@ TEST_CASE("clip rectangles, channel ranges and both offsets place a pooling and 
     const auto byHand = upload(Tensor(2, 7, 8, 8, 9.0));
     const auto explicitGradient = gradientOf(k);
     run([&](const MTL::CommandBuffer& commands) {
-        const auto states = pool->resultStateBatch(source, {}, y);
-        pool->encodeBatch(commands, source, states, y);
+        const auto states = encodeWithState(commands, *pool, source, y, how);
         dx = gradient->encodeBatch(commands, g, source, states);
         explicitGradient->setPrimaryOffset({2, 3, 0});
         explicitGradient->setSourceSize({2, 2, 1}); // without the last column of windows
@@ -54,7 +55,8 @@ TEST_CASE("clip rectangles, channel ranges and both offsets place a pooling and 
         explicitGradient->encodeBatch(commands, g, source, states, byHand);
     });
     const Tensor part = reference::channels(x, 4, 5);
-    Tensor expected = before;
+    // A returned image is zero elsewhere.
+    Tensor expected = how == StateIs::Given ? before : Tensor(2, 6, 5, 16, 0.0);
     Tensor written = forward(k, part);
     reference::paste(expected, {2, 3}, 8, written);
     Tensor actual = download(y);
@@ -117,6 +119,96 @@ TEST_CASE("an array of images is pooled as one, from and to the images that the 
         CHECK(reference::compare(reference::fromFloats(1, 4, 6, 3, slope),
                                  reference::gradient(k, reference::image(incoming, 1 + i), one),
                                  {1e-6}));
+    }
+}
+
+TEST_CASE("positions of maxima are only taken for the forward pass that they are of") {
+    const MTL::Device device = testDevice();
+    const bool dilates = GENERATE(false, true);
+    std::unique_ptr<MPS::CNNPooling> pool;
+    std::unique_ptr<MPS::CNNPoolingGradient> back;
+    if (dilates) {
+        pool = std::make_unique<MPS::CNNDilatedPoolingMax>(device, 2, 2, 1, 1, 2, 2);
+        back = std::make_unique<MPS::CNNDilatedPoolingMaxGradient>(device, 2, 2, 1, 1, 2, 2);
+    } else {
+        pool = std::make_unique<MPS::CNNPoolingMax>(device, 2, 2, 2, 2);
+        back = std::make_unique<MPS::CNNPoolingMaxGradient>(device, 2, 2, 2, 2);
+    }
+    for (const Variant variant : variants()) {
+        INFO(variant.name());
+        const auto image = [&](std::vector<double> values) {
+            return upload(Tensor(1, 2, 2, 1, std::move(values)), variant)[0];
+        };
+        const MPS::Image first = image({9, 2, 3, 4}), last = image({1, 2, 3, 9}),
+                         g = upload(Tensor(1, 1, 1, 1, 5.0), variant)[0],
+                         y = upload(Tensor(1, 1, 1, 1), variant)[0];
+        const std::vector<double> ofFirst{5, 0, 0, 0}, ofLast{0, 0, 0, 5};
+        pool->setDestinationImageAllocator(MPS::Image::defaultAllocator());
+        back->setDestinationImageAllocator(MPS::Image::defaultAllocator());
+        MPS::ImageBatch made;
+        const auto gradient = [&](const MTL::CommandBuffer& commands, const MPS::Image& source,
+                                  const MPS::State& state) {
+            made.push_back(back->encode(commands, g, source, state));
+        };
+        const auto encoded = [&](auto encode) {
+            made.clear();
+            run(encode);
+            std::vector<std::vector<double>> all;
+            for (const MPS::Image& each : made) all.push_back(download({each}).v);
+            return all;
+        };
+        using Gradients = std::vector<std::vector<double>>;
+        MPS::State given, returned;
+        pool->setOffset({1, 1, 0});
+        CHECK(encoded([&](const MTL::CommandBuffer& commands) {
+                  given = pool->resultState(first, {}, y);
+                  pool->encode(commands, first, y); // leaves nothing in the state
+                  gradient(commands, first, given);
+                  pool->encode(commands, first, given, y);
+                  gradient(commands, first, given);
+                  gradient(commands, last, given);
+                  pool->encode(commands, first, &returned, false);
+                  gradient(commands, first, returned);
+                  gradient(commands, last, returned);
+              }) == Gradients{ofFirst, ofFirst, ofLast, ofFirst, ofLast});
+        // The states once more, with other sources, which the forward passes may not tell them.
+        CHECK(encoded([&](const MTL::CommandBuffer& commands) {
+                  pool->encode(commands, last, y);
+                  gradient(commands, last, given);
+                  gradient(commands, last, returned);
+                  pool->encode(commands, last, returned, y);
+                  gradient(commands, last, returned);
+                  gradient(commands, first, returned);
+              }) == Gradients{ofLast, ofLast, ofLast, ofFirst});
+        // The same image with other values.
+        const MPS::Image changing = image({9, 2, 3, 4});
+        CHECK(encoded([&](const MTL::CommandBuffer& commands) {
+                  pool->encode(commands, changing, &returned, false);
+                  gradient(commands, changing, returned);
+              }) == Gradients{ofFirst});
+        const std::vector<float> values{1, 2, 3, 9};
+        changing.write(values, MPS::DataLayout::HeightxWidthxFeatureChannels, 0);
+        CHECK(encoded([&](const MTL::CommandBuffer& commands) {
+                  pool->encode(commands, changing, y);
+                  gradient(commands, changing, returned);
+              }) == Gradients{ofLast});
+        // One state for the images of a batch, and states of both kinds in one.
+        CHECK(encoded([&](const MTL::CommandBuffer& commands) {
+                  pool->encode(commands, first, &returned, false);
+                  for (const MPS::StateBatch& states :
+                       {MPS::StateBatch{given, given}, MPS::StateBatch{returned, returned},
+                        MPS::StateBatch{returned, given}}) {
+                      const auto dx = back->encodeBatch(commands, MPS::ImageBatch{g, g},
+                                                        MPS::ImageBatch{first, last}, states);
+                      made.insert(made.end(), dx.begin(), dx.end());
+                  }
+                  const MPS::StateBatch both{returned, returned};
+                  pool->encodeBatch(commands, MPS::ImageBatch{last, first}, both,
+                                    upload(Tensor(2, 1, 1, 1), variant));
+                  const auto dx = back->encodeBatch(commands, MPS::ImageBatch{g, g},
+                                                    MPS::ImageBatch{last, first}, both);
+                  made.insert(made.end(), dx.begin(), dx.end());
+              }) == Gradients{ofFirst, ofLast, ofFirst, ofLast, ofFirst, ofLast, ofLast, ofFirst});
     }
 }
 

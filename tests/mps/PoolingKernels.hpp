@@ -77,23 +77,77 @@ inline Tensor row(const std::vector<double>& values) {
     return Tensor(1, 1, values.size(), 1, values);
 }
 
+/// Lets a pooling that returns its result keep its offset, and write to images of the test's.
+class Destination : public MPS::NNPadding, public MPS::ImageAllocator {
+public:
+    Destination(const MPS::Offset& offset, MPS::ImageBatch images)
+        : offset_(offset), images_(std::move(images)) {}
+    MPS::NNPaddingMethod paddingMethod() const override { return MPS::NNPaddingMethod::Custom; }
+    std::string label() const override { return "destination"; }
+    MPS::ImageDescriptor
+    destinationImageDescriptor(const MPS::ImageBatch&, const MPS::StateBatch&, MPS::Kernel& kernel,
+                               const MPS::ImageDescriptor& suggested) const override {
+        dynamic_cast<MPS::CNNKernel&>(kernel).setOffset(offset_);
+        MPS::ImageDescriptor d = suggested;
+        d.setWidth(images_[0].width());
+        d.setHeight(images_[0].height());
+        return d;
+    }
+    MPS::Image image(const MTL::CommandBuffer&, const MPS::ImageDescriptor&,
+                     const MPS::Kernel&) override {
+        return images_[0];
+    }
+    MPS::ImageBatch imageBatch(const MTL::CommandBuffer&, const MPS::ImageDescriptor&,
+                               const MPS::Kernel&, uint64_t) override {
+        return images_;
+    }
+
+private:
+    MPS::Offset offset_;
+    MPS::ImageBatch images_;
+};
+
+/// How the forward encode gets a state: it is given one, or returns it (and may keep in it where
+/// the maxima were).
+enum class StateIs { Given, Returned };
+
+/// Encodes with the kernel's properties as they stand.
+inline MPS::StateBatch encodeWithState(const MTL::CommandBuffer& commands, MPS::CNNPooling& kernel,
+                                       const MPS::ImageBatch& x, const MPS::ImageBatch& y,
+                                       StateIs how) {
+    MPS::StateBatch states;
+    if (how == StateIs::Given) {
+        states = kernel.resultStateBatch(x, {}, y);
+        kernel.encodeBatch(commands, x, states, y);
+    } else {
+        const auto destination = std::make_shared<Destination>(kernel.offset(), y);
+        kernel.setPadding(destination);
+        kernel.setDestinationImageAllocator(destination);
+        kernel.encodeBatch(commands, x, &states, false);
+    }
+    return states;
+}
+
 struct Result {
     Tensor y, dx;
 };
 
+enum class From { Properties, GivenState, ReturnedState };
+
 /// With the gradient given its destination and no state, or taking all from the state.
 inline Result both(const Pooling& k, const MPS::ImageBatch& x, const MPS::ImageBatch& g,
-                   const Tensor& shape, Variant variant, bool fromState) {
+                   const Tensor& shape, Variant variant, From from) {
     const auto forward = forwardOf(k);
     const auto gradient = gradientOf(k);
     Guarded y(shape.n, k.outputHeight, k.outputWidth, shape.c, variant);
     Result result;
-    if (fromState) {
+    if (from != From::Properties) {
         gradient->setDestinationImageAllocator(MPS::Image::defaultAllocator());
         MPS::ImageBatch dx;
         run([&](const MTL::CommandBuffer& commands) {
-            const MPS::StateBatch states = forward->resultStateBatch(x, {}, y.images());
-            forward->encodeBatch(commands, x, states, y.images());
+            const auto states =
+                encodeWithState(commands, *forward, x, y.images(),
+                                from == From::GivenState ? StateIs::Given : StateIs::Returned);
             dx = gradient->encodeBatch(commands, g, x, states);
         });
         result.dx = download(dx);

@@ -152,12 +152,12 @@ protected:
 
     void run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,
              const StateBatch& states, const ImageBatch& destinations, bool isBatch,
-             bool fresh = false);
+             bool fresh = false, bool returnsStates = false);
 
 private:
     StateBatch states(const MTL::CommandBuffer* temporary, const ImageBatch& sources,
-                      const std::vector<StateBatch>& sourceStates,
-                      const ImageBatch& destinations) const;
+                      const std::vector<StateBatch>& sourceStates, const ImageBatch& destinations,
+                      bool isReturned = false) const;
 
     Offset offset_;
     MTL::Region clipRect_ = RectNoClip;

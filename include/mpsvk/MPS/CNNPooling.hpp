@@ -25,7 +25,7 @@ protected:
         : CNNKernel(device, className, window) {}
     virtual const char* shader() const = 0;
     virtual mps::PoolingEdges edges() const;
-    /// True when the gradient state keeps where the window's maximum was.
+    /// True when a gradient state that an encode returns keeps where the windows' maxima were.
     virtual bool savesSelection() const { return false; }
 
 private:
@@ -185,7 +185,9 @@ private:
 
 /// The gradient of a window goes to its maximum, of several equal ones to the first in raster
 /// order; nowhere if a zero outside the source is larger. Reads the forward source, unless the
-/// gradient state has kept the positions. MPSCNNPoolingMaxGradient.
+/// gradient state has kept the positions, which changes no result: a state that the forward encode
+/// returns keeps them for gradients of the same source image in the same command buffer.
+/// MPSCNNPoolingMaxGradient.
 class CNNPoolingMaxGradient : public CNNPoolingGradient {
 public:
     CNNPoolingMaxGradient(const MTL::Device& device, uint64_t kernelWidth, uint64_t kernelHeight,
