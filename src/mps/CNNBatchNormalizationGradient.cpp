@@ -107,7 +107,7 @@ void Statistics::encodeBatch(const MTL::CommandBuffer& commandBuffer, const Imag
 
 void Statistics::takeForwardRecord(const mps::ForwardRecord& r) {
     CNNGradientKernel::takeForwardRecord(r);
-    setPrimaryOffset({r.clip.x, r.clip.y, 0});
+    setPrimaryOffset({r.clip.x, r.clip.y, primaryOffset().z});
     MTL::Region clip = clipRect();
     clip.size.width = r.clip.width;
     clip.size.height = r.clip.height;

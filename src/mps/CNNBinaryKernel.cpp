@@ -50,6 +50,9 @@ void CNNBinaryKernel::setDestinationImageAllocator(std::shared_ptr<ImageAllocato
 
 void CNNBinaryKernel::customizeDestination(const ImageBatch&, const StateBatch&, ImageDescriptor&) {
 }
+uint64_t CNNBinaryKernel::channelsWritten(const mps::BinaryPass& pass) const {
+    return pass.destinationChannels;
+}
 StateBatch CNNBinaryKernel::makeResultStates(const mps::StateRequest&) const { return {}; }
 void CNNBinaryKernel::validate(const mps::BinaryPass&) const {}
 void CNNBinaryKernel::dispatch(const mps::BinaryPass&) const {}
@@ -118,19 +121,21 @@ StateBatch CNNBinaryKernel::states(const MTL::CommandBuffer* temporary, const Im
     request.sources = primaries;
     request.secondaries = secondaries;
     request.destinations = destinations;
-    const auto fill = [&](mps::ForwardRecord& r, const Source& source, const Image& image) {
+    const auto fill = [&](mps::ForwardRecord& r, const Source& source, ImageRange range,
+                          const Image& image) {
         r.className = className();
         r.offset = source.offset;
-        r.clip = mps::clipOf(clipRect_, destinations[0]);
         r.window = source.window;
         r.edgeMode = source.edgeMode;
         r.sourceChannelOffset = source.channelOffset;
         r.sourceChannels = mps::channelsInUse(image, source.channelOffset, source.channelMaxCount);
         r.destinationChannelOffset = destinationFeatureChannelOffset_;
-        mps::recordSizes(r, image, destinations[0]);
+        mps::recordSizes(r, clipRect_, range, image, destinations[0]);
     };
-    fill(request.record, primary_, primaries[0]);
-    fill(request.secondaryRecord, secondary_, secondaries[0]);
+    mps::ForwardRecord &first = request.record, &second = request.secondaryRecord;
+    fill(first, primary_, primaryImages(), primaries[0]);
+    fill(second, secondary_, secondaryImages(), secondaries[0]);
+    first.images = second.images = std::min(first.images, second.images);
     StateBatch made = makeResultStates(request);
     if (temporary)
         for (const State& state : made)
@@ -283,11 +288,11 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
                                                     secondaries[0], destinations[0]));
         }
     } else if (!isBatch) {
-        MTL::Region rect = clipRect_; // of which only the depth counts: it lies nowhere
-        rect.origin.z = 0;
-        images =
-            std::min(mps::imagesOf(who, rect, primaryImages(), primaries[0], primaries[0]),
-                     mps::imagesOf(who, rect, secondaryImages(), secondaries[0], secondaries[0]));
+        const auto from = [&](ImageRange range, const Image& source) {
+            return mps::imagesOf(who, RectNoClip, range, source, source);
+        };
+        images = std::min({from(primaryImages(), primaries[0]),
+                           from(secondaryImages(), secondaries[0]), clipRect_.size.depth});
     }
     pass.primaries = primaries;
     pass.secondaries = secondaries;
@@ -303,9 +308,9 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
 
     mps::Encoder encoder(commandBuffer, who, options());
     pass.encoder = &encoder;
-    if (fresh && writes &&
-        !mps::covers(pass.clip, destinationFeatureChannelOffset_, destinations[0]))
-        for (const Image& image : destinations) mps::fillWithZeros(encoder, image);
+    if (fresh && writes)
+        mps::fillUncovered(encoder, destinations, pass.clip, destinationFeatureChannelOffset_,
+                           channelsWritten(pass), isBatch ? 1 : images);
     std::vector<mps::RunOperand> operands(3);
     const auto element = [&](const ImageBatch& batch, uint64_t i, uint64_t firstOfArray) {
         return isBatch ? mps::RunOperand::Element{batch[i], 0}

@@ -255,8 +255,8 @@ void CNNDropoutGradient::takeForwardRecord(const mps::ForwardRecord& r) {
     CNNGradientKernel::takeForwardRecord(r);
     const mps::PointwiseOrigin origin(r, clipRect());
     setClipRect(origin.clip);
-    setSecondaryOffset(origin.skipped);
-    setPrimaryOffset({r.clip.x + origin.skipped.x, r.clip.y + origin.skipped.y, 0});
+    setSecondaryOffset({origin.skipped.x, origin.skipped.y, r.offset.z});
+    setPrimaryOffset({r.clip.x + origin.skipped.x, r.clip.y + origin.skipped.y, primaryOffset().z});
 }
 
 void CNNDropoutGradient::validate(const mps::BinaryPass& pass) const {

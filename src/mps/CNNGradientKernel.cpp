@@ -22,8 +22,12 @@ void CNNGradientKernel::archive(mps::Archive& archive) {
 }
 
 void CNNGradientKernel::takeForwardRecord(const mps::ForwardRecord& r) {
-    setPrimaryOffset({});
+    setPrimaryOffset({0, 0, int64_t(r.firstImage)});
     setSecondaryOffset(r.offset);
+    MTL::Region clip = clipRect();
+    clip.origin.z = r.firstSourceImage;
+    clip.size.depth = r.images;
+    setClipRect(clip);
     setSecondaryEdgeMode(r.edgeMode);
     setKernelOffsetX(0);
     setKernelOffsetY(0);
@@ -40,7 +44,7 @@ void CNNGradientKernel::takePixelwiseRecord(const mps::ForwardRecord& r) {
         clip.size.width = clip.size.height = UINT64_MAX; // of images of any size
     setClipRect(clip);
     setSecondaryOffset({int64_t(origin.clip.origin.x), int64_t(origin.clip.origin.y), r.offset.z});
-    setPrimaryOffset({r.clip.x + origin.skipped.x, r.clip.y + origin.skipped.y, 0});
+    setPrimaryOffset({r.clip.x + origin.skipped.x, r.clip.y + origin.skipped.y, primaryOffset().z});
 }
 
 void CNNGradientKernel::customizeDestination(const ImageBatch& sources, const StateBatch& states,
@@ -55,6 +59,7 @@ void CNNGradientKernel::customizeDestination(const ImageBatch& sources, const St
         takeForwardRecord(*record);
         d.setWidth(record->sourceWidth);
         d.setHeight(record->sourceHeight);
+        d.setNumberOfImages(record->sourceNumberOfImages);
         const uint64_t b =
             mps::channelsInUse(sources[1], secondary().channelOffset, secondary().channelMaxCount);
         const uint64_t a =

@@ -67,7 +67,7 @@ MTL::Buffer CNNGroupwiseNormalizationGradientState::gradientForBeta() const {
 
 void CNNGroupwiseNormalizationGradient::takeForwardRecord(const mps::ForwardRecord& r) {
     CNNGradientKernel::takeForwardRecord(r);
-    setPrimaryOffset({r.clip.x - r.offset.x, r.clip.y - r.offset.y, 0});
+    setPrimaryOffset({r.clip.x - r.offset.x, r.clip.y - r.offset.y, primaryOffset().z});
     setSecondaryOffset({0, 0, r.offset.z});
 }
 

@@ -118,14 +118,13 @@ StateBatch CNNKernel::states(const MTL::CommandBuffer* temporary, const ImageBat
     auto& r = request.record;
     r.className = className();
     r.offset = offset_;
-    r.clip = mps::clipOf(clipRect_, destinations[0]);
     r.window = window_;
     r.edgeMode = edgeMode_;
     r.sourceChannelOffset = sourceFeatureChannelOffset_;
     r.sourceChannels =
         mps::channelsInUse(sources[0], sourceFeatureChannelOffset_, sourceFeatureChannelMaxCount_);
     r.destinationChannelOffset = destinationFeatureChannelOffset_;
-    mps::recordSizes(r, sources[0], destinations[0]);
+    mps::recordSizes(r, clipRect_, sourceImages(), sources[0], destinations[0]);
     StateBatch made = makeResultStates(request);
     if (temporary)
         for (const State& state : made)
@@ -292,8 +291,9 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
 
     mps::Encoder encoder(commandBuffer, who, options());
     pass.encoder = &encoder;
-    if (fresh && writes && !mps::covers(pass.clip, destinationFeatureChannelOffset_, destination))
-        for (const Image& image : destinations) mps::fillWithZeros(encoder, image);
+    if (fresh && writes)
+        mps::fillUncovered(encoder, destinations, pass.clip, destinationFeatureChannelOffset_,
+                           pass.destinationChannels, each * (isBatch ? 1 : images));
     std::vector<mps::RunOperand> operands(2);
     for (uint64_t i = 0; i < images; ++i) {
         operands[0].elements.push_back(

@@ -80,6 +80,10 @@ uint64_t CNNArithmetic::resultChannels(uint64_t primaryChannels, uint64_t second
     return mps::channelsInUse(destination, destinationFeatureChannelOffset(), UINT64_MAX);
 }
 
+uint64_t CNNArithmetic::channelsWritten(const mps::BinaryPass& pass) const {
+    return resultChannels(pass.primaryChannels, pass.secondaryChannels, pass.destinations[0]);
+}
+
 void CNNArithmetic::customizeDestination(const ImageBatch& sources, const StateBatch&,
                                          ImageDescriptor& d) {
     const auto axis = [&](const char* name, uint64_t a, uint64_t strideA, uint64_t b,
@@ -163,8 +167,7 @@ void CNNArithmetic::validate(const mps::BinaryPass& pass) const {
         comparison() > uint32_t(NNComparisonType::GreaterOrEqual))
         throw InvalidArgument(who + "comparisonType is " + std::to_string(comparison()) +
                               " but types go from 0 to 5.");
-    const uint64_t channels =
-        resultChannels(pass.primaryChannels, pass.secondaryChannels, pass.destinations[0]);
+    const uint64_t channels = channelsWritten(pass);
     if (neuron_) mps::checkSlopes(who, neuron_->descriptor, channels);
     for (const State& state : pass.destinationStates) {
         const auto* impl =
@@ -195,8 +198,7 @@ void CNNArithmetic::validate(const mps::BinaryPass& pass) const {
 }
 
 void CNNArithmetic::dispatch(const mps::BinaryPass& pass) const {
-    const uint64_t channels =
-        resultChannels(pass.primaryChannels, pass.secondaryChannels, pass.destinations[0]);
+    const uint64_t channels = channelsWritten(pass);
     const bool writesMask = clamps() && !pass.stateBuffers.empty();
     const mps::FusedNeuron neuron = neuron_ ? *neuron_ : mps::FusedNeuron{};
     const glsl::CNNArithmeticParameters parameters{

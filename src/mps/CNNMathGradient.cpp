@@ -83,6 +83,10 @@ CNNArithmeticGradient::geometryOf(const mps::BinaryPass& pass) const {
     return g;
 }
 
+uint64_t CNNArithmeticGradient::channelsWritten(const mps::BinaryPass& pass) const {
+    return geometryOf(pass).channels;
+}
+
 void CNNArithmeticGradient::customizeDestination(const ImageBatch& sources,
                                                  const StateBatch& states, ImageDescriptor& d) {
     const StateImpl* state = implOf(states);
@@ -104,6 +108,11 @@ void CNNArithmeticGradient::customizeDestination(const ImageBatch& sources,
     d.setWidth(operand.sourceWidth);
     d.setHeight(operand.sourceHeight);
     d.setFeatureChannels(destinationFeatureChannelOffset() + operand.sourceChannels);
+    d.setNumberOfImages(operand.sourceNumberOfImages);
+    MTL::Region images = clipRect();
+    images.origin.z = operand.firstSourceImage;
+    images.size.depth = operand.images;
+    setClipRect(images);
 
     // Operand pixel x was read for result pixel clip + x - offset, and with it the other operand's
     // pixel offset' + stride' * (x - offset). A sum over an axis starts at the clip rectangle's
@@ -116,10 +125,10 @@ void CNNArithmeticGradient::customizeDestination(const ImageBatch& sources,
         operand.window.strideX ? at(clipRect().origin.x, d.width()) - operand.offset.x : 0;
     const int64_t beginY =
         operand.window.strideY ? at(clipRect().origin.y, d.height()) - operand.offset.y : 0;
-    setPrimaryOffset({clip.x + beginX, clip.y + beginY, primaryOffset().z});
+    setPrimaryOffset({clip.x + beginX, clip.y + beginY, int64_t(operand.firstImage)});
     setSecondaryOffset({second.offset.x + int64_t(second.window.strideX) * beginX,
                         second.offset.y + int64_t(second.window.strideY) * beginY,
-                        secondaryOffset().z});
+                        second.offset.z});
     setPrimarySourceFeatureChannelOffset(operand.destinationChannelOffset);
     setPrimarySourceFeatureChannelMaxCount(state->resultChannels);
     setSecondarySourceFeatureChannelOffset(second.sourceChannelOffset);

@@ -180,13 +180,12 @@ StateBatch CNNMultiaryKernel::states(const MTL::CommandBuffer* temporary,
         mps::ForwardRecord r;
         r.className = className();
         r.offset = source.offset;
-        r.clip = mps::clipOf(clipRect_, destinations[0]);
         r.window = source.window;
         r.edgeMode = source.edgeMode;
         r.sourceChannelOffset = source.channelOffset;
         r.sourceChannels = channelsOf(i, sources[i][0]);
         r.destinationChannelOffset = destinationFeatureChannelOffset_;
-        mps::recordSizes(r, sources[i][0], destinations[0]);
+        mps::recordSizes(r, clipRect_, {source.offset.z}, sources[i][0], destinations[0]);
         request.records.push_back(std::move(r));
     }
     request.temporary = temporary;
@@ -354,8 +353,9 @@ void CNNMultiaryKernel::run(const MTL::CommandBuffer& commandBuffer,
 
     mps::Encoder encoder(commandBuffer, who);
     pass.encoder = &encoder;
-    if (fresh && !mps::covers(pass.clip, destinationFeatureChannelOffset_, destination))
-        for (const Image& image : destinations) mps::fillWithZeros(encoder, image);
+    if (fresh)
+        mps::fillUncovered(encoder, destinations, pass.clip, destinationFeatureChannelOffset_,
+                           pass.destinationChannels, isBatch ? 1 : images);
     std::vector<mps::RunOperand> operands(sources.size() + 1);
     const auto add = [&](mps::RunOperand& operand, const ImageBatch& batch, uint64_t first) {
         for (uint64_t i = 0; i < images; ++i)

@@ -84,7 +84,7 @@ void LocalContrastProperties::archiveProperties(Archive& archive) {
 void LocalNormalizationGradient::takeForwardRecord(const ForwardRecord& r) {
     CNNGradientKernel::takeForwardRecord(r);
     // All of the source: windows reach beyond the pixels that results are centred on.
-    setPrimaryOffset({r.clip.x - r.offset.x, r.clip.y - r.offset.y, 0});
+    setPrimaryOffset({r.clip.x - r.offset.x, r.clip.y - r.offset.y, primaryOffset().z});
     setSecondaryOffset({0, 0, r.offset.z});
     MTL::Region clip = clipRect();
     clip.origin.x = clip.origin.y = 0;

@@ -64,7 +64,7 @@ void CNNPoolingAverageGradient::setZeroPad(uint64_t x, uint64_t y) {
 
 void CNNPoolingGradient::takeForwardRecord(const mps::ForwardRecord& r) {
     CNNGradientKernel::takeForwardRecord(r);
-    setPrimaryOffset({r.clip.x, r.clip.y, 0});
+    setPrimaryOffset({r.clip.x, r.clip.y, primaryOffset().z});
     sourceSize_ = {r.clip.width, r.clip.height, UINT64_MAX};
     setPrimaryStrideInPixelsX(r.window.strideX);
     setPrimaryStrideInPixelsY(r.window.strideY);

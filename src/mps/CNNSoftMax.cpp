@@ -63,7 +63,8 @@ void softMaxGradient(const mps::BinaryPass& pass, const Offset& gradient, const 
 /// pixel offset + q of the forward source, where the gradient's result goes.
 void takeResultRecord(CNNGradientKernel& kernel, const mps::ForwardRecord& r) {
     const mps::PointwiseOrigin origin(r, kernel.clipRect());
-    const Offset result{r.clip.x + origin.skipped.x, r.clip.y + origin.skipped.y, 0};
+    const Offset result{r.clip.x + origin.skipped.x, r.clip.y + origin.skipped.y,
+                        kernel.primaryOffset().z};
     kernel.setClipRect(origin.clip);
     kernel.setPrimaryOffset(result);
     kernel.setSecondaryOffset(result);

@@ -73,7 +73,7 @@ void CNNUpsamplingNearestGradient::archive(mps::Archive& archive) {
 
 void CNNUpsamplingGradient::takeForwardRecord(const mps::ForwardRecord& r) {
     CNNGradientKernel::takeForwardRecord(r);
-    setPrimaryOffset({r.clip.x, r.clip.y, 0});
+    setPrimaryOffset({r.clip.x, r.clip.y, primaryOffset().z});
     const auto first = [](int64_t offset, uint64_t size) {
         return uint64_t(std::clamp<int64_t>(offset, 0, int64_t(size) - 1));
     };

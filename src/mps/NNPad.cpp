@@ -157,8 +157,8 @@ void NNPad::dispatch(const mps::UnaryPass& pass) const {
 
 void NNPadGradient::takeForwardRecord(const mps::ForwardRecord& r) {
     CNNGradientKernel::takeForwardRecord(r);
-    setPrimaryOffset({r.clip.x, r.clip.y, 0});
-    setSecondaryOffset({});
+    setPrimaryOffset({r.clip.x, r.clip.y, primaryOffset().z});
+    setSecondaryOffset({0, 0, r.offset.z});
     setSecondarySourceFeatureChannelOffset(0);
     setSecondarySourceFeatureChannelMaxCount(UINT64_MAX);
 }

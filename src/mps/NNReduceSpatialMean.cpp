@@ -17,7 +17,7 @@ MPS::StateBatch NNReduceSpatialMean::makeResultStates(const StateRequest& reques
 
 void NNReduceSpatialMeanGradient::takeForwardRecord(const ForwardRecord& r) {
     CNNGradientKernel::takeForwardRecord(r);
-    setPrimaryOffset({r.clip.x, r.clip.y, 0});
+    setPrimaryOffset({r.clip.x, r.clip.y, primaryOffset().z});
     setSecondaryOffset({});
 }
 

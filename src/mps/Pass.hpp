@@ -27,6 +27,10 @@ struct ForwardRecord {
     int64_t kernelOffsetX = 0, kernelOffsetY = 0; ///< of a transposed convolution
     uint64_t sourceWidth = 0, sourceHeight = 0, sourceFeatureChannels = 0;
     uint64_t destinationWidth = 0, destinationHeight = 0, destinationFeatureChannels = 0;
+    /// Of arrays of images: the first one read and the first one written, and how many, UINT64_MAX
+    /// where the destination has one image.
+    uint64_t firstSourceImage = 0, firstImage = 0, images = UINT64_MAX;
+    uint64_t sourceNumberOfImages = 1;
     /// Each pixel of the source gave the pixel of the result at its place, and there are no others.
     bool isPixelByPixel() const {
         return offset.x == 0 && offset.y == 0 && clip.x == 0 && clip.y == 0 &&

@@ -259,7 +259,7 @@ void checkWholeImages(const std::string& who, const Clip& clip, const Image& des
             throw InvalidArgument(who + property + " is (" + std::to_string(offset.x) + ", " +
                                   std::to_string(offset.y) +
                                   ") but must be (0, 0): the kernel works on whole images.");
-    if (!covers(clip, 0, destination))
+    if (!covers(clip, destination))
         throw InvalidArgument(who + "clipRect leaves " + sizeText(clip.width, clip.height) +
                               " pixels from (" + std::to_string(clip.x) + ", " +
                               std::to_string(clip.y) + ") of the " +
@@ -272,18 +272,37 @@ uint64_t channelsInUse(const Image& image, uint64_t offset, uint64_t most) {
     return offset >= all ? 0 : std::min(most, all - offset);
 }
 
-bool covers(const Clip& clip, uint64_t channelOffset, const Image& destination) {
+bool covers(const Clip& clip, const Image& destination) {
     return clip.x == 0 && clip.y == 0 && clip.width == destination.width() &&
-           clip.height == destination.height() && channelOffset == 0;
+           clip.height == destination.height();
 }
 
-void recordSizes(ForwardRecord& record, const Image& source, const Image& destination) {
+void fillUncovered(Encoder& encoder, const ImageBatch& destinations, const Clip& clip,
+                   uint64_t channelOffset, uint64_t channels, uint64_t images) {
+    const Image& like = destinations[0];
+    if (covers(clip, like) && channelOffset == 0 && channels == like.featureChannels() &&
+        images == like.numberOfImages())
+        return;
+    for (const Image& image : destinations) fillWithZeros(encoder, image);
+}
+
+void recordSizes(ForwardRecord& record, const MTL::Region& clipRect, MPS::ImageRange range,
+                 const Image& source, const Image& destination) {
+    record.clip = clipOf(clipRect, destination);
     record.sourceWidth = source.width();
     record.sourceHeight = source.height();
     record.sourceFeatureChannels = source.featureChannels();
     record.destinationWidth = destination.width();
     record.destinationHeight = destination.height();
     record.destinationFeatureChannels = destination.featureChannels();
+    record.sourceNumberOfImages = source.numberOfImages();
+    record.firstSourceImage = uint64_t(std::max<int64_t>(0, range.first));
+    record.firstImage = clipRect.origin.z;
+    if (destination.numberOfImages() == 1) return;
+    const auto left = [](uint64_t all, uint64_t first) { return all - std::min(all, first); };
+    record.images = std::min({clipRect.size.depth, range.count,
+                              left(source.numberOfImages(), record.firstSourceImage),
+                              left(destination.numberOfImages(), record.firstImage)});
 }
 
 PointwiseOrigin::PointwiseOrigin(const ForwardRecord& r, const MTL::Region& clipRect)

@@ -56,9 +56,15 @@ void checkWholeImages(const std::string& who, const Clip& clip, const MPS::Image
 
 /// Channels from `offset` on, at most `most`; 0 when the image has none there.
 uint64_t channelsInUse(const MPS::Image& image, uint64_t offset, uint64_t most);
-/// True when an encode with this clip rectangle writes every channel of every pixel.
-bool covers(const Clip& clip, uint64_t channelOffset, const MPS::Image& destination);
-void recordSizes(ForwardRecord& record, const MPS::Image& source, const MPS::Image& destination);
+/// True when an encode with this clip rectangle writes every pixel.
+bool covers(const Clip& clip, const MPS::Image& destination);
+/// Fills new destinations with zeros, unless the encode writes every channel of every pixel of all
+/// their images: `channels` from `channelOffset` on, of `images` images each.
+void fillUncovered(Encoder& encoder, const MPS::ImageBatch& destinations, const Clip& clip,
+                   uint64_t channelOffset, uint64_t channels, uint64_t images);
+/// What an encode with this clip rectangle reads of the source and writes of the destination.
+void recordSizes(ForwardRecord& record, const MTL::Region& clipRect, MPS::ImageRange range,
+                 const MPS::Image& source, const MPS::Image& destination);
 /// Where the pixels of a pointwise kernel's clip rectangle came from: from `clip` of the forward
 /// source, but for the first `skipped` ones, which lay outside.
 struct PointwiseOrigin {

@@ -43,7 +43,8 @@ template <class Forward, class Gradient> bool everyArithmetic() {
                              made.gradient = upload(reference::randomLike(download(y), 6));
                              made.second = x;
                              return made;
-                         });
+                         },
+                         {6, 5, 8}, false);
 }
 [[maybe_unused]] const bool named = everyArithmetic<MPS::CNNAdd, MPS::CNNAddGradient>() &&
                                     everyArithmetic<MPS::CNNSubtract, MPS::CNNSubtractGradient>() &&
@@ -81,6 +82,62 @@ TEST_CASE("one image with many in it, and one state for them") {
     REQUIRE(dy.numberOfImages() == 3);
     CHECK(reference::compare(read(z), reference::forward(a, x, y)));
     CHECK(reference::compare(read(dy), reference::gradient(a, g, x, y, true), {1e-5, 1e-7}));
+}
+
+TEST_CASE("returned sums and gradients of arrays lie at the images that were added") {
+    // Images 1 and 2 of the left operand and 0 and 1 of the right one become 0 and 1 of the sum.
+    const auto one = [](double a, double b, double c) { return Tensor(3, 1, 1, 1, {a, b, c}); };
+    const auto left = uploadArray(one(1, 2, 3)), right = uploadArray(Tensor(2, 1, 1, 1, {.5, 4})),
+               dz = uploadArray(one(10, 20, 30));
+    MPS::CNNAdd add(testDevice());
+    add.setPrimaryOffset({0, 0, 1});
+    add.setMaximumValue(5);
+    MPS::CNNMultiply multiply(testDevice());
+    multiply.setPrimaryOffset({0, 0, 1});
+    const auto read = [](const MPS::Image& image) {
+        return download(image.batchRepresentation()).v;
+    };
+    using Values = std::vector<double>;
+    MPS::Image z, gradients[4];
+    run([&](const MTL::CommandBuffer& commands) {
+        MPS::State state;
+        add.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+        z = add.encode(commands, left, right, &state, false);
+        for (const bool isSecondary : {false, true}) {
+            MPS::CNNAddGradient gradient(testDevice(), isSecondary);
+            gradient.setMaximumValue(5);
+            gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+            gradients[isSecondary] =
+                gradient.encode(commands, dz, isSecondary ? right : left, state);
+        }
+        multiply.encode(commands, left, right, &state, false);
+        for (const bool isSecondary : {false, true}) {
+            MPS::CNNMultiplyGradient gradient(testDevice(), isSecondary);
+            gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+            gradients[2 + isSecondary] =
+                gradient.encode(commands, dz, isSecondary ? left : right, state);
+        }
+    });
+    CHECK(read(z) == Values{2.5, 5, 0});
+    CHECK(read(gradients[0]) == Values{0, 10, 0}); // the second sum was clamped
+    CHECK(read(gradients[1]) == Values{10, 0});
+    CHECK(read(gradients[2]) == Values{0, 5, 80});
+    CHECK(read(gradients[3]) == Values{20, 60});
+}
+
+TEST_CASE("a batch's gradient states all have a mask, or none has") {
+    const auto x = upload(Tensor(1, 1, 1, 1, 1.0))[0];
+    MPS::CNNAdd add(testDevice());
+    const MPS::State plain = add.resultState(x, x, {}, x);
+    add.setMaximumValue(5);
+    const MPS::State clamped = add.resultState(x, x, {}, x);
+    const MPS::ImageBatch two{x, x};
+    MPS::CNNAddGradient gradient(testDevice(), false);
+    const MTL::CommandBuffer commands = testQueue().commandBuffer();
+    CHECK(refusal([&] {
+              gradient.encodeBatch(commands, two, two, MPS::StateBatch{clamped, plain});
+          }) == "[CNNAddGradient] Some of the gradient states were made for clamped results and "
+                "some without bounds.");
 }
 
 TEST_CASE("some images of an array, clamped, and a batch's masks in one dispatch") {

@@ -150,6 +150,45 @@ TEST_CASE("a neuron sees what lies outside its source as the edge mode says") {
     }
 }
 
+TEST_CASE("a returned image is zero where the encode writes nothing") {
+    const auto one = [](double a, double b, double c) { return Tensor(3, 1, 1, 1, {a, b, c}); };
+    struct MoreChannels : MPS::NNPadding {
+        MPS::NNPaddingMethod paddingMethod() const override { return MPS::NNPaddingMethod::Custom; }
+        MPS::ImageDescriptor
+        destinationImageDescriptor(const MPS::ImageBatch&, const MPS::StateBatch&, MPS::Kernel&,
+                                   const MPS::ImageDescriptor& suggested) const override {
+            MPS::ImageDescriptor d = suggested;
+            d.setFeatureChannels(8);
+            return d;
+        }
+    };
+    const auto returned = [](MPS::CNNKernel& kernel, const MPS::Image& source) {
+        MPS::Image result;
+        run([&](const MTL::CommandBuffer& commands) {
+            // Leaves sevens in the memory of temporary images.
+            MPS::CNNNeuron copy(testDevice(), MPS::NNNeuronDescriptor(Type::None)), keep(copy);
+            keep.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+            keep.encode(commands, copy.encode(commands, uploadArray(Tensor(8, 4, 4, 4, 7))));
+            result = keep.encode(commands, kernel.encode(commands, source));
+        });
+        return download(result.batchRepresentation()).v;
+    };
+    using Values = std::vector<double>;
+    const MPS::Image source = uploadArray(one(1, 2, 3));
+    MPS::CNNNeuron neuron(testDevice(), MPS::NNNeuronDescriptor(Type::None));
+    neuron.setOffset({0, 0, 1});
+    CHECK(returned(neuron, source) == Values{2, 3, 0});
+    neuron.setOffset({});
+    neuron.setClipRect({{0, 0, 0}, {UINT64_MAX, UINT64_MAX, 1}});
+    CHECK(returned(neuron, source) == Values{1, 0, 0});
+    neuron.setClipRect({{0, 0, 1}, {UINT64_MAX, UINT64_MAX, UINT64_MAX}});
+    CHECK(returned(neuron, source) == Values{0, 1, 2});
+    neuron.setClipRect(MPS::RectNoClip);
+    neuron.setPadding(std::make_shared<MoreChannels>());
+    CHECK(returned(neuron, upload(Tensor(1, 1, 1, 4, {1, 2, 3, 4}))[0]) ==
+          Values{1, 2, 3, 4, 0, 0, 0, 0});
+}
+
 TEST_CASE("an array of images goes through a neuron and back as one") {
     const Tensor x = reference::random(4, 3, 2, 5, 1), g = reference::random(3, 3, 2, 5, 2);
     const MPS::NNNeuronDescriptor tanh(Type::TanH, 1, 1);

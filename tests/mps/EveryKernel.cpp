@@ -11,6 +11,7 @@
 using namespace mpsvk;
 using namespace mpsvk::test;
 using Catch::Matchers::StartsWith;
+using reference::Tensor;
 
 namespace {
 
@@ -105,6 +106,37 @@ TEST_CASE("copies and archives of every gradient kernel give the same bits") {
         CHECK(results[1] == results[0]);
         CHECK(results[2] == results[0]);
         conforms(kernel->className(), Aspect::Archive);
+    }
+}
+
+TEST_CASE("every returned gradient of an array lies at the images that the forward pass read") {
+    for (const EveryGradient& each : everyClass<EveryGradient>()) {
+        if (!each.takesArrays) continue;
+        const auto kernel = each.kernel.make();
+        INFO(kernel->className());
+        kernel->setDestinationImageAllocator(MPS::Image::defaultAllocator());
+        const auto& size = each.source;
+        const Tensor x = reference::distinct(3, size.height, size.width, size.depth, 92, -2, 2);
+        const auto twoFrom = [](const Tensor& of, size_t first) {
+            Tensor two(2, of.h, of.w, of.c);
+            const auto begin = of.v.begin() + std::ptrdiff_t(first * of.v.size() / of.n);
+            std::copy_n(begin, two.v.size(), two.v.begin());
+            return two;
+        };
+        const auto array = each.forward({uploadArray(x)});
+        auto batch = each.forward(upload(twoFrom(x, 1)));
+        batch.gradient = upload(twoFrom(download(array.gradient[0].batchRepresentation()), 0));
+        MPS::Image dx;
+        MPS::ImageBatch expected;
+        run([&](const MTL::CommandBuffer& commands) {
+            dx = kernel->encode(commands, array.gradient[0], array.second[0], array.states[0]);
+            expected = each.kernel.copy(*kernel)->encodeBatch(commands, batch.gradient,
+                                                              batch.second, batch.states);
+        });
+        REQUIRE(dx.numberOfImages() == 3);
+        const Tensor all = download(dx.batchRepresentation());
+        CHECK(reference::image(all, 0).v == std::vector<double>(all.v.size() / 3));
+        CHECK(reference::compare(twoFrom(all, 1), download(expected), {1e-6}));
     }
 }
 

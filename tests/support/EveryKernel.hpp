@@ -45,7 +45,8 @@ struct GradientInputs {
     MPS::ImageBatch gradient, second;
     MPS::StateBatch states;
 };
-/// Runs a forward kernel over `x` and makes up a gradient of its result.
+/// Runs a forward kernel over `x` and makes up a gradient of its result. `x` is a batch; or one
+/// array of images, from whose second one on the kernel reads.
 using ForwardPass = std::function<GradientInputs(const MPS::ImageBatch& x)>;
 
 struct EveryKernel {
@@ -57,6 +58,7 @@ struct EveryGradient {
     KernelClass<MPS::CNNGradientKernel> kernel;
     ForwardPass forward;
     MTL::Size source;
+    bool takesArrays; ///< the forward pass does
 };
 
 template <class Each> std::vector<Each>& everyClass() {
@@ -72,9 +74,10 @@ bool everyKernel(Make make, MTL::Size source = {6, 5, 8}, bool anyChannelOffset 
 }
 
 template <class Make>
-bool everyGradient(Make make, ForwardPass forward, MTL::Size source = {6, 5, 8}) {
+bool everyGradient(Make make, ForwardPass forward, MTL::Size source = {6, 5, 8},
+                   bool takesArrays = true) {
     everyClass<EveryGradient>().push_back(
-        {kernelClass<MPS::CNNGradientKernel>(make), std::move(forward), source});
+        {kernelClass<MPS::CNNGradientKernel>(make), std::move(forward), source, takesArrays});
     return true;
 }
 
@@ -91,6 +94,19 @@ template <class Make> ForwardPass forwardPass(Make make, bool readsResult = fals
         auto kernel = make();
         kernel.setDestinationImageAllocator(MPS::Image::defaultAllocator());
         GradientInputs made;
+        if (x[0].numberOfImages() > 1) {
+            kernel.setOffset({kernel.offset().x, kernel.offset().y, 1});
+            MPS::State state;
+            MPS::Image array;
+            run([&](const MTL::CommandBuffer& commands) {
+                array = kernel.encode(commands, x[0], &state, false);
+            });
+            made.gradient = {
+                uploadArray(reference::randomLike(download(array.batchRepresentation()), 91))};
+            made.second = {readsResult ? array : x[0]};
+            made.states = {state};
+            return made;
+        }
         MPS::ImageBatch y;
         run([&](const MTL::CommandBuffer& commands) {
             y = kernel.encodeBatch(commands, x, &made.states, false);

@@ -283,6 +283,8 @@ protected:
     }
     /// False when only Zero and Clamp are known: an encode then refuses other edge modes.
     virtual bool takesAnyEdgeMode() const { return false; }
+    /// Channels that an encode writes, where these are others than outputChannels says.
+    virtual uint64_t channelsWritten(const mps::BinaryPass& pass) const;
     virtual ImageRange primaryImages() const { return {primary_.offset.z}; }
     virtual ImageRange secondaryImages() const { return {secondary_.offset.z}; }
     virtual void customizeDestination(const ImageBatch& sourceImages,
@@ -362,7 +364,9 @@ protected:
     /// The forward class whose states this kernel takes, "" for any.
     virtual std::string forwardClassName() const { return {}; }
     /// Takes a forward kernel's properties. By default those of a pointwise kernel:
-    /// secondaryOffset = its offset, the edge mode, window and channel ranges as they are.
+    /// secondaryOffset = its offset, the edge mode, window and channel ranges as they are. Of
+    /// arrays the images that the forward kernel read become those written, and the ones that it
+    /// wrote those of the incoming gradient.
     virtual void takeForwardRecord(const mps::ForwardRecord& record);
     /// For a kernel that goes pixel by pixel: those of the source that the forward kernel read.
     void takePixelwiseRecord(const mps::ForwardRecord& record);

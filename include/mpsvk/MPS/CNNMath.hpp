@@ -70,6 +70,7 @@ protected:
 
 private:
     uint64_t outputChannels(uint64_t primaryChannels, uint64_t secondaryChannels) const override;
+    uint64_t channelsWritten(const mps::BinaryPass& pass) const override;
     void customizeDestination(const ImageBatch& sourceImages, const StateBatch& sourceStates,
                               ImageDescriptor& descriptor) override;
     void validate(const mps::BinaryPass& pass) const override;
@@ -221,6 +222,7 @@ private:
     uint64_t outputChannels(uint64_t, uint64_t) const override {
         return 1;
     } // a sum's; validate knows
+    uint64_t channelsWritten(const mps::BinaryPass& pass) const override;
     void customizeDestination(const ImageBatch& sourceImages, const StateBatch& sourceStates,
                               ImageDescriptor& descriptor) override;
     void validate(const mps::BinaryPass& pass) const override;
