@@ -168,6 +168,7 @@ StateBatch CNNBinaryKernel::temporaryResultStateBatch(const MTL::CommandBuffer& 
                                                       const ImageBatch& a, const ImageBatch& b,
                                                       const std::vector<StateBatch>&,
                                                       const ImageBatch& destinations) const {
+    commandBuffer.impl().list(subject());
     return states(&commandBuffer, a, b, destinations);
 }
 

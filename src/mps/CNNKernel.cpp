@@ -157,6 +157,7 @@ StateBatch CNNKernel::temporaryResultStateBatch(const MTL::CommandBuffer& comman
                                                 const ImageBatch& sources,
                                                 const std::vector<StateBatch>& sourceStates,
                                                 const ImageBatch& destinations) const {
+    commandBuffer.impl().list(subject());
     return states(&commandBuffer, sources, sourceStates, destinations);
 }
 

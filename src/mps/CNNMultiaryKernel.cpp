@@ -225,6 +225,7 @@ StateBatch CNNMultiaryKernel::temporaryResultStateBatch(const MTL::CommandBuffer
                                                         const std::vector<ImageBatch>& sources,
                                                         const std::vector<StateBatch>&,
                                                         const ImageBatch& destinations) const {
+    commandBuffer.impl().list(subject());
     return states(&commandBuffer, sources, destinations);
 }
 

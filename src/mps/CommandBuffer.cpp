@@ -53,8 +53,16 @@ void CommandBuffer::commitAndContinue() const {
 }
 
 void CommandBuffer::prefetchHeapForWorkloadSize(size_t bytes) const {
-    const auto heap = mps::temporaryHeap(*this);
+    HintTemporaryMemoryHighWaterMark(*this, bytes);
+}
+
+void HintTemporaryMemoryHighWaterMark(const MTL::CommandBuffer& commandBuffer, size_t bytes) {
+    const auto heap = mps::temporaryHeap(commandBuffer);
     heap->free(heap->allocate(bytes));
+}
+
+void SetHeapCacheDuration(const MTL::CommandBuffer& commandBuffer, double seconds) {
+    mps::setHeapCacheDuration(commandBuffer, seconds);
 }
 
 } // namespace mpsvk::MPS

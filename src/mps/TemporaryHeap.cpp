@@ -2,18 +2,43 @@
 
 #include "vk/Device.hpp"
 
+#include <mpsvk/Error.hpp>
+
 #include <algorithm>
+#include <chrono>
+#include <limits>
 
 namespace mpsvk::mps {
 
 namespace {
 
 constexpr VkDeviceSize smallestChunk = VkDeviceSize(8) << 20;
+/// No chunk is larger, unless for something that is: every device allocates so much at once.
+constexpr VkDeviceSize largestChunk = VkDeviceSize(1) << 30;
+
+double now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
 
 /// Heaps that no command buffer uses at the moment.
 struct HeapCache : detail::ObjectImpl {
+    struct Entry {
+        std::shared_ptr<TemporaryHeap> heap;
+        double until = 0; ///< seconds, as `now` counts them
+    };
     std::mutex mutex;
-    std::vector<std::shared_ptr<TemporaryHeap>> free;
+    std::vector<Entry> free;
+
+    /// Takes out what nobody has used for too long. The caller destroys it without the lock.
+    std::vector<Entry> takeExpired() {
+        const auto kept = std::stable_partition(
+            free.begin(), free.end(), [time = now()](const Entry& e) { return e.until > time; });
+        std::vector<Entry> expired(std::make_move_iterator(kept),
+                                   std::make_move_iterator(free.end()));
+        free.erase(kept, free.end());
+        return expired;
+    }
 };
 
 std::mutex cacheMutex;
@@ -28,13 +53,38 @@ std::shared_ptr<HeapCache> cacheOf(MTL::Device::Impl& device) {
 struct HeapLease : detail::ObjectImpl {
     std::shared_ptr<HeapCache> cache;
     std::shared_ptr<TemporaryHeap> heap;
+    double cacheSeconds = std::numeric_limits<double>::infinity();
     ~HeapLease() override {
         if (!cache) return;
         heap->reset();
+        std::vector<HeapCache::Entry> expired;
         std::lock_guard lock(cache->mutex);
-        cache->free.push_back(std::move(heap));
+        cache->free.push_back({std::move(heap), now() + cacheSeconds});
+        expired = cache->takeExpired();
     }
 };
+
+HeapLease& leaseOf(const MTL::CommandBuffer& commandBuffer) {
+    auto& buffer = commandBuffer.impl();
+    buffer.encoderList({}); // refuses a committed one
+    if (buffer.temporaries) return static_cast<HeapLease&>(*buffer.temporaries);
+    auto& device = buffer.device.impl();
+    const auto cache = cacheOf(device);
+    auto lease = std::make_shared<HeapLease>();
+    lease->cache = cache;
+    std::vector<HeapCache::Entry> expired;
+    {
+        std::lock_guard lock(cache->mutex);
+        if (!cache->free.empty()) {
+            lease->heap = std::move(cache->free.back().heap);
+            cache->free.pop_back();
+        }
+        expired = cache->takeExpired();
+    }
+    if (!lease->heap) lease->heap = std::make_shared<TemporaryHeap>(device.vk);
+    buffer.temporaries = lease;
+    return *lease;
+}
 
 } // namespace
 
@@ -46,6 +96,10 @@ TemporaryHeap::~TemporaryHeap() {
 }
 
 TemporaryHeap::Range TemporaryHeap::allocate(VkDeviceSize bytes) {
+    if (const VkDeviceSize most = device_->memory().largestHeap(); bytes > most)
+        throw DeviceError("[CommandBuffer] Temporary memory of " + std::to_string(bytes) +
+                          " bytes was asked for but the device has " + std::to_string(most) +
+                          " (VK_ERROR_OUT_OF_DEVICE_MEMORY).");
     const VkDeviceSize rounded = vk::Memory::taken(bytes);
     VmaVirtualAllocationCreateInfo request{};
     request.size = rounded;
@@ -67,11 +121,17 @@ TemporaryHeap::Range TemporaryHeap::allocate(VkDeviceSize bytes) {
     uint64_t total = 0;
     for (const Chunk& chunk : chunks_) total += chunk.buffer->size();
     // Each chunk doubles what there is, so that a growing program needs few of them.
-    const VkDeviceSize size = std::max({rounded, smallestChunk, VkDeviceSize(total)});
+    const VkDeviceSize size =
+        std::max(rounded, std::min(std::max<VkDeviceSize>(smallestChunk, total), largestChunk));
     Chunk chunk;
-    chunk.buffer = device_->memory().allocate(size, vk::MemoryKind::Device);
+    try {
+        chunk.buffer = device_->memory().allocate(size, vk::MemoryKind::Device);
+    } catch (const DeviceError&) {
+        if (size == rounded) throw;
+        chunk.buffer = device_->memory().allocate(rounded, vk::MemoryKind::Device);
+    }
     VmaVirtualBlockCreateInfo info{};
-    info.size = size;
+    info.size = chunk.buffer->size();
     vk::check(vmaCreateVirtualBlock(&info, &chunk.ranges), "Creating a virtual memory block");
     chunks_.push_back(chunk);
     take(chunks_.back(), range);
@@ -91,22 +151,11 @@ void TemporaryHeap::reset() {
 }
 
 std::shared_ptr<TemporaryHeap> temporaryHeap(const MTL::CommandBuffer& commandBuffer) {
-    auto& buffer = commandBuffer.impl();
-    if (buffer.temporaries) return std::static_pointer_cast<HeapLease>(buffer.temporaries)->heap;
-    auto& device = buffer.device.impl();
-    const auto cache = cacheOf(device);
-    auto lease = std::make_shared<HeapLease>();
-    lease->cache = cache;
-    {
-        std::lock_guard lock(cache->mutex);
-        if (!cache->free.empty()) {
-            lease->heap = std::move(cache->free.back());
-            cache->free.pop_back();
-        }
-    }
-    if (!lease->heap) lease->heap = std::make_shared<TemporaryHeap>(device.vk);
-    buffer.temporaries = lease;
-    return lease->heap;
+    return leaseOf(commandBuffer).heap;
+}
+
+void setHeapCacheDuration(const MTL::CommandBuffer& commandBuffer, double seconds) {
+    leaseOf(commandBuffer).cacheSeconds = seconds > 0 ? seconds : 0; // NaN, too
 }
 
 void setTemporaryHeap(const MTL::CommandBuffer& commandBuffer,

@@ -42,8 +42,10 @@ private:
 };
 
 /// The heap of a command buffer, taken from the device's cache at first use and given back to it
-/// when the command buffer is completed.
+/// when the command buffer is completed. Throws InvalidArgument for a committed command buffer.
 std::shared_ptr<TemporaryHeap> temporaryHeap(const MTL::CommandBuffer& commandBuffer);
+/// How many seconds the cache keeps the command buffer's heap while nobody uses it.
+void setHeapCacheDuration(const MTL::CommandBuffer& commandBuffer, double seconds);
 /// Gives it another one, which does not return to the cache.
 void setTemporaryHeap(const MTL::CommandBuffer& commandBuffer, std::shared_ptr<TemporaryHeap> heap);
 

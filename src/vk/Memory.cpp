@@ -95,6 +95,15 @@ Memory::~Memory() {
     vmaDestroyAllocator(allocator_);
 }
 
+VkDeviceSize Memory::largestHeap() const {
+    const VkPhysicalDeviceMemoryProperties* properties = nullptr;
+    vmaGetMemoryProperties(allocator_, &properties);
+    VkDeviceSize most = 0;
+    for (uint32_t i = 0; i < properties->memoryHeapCount; ++i)
+        most = std::max(most, properties->memoryHeaps[i].size);
+    return most;
+}
+
 std::shared_ptr<Block> Memory::makeBlock(VkDeviceSize size, MemoryKind kind) {
     return std::make_shared<Block>(*this, size, kind);
 }

@@ -93,6 +93,8 @@ public:
     /// Of objects that there are, textures among them.
     uint64_t bytesAllocated() const { return bytes_; }
     VmaAllocator allocator() const { return allocator_; }
+    /// Bytes of the largest memory that the device has.
+    VkDeviceSize largestHeap() const;
 
     static constexpr VkDeviceSize alignment = 256;
     /// What an allocation of `size` bytes takes: whole units of the alignment, at least one.

@@ -1,8 +1,12 @@
+#include "mps/TemporaryHeap.hpp"
+#include "mtl/Device.hpp"
 #include "support/Device.hpp"
 #include "support/Sentence.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <limits>
+#include <optional>
 #include <vector>
 
 using namespace mpsvk;
@@ -144,4 +148,70 @@ TEST_CASE("an empty command buffer is not wrapped") {
           "[CommandBuffer] The command buffer handle is empty.");
     CHECK(sentence<InvalidArgument>([] { MPS::CommandBuffer().rootCommandBuffer(); }) ==
           "[CommandBuffer] The command buffer handle is empty.");
+}
+
+TEST_CASE("temporary memory grows by pieces that the device has") {
+    const MTL::Device device = testDevice();
+    if (device.recommendedMaxWorkingSetSize() < uint64_t(8) << 30) SKIP("little memory");
+    mps::TemporaryHeap heap(device.impl().vk);
+    const uint64_t each = uint64_t(600) << 20, most = uint64_t(1) << 30;
+    const uint64_t before = device.currentAllocatedSize();
+    for (int i = 1; i <= 5; ++i) {
+        const uint64_t held = device.currentAllocatedSize();
+        heap.allocate(each);
+        CHECK(device.currentAllocatedSize() - held <= most);
+    }
+    CHECK(device.currentAllocatedSize() - before >= 5 * each);
+}
+
+TEST_CASE("more temporary memory than the device has is refused") {
+    const MTL::CommandBuffer commands = testQueue().commandBuffer();
+    const auto most = std::to_string(testDevice().impl().vk->memory().largestHeap());
+    for (const size_t bytes : {SIZE_MAX, SIZE_MAX - 255, SIZE_MAX / 2})
+        CHECK(sentence<DeviceError>([&] {
+                  MPS::CommandBuffer(commands).prefetchHeapForWorkloadSize(bytes);
+              }) == "[CommandBuffer] Temporary memory of " + std::to_string(bytes) +
+                        " bytes was asked for but the device has " + most +
+                        " (VK_ERROR_OUT_OF_DEVICE_MEMORY).");
+}
+
+TEST_CASE("a committed command buffer gives no temporary memory") {
+    const MTL::CommandBuffer commands = testQueue().commandBuffer();
+    commands.commit();
+    const std::string text =
+        "The command buffer is committed already; nothing more can be encoded.";
+    const auto refused = [](auto call) { return sentence<InvalidArgument>(call); };
+    const MPS::CommandBuffer wrapper(commands);
+    CHECK(refused([&] { wrapper.prefetchHeapForWorkloadSize(1000); }) == "[CommandBuffer] " + text);
+    CHECK(refused([&] { MPS::HintTemporaryMemoryHighWaterMark(commands, 1000); }) ==
+          "[CommandBuffer] " + text);
+    CHECK(refused([&] { MPS::SetHeapCacheDuration(commands, 1); }) == "[CommandBuffer] " + text);
+    CHECK(refused([&] { MPS::TemporaryImage::prefetchStorage(commands, {}); }) ==
+          "[CommandBuffer] " + text);
+    const MPS::Image x = source();
+    CHECK(refused([&] { relu().temporaryResultState(commands, x, {}, x); }) ==
+          "[CNNNeuron] " + text);
+    MPS::CNNAdd add(testDevice());
+    CHECK(refused([&] { add.temporaryResultState(commands, x, x, {}, x); }) == "[CNNAdd] " + text);
+    commands.waitUntilCompleted();
+}
+
+TEST_CASE("temporary memory is kept for as long as its command buffer says") {
+    const MTL::Device device = testDevice();
+    const uint64_t bytes = uint64_t(160) << 20;
+    const auto kept = [&](std::optional<double> seconds) {
+        const MTL::CommandBuffer commands = testQueue().commandBuffer();
+        if (seconds) MPS::SetHeapCacheDuration(commands, *seconds);
+        MPS::HintTemporaryMemoryHighWaterMark(commands, bytes);
+        const uint64_t held = device.currentAllocatedSize();
+        CHECK(held >= bytes);
+        commands.commit();
+        commands.waitUntilCompleted();
+        return held - device.currentAllocatedSize() < bytes;
+    };
+    CHECK(kept({}));
+    CHECK(kept(60));
+    CHECK_FALSE(kept(0));
+    CHECK_FALSE(kept(-1));
+    CHECK_FALSE(kept(std::numeric_limits<double>::quiet_NaN()));
 }

@@ -28,8 +28,7 @@ public:
     /// rootCommandBuffer() before to wait for it. Throws what commit throws; then nothing changes.
     void commitAndContinue() const;
 
-    /// Makes sure that temporary objects of `bytes` in total fit into memory held already, so that
-    /// no allocation falls between kernels. A hint: more is allocated when it is needed.
+    /// HintTemporaryMemoryHighWaterMark of this command buffer.
     void prefetchHeapForWorkloadSize(size_t bytes) const;
 
     static bool isKindOf(const detail::ObjectImpl&);
@@ -38,5 +37,17 @@ public:
 private:
     Wrapper& wrapper() const;
 };
+
+/// Makes sure that temporary objects of `bytes` in total fit into memory held already, so that no
+/// allocation falls between kernels. `bytes` is the most that lives at the same time. More is
+/// allocated when it is needed. Throws InvalidArgument after commit, DeviceError for more than the
+/// device has.
+void HintTemporaryMemoryHighWaterMark(const MTL::CommandBuffer& commandBuffer, size_t bytes);
+/// How many seconds the memory of the command buffer's temporary objects is kept for other command
+/// buffers of the device, while none of them uses it; NaN and less than 0 count as 0. By default it
+/// is kept for good. Memory whose time is over is given back to the driver when a command buffer
+/// takes or returns such memory, this one as well: with 0 when it completes. Throws InvalidArgument
+/// after commit.
+void SetHeapCacheDuration(const MTL::CommandBuffer& commandBuffer, double seconds);
 
 } // namespace mpsvk::MPS
