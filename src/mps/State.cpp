@@ -295,18 +295,19 @@ ImageDescriptor State::destinationImageDescriptor(const ImageBatch& sourceImages
 }
 
 uint64_t StateBatchIncrementReadCount(const StateBatch& batch, int64_t amount) {
-    std::set<const detail::ObjectImpl*> seen;
-    for (const State& state : batch) {
-        if (!seen.insert(&state.impl()).second) continue;
-        auto& impl = state.impl();
-        if (!impl.temporary || impl.readCount == 0) continue;
-        if (amount < -int64_t(impl.readCount))
-            throw InvalidArgument(MTL::subject("State", impl.label) + "The read count is " +
-                                  std::to_string(impl.readCount) + " but " +
+    std::set<State::Impl*> unique;
+    for (const State& state : batch) unique.insert(&state.impl());
+    const auto counts = [](const State::Impl* state) {
+        return state->temporary && state->readCount > 0;
+    };
+    for (const State::Impl* state : unique)
+        if (counts(state) && amount < -int64_t(state->readCount))
+            throw InvalidArgument(MTL::subject("State", state->label) + "The read count is " +
+                                  std::to_string(state->readCount) + " but " +
                                   std::to_string(-amount) + " were to be taken off.");
-        impl.setReadCount(uint64_t(int64_t(impl.readCount) + amount));
-    }
-    return seen.size();
+    for (State::Impl* state : unique)
+        if (counts(state)) state->setReadCount(uint64_t(int64_t(state->readCount) + amount));
+    return unique.size();
 }
 
 void StateBatchSynchronize(const StateBatch& batch, const MTL::CommandBuffer& commandBuffer) {

@@ -4,6 +4,8 @@
 #include <mpsvk/MPS/Image.hpp>
 #include <mpsvk/MTL/Buffer.hpp>
 
+#include <initializer_list>
+
 namespace mpsvk::MPS {
 
 class State;
@@ -22,6 +24,10 @@ struct StateTextureInfo {
 class StateResourceList {
 public:
     StateResourceList() = default;
+    explicit StateResourceList(std::initializer_list<MTL::TextureDescriptor> textures)
+        : textures(textures) {}
+    explicit StateResourceList(std::initializer_list<uint64_t> bufferSizes)
+        : bufferSizes(bufferSizes) {}
     void appendTexture(const MTL::TextureDescriptor& descriptor) { textures.push_back(descriptor); }
     void appendBuffer(uint64_t bytes) { bufferSizes.push_back(bytes); }
 
