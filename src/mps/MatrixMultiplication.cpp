@@ -103,6 +103,7 @@ void MatrixVectorMultiplication::encode(const MTL::CommandBuffer& commandBuffer,
     operands.checkHolds(vector, 1, columns_);
     operands.checkHolds(result, 1, rows_);
     operands.checkApart(result, matrix);
+    mps::checkBatch(operands);
     operands.checkApart(result, vector);
     matrix = matrix.cut(storedRows, storedColumns);
     vector = vector.cut(1, columns_);

@@ -214,6 +214,21 @@ TEST_CASE("products refuse operands that do not fit, with a sentence") {
         MPS::MatrixMultiplication(testDevice(), 3, 5, 4).encode(commands, temporary, n, r);
         CHECK(temporary.readCount() == 0);
     });
+    const uint64_t many = 65536;
+    const MPS::Matrix matrices(testDevice(),
+                               MPS::MatrixDescriptor(1, 1, many, 4, 4, DataType::Float32));
+    const MPS::VectorDescriptor ones(1, many, 4, DataType::Float32);
+    const MPS::Vector vectors(testDevice(), ones), results(testDevice(), ones);
+    run([&](const MTL::CommandBuffer& commands) {
+        for (const bool transpose : {false, true}) {
+            MPS::MatrixVectorMultiplication scale(testDevice(), transpose, 1, 1, 1, 0);
+            CHECK(refused([&] { scale.encode(commands, matrices, vectors, results); }) ==
+                  "[MatrixVectorMultiplication] The batch has 65536 matrices but may have at most "
+                  "65535.");
+            scale.setBatchSize(many - 1);
+            scale.encode(commands, matrices, vectors, results);
+        }
+    });
     conforms("MatrixMultiplication", Aspect::Misuse);
     CHECK(refused([] { MPS::MatrixMultiplication(testDevice(), 1, 0, 1); }) ==
           "[MatrixMultiplication] A size is 0 but each must be at least 1.");
