@@ -223,6 +223,10 @@ void RNNMatrixTrainingLayer::encodeGradientSequence(
     operands.checkApart("destinationGradients", results, "sourceGradients", gradients);
     operands.checkApart("destinationGradients", results, "weights", set);
     operands.checkApart(weightResults, set);
+    operands.checkApart("forwardSources", sources, "weightGradients", weightResults);
+    operands.checkApart("sourceGradients", gradients, "weightGradients", weightResults);
+    operands.checkApart("destinationGradients", results, "weightGradients", weightResults);
+    operands.checkApartFromEachOther("weightGradients", weightResults);
 
     const uint64_t carriedBytes = rows.front() * shape_->paddedOutputs() * sizeof(float);
     const auto begin = [&](const Matrix* gradient) {

@@ -220,6 +220,14 @@ void RNNOperands::checkApart(const RNNSequence::Weights& results,
                 throw InvalidArgument(who() + "weightGradients overlap the weights in memory.");
 }
 
+void RNNOperands::checkApartFromEachOther(const char* role,
+                                          const RNNSequence::Weights& results) const {
+    for (auto a = results.begin(); a != results.end(); ++a)
+        for (auto b = a + 1; b != results.end(); ++b)
+            if (a->storage && b->storage && overlap(spanOf(*a), spanOf(*b)))
+                throw InvalidArgument(who() + role + " overlap each other in memory.");
+}
+
 std::vector<RNNStep> stepsOf(RNNOperands& operands, const RNNShape& shape,
                              const std::vector<MPS::RNNMatrixTrainingState>& states) {
     const std::string& who = operands.who();

@@ -39,6 +39,7 @@ public:
                     const char* sourceRole, const RNNSequence::Weights& sources) const;
     void checkApart(const RNNSequence::Weights& results, const RNNSequence::Weights& sources) const;
 
+    void checkApartFromEachOther(const char* role, const RNNSequence::Weights& results) const;
     /// Lowers the read counts of what was named, once each.
     void willRead(const std::vector<MPS::Matrix>& matrices);
     void markRead();

@@ -158,6 +158,35 @@ TEST_CASE("encodes of a recurrent layer refuse what does not fit and record noth
               who + "destinationGradients[0] overlaps forwardSources[0] in memory.");
         CHECK(backward(dx, weights, states) ==
               who + "weightGradients overlap the weights in memory.");
+        // The weights' gradients in the memory of what is read, of another result, of each other.
+        const auto at = [&](const MPS::Matrix& place) {
+            auto set = gradients;
+            const auto& own = gradients[0];
+            set[0] =
+                MPS::Matrix(place.data(), MPS::MatrixDescriptor(own.rows(), own.columns(),
+                                                                own.rowBytes(), own.dataType()));
+            return set;
+        };
+        const uint64_t bytes = gradients[0].rows() * gradients[0].rowBytes();
+        const auto row = [&](uint64_t columns) {
+            return MPS::Matrix(testDevice().newBuffer(2 * bytes),
+                               MPS::MatrixDescriptor(4, columns, bytes / 4, DataType::Float32));
+        };
+        const auto first = row(3), firstGradient = row(5), firstResult = row(3);
+        const auto overlapping = [&](const std::vector<MPS::Matrix>& set) {
+            return refused([&] {
+                k.encodeGradientSequence(commands, {first, x[1]}, {firstGradient, dy[1]},
+                                         {firstResult, dx[1]}, set, states, weights);
+            });
+        };
+        CHECK(overlapping(at(first)) ==
+              who + "forwardSources[0] overlaps the weightGradients in memory.");
+        CHECK(overlapping(at(firstGradient)) ==
+              who + "sourceGradients[0] overlaps the weightGradients in memory.");
+        CHECK(overlapping(at(firstResult)) ==
+              who + "destinationGradients[0] overlaps the weightGradients in memory.");
+        CHECK(overlapping(at(gradients[1])) ==
+              who + "weightGradients overlap each other in memory.");
         CHECK(backward(dx, {gradients[0]}, states) ==
               who + "weightGradients has 1 matrices but the layer's have 3.");
         CHECK(refused([&] {
