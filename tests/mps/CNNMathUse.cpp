@@ -140,6 +140,37 @@ TEST_CASE("a batch's gradient states all have a mask, or none has") {
                 "some without bounds.");
 }
 
+TEST_CASE("images of a result that an encode makes but does not reach are zeros") {
+    const Tensor x = reference::random(3, 3, 5, 6, 1), y = reference::random(2, 3, 5, 6, 2);
+    const auto left = uploadArray(x), right = uploadArray(y);
+    const auto sums = uploadArray(Tensor(3, 3, 5, 6, -1)),
+               moved = uploadArray(Tensor(3, 3, 5, 6, -1));
+    const auto linear = [](float b) {
+        const MPS::NNNeuronDescriptor d(MPS::CNNNeuronType::Linear, b == 0, b);
+        return MPS::CNNNeuron(testDevice(), d);
+    };
+    MPS::CNNAdd add(testDevice());
+    auto sevens = linear(7), copy = linear(0), skip = linear(0);
+    skip.setOffset({0, 0, 1});
+    run([&](const MTL::CommandBuffer& commands) {
+        // What the memory of each result holds before.
+        sevens.encode(commands, left).as<MPS::TemporaryImage>().setReadCount(0);
+        copy.encode(commands, add.encode(commands, left, right), sums);
+        sevens.encode(commands, left).as<MPS::TemporaryImage>().setReadCount(0);
+        copy.encode(commands, skip.encode(commands, left), moved);
+    });
+    const auto read = [](const MPS::Image& image, size_t index) {
+        return reference::image(download(image.batchRepresentation()), index).v;
+    };
+    const std::vector<double> zeros(3 * 5 * 6);
+    CHECK(read(sums, 0) != zeros);
+    CHECK(read(sums, 1) != zeros);
+    CHECK(read(sums, 2) == zeros);
+    CHECK(read(moved, 0) == read(left, 1));
+    CHECK(read(moved, 1) == read(left, 2));
+    CHECK(read(moved, 2) == zeros);
+}
+
 TEST_CASE("some images of an array, clamped, and a batch's masks in one dispatch") {
     const Case k{ArithmeticOperation::Subtract, {1, 1, 1}, {1, 1, 1}, 3, 5, 6, true};
     const Tensor x = k.operand(4, k.primary, 1), y = k.operand(4, k.secondary, 2);
