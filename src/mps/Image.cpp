@@ -222,18 +222,17 @@ void checkComponents(const mps::ImageStorage::Shape& shape, MTL::PixelFormat for
                               std::to_string(featureChannels) + " feature channels.");
 }
 
-} // namespace
-
-Image::Image(const MTL::Texture& texture, uint64_t featureChannels) {
-    const auto& source = texture.impl().descriptor;
+/// What a texture holds: as many images as there are groups of slices for them.
+ImageDescriptor descriptorOf(const char* who, const MTL::TextureDescriptor& texture,
+                             uint64_t featureChannels) {
     const uint64_t slices = mps::slicesFor(featureChannels);
-    if (featureChannels == 0 || source.arrayLength() % slices != 0)
-        throw InvalidArgument("[Image] A texture with " + std::to_string(source.arrayLength()) +
-                              " slices cannot hold images of " + std::to_string(featureChannels) +
-                              " feature channels, which take " + std::to_string(slices) +
-                              " slices each.");
+    if (featureChannels == 0 || texture.arrayLength() % slices != 0)
+        throw InvalidArgument(
+            std::string("[") + who + "] A texture with " + std::to_string(texture.arrayLength()) +
+            " slices cannot hold images of " + std::to_string(featureChannels) +
+            " feature channels, which take " + std::to_string(slices) + " slices each.");
     ImageFeatureChannelFormat format;
-    switch (source.pixelFormat()) {
+    switch (texture.pixelFormat()) {
     case MTL::PixelFormat::R8Unorm:
     case MTL::PixelFormat::RG8Unorm:
     case MTL::PixelFormat::RGBA8Unorm:
@@ -246,13 +245,20 @@ Image::Image(const MTL::Texture& texture, uint64_t featureChannels) {
     case MTL::PixelFormat::RGBA16Float: format = ImageFeatureChannelFormat::Float16; break;
     default: format = ImageFeatureChannelFormat::Float32;
     }
-    ImageDescriptor d(format, source.width(), source.height(), featureChannels,
-                      source.arrayLength() / slices, source.usage());
+    ImageDescriptor d(format, texture.width(), texture.height(), featureChannels,
+                      texture.arrayLength() / slices, texture.usage());
     d.setStorage(ImageStorage::Texture);
-    d.setStorageMode(source.storageMode());
+    d.setStorageMode(texture.storageMode());
+    return d;
+}
+
+} // namespace
+
+Image::Image(const MTL::Texture& texture, uint64_t featureChannels) {
+    const ImageDescriptor d = descriptorOf("Image", texture.impl().descriptor, featureChannels);
     auto shape = shapeOf(d, d.numberOfImages());
-    shape.components = componentsOf(source.pixelFormat());
-    checkComponents(shape, source.pixelFormat(), featureChannels);
+    shape.components = componentsOf(texture.pixelFormat());
+    checkComponents(shape, texture.pixelFormat(), featureChannels);
     impl_ = viewOf(std::make_shared<mps::ImageStorage>(texture, shape), d, 0, false);
 }
 
@@ -307,6 +313,21 @@ std::shared_ptr<ImageAllocator> Image::defaultAllocator() {
 TemporaryImage::TemporaryImage(const MTL::CommandBuffer& commandBuffer,
                                const ImageDescriptor& descriptor) {
     impl_ = batch(commandBuffer, descriptor, 1)[0].shared();
+}
+
+TemporaryImage::TemporaryImage(const MTL::CommandBuffer& commandBuffer,
+                               const MTL::TextureDescriptor& descriptor)
+    : TemporaryImage(commandBuffer, descriptor, componentsOf(descriptor.pixelFormat())) {}
+
+TemporaryImage::TemporaryImage(const MTL::CommandBuffer& commandBuffer,
+                               const MTL::TextureDescriptor& descriptor, uint64_t featureChannels) {
+    MTL::checkDescriptor(descriptor, "[TemporaryImage] ");
+    const auto forShaders = MTL::TextureUsage::ShaderRead | MTL::TextureUsage::ShaderWrite;
+    if ((descriptor.usage() & forShaders) == MTL::TextureUsage::Unknown)
+        throw InvalidArgument("[TemporaryImage] The descriptor's usage has neither ShaderRead nor "
+                              "ShaderWrite.");
+    impl_ = batch(commandBuffer, descriptorOf("TemporaryImage", descriptor, featureChannels), 1)[0]
+                .shared();
 }
 
 ImageBatch TemporaryImage::batch(const MTL::CommandBuffer& commandBuffer,
@@ -396,11 +417,12 @@ uint64_t Image::resourceSize() const {
                                                     : numberOfImages() * self.storage->imageBytes();
 }
 
-MTL::PurgeableState Image::setPurgeableState(MTL::PurgeableState state) const {
-    // AllocationDeferred (0) until there is something to purge; nothing is ever purged here.
-    if (!impl().storage->isAllocated()) return MTL::PurgeableState(0);
-    return state == MTL::PurgeableState::KeepCurrent ? MTL::PurgeableState::NonVolatile
-                                                     : MTL::PurgeableState::NonVolatile;
+PurgeableState Image::setPurgeableState(PurgeableState state) const {
+    auto& storage = *impl().storage;
+    if (!storage.isAllocated()) return PurgeableState::AllocationDeferred;
+    const PurgeableState before = storage.purgeable;
+    if (state != PurgeableState::KeepCurrent) storage.purgeable = state;
+    return before;
 }
 
 bool Image::isTemporary() const { return impl().temporary; }

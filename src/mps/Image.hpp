@@ -57,6 +57,9 @@ public:
     /// One of the temporary images is done.
     void releaseOne();
 
+    /// Remembered, and nothing more.
+    MPS::PurgeableState purgeable = MPS::PurgeableState::NonVolatile;
+
 private:
     const MTL::Device device_;
     const Shape shape_;

@@ -72,6 +72,14 @@ bool Device::isLowPower() const {
 bool Device::isHeadless() const { return true; }   // nothing here presents
 bool Device::isRemovable() const { return false; } // Vulkan does not say
 
+ReadWriteTextureTier Device::readWriteTextureSupport() const {
+    if (!impl().vk->features().textureStorage) return ReadWriteTextureTier::None;
+    VkPhysicalDeviceFeatures available;
+    vkGetPhysicalDeviceFeatures(impl().vk->physicalDevice(), &available);
+    return available.shaderStorageImageExtendedFormats ? ReadWriteTextureTier::Tier2
+                                                       : ReadWriteTextureTier::Tier1;
+}
+
 CommandQueue Device::newCommandQueue() const { return newCommandQueue(64); }
 
 CommandQueue Device::newCommandQueue(uint64_t maxCommandBufferCount) const {

@@ -42,6 +42,7 @@ TEST_CASE("States, times and error of a command buffer that went well", "[Comman
 }
 
 TEST_CASE("An empty command buffer completes", "[CommandBuffer]") {
+    CHECK(testQueue().commandBuffer().errorOptions() == MTL::CommandBufferErrorOption::None);
     finish(testQueue().commandBuffer());
 }
 

@@ -56,6 +56,8 @@ TEST_CASE("What a device says of itself", "[Device]") {
     CHECK(device.maxBufferLength() == limits.maxStorageBufferRange);
     CHECK(device.recommendedMaxWorkingSetSize() > 0);
     CHECK_FALSE(device.isRemovable());
+    const bool hasTextures = device.impl().vk->features().textureStorage;
+    CHECK((device.readWriteTextureSupport() == MTL::ReadWriteTextureTier::None) == !hasTextures);
     const uint64_t before = device.currentAllocatedSize();
     const MTL::Buffer large = device.newBuffer(20 << 20);
     CHECK(device.currentAllocatedSize() == before + (20 << 20));

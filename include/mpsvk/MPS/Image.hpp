@@ -25,6 +25,15 @@ enum class ImageStorage {
     Texture,   ///< a Vulkan 2D-array storage image: four channels per layer
 };
 
+/// Those of MTL::PurgeableState, and that of an image without memory.
+enum class PurgeableState : uint64_t {
+    AllocationDeferred = 0,
+    KeepCurrent = 1,
+    NonVolatile = 2,
+    Volatile = 3,
+    Empty = 4,
+};
+
 /// MPSImageDescriptor. Defaults: 1x1, 1 channel, 1 image, no format.
 class ImageDescriptor {
 public:
@@ -131,7 +140,9 @@ public:
     MTL::Texture texture() const;
     /// Bytes of device memory; 0 for views and wrapped textures.
     uint64_t resourceSize() const;
-    MTL::PurgeableState setPurgeableState(MTL::PurgeableState state) const;
+    /// Keeps the contents whatever is asked; returns the state before. AllocationDeferred, and no
+    /// change, while the image has no memory.
+    PurgeableState setPurgeableState(PurgeableState state) const;
     bool isTemporary() const;
 
     /// One image per batch element, all views on this one.
@@ -182,6 +193,13 @@ class TemporaryImage : public Image {
 public:
     TemporaryImage() = default;
     TemporaryImage(const MTL::CommandBuffer& commandBuffer, const ImageDescriptor& descriptor);
+    /// Stored as textures: one image of as many channels as the pixel format has.
+    TemporaryImage(const MTL::CommandBuffer& commandBuffer,
+                   const MTL::TextureDescriptor& descriptor);
+    /// As many images as fit into the array of slices. Throws InvalidArgument when that is no whole
+    /// number, for a texture that cannot be made or is not for shaders, and for 16-bit Unorm.
+    TemporaryImage(const MTL::CommandBuffer& commandBuffer,
+                   const MTL::TextureDescriptor& descriptor, uint64_t featureChannels);
     static ImageBatch batch(const MTL::CommandBuffer& commandBuffer,
                             const ImageDescriptor& descriptor, uint64_t count);
     static std::shared_ptr<ImageAllocator> defaultAllocator();

@@ -41,6 +41,7 @@ struct CommandBufferError {
     explicit operator bool() const { return code != CommandBufferErrorCode::None; }
 };
 
+enum class CommandBufferErrorOption : uint64_t { None = 0, EncoderExecutionStatus = 1 };
 enum class DispatchType : uint64_t { Serial = 0, Concurrent = 1 };
 
 class CommandBuffer : public Object {
@@ -53,6 +54,8 @@ public:
     std::string label() const;
     void setLabel(const std::string& label) const;
     bool retainedReferences() const { return true; }
+    /// Always None: an error does not say which encoder it came from.
+    CommandBufferErrorOption errorOptions() const { return CommandBufferErrorOption::None; }
     CommandBufferStatus status() const;
     /// Set when status() is Error.
     CommandBufferError error() const;

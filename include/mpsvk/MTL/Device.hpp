@@ -38,6 +38,10 @@ public:
     bool isHeadless() const;
     bool isRemovable() const;
 
+    /// Which formats a shader may read and write in one texture: Tier1 those of one 32-bit channel,
+    /// Tier2 all that it can write.
+    ReadWriteTextureTier readWriteTextureSupport() const;
+
     CommandQueue newCommandQueue() const;
     /// A queue that makes its user wait rather than hold more than `maxCommandBufferCount`
     /// uncompleted command buffers. Throws InvalidArgument for 0.

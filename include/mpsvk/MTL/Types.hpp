@@ -48,6 +48,7 @@ inline Region RegionMake3D(uint64_t x, uint64_t y, uint64_t z, uint64_t width, u
 enum class StorageMode : uint64_t { Shared = 0, Managed = 1, Private = 2, Memoryless = 3 };
 enum class CPUCacheMode : uint64_t { DefaultCache = 0, WriteCombined = 1 };
 enum class HazardTrackingMode : uint64_t { Default = 0, Untracked = 1, Tracked = 2 };
+enum class ReadWriteTextureTier : uint64_t { None = 0, Tier1 = 1, Tier2 = 2 };
 enum class PurgeableState : uint64_t { KeepCurrent = 1, NonVolatile = 2, Volatile = 3, Empty = 4 };
 
 /// Cache mode (bits 0-3), storage mode (bits 4-7) and hazard tracking (bits 8-9) in one value.
