@@ -307,7 +307,7 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
     }
     validate(pass);
 
-    mps::Encoder encoder(commandBuffer, who, options());
+    mps::Encoder encoder(commandBuffer, *this);
     pass.encoder = &encoder;
     if (fresh && writes)
         mps::fillUncovered(encoder, destinations, pass.clip, destinationFeatureChannelOffset_,

@@ -148,7 +148,7 @@ void CNNGroupwiseNormalization::reloadGammaAndBeta(const MTL::CommandBuffer& com
     if (!state) throw InvalidArgument(who + "gammaAndBetaState is an empty state handle.");
     state.impl().checkUsable(who, "gammaAndBetaState", commandBuffer);
     state.impl().checkHolds(who, "gammaAndBetaState", channels_);
-    mps::Encoder encoder(commandBuffer, who);
+    mps::Encoder encoder(commandBuffer, *this);
     parameters_->load(encoder, state.impl().channels(Values::First, channels_),
                       state.impl().channels(Values::Second, channels_));
     state.impl().wasRead();

@@ -290,7 +290,7 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
         state.impl().checkUsable(who, "The source state", commandBuffer);
     if (writes) mps::checkOwnStates(who, "destinationStates", states, read, className());
 
-    mps::Encoder encoder(commandBuffer, who, options());
+    mps::Encoder encoder(commandBuffer, *this);
     pass.encoder = &encoder;
     if (fresh && writes)
         mps::fillUncovered(encoder, destinations, pass.clip, destinationFeatureChannelOffset_,

@@ -138,7 +138,7 @@ void NNForwardLoss::run(const MTL::CommandBuffer& commandBuffer, const ImageBatc
     mps::checkLossImages(who, descriptor_, images, commandBuffer);
     mps::checkLossNotAliased(who, images, destinations);
 
-    mps::Encoder encoder(commandBuffer, who);
+    mps::Encoder encoder(commandBuffer, *this);
     const uint64_t channels = outputChannels(images.channels);
     if (fresh)
         mps::clearIfPartial(encoder, destinations, destinationFeatureChannelOffset(), channels);
@@ -250,7 +250,7 @@ void NNLossGradient::run(const MTL::CommandBuffer& commandBuffer, const mps::Los
     mps::checkLossNotAliased(who, images, destinations);
     mps::checkNotAliased(who, gradients, destinations);
 
-    mps::Encoder encoder(commandBuffer, who);
+    mps::Encoder encoder(commandBuffer, *this);
     if (fresh) mps::clearIfPartial(encoder, destinations, offset, channels);
     const uint64_t gradientChannels =
         reductionType() == CNNReductionType::None ? images.channels : 1;

@@ -336,7 +336,7 @@ void encodeLabelledLosses(const std::string& who, const MPS::CNNKernel& kernel,
     checkLossNotAliased(who, images, losses);
     checkNotAliased(who, destinations, losses);
 
-    Encoder encoder(commandBuffer, who);
+    Encoder encoder(commandBuffer, kernel);
     if (fresh) clearIfPartial(encoder, destinations, destinationOffset, images.channels);
     encodeLosses(encoder, function, images, {losses},
                  {destinations, destinationOffset, images.channels});

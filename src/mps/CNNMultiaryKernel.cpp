@@ -352,7 +352,7 @@ void CNNMultiaryKernel::run(const MTL::CommandBuffer& commandBuffer,
     pass.imageCount = images;
     validate(pass);
 
-    mps::Encoder encoder(commandBuffer, who);
+    mps::Encoder encoder(commandBuffer, *this);
     pass.encoder = &encoder;
     if (fresh)
         mps::fillUncovered(encoder, destinations, pass.clip, destinationFeatureChannelOffset_,

@@ -2,9 +2,11 @@
 
 #include "Image.h"
 #include "mtl/CommandBuffer.hpp"
+#include "vk/Instance.hpp"
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace mpsvk::mps {
 
@@ -241,20 +243,49 @@ void forEachRun(const vk::Limits& limits, const MPS::ImageBatch& images, size_t 
 }
 
 namespace {
+
+using MPS::KernelOptions;
+
+/// Whether any of them is set.
+bool has(KernelOptions options, KernelOptions any) {
+    return (options & any) != KernelOptions::None;
+}
+
 vk::CommandList& listOf(const MTL::CommandBuffer& commandBuffer, const Subject& who) {
     auto& impl = commandBuffer.impl();
     vk::CommandList* const open = impl.openList();
     return open ? *open : impl.list(who.text());
 }
+
 } // namespace
 
-Encoder::Encoder(const MTL::CommandBuffer& commandBuffer, const Subject& who,
-                 MPS::KernelOptions options)
+Encoder::Encoder(const MTL::CommandBuffer& commandBuffer, const Subject& who)
     : commandBuffer_(commandBuffer), list_(listOf(commandBuffer, who)),
       device_(*commandBuffer.impl().device.impl().vk),
-      reducesPrecision_((options & MPS::KernelOptions::AllowReducedPrecision) !=
-                            MPS::KernelOptions::None &&
-                        device_.features().bfloat16) {}
+      reducesPrecision_(has(who.options(), KernelOptions::AllowReducedPrecision) &&
+                        device_.features().bfloat16) {
+    if (has(who.options(), KernelOptions::InsertDebugGroups | KernelOptions::Verbose))
+        unannounced_ = who.kernel();
+}
+
+Encoder::~Encoder() {
+    if (isInDebugGroup_) list_.label(vk::CommandList::LabelKind::Pop);
+}
+
+void Encoder::announce() {
+    const MPS::Kernel& kernel = *std::exchange(unannounced_, nullptr);
+    if (has(kernel.options(), KernelOptions::InsertDebugGroups)) {
+        list_.label(vk::CommandList::LabelKind::Push,
+                    kernel.label().empty() ? kernel.className() : kernel.label());
+        isInDebugGroup_ = true;
+    }
+    if (has(kernel.options(), KernelOptions::Verbose)) {
+        std::string line = Subject(kernel) + "is encoded into " +
+                           MTL::subject("CommandBuffer", commandBuffer_.label());
+        line.back() = '.'; // in place of the space
+        vk::log(int(LogLevel::Info), line);
+    }
+}
 
 std::pmr::vector<vk::Constant> constantsOfDispatch(const Grid& grid,
                                                    std::span<const Operand> operands,
@@ -314,7 +345,7 @@ void Encoder::dispatchBytes(std::string_view shader, std::span<const std::byte> 
                 refresh(bytes + sizeof(glsl::TexelGrid));
             };
     }
-    list_.dispatch(pipeline, bindings, parameters, groups, std::move(refresh));
+    list().dispatch(pipeline, bindings, parameters, groups, std::move(refresh));
     for (const Operand& operand : operands) {
         if (!operand.image || operand.image->others().empty()) continue;
         const bool writes =

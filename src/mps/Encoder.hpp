@@ -152,12 +152,18 @@ std::pmr::vector<vk::Constant> constantsOfDispatch(const Grid& grid,
 
 class Encoder {
 public:
-    /// Throws InvalidArgument for an empty or committed command buffer.
-    Encoder(const MTL::CommandBuffer& commandBuffer, const Subject& who,
-            MPS::KernelOptions options = MPS::KernelOptions::None);
+    /// For an encode of `who`, which its options are taken from where it is a kernel. Throws
+    /// InvalidArgument for an empty or committed command buffer.
+    Encoder(const MTL::CommandBuffer& commandBuffer, const Subject& who);
+    ~Encoder();
+    Encoder(const Encoder&) = delete;
 
     const MTL::CommandBuffer& commandBuffer() const { return commandBuffer_; }
-    vk::CommandList& list() { return list_; }
+    /// To record into.
+    vk::CommandList& list() {
+        if (unannounced_) announce();
+        return list_;
+    }
     vk::Device& device() { return device_; }
     const vk::Limits& limits() const { return device_.limits(); }
     /// Whether products of fp32 go through matrices of bf16: the kernel allows it, and the device
@@ -184,10 +190,17 @@ public:
     std::shared_ptr<const vk::BufferSlice> scratch(uint64_t bytes);
 
 private:
+    /// What InsertDebugGroups and Verbose ask for, with the first command: an encode that is
+    /// refused records nothing.
+    void announce();
+
     MTL::CommandBuffer commandBuffer_;
     vk::CommandList& list_;
     vk::Device& device_;
     const bool reducesPrecision_;
+    bool isInDebugGroup_ = false;
+    /// A kernel with one of these options that has recorded nothing yet.
+    const MPS::Kernel* unannounced_ = nullptr;
 };
 
 /// Writes zeros to every texel of the image.

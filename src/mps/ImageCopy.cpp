@@ -22,8 +22,8 @@ void checkLayout(const char* className, DataLayout layout) {
 
 /// Images, and the rows of a matrix that belong to them.
 struct Copy {
+    const Kernel& kernel;
     std::string who;
-    MTL::Device device;
     DataLayout layout;
     const char *imageRole, *matrixRole;
     ImageBatch images;
@@ -52,7 +52,7 @@ struct Copy {
     }
 
     void encode(const MTL::CommandBuffer& commandBuffer) const {
-        mps::MatrixOperands operands(who, device, commandBuffer, matrixIndex, 1);
+        mps::MatrixOperands operands(kernel, kernel.device(), commandBuffer, matrixIndex, 1);
         mps::checkSources(who, imageRole, images, commandBuffer, isBatch);
         mps::checkSameShapes(who, imageRole, images);
         if (matrix && matrixIndex >= matrix.matrices())
@@ -118,8 +118,8 @@ void ImageCopyToMatrix::archive(mps::Archive& archive) {
 
 void ImageCopyToMatrix::encode(const MTL::CommandBuffer& commandBuffer, const Image& sourceImage,
                                const Matrix& destinationMatrix) {
-    Copy{subject(),
-         device(),
+    Copy{*this,
+         subject(),
          dataLayout_,
          "sourceImage",
          "destinationMatrix",
@@ -135,8 +135,8 @@ void ImageCopyToMatrix::encode(const MTL::CommandBuffer& commandBuffer, const Im
 void ImageCopyToMatrix::encodeBatch(const MTL::CommandBuffer& commandBuffer,
                                     const ImageBatch& sourceImages,
                                     const Matrix& destinationMatrix) {
-    Copy{subject(),
-         device(),
+    Copy{*this,
+         subject(),
          dataLayout_,
          "sourceImages",
          "destinationMatrix",
@@ -164,8 +164,8 @@ void MatrixCopyToImage::archive(mps::Archive& archive) {
 
 void MatrixCopyToImage::encode(const MTL::CommandBuffer& commandBuffer, const Matrix& sourceMatrix,
                                const Image& destinationImage) {
-    Copy{subject(),
-         device(),
+    Copy{*this,
+         subject(),
          dataLayout_,
          "destinationImage",
          "sourceMatrix",
@@ -181,8 +181,8 @@ void MatrixCopyToImage::encode(const MTL::CommandBuffer& commandBuffer, const Ma
 void MatrixCopyToImage::encodeBatch(const MTL::CommandBuffer& commandBuffer,
                                     const Matrix& sourceMatrix,
                                     const ImageBatch& destinationImages) {
-    Copy{subject(),
-         device(),
+    Copy{*this,
+         subject(),
          dataLayout_,
          "destinationImages",
          "sourceMatrix",

@@ -163,7 +163,7 @@ void MatrixBatchNormalization::encode(const MTL::CommandBuffer& commandBuffer,
                                       const Matrix& inputMatrix, const Vector& meanVector,
                                       const Vector& varianceVector, const Vector& gammaVector,
                                       const Vector& betaVector, const Matrix& resultMatrix) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart(), batchSize());
+    mps::MatrixOperands operands(*this, device(), commandBuffer, batchStart(), batchSize());
     Pass pass{operands, neuron_};
     pass.source = operands.take("inputMatrix", inputMatrix, sourceMatrixOrigin());
     pass.result = operands.take("resultMatrix", resultMatrix, resultMatrixOrigin());
@@ -213,7 +213,7 @@ void MatrixBatchNormalizationGradient::encode(
     const Matrix& inputMatrix, const Vector& meanVector, const Vector& varianceVector,
     const Vector& gammaVector, const Vector& betaVector, const Matrix& resultGradientForDataMatrix,
     const Vector& resultGradientForGammaVector, const Vector& resultGradientForBetaVector) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart(), batchSize());
+    mps::MatrixOperands operands(*this, device(), commandBuffer, batchStart(), batchSize());
     Pass pass{operands, neuron_};
     pass.gradient = operands.take("gradientMatrix", gradientMatrix, primarySourceMatrixOrigin());
     pass.source = operands.take("inputMatrix", inputMatrix, secondarySourceMatrixOrigin());

@@ -108,7 +108,7 @@ void MatrixCopy::encode(const MTL::CommandBuffer& commandBuffer,
                         uint64_t columnPermuteOffset) {
     const std::string who = subject();
     const auto& copies = copyDescriptor.copies_;
-    mps::MatrixOperands vectors(who, device(), commandBuffer);
+    mps::MatrixOperands vectors(*this, device(), commandBuffer);
     mps::MatrixOperand offsets, rowIndices, columnIndices;
     const auto takeWords = [&](const char* role, const Vector& vector, uint64_t first,
                                uint64_t count) {

@@ -21,7 +21,7 @@ void MatrixFindTopK::archive(mps::Archive& archive) {
 
 void MatrixFindTopK::encode(const MTL::CommandBuffer& commandBuffer, const Matrix& inputMatrix,
                             const Matrix& resultIndexMatrix, const Matrix& resultValueMatrix) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart(), batchSize());
+    mps::MatrixOperands operands(*this, device(), commandBuffer, batchStart(), batchSize());
     auto source = operands.take("inputMatrix", inputMatrix, sourceMatrixOrigin());
     const auto indices =
         operands.take("resultIndexMatrix", resultIndexMatrix, resultMatrixOrigin(), indexTypes);

@@ -46,8 +46,7 @@ void MatrixFullyConnected::archive(mps::Archive& archive) {
 void MatrixFullyConnected::encode(const MTL::CommandBuffer& commandBuffer,
                                   const Matrix& inputMatrix, const Matrix& weightMatrix,
                                   const Vector& biasVector, const Matrix& resultMatrix) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart(), batchSize(),
-                                 options());
+    mps::MatrixOperands operands(*this, device(), commandBuffer, batchStart(), batchSize());
     mps::checkNeuron(subject(), neuron_);
     const auto input = operands.take("inputMatrix", inputMatrix, primarySourceMatrixOrigin()),
                weights = operands.take("weightMatrix", weightMatrix, secondarySourceMatrixOrigin()),
@@ -82,8 +81,7 @@ void MatrixFullyConnectedGradient::archive(mps::Archive& archive) {
 void MatrixFullyConnectedGradient::encodeGradientForData(
     const MTL::CommandBuffer& commandBuffer, const Matrix& gradientMatrix,
     const Matrix& weightMatrix, const Matrix& resultGradientForDataMatrix) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart(), batchSize(),
-                                 options());
+    mps::MatrixOperands operands(*this, device(), commandBuffer, batchStart(), batchSize());
     const auto gradient =
                    operands.take("gradientMatrix", gradientMatrix, primarySourceMatrixOrigin()),
                weights = operands.take("weightMatrix", weightMatrix, secondarySourceMatrixOrigin()),
@@ -108,8 +106,7 @@ void MatrixFullyConnectedGradient::encodeGradientForWeightsAndBias(
     const MTL::CommandBuffer& commandBuffer, const Matrix& gradientMatrix,
     const Matrix& inputMatrix, const Matrix& resultGradientForWeightMatrix,
     const Vector& resultGradientForBiasVector) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart(), batchSize(),
-                                 options());
+    mps::MatrixOperands operands(*this, device(), commandBuffer, batchStart(), batchSize());
     const auto gradient =
                    operands.take("gradientMatrix", gradientMatrix, primarySourceMatrixOrigin()),
                input = operands.take("inputMatrix", inputMatrix, secondarySourceMatrixOrigin()),

@@ -49,8 +49,7 @@ void MatrixMultiplication::archive(mps::Archive& archive) {
 
 void MatrixMultiplication::encode(const MTL::CommandBuffer& commandBuffer, const Matrix& leftMatrix,
                                   const Matrix& rightMatrix, const Matrix& resultMatrix) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart_, batchSize_,
-                                 options());
+    mps::MatrixOperands operands(*this, device(), commandBuffer, batchStart_, batchSize_);
     auto left = operands.take("leftMatrix", leftMatrix, leftMatrixOrigin_);
     auto right = operands.take("rightMatrix", rightMatrix, rightMatrixOrigin_);
     auto result = operands.take("resultMatrix", resultMatrix, resultMatrixOrigin_);
@@ -93,7 +92,7 @@ void MatrixVectorMultiplication::archive(mps::Archive& archive) {
 void MatrixVectorMultiplication::encode(const MTL::CommandBuffer& commandBuffer,
                                         const Matrix& inputMatrix, const Vector& inputVector,
                                         const Vector& resultVector) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart(), batchSize());
+    mps::MatrixOperands operands(*this, device(), commandBuffer, batchStart(), batchSize());
     auto matrix = operands.take("inputMatrix", inputMatrix, primarySourceMatrixOrigin());
     auto vector = operands.take("inputVector", inputVector, secondarySourceMatrixOrigin());
     auto result = operands.take("resultVector", resultVector, resultMatrixOrigin());
@@ -103,8 +102,8 @@ void MatrixVectorMultiplication::encode(const MTL::CommandBuffer& commandBuffer,
     operands.checkHolds(vector, 1, columns_);
     operands.checkHolds(result, 1, rows_);
     operands.checkApart(result, matrix);
-    mps::checkBatch(operands);
     operands.checkApart(result, vector);
+    mps::checkBatch(operands);
     matrix = matrix.cut(storedRows, storedColumns);
     vector = vector.cut(1, columns_);
     result = result.cut(1, rows_);

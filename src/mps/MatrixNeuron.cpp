@@ -112,7 +112,7 @@ void MatrixNeuron::archive(mps::Archive& archive) {
 
 void MatrixNeuron::encode(const MTL::CommandBuffer& commandBuffer, const Matrix& inputMatrix,
                           const Vector& biasVector, const Matrix& resultMatrix) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart(), batchSize());
+    mps::MatrixOperands operands(*this, device(), commandBuffer, batchStart(), batchSize());
     if (!slopes_) slopes_ = mps::slopesOf(subject(), device(), neuron_);
     Pass pass{operands,
               operands.take("inputMatrix", inputMatrix, sourceMatrixOrigin()),
@@ -141,7 +141,7 @@ void MatrixNeuronGradient::encode(const MTL::CommandBuffer& commandBuffer,
                                   const Vector& biasVector,
                                   const Matrix& resultGradientForDataMatrix,
                                   const Vector& resultGradientForBiasVector) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart(), batchSize());
+    mps::MatrixOperands operands(*this, device(), commandBuffer, batchStart(), batchSize());
     if (!slopes_) slopes_ = mps::slopesOf(subject(), device(), neuron_);
     const auto gradient =
         operands.take("gradientMatrix", gradientMatrix, primarySourceMatrixOrigin());

@@ -81,10 +81,10 @@ const MTL::CommandBuffer& checked(const std::string& who, const MTL::Device& ker
 
 } // namespace
 
-MatrixOperands::MatrixOperands(std::string who, const MTL::Device& kernel,
+MatrixOperands::MatrixOperands(const Subject& who, const MTL::Device& kernel,
                                const MTL::CommandBuffer& commandBuffer, uint64_t batchStart,
-                               uint64_t batchSize, MPS::KernelOptions options)
-    : who_(std::move(who)), encoder_(checked(who_, kernel, commandBuffer), who_, options),
+                               uint64_t batchSize)
+    : who_(who.text()), encoder_(checked(who_, kernel, commandBuffer), who),
       batchStart_(batchStart), batchSize_(batchSize) {}
 
 MatrixOperand MatrixOperands::placed(const char* role, ArrayStorage& storage,

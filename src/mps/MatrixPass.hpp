@@ -55,10 +55,9 @@ std::string nameOf(MPS::DataType type);
 /// Takes operands for one encode and checks them against each other.
 class MatrixOperands {
 public:
-    MatrixOperands(std::string who, const MTL::Device& kernel,
+    MatrixOperands(const Subject& who, const MTL::Device& kernel,
                    const MTL::CommandBuffer& commandBuffer, uint64_t batchStart = 0,
-                   uint64_t batchSize = UINT64_MAX,
-                   MPS::KernelOptions options = MPS::KernelOptions::None);
+                   uint64_t batchSize = UINT64_MAX);
 
     /// Of one of the types, on the command buffer's device, alive, with the origin inside.
     MatrixOperand take(const char* role, const MPS::Matrix& matrix, const MTL::Origin& origin,

@@ -170,7 +170,7 @@ void MatrixRandom::archive(mps::Archive& archive) {
 template <class Array>
 void MatrixRandom::fillArray(const MTL::CommandBuffer& commandBuffer, const char* role,
                              const Array& array) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart_, batchSize_);
+    mps::MatrixOperands operands(*this, device(), commandBuffer, batchStart_, batchSize_);
     const auto destination = operands.take(role, array, {}, {&destinationDataType_, 1});
     mps::RandomFill made{operands, destination.slice, {}, 0};
     auto& p = made.parameters;

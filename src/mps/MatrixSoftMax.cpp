@@ -33,7 +33,7 @@ void MatrixSoftMax::archive(mps::Archive& archive) {
 
 void MatrixSoftMax::encode(const MTL::CommandBuffer& commandBuffer, const Matrix& inputMatrix,
                            const Matrix& resultMatrix) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart(), batchSize());
+    mps::MatrixOperands operands(*this, device(), commandBuffer, batchStart(), batchSize());
     auto source = operands.take("inputMatrix", inputMatrix, sourceMatrixOrigin());
     auto result = operands.take("resultMatrix", resultMatrix, resultMatrixOrigin());
     const uint64_t rows = operands.extent("sourceRows", sourceRows_, source.rows()),
@@ -58,7 +58,7 @@ void MatrixSoftMaxGradient::archive(mps::Archive& archive) {
 void MatrixSoftMaxGradient::encode(const MTL::CommandBuffer& commandBuffer,
                                    const Matrix& gradientMatrix, const Matrix& forwardOutputMatrix,
                                    const Matrix& resultMatrix) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer, batchStart(), batchSize());
+    mps::MatrixOperands operands(*this, device(), commandBuffer, batchStart(), batchSize());
     auto gradient = operands.take("gradientMatrix", gradientMatrix, primarySourceMatrixOrigin());
     auto forward =
         operands.take("forwardOutputMatrix", forwardOutputMatrix, secondarySourceMatrixOrigin());

@@ -39,7 +39,7 @@ void MatrixSum::encode(const MTL::CommandBuffer& commandBuffer,
                        const std::vector<Matrix>& sourceMatrices, const Matrix& resultMatrix,
                        const Vector& scaleVector, const Vector& offsetVector,
                        const Vector& biasVector, uint64_t startIndex) {
-    mps::MatrixOperands operands(subject(), device(), commandBuffer);
+    mps::MatrixOperands operands(*this, device(), commandBuffer);
     mps::checkNeuron(subject(), neuron_);
     if (sourceMatrices.size() != count_)
         throw InvalidArgument(subject() + "There are " + std::to_string(sourceMatrices.size()) +

@@ -138,7 +138,7 @@ void NDArrayMultiaryBase::run(const MTL::CommandBuffer& commandBuffer,
     mps::NDPass pass;
     pass.who = subject();
     checkSources(sources);
-    mps::Encoder encoder(commandBuffer, pass.who, options());
+    mps::Encoder encoder(commandBuffer, *this);
     mps::checkDevice(pass.who, device(), commandBuffer);
     std::vector<std::pair<std::string, NDArray>> arrays; // in the order of the operands
     for (size_t i = 0; i < sources.size(); ++i) arrays.emplace_back(indexed(i), sources[i]);

@@ -206,7 +206,7 @@ void RNNImageInferenceLayer::encodeSequence(
                                                                : sourceImages[0].numberOfImages());
     mps::checkDevice(who, device(), commandBuffer);
     checkProperties();
-    mps::Encoder encoder(commandBuffer, who);
+    mps::Encoder encoder(commandBuffer, *this);
     std::vector<RNNImageLayer*> layers;
     for (RNNImageLayer& layer : layers_->all) layers.push_back(&layer);
     mps::checkChain(who, shapesOf(layers));
@@ -297,7 +297,7 @@ void RNNImageInferenceLayer::encodeBidirectionalSequence(
         sourceSequence.empty() || !sourceSequence[0] ? 1 : sourceSequence[0].numberOfImages());
     mps::checkDevice(who, device(), commandBuffer);
     checkProperties();
-    mps::Encoder encoder(commandBuffer, who);
+    mps::Encoder encoder(commandBuffer, *this);
     std::vector<RNNImageLayer*> stacks[2];
     for (RNNImageLayer& layer : layers_->all)
         stacks[layer.shape.direction == RNNSequenceDirection::Backward].push_back(&layer);

@@ -132,7 +132,7 @@ void RNNMatrixInferenceLayer::encodeSequence(
     std::span<const uint64_t> destinationOffsets,
     const RNNRecurrentMatrixState& recurrentInputState,
     std::vector<RNNRecurrentMatrixState>* recurrentOutputStates) {
-    mps::RNNOperands operands(subject(), device(), commandBuffer);
+    mps::RNNOperands operands(*this, device(), commandBuffer);
     mps::checkChain(subject(), shapesOf(layers_));
     auto sources =
         operands.rows("sourceMatrices", sourceMatrices, sourceOffsets, inputFeatureChannels());
@@ -164,7 +164,7 @@ void RNNMatrixInferenceLayer::encodeBidirectionalSequence(
     const std::vector<Matrix>& destinationForwardMatrices,
     const std::vector<Matrix>& destinationBackwardMatrices) {
     const std::string who = subject();
-    mps::RNNOperands operands(who, device(), commandBuffer);
+    mps::RNNOperands operands(*this, device(), commandBuffer);
     Layers stacks[2];
     std::vector<std::vector<Matrix>> weights[2];
     for (size_t i = 0; i < layers_.size(); ++i) {

@@ -78,7 +78,7 @@ void RNNMatrixTrainingLayer::createTemporaryWeightGradientMatrices(
     const MTL::CommandBuffer& commandBuffer) const {
     checkGradientType(subject(), dataType);
     auto& target = checked(subject().c_str(), matricesOut);
-    mps::MatrixOperands operands(subject(), device(), commandBuffer);
+    mps::MatrixOperands operands(*this, device(), commandBuffer);
     for (const auto& descriptor : descriptorsOf(*shape_, dataType)) {
         const TemporaryMatrix made(commandBuffer, descriptor);
         vk::BufferSlice all = made.impl().slice();
@@ -97,7 +97,7 @@ void RNNMatrixTrainingLayer::encodeCopyWeights(const MTL::CommandBuffer& command
                                                RNNMatrixId matrixId, const Matrix& matrix,
                                                bool copyFromWeightsToMatrix,
                                                const MTL::Origin& matrixOffset) {
-    mps::RNNOperands operands(subject(), device(), commandBuffer);
+    mps::RNNOperands operands(*this, device(), commandBuffer);
     const auto set = operands.weights("weights", weights, *shape_);
     const auto place = shape_->place(subject(), matrixId);
     auto other = operands.matrices().take("matrix", matrix, matrixOffset);
@@ -122,7 +122,7 @@ void RNNMatrixTrainingLayer::encodeForwardSequence(
     const RNNRecurrentMatrixState& recurrentInputState,
     std::vector<RNNRecurrentMatrixState>* recurrentOutputStates,
     const std::vector<Matrix>& weights) {
-    mps::RNNOperands operands(subject(), device(), commandBuffer);
+    mps::RNNOperands operands(*this, device(), commandBuffer);
     mps::Encoder& encoder = operands.encoder();
     const std::span layers(&shape_, 1);
     const auto sources =
@@ -200,7 +200,7 @@ void RNNMatrixTrainingLayer::encodeGradientSequence(
     const RNNRecurrentMatrixState& recurrentInputState,
     std::vector<RNNRecurrentMatrixState>* recurrentOutputStates,
     const std::vector<Matrix>& weights) {
-    mps::RNNOperands operands(subject(), device(), commandBuffer);
+    mps::RNNOperands operands(*this, device(), commandBuffer);
     mps::Encoder& encoder = operands.encoder();
     const std::span layers(&shape_, 1);
     const auto steps = mps::stepsOf(operands, *shape_, trainingStates);

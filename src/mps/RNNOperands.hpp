@@ -8,8 +8,9 @@ namespace mpsvk::mps {
 
 class RNNOperands {
 public:
-    RNNOperands(std::string who, const MTL::Device& kernel, const MTL::CommandBuffer& commandBuffer)
-        : operands_(std::move(who), kernel, commandBuffer) {}
+    RNNOperands(const Subject& who, const MTL::Device& kernel,
+                const MTL::CommandBuffer& commandBuffer)
+        : operands_(who, kernel, commandBuffer) {}
 
     Encoder& encoder() { return operands_.encoder(); }
     MatrixOperands& matrices() { return operands_; }
@@ -38,8 +39,8 @@ public:
     void checkApart(const char* resultRole, std::span<const ArrayView> results,
                     const char* sourceRole, const RNNSequence::Weights& sources) const;
     void checkApart(const RNNSequence::Weights& results, const RNNSequence::Weights& sources) const;
-
     void checkApartFromEachOther(const char* role, const RNNSequence::Weights& results) const;
+
     /// Lowers the read counts of what was named, once each.
     void willRead(const std::vector<MPS::Matrix>& matrices);
     void markRead();

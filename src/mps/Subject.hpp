@@ -19,6 +19,11 @@ public:
     Subject(const std::string& text) : text_(text) {}
     Subject(const char* text) : text_(text) {}
 
+    /// Null for a text.
+    const MPS::Kernel* kernel() const { return kernel_; }
+    MPS::KernelOptions options() const {
+        return kernel_ ? kernel_->options() : MPS::KernelOptions::None;
+    }
     std::string text() const {
         return kernel_ ? MTL::subject(kernel_->className(), kernel_->label()) : std::string(text_);
     }

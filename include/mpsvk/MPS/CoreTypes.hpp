@@ -60,8 +60,12 @@ enum class KernelOptions : uint64_t {
     /// gradients and of products of matrices and arrays, on devices with cooperative matrices of
     /// bf16 (VK_KHR_shader_bfloat16). Elsewhere, and for all else, it changes nothing.
     AllowReducedPrecision = 1 << 1,
-    DisableInternalTiling = 1 << 2,
+    DisableInternalTiling = 1 << 2, ///< kept for ported code: nothing is tiled
+    /// The commands of an encode form a debug group with the kernel's label as its name, or that of
+    /// the class where there is none.
     InsertDebugGroups = 1 << 3,
+    /// Each encode is told to the log callback, at LogLevel::Info; a graph tells how it is run when
+    /// it is made ready for new inputs. Set at first where the environment has MPS_LOG_INFO.
     Verbose = 1 << 4,
 };
 constexpr KernelOptions operator|(KernelOptions a, KernelOptions b) {

@@ -203,8 +203,8 @@ public:
     static ImageBatch batch(const MTL::CommandBuffer& commandBuffer,
                             const ImageDescriptor& descriptor, uint64_t count);
     static std::shared_ptr<ImageAllocator> defaultAllocator();
-    /// A hint: nothing has to be done for it here, since the heaps of earlier steps are kept. Throws
-    /// InvalidArgument after commit.
+    /// A hint: nothing has to be done for it here, since the heaps of earlier steps are kept.
+    /// Throws InvalidArgument after commit.
     static void prefetchStorage(const MTL::CommandBuffer& commandBuffer,
                                 const std::vector<ImageDescriptor>& descriptors);
 
