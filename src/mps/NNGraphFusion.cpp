@@ -160,23 +160,26 @@ void NNGraph::Impl::fuseDerivatives(std::vector<Node>& from) {
             continue;
         // What is read must have the size of what counts by its size.
         const size_t sized = before->imageSources.at(1);
-        if (isSum) {
-            before->imageSources.push_back(read);
-        } else if (!gradient.derivativeFromResult) {
+        if (!isSum && !gradient.derivativeFromResult) {
             const auto activation = std::ranges::find(from, sized, &Node::imageResult);
             if (activation == from.end() || !activation->node->neuron() ||
                 activation->imageSources.at(0) != read || isCustom(activation->node->padding))
                 continue;
-        } else if (read != sized) {
+        } else if (!isSum && read != sized) {
             continue;
         }
         remarks.push_back(nameOf(gradient) + " is part of " + nameOf(*before));
-        if (!isSum) before->imageSources[1] = read;
-        before->imageResult = gradient.imageResult;
-        before->derivative = neuron;
-        before->derivativeFromResult = gradient.derivativeFromResult;
-        isGone[i] = true;
-        gradient.imageSources.clear();
+        // It moves to where the gradient is: what a sum now reads may be made after the sum was.
+        Node both = std::move(*before);
+        if (isSum)
+            both.imageSources.push_back(read);
+        else
+            both.imageSources[1] = read;
+        both.imageResult = gradient.imageResult;
+        both.derivative = neuron;
+        both.derivativeFromResult = gradient.derivativeFromResult;
+        isGone[size_t(before - from.begin())] = true;
+        from[i] = std::move(both);
     }
     drop(from, isGone);
 }

@@ -334,6 +334,25 @@ TEST_CASE("activations fuse with transposed convolutions, and within concatenati
         CHECK(train(true, storage) == train(false, storage));
 }
 
+TEST_CASE("a sum that comes before the forward pass takes in the activation's gradient after it") {
+    const auto gradient = [](bool fuses) {
+        const NNImageNode x(named("x")), a(named("a")), b(named("b"));
+        const CNNConvolutionNode convolution(
+            x, std::make_shared<network::Source>(3, 3, 4, 1, Update::Nothing));
+        const CNNNeuronReLUNode activation(convolution.resultImage());
+        const NNAdditionNode sum(a, b);
+        if (!fuses) sum.resultImage().setExportFromGraph(true);
+        const auto termini = activation.trainingGraph(sum.resultImage(), {});
+        const auto graph = graphOf(termini.at(0).resultImage());
+        CHECK(count(graph.debugDescription(), "is part of NNAdditionNode") == fuses);
+        return result(graph, {upload(reference::random(2, 4, 4, 4, 1)),
+                              upload(reference::random(2, 4, 4, 4, 2)),
+                              upload(reference::random(2, 4, 4, 3, 3))})
+            .v;
+    };
+    CHECK(gradient(true) == gradient(false));
+}
+
 TEST_CASE("what keeps activations apart in training") {
     const Tensor expected = train(Net(relu, Update::Nothing, .75f).training(false));
     const auto check = [&](const NNGraph& graph, size_t parts, const char* why) {
