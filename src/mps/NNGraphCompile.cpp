@@ -101,7 +101,15 @@ void NNGraph::Impl::prune(std::vector<Node>& from) const {
 }
 
 std::string NNGraph::Impl::nameOf(const Node& node) const {
-    return node.node->className + (node.node->label.empty() ? "" : " \"" + node.node->label + "\"");
+    const NNFilterNode::Impl& own = *node.node;
+    const auto quoted = [](const std::string& label) { return " \"" + label + "\""; };
+    if (!own.label.empty()) return own.className + quoted(own.label);
+    // A gradient that trainingGraph made is known by its forward node.
+    const auto* forward = own.isGradient() && !own.sourceStates.empty()
+                              ? own.sourceStates[0].impl().producer
+                              : nullptr;
+    return own.className +
+           (forward && !forward->label.empty() ? " of" + quoted(forward->label) : "");
 }
 
 std::unique_ptr<mps::Stage> NNGraph::Impl::stageOf(const Node& node) const {
@@ -125,7 +133,7 @@ void NNGraph::Impl::makeSteps(std::vector<Node> from) {
         try {
             steps.push_back({node, stageOf(node)});
         } catch (const InvalidArgument& error) {
-            throw InvalidArgument(node.node->subject() + error.what());
+            throw InvalidArgument("[" + nameOf(node) + "] " + error.what());
         }
         const std::string& name = node.node->label;
         if (!name.empty()) steps.back().stage->kernel().setLabel(name);

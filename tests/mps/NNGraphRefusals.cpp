@@ -95,6 +95,27 @@ TEST_CASE("what an update throws passes through, and the encode is as if it had 
     }
 }
 
+TEST_CASE("gradient nodes without a label are named by their forward nodes") {
+    const MPS::NNImageNode x(named("x")), incoming(named("e"));
+    const MPS::CNNPoolingMaxNode first(x, 2), second(first.resultImage(), 2);
+    second.setLabel("second");
+    MPS::NNFilterNode gradient;
+    const auto termini =
+        second.trainingGraph(incoming, [&](MPS::NNFilterNode made, auto, auto, auto) {
+            if (!gradient) gradient = made;
+        });
+    const auto encode = [&] {
+        return refusal([&] {
+            result(graphOf(termini.at(0).resultImage()),
+                   {upload(reference::random(1, 5, 5, 4, 1)),
+                    upload(reference::random(1, 8, 8, 4, 2))});
+        });
+    };
+    CHECK_THAT(encode(), ContainsSubstring("In CNNPoolingMaxGradientNode of \"second\": "));
+    gradient.setLabel("own");
+    CHECK_THAT(encode(), ContainsSubstring("In CNNPoolingMaxGradientNode \"own\": "));
+}
+
 TEST_CASE("a command buffer of which an update has gone on is refused") {
     struct Committing : Source {
         using Source::Source;
