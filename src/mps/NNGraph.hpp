@@ -40,11 +40,12 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     struct Step : Node {
         std::unique_ptr<mps::Stage> stage;
     };
-    /// A step that finds gradients of a data source's parameters.
+    /// A gradient state that a data source's update takes once in each encode.
     struct Trained {
-        size_t step;
+        size_t state;
+        size_t step;                      ///< the last that adds to it: its data source is asked
         mps::Stage* exporter;             ///< has the parameters
-        std::vector<mps::Stage*> readers; ///< all stages of the data source
+        std::vector<mps::Stage*> readers; ///< all stages that have them
     };
     struct ImageSlot {
         NNImageNode node;
@@ -121,6 +122,7 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     /// the returned image.
     int64_t readsOutside(size_t image) const;
     bool exportsState(const Step& step) const;
+    bool isUpdated(size_t state) const;
     /// Null where nothing lies within another image.
     const Layout* layoutFor(const Request& request);
     /// Why source k of a concatenation is not written in place; empty: it may be.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <set>
 
 namespace mpsvk::MPS {
@@ -146,9 +147,21 @@ void NNGraph::Impl::findTrained() {
     for (size_t i = 0; i < steps.size(); ++i) {
         mps::Stage* const own = steps[i].stage.get();
         if (!own->isTrainable()) continue;
-        const auto& all = readers[own->dataSource()];
-        const auto forward = std::ranges::find_if_not(all, &mps::Stage::isTrainable);
-        trained.push_back({i, forward == all.end() ? own : *forward, all});
+        const size_t state = steps[i].stateSources.at(0);
+        const bool isSum = bool(states[state].node.as<CNNConvolutionGradientStateNode>());
+        if (states[state].readers > 1 && !isSum)
+            throw InvalidArgument(
+                "[" + nameOf(steps[i]) + "] " + std::to_string(states[state].readers) +
+                " gradient nodes have one gradient state, which keeps the parameters' gradients "
+                "of one alone: add the gradients before them, or train none of them.");
+        std::erase_if(trained, [&](const Trained& each) { return each.state == state; });
+        const auto forward = std::ranges::find_if(
+            steps, [&](const Step& step) { return std::ranges::count(step.stateResults, state); });
+        mps::Stage* const exporter = forward == steps.end() ? own : forward->stage.get();
+        auto all = readers[own->dataSource()];
+        if (exporter->dataSource() != own->dataSource())
+            std::ranges::copy(readers[exporter->dataSource()], std::back_inserter(all));
+        trained.push_back({state, i, exporter, std::move(all)});
     }
 }
 

@@ -239,13 +239,18 @@ NNGraph::Impl::Outcome NNGraph::Impl::encodeSteps(const Request& request,
         out.images[step.imageResult] = std::move(made.images);
         for (size_t k = 0; k < step.stateResults.size(); ++k) {
             const StateSlot& state = states[step.stateResults[k]];
-            // One more for the update, which reads the gradients.
-            const int64_t stateReads = int64_t(state.readers) + (state.isExported ? 1 : 0) + 1;
+            // An update reads the gradients, too.
+            const int64_t stateReads =
+                int64_t(state.readers) + state.isExported + isUpdated(step.stateResults[k]);
             if (!made.states.empty()) StateBatchIncrementReadCount(made.states, stateReads - 1);
             out.states[step.stateResults[k]] = made.states;
         }
     }
     return out;
+}
+
+bool NNGraph::Impl::isUpdated(size_t state) const {
+    return std::ranges::any_of(trained, [&](const Trained& each) { return each.state == state; });
 }
 
 bool NNGraph::Impl::updatesOnHost() const {
@@ -263,12 +268,11 @@ NNGraph::Impl::update(const MTL::CommandBuffer& commands, const std::vector<Stat
     for (const Trained& each : trained) {
         const Step& step = steps[each.step];
         if (!step.node->trainingStyle) continue;
-        const size_t slot = step.stateSources.at(0);
-        const StateBatch& gradients = made[slot];
+        const StateBatch& gradients = made[each.state];
         if (*step.node->trainingStyle == NNTrainingStyle::UpdateDeviceGPU) {
             for (State& state : step.stage->update(commands, gradients, *each.exporter))
                 if (state) loads.emplace_back(&each, std::move(state));
-            const uint64_t left = states[slot].isExported ? 1 : 0;
+            const uint64_t left = states[each.state].isExported ? 1 : 0;
             for (const State& gradient : gradients)
                 if (gradient.impl().temporary && gradient.impl().readCount > left)
                     gradient.impl().setReadCount(left);

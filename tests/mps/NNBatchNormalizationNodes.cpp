@@ -351,6 +351,23 @@ TEST_CASE("what batch normalization nodes refuse") {
                   image, image, neuron.resultState().as<MPS::NNGradientStateNode>());
           }) == "[CNNBatchNormalizationGradientNode] gradientState is not the state of a "
                 "CNNBatchNormalizationNode.");
+    const MPS::CNNBatchNormalizationNode trunk(image, network.norm);
+    trunk.setLabel("trunk");
+    const auto twice = [&](MPS::NNTrainingStyle style) {
+        trunk.setTrainingStyle(style);
+        std::vector<MPS::NNImageNode> ends;
+        for (int k = 0; k < 2; ++k) {
+            const MPS::CNNLossNode loss(trunk.resultImage(), {MPS::CNNLossType::MeanSquaredError,
+                                                              MPS::CNNReductionType::Sum});
+            ends.push_back(loss.trainingGraph(std::nullopt, {}).at(0).resultImage());
+        }
+        return MPS::NNGraph(testDevice(), ends);
+    };
+    CHECK(refused([&] { twice(gpu); }) ==
+          "[CNNBatchNormalizationGradientNode of \"trunk\"] 2 gradient nodes have one gradient "
+          "state, which keeps the parameters' gradients of one alone: add the gradients before "
+          "them, or train none of them.");
+    CHECK_FALSE(twice(none).resultHandle());
     CHECK(node.trainingStyle() == gpu);
     const auto gradient = node.gradientFilter(image);
     CHECK(gradient.as<MPS::CNNBatchNormalizationGradientNode>());

@@ -118,4 +118,24 @@ TEST_CASE("temporary states leave a graph for one reader") {
     trained.graph.setOutputStateIsTemporary(false);
     CHECK_FALSE(trained.step(2).at(0).isTemporary());
     CHECK(isReplayed(trained.graph));
+
+    // Those of nodes that have nothing to train, or are not trained, as well.
+    const network::Network frozen;
+    const MPS::CNNConvolutionNode convolution(MPS::NNImageNode(), frozen.conv);
+    convolution.setTrainingStyle(MPS::NNTrainingStyle::UpdateDeviceNone);
+    const MPS::CNNPoolingMaxNode pooling(convolution.resultImage(), 2);
+    for (const MPS::NNFilterNode& node :
+         {MPS::NNFilterNode(convolution), MPS::NNFilterNode(pooling)})
+        node.resultState().setExportFromGraph(true);
+    const MPS::NNImageNode incoming;
+    const auto graph = graphOf(pooling.trainingGraph(incoming, {}).at(0).resultImage());
+    graph.setOutputStateIsTemporary(true);
+    run([&](const MTL::CommandBuffer& commands) {
+        std::vector<MPS::StateBatch> states;
+        graph.encodeBatch(commands,
+                          {upload(reference::random(4, 3, 3, 4, 1)), upload(network::inputs(1))},
+                          {}, nullptr, &states);
+        REQUIRE(states.size() == 2);
+        for (const MPS::StateBatch& batch : states) CHECK(batch[0].readCount() == 1);
+    });
 }

@@ -133,6 +133,74 @@ TEST_CASE("gradient nodes take the forward node's training style") {
     });
 }
 
+TEST_CASE("two losses on one trunk, with a training graph each, are one update of their sum") {
+    const auto train = [](float weight, float otherWeight, bool replayed) {
+        const auto source = std::make_shared<Source>(1, 4, 4, 1);
+        const MPS::CNNConvolutionNode trunk(MPS::NNImageNode(), source);
+        const MPS::CNNNeuronTanHNode tanH(trunk.resultImage());
+        std::vector<MPS::NNImageNode> ends;
+        for (const float each : {weight, otherWeight}) {
+            MPS::CNNLossDescriptor d(MPS::CNNLossType::MeanSquaredError,
+                                     MPS::CNNReductionType::Sum);
+            d.setWeight(each);
+            const MPS::CNNLossNode loss(tanH.resultImage(), d);
+            ends.push_back(loss.trainingGraph(std::nullopt, {}).at(0).resultImage());
+        }
+        const auto graph = Network::finished(MPS::NNGraph(testDevice(), ends));
+        if (!replayed) graph.setDestinationImageAllocator(std::make_shared<PlainAllocator>());
+        const auto before = source->trained();
+        std::vector<std::vector<double>> steps{before};
+        for (int step = 0; step < 2; ++step) {
+            result(graph, {upload(reference::random(2, 3, 3, 4, 5))},
+                   {lossLabels(reference::random(2, 3, 3, 4, 6)),
+                    lossLabels(reference::random(2, 3, 3, 4, 7))});
+            CHECK(source->updates == step + 1);
+            steps.push_back(source->trained());
+        }
+        return steps;
+    };
+    const auto one = train(1, 0, true)[1], other = train(0, 2, true)[1];
+    const auto both = train(1, 2, true);
+    CHECK(both == train(1, 2, false));
+    std::vector<double> expected = both[0];
+    for (size_t i = 0; i < expected.size(); ++i)
+        expected[i] += (one[i] - both[0][i]) + (other[i] - both[0][i]);
+    CHECK(reference::compare(both[1], expected, fp32));
+    CHECK_FALSE(reference::compare(both[2], both[1], fp32));
+}
+
+TEST_CASE("a gradient node's own data source trains the forward node, too") {
+    for (const auto style :
+         {MPS::NNTrainingStyle::UpdateDeviceGPU, MPS::NNTrainingStyle::UpdateDeviceNone}) {
+        const auto train = [&](bool hasOwn) {
+            const auto source = std::make_shared<Source>(1, 4, 4, 1),
+                       own = hasOwn ? std::make_shared<Source>(1, 4, 4, 1) : source;
+            const MPS::NNImageNode input;
+            const MPS::CNNConvolutionNode node(input, source);
+            const MPS::CNNLossNode loss(node.resultImage(), {MPS::CNNLossType::MeanSquaredError,
+                                                             MPS::CNNReductionType::Sum});
+            const MPS::CNNConvolutionGradientNode gradient(loss.resultImage(), input,
+                                                           node.convolutionGradientState(), own);
+            gradient.setTrainingStyle(style);
+            const auto graph =
+                Network::finished(MPS::NNGraph(testDevice(), gradient.resultImage(), true));
+            std::vector<std::vector<double>> made;
+            for (int step = 0; step < 3; ++step)
+                made.push_back(result(graph, {upload(reference::random(2, 3, 3, 4, 5))},
+                                      {lossLabels(reference::random(2, 3, 3, 4, 6))})
+                                   .v);
+            const bool isTrained = style == MPS::NNTrainingStyle::UpdateDeviceGPU;
+            CHECK(own->updates == (isTrained ? 3 : 0));
+            CHECK((made[1] != made[0]) == isTrained);
+            if (hasOwn) CHECK(source->updates == 0);
+            made.push_back(own->trained());
+            made.push_back(own->trainedBias());
+            return made;
+        };
+        CHECK(train(true) == train(false));
+    }
+}
+
 TEST_CASE("finite differences agree with the gradient of the weights through "
           "the whole graph") {
     const Network network;

@@ -15,7 +15,9 @@ namespace mpsvk::MPS {
 ///
 /// Training: a trainable gradient node (a convolution's) calls its data source's update once the
 /// whole batch went through it; what it returns is loaded into every kernel made from that source,
-/// for the next encode. Gradients of weights are summed over the batch.
+/// or from its forward node's if that is another one, for the next encode. Gradients of weights are
+/// summed over the batch and over all gradient nodes of a convolution, of which the last one's data
+/// source is asked.
 class NNGraph : public Object {
 public:
     using CompletionHandler = std::function<void(Image result, std::string error)>;
