@@ -34,6 +34,12 @@ bool areTemporary(const std::vector<const Image*>& images) {
     return std::ranges::any_of(images, [](const Image* i) { return i->impl().temporary; });
 }
 
+/// Whether a policy of the program's is asked in each encode.
+bool isAsked(const std::shared_ptr<NNPadding>& padding) {
+    return padding && uint64_t(padding->paddingMethod() & NNPaddingMethod::Custom) &&
+           !std::dynamic_pointer_cast<NNDefaultPadding>(padding);
+}
+
 /// The states as handles that keep `owner`, which has them.
 StateBatch lent(const StateBatch& states, const std::shared_ptr<const void>& owner) {
     StateBatch all;
@@ -55,7 +61,7 @@ std::string NNGraph::Impl::obstacleToReplay() const {
         return !own || own == plain || own == temporary;
     };
     for (const Step& step : steps) {
-        if (!step.stage->replays())
+        if (!step.stage->replays() || isAsked(step.node->padding))
             return nameOf(step) + " asks the program, which may say something else each time";
         if (!isLibrarys(step.imageResult))
             return "the result of " + nameOf(step) + " has an allocator of the program's";

@@ -193,13 +193,14 @@ TEST_CASE("a custom padding policy works on the forward kernel alone") {
         destinationImageDescriptor(const MPS::ImageBatch&, const MPS::StateBatch&,
                                    MPS::Kernel& kernel,
                                    const MPS::ImageDescriptor& suggested) const override {
-            dynamic_cast<MPS::CNNKernel&>(kernel).setOffset({2, 2, 0}); // first tap at 1
+            dynamic_cast<MPS::CNNKernel&>(kernel).setOffset({offset, offset, 0});
             auto d = suggested;
             d.setWidth(2);
             d.setHeight(2);
             ++calls;
             return d;
         }
+        int64_t offset = 2; // first tap at 1
         mutable int calls = 0;
     };
     const auto policy = std::make_shared<Policy>();
@@ -223,6 +224,15 @@ TEST_CASE("a custom padding policy works on the forward kernel alone") {
                              reference::gradient(p, reference::fusedGradient({}, {y, t}), x),
                              fp32));
     CHECK(policy->calls == 1);
+    CHECK_THAT(graph.debugDescription(),
+               ContainsSubstring("encoded anew each time: CNNPoolingAverageNode asks the program"));
+    policy->offset = 3; // it is asked each time
+    p.offsetX = p.offsetY = 3;
+    const Tensor z = reference::forward(p, x);
+    CHECK(reference::compare(result(graph, {upload(x)}, {lossLabels(t)}),
+                             reference::gradient(p, reference::fusedGradient({}, {z, t}), x),
+                             fp32));
+    CHECK(policy->calls == 2);
 
     const MPS::CNNPoolingMaxNode valid(input, 3, 1);
     valid.setPaddingPolicy(MPS::NNDefaultPadding::padding(MPS::NNPaddingMethod::SizeValidOnly));

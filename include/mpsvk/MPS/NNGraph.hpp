@@ -10,8 +10,8 @@ namespace mpsvk::MPS {
 /// compiles its commands; later ones replay them, with this step's images in place of that one's.
 /// What a replay hands over is the caller's as ever: images lie in memory of earlier ones that
 /// nobody holds any more, and so do states. A graph is encoded anew each time if it asks the
-/// program (an allocator or a callback of its own, updates on the host) or if an input is
-/// temporary; debugDescription says so.
+/// program (an allocator, a padding policy or a callback of its own, updates on the host) or if an
+/// input is temporary; debugDescription says so.
 ///
 /// Training: a trainable gradient node (a convolution's) calls its data source's update once the
 /// whole batch went through it; what it returns is loaded into every kernel made from that source,
