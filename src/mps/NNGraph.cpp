@@ -93,9 +93,9 @@ Image NNGraph::executeAsync(const std::vector<Image>& sourceImages,
 }
 
 void NNGraph::reloadFromDataSources() const {
+    impl().forgetPlans(); // kernels may have new buffers, those before one that fails as well
     for (auto& step : impl().steps)
         if (step.stage->dataSource()) step.stage->reloadFromDataSource();
-    impl().forgetPlans(); // a kernel may have new buffers
 }
 
 uint64_t NNGraph::readCountForSourceImage(uint64_t index) const {

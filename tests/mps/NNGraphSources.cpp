@@ -74,6 +74,25 @@ TEST_CASE("two nodes of one source: both ask for an update, and all uses come be
     }
 }
 
+TEST_CASE("a reload that fails halfway has loaded the sources before, and the graph goes on") {
+    const Network network;
+    const auto graph = network.inference();
+    const auto x = upload(inputs(1));
+    result(graph, {x});
+    for (auto* const values : {&network.conv->w, &network.fc->w})
+        for (float& v : *values) v *= 2;
+    network.fc->failAt = network.fc->loads + 1;
+    CHECK_THAT(refusal([&] { graph.reloadFromDataSources(); }),
+               ContainsSubstring("[CNNFullyConnected \"source\"]"));
+    CHECK_THAT(graph.debugDescription(), !ContainsSubstring("plan:"));
+    const Network twin;
+    for (float& v : twin.conv->w) v *= 2;
+    CHECK(result(graph, {x}).v == result(twin.inference(), {x}).v);
+    graph.reloadFromDataSources();
+    CHECK(reference::compare(result(graph, {x}),
+                             Reference(*network.conv, *network.fc).forward(inputs(1)), fp32));
+}
+
 TEST_CASE("steps after the first take no memory of the device") {
     const Network network;
     const auto graph = network.training(false);

@@ -94,6 +94,8 @@ public:
     Image executeAsync(const std::vector<Image>& sourceImages, CompletionHandler handler) const;
 
     /// Every data source in use is loaded again, at once. No work of the graph may be in flight.
+    /// When one does not load, InvalidArgument is thrown; kernels of earlier nodes have the new
+    /// parameters by then, the others the old ones.
     void reloadFromDataSources() const;
     /// By how much an encode lowers the read count of a temporary input.
     uint64_t readCountForSourceImage(uint64_t index) const;
