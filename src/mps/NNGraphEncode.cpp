@@ -138,9 +138,7 @@ bool NNGraph::Impl::leavesGraph(size_t image) const {
 }
 
 int64_t NNGraph::Impl::readsOutside(size_t image) const {
-    const ImageSlot& slot = images[image];
-    const bool isFirst = isFirstResult(image);
-    return (slot.isExported || (slot.isResult && !isFirst)) + isFirst;
+    return std::ranges::count(intermediateImages, image) + isFirstResult(image);
 }
 
 ImageFeatureChannelFormat NNGraph::Impl::formatOf(size_t image) const {

@@ -270,6 +270,25 @@ TEST_CASE("a temporary image that leaves a replayed graph is the command buffer'
     CHECK(planCount(graph) == 1);
 }
 
+TEST_CASE("a temporary image that is several results has a read for each") {
+    const Nodes nodes;
+    for (const MPS::NNFilterNode& last : {MPS::NNFilterNode(nodes.last), nodes.pooling}) {
+        const MPS::NNImageNode image = last.resultImage();
+        const MPS::NNGraph graph(testDevice(), {nodes.last.resultImage(), image, image});
+        graph.setDestinationImageAllocator(MPS::TemporaryImage::defaultAllocator());
+        const uint64_t count = last == nodes.last ? 3 : 2;
+        for (int step = 0; step < 2; ++step)
+            run([&](const MTL::CommandBuffer& commands) {
+                std::vector<MPS::ImageBatch> others;
+                graph.encodeBatch(commands, {upload(pictures(2, 1))}, {}, &others, nullptr);
+                REQUIRE(others.size() == 2);
+                CHECK(others[0][0] == others[1][0]);
+                CHECK(others[0][0].as<MPS::TemporaryImage>().readCount() == count);
+            });
+        CHECK(isReplayed(graph));
+    }
+}
+
 TEST_CASE("a graph tells why it is not replayed") {
     const network::Network onHost(network::Source::Update::Host);
     CHECK_THAT(onHost.training(false, MPS::NNTrainingStyle::UpdateDeviceCPU).debugDescription(),
