@@ -144,6 +144,11 @@ struct NormalizationNode : NNFilterNode::Impl {
     std::unique_ptr<mps::Stage> makeStage(const MTL::Device& device) const override {
         return std::make_unique<NormalizationStage>(device, dataSource, flags, std::nullopt);
     }
+    void check() const override {
+        if (uint64_t(flags) > uint64_t(CNNBatchNormalizationFlags::CalculateStatisticsNever))
+            throw InvalidArgument(subject() + "flags is " + std::to_string(uint64_t(flags)) +
+                                  " but must be 0 (automatic), 1 (always) or 2 (never).");
+    }
     bool takesNeuron() const override { return true; }
     bool takesNeuronInTraining() const override { return true; }
     std::unique_ptr<mps::Stage>
@@ -216,9 +221,6 @@ CNNBatchNormalizationNode::CNNBatchNormalizationNode(const NNImageNode& source, 
 CNNBatchNormalizationFlags CNNBatchNormalizationNode::flags() const { return of(*this).flags; }
 
 void CNNBatchNormalizationNode::setFlags(CNNBatchNormalizationFlags flags) const {
-    if (uint64_t(flags) > uint64_t(CNNBatchNormalizationFlags::CalculateStatisticsNever))
-        throw InvalidArgument(impl().subject() + "flags is " + std::to_string(uint64_t(flags)) +
-                              " but must be 0 (automatic), 1 (always) or 2 (never).");
     of(*this).flags = flags;
 }
 

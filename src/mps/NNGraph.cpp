@@ -151,9 +151,6 @@ void NNGraph::setDestinationImageAllocator(std::shared_ptr<ImageAllocator> alloc
 }
 ImageFeatureChannelFormat NNGraph::format() const { return impl().format; }
 void NNGraph::setFormat(ImageFeatureChannelFormat format) const {
-    if (format != ImageFeatureChannelFormat::Float16 &&
-        format != ImageFeatureChannelFormat::Float32 && format != ImageFeatureChannelFormat::Unorm8)
-        throw InvalidArgument(impl().subject() + "format must be Float16, Float32 or Unorm8.");
     impl().format = format;
     impl().forgetPlans();
 }

@@ -158,6 +158,9 @@ void NNGraph::Impl::checkRequest(const Request& request) const {
     };
     checkCount("source images", request.images.size(), inputImages.size());
     checkCount("source states", request.states.size(), inputStates.size());
+    if (format != ImageFeatureChannelFormat::Float16 &&
+        format != ImageFeatureChannelFormat::Float32 && format != ImageFeatureChannelFormat::Unorm8)
+        throw InvalidArgument(who + "format must be Float16, Float32 or Unorm8.");
     const auto nameOf = [](const std::shared_ptr<Handle>& handle, const char* what, size_t k) {
         const std::string label = handle ? handle->label() : "";
         return std::string(what) + " " + std::to_string(k) +

@@ -341,10 +341,10 @@ TEST_CASE("what batch normalization nodes refuse") {
     const MPS::CNNBatchNormalizationNode node(image, network.norm);
     CHECK(refused([&] { MPS::CNNBatchNormalizationNode(image, nullptr); }) ==
           "[CNNBatchNormalizationNode] The data source is null.");
-    CHECK(refused([&] {
-              node.setFlags(MPS::CNNBatchNormalizationFlags::CalculateStatisticsMask);
-          }) == "[CNNBatchNormalizationNode] flags is 3 but must be 0 (automatic), 1 (always) or 2 "
-                "(never).");
+    node.setFlags(MPS::CNNBatchNormalizationFlags::CalculateStatisticsMask);
+    CHECK(refused([&] { MPS::NNGraph(testDevice(), node.resultImage(), true); }) ==
+          "[CNNBatchNormalizationNode] flags is 3 but must be 0 (automatic), 1 (always) or 2 "
+          "(never).");
     const MPS::CNNNeuronTanHNode neuron(image);
     CHECK(refused([&] {
               MPS::CNNBatchNormalizationGradientNode(

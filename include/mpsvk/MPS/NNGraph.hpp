@@ -64,7 +64,8 @@ public:
     /// Of the returned image; plain images by default.
     std::shared_ptr<ImageAllocator> destinationImageAllocator() const;
     void setDestinationImageAllocator(std::shared_ptr<ImageAllocator> allocator) const;
-    /// Of intermediate images whose node has no format; Float16 by default.
+    /// Of intermediate images whose node has no format; Float16 by default. Encodes take Float16,
+    /// Float32 and Unorm8.
     ImageFeatureChannelFormat format() const;
     void setFormat(ImageFeatureChannelFormat format) const;
     MTL::Device device() const;
