@@ -46,7 +46,10 @@ public:
           settings_(settings) {}
     const void* dataSource() const override { return source_.get(); }
     void reloadFromDataSource() override {
-        this->kernel_ = made(this->kernel_.device(), source_, settings_);
+        Kernel fresh = made(this->kernel_.device(), source_, settings_);
+        fresh.setLabel(this->kernel_.label());
+        fresh.setOptions(this->kernel_.options());
+        this->kernel_ = std::move(fresh);
     }
 
 private:

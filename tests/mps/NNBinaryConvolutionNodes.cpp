@@ -28,6 +28,7 @@ TEST_CASE("a binary convolution node has every term, and reloads its bits") {
     const MPS::CNNBinaryConvolutionNode node(
         MPS::NNImageNode(), source, floats(k.outputBias), floats(k.outputScale),
         floats(k.inputBias), floats(k.inputScale), MPS::CNNBinaryConvolutionType::XNOR, beta);
+    node.setLabel("first");
     const MPS::NNGraph graph = graphOf(node.resultImage());
     const Tensor x = reference::random(2, 6, 7, 9, 1);
     auto kernel = kernelOf(k);
@@ -35,14 +36,18 @@ TEST_CASE("a binary convolution node has every term, and reloads its bits") {
     k.offsetX = kernel.offset().x, k.offsetY = kernel.offset().y;
     CHECK(reference::compare(result(graph, {upload(x)}), reference::forward(k, x)));
     source->words = k.weights = reference::randomBits(k.weights.size(), 99);
+    const auto wrong = upload(Tensor(1, 6, 7, 3));
+    const std::string before = refusal([&] { result(graph, {wrong}); });
+    CHECK(before.find("[CNNBinaryConvolution \"first\"]") != std::string::npos);
     graph.reloadFromDataSources();
     CHECK(reference::compare(result(graph, {upload(x)}), reference::forward(k, x)));
+    CHECK(refusal([&] { result(graph, {wrong}); }) == before);
     CHECK(MPS::NNFilterNode(node).as<MPS::CNNConvolutionNode>());
     CHECK_FALSE(MPS::NNFilterNode(node).as<MPS::CNNFullyConnectedNode>());
     CHECK_FALSE(MPS::NNFilterNode(node).as<MPS::CNNBinaryFullyConnectedNode>());
     CHECK_FALSE(node.resultState());
     CHECK(refusal([&] { node.gradientFilter(MPS::NNImageNode()); }) ==
-          "[CNNBinaryConvolutionNode] This kind of node has no gradient.");
+          "[CNNBinaryConvolutionNode \"first\"] This kind of node has no gradient.");
 }
 
 TEST_CASE("a binary fully connected node covers its source") {
