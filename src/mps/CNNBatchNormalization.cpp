@@ -1,6 +1,7 @@
 #include "mps/CNNBatchNormalization.hpp"
 
 #include "mps/CNNNeuron.hpp"
+#include "mps/DeferredReload.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -247,3 +248,15 @@ void CNNBatchNormalizationStatistics::dispatch(const mps::UnaryPass& pass) const
 }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+DeferredReload NormalizationReload::of(MPS::CNNBatchNormalization& kernel) {
+    return [&kernel, old = kernel.parameters_, who = Subject(kernel).text()] {
+        const auto loaded =
+            std::make_shared<BatchNormalizationParameters>(old->device, old->source, who);
+        return [&kernel, loaded] { kernel.parameters_ = loaded; };
+    };
+}
+
+} // namespace mpsvk::mps

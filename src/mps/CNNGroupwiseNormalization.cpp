@@ -3,6 +3,7 @@
 #include "mps/Archive.hpp"
 #include "mps/CNNNormalizationWeights.hpp"
 #include "mps/ConvolutionWeights.hpp"
+#include "mps/DeferredReload.hpp"
 #include "mps/PassChecks.hpp"
 #include "mps/WholeGroup.hpp"
 
@@ -279,3 +280,16 @@ void CNNGroupwiseNormalization::dispatch(const mps::UnaryPass& pass) const {
 }
 
 } // namespace mpsvk::MPS
+
+namespace mpsvk::mps {
+
+DeferredReload NormalizationReload::of(MPS::CNNGroupwiseNormalization& kernel) {
+    return [&kernel, source = kernel.source_, channels = kernel.channels_, device = kernel.device(),
+            who = Subject(kernel).text()] {
+        const auto loaded = std::make_shared<GammaAndBeta>(device, channels);
+        MPS::loadParameters(who, *source, channels, *loaded);
+        return [&kernel, loaded] { kernel.parameters_ = loaded; };
+    };
+}
+
+} // namespace mpsvk::mps

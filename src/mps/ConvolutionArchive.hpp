@@ -4,6 +4,7 @@
 
 #include "mps/Archive.hpp"
 #include "mps/ConvolutionPass.hpp"
+#include "mps/DeferredReload.hpp"
 
 #include <algorithm>
 
@@ -67,6 +68,11 @@ struct ConvolutionAccess {
     }
     template <class Kernel> static void encodeWasUndone(Kernel& kernel) {
         kernel.weights_->forgetDerived();
+    }
+    template <class Kernel> static DeferredReload deferredReload(Kernel& kernel) {
+        return [&kernel, old = kernel.weights_, who = Subject(kernel).text()] {
+            return [&kernel, loaded = old->loadedAnew(who)] { kernel.weights_ = loaded; };
+        };
     }
 };
 

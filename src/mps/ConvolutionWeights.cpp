@@ -64,6 +64,10 @@ ConvolutionWeights::ConvolutionWeights(const MTL::Device& device, ConvolutionSou
     loadFromSource(who);
 }
 
+std::shared_ptr<ConvolutionWeights> ConvolutionWeights::loadedAnew(const std::string& who) const {
+    return std::make_shared<ConvolutionWeights>(device_, source_, descriptor_, use_, flat_, who);
+}
+
 void ConvolutionWeights::makeConstants() {
     layouts_ = {makeLayout(flat_)};
     slopes_ = uploaded(device_, descriptor_.fusedNeuronDescriptor().data());

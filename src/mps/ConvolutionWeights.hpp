@@ -62,6 +62,8 @@ public:
     void moveTo(const MTL::Device& device);
 
     void loadFromSource(const std::string& who);
+    /// What the source has now, in buffers of its own.
+    std::shared_ptr<ConvolutionWeights> loadedAnew(const std::string& who) const;
     void load(Encoder& encoder, const vk::BufferSlice& weights, const vk::BufferSlice& biases);
     /// The weights in use as fp32, in the data source's layout.
     void unpack(Encoder& encoder, const vk::BufferSlice& weights,

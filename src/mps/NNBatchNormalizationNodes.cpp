@@ -37,6 +37,7 @@ public:
         kernel_.reloadGammaAndBetaFromDataSource();
         kernel_.reloadMeanAndVarianceFromDataSource();
     }
+    mps::DeferredReload deferredReload() override { return mps::NormalizationReload::of(kernel_); }
     void reload(const MTL::CommandBuffer& commands, const State& state) override {
         if (const auto parameters = state.as<CNNNormalizationGammaAndBetaState>())
             kernel_.reloadGammaAndBeta(commands, parameters);

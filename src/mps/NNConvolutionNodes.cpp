@@ -42,6 +42,9 @@ public:
     void encodeWasUndone() override { mps::ConvolutionAccess::encodeWasUndone(this->kernel_); }
     const void* dataSource() const override { return source_.get(); }
     void reloadFromDataSource() override { this->kernel_.reloadWeightsAndBiasesFromDataSource(); }
+    mps::DeferredReload deferredReload() override {
+        return mps::ConvolutionAccess::deferredReload(this->kernel_);
+    }
     void reload(const MTL::CommandBuffer& commands, const State& state) override {
         this->kernel_.reloadWeightsAndBiases(commands,
                                              state.as<CNNConvolutionWeightsAndBiasesState>());
@@ -92,6 +95,9 @@ public:
     void encodeWasUndone() override { mps::ConvolutionAccess::encodeWasUndone(this->kernel_); }
     const void* dataSource() const override { return source_.get(); }
     void reloadFromDataSource() override { this->kernel_.reloadWeightsAndBiasesFromDataSource(); }
+    mps::DeferredReload deferredReload() override {
+        return mps::ConvolutionAccess::deferredReload(this->kernel_);
+    }
     void reload(const MTL::CommandBuffer& commands, const State& state) override {
         this->kernel_.reloadWeightsAndBiases(commands,
                                              state.as<CNNConvolutionWeightsAndBiasesState>());

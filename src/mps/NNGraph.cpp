@@ -94,6 +94,7 @@ Image NNGraph::executeAsync(const std::vector<Image>& sourceImages,
 
 void NNGraph::reloadFromDataSources() const {
     impl().forgetPlans(); // kernels may have new buffers, those before one that fails as well
+    impl().takeHostUpdates();
     for (auto& step : impl().steps)
         if (step.stage->dataSource()) step.stage->reloadFromDataSource();
 }

@@ -169,6 +169,15 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     /// Asks for updates and loads them; gives what is to be called on completion.
     std::vector<MTL::CommandBuffer::Handler> update(const MTL::CommandBuffer& commands,
                                                     const std::vector<StateBatch>& states);
+    /// Has encodes from now on use what updates on the host have brought.
+    void takeHostUpdates();
+    /// Copies of `nodes`, `images` and `states`, in their order, on the same data sources.
+    struct NodeCopies {
+        std::vector<std::shared_ptr<NNFilterNode::Impl>> filters;
+        std::vector<NNImageNode> images;
+        std::vector<NNStateNode> states;
+    };
+    NodeCopies copiesOfNodes() const;
     std::string description() const;
     bool updatesOnHost() const;
 
@@ -196,6 +205,8 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     std::string whyEncodedAnew; ///< the latest encode; empty: it was replayed, or there was none
     MTL::CommandQueue asyncQueue;
     std::mutex asyncMutex;
+    std::map<mps::Stage*, std::function<void()>> hostUpdates; ///< completed, but not taken over yet
+    std::mutex hostUpdatesMutex;
 
 private:
     void compile();

@@ -279,11 +279,19 @@ NNGraph::Impl::update(const MTL::CommandBuffer& commands, const std::vector<Stat
                     gradient.impl().setReadCount(left);
         } else if (*step.node->trainingStyle == NNTrainingStyle::UpdateDeviceCPU) {
             const State source = each.exporter->exportParameters(commands, false);
-            handlers.push_back([self = shared_from_this(), &each, gradients,
-                                source](const MTL::CommandBuffer& done) {
+            std::vector<std::pair<mps::Stage*, mps::DeferredReload>> reloads;
+            for (mps::Stage* reader : each.readers)
+                if (auto reload = reader->deferredReload())
+                    reloads.emplace_back(reader, std::move(reload));
+            handlers.push_back([self = shared_from_this(), &each, gradients, source,
+                                reloads](const MTL::CommandBuffer& done) {
                 mps::Stage& stage = *self->steps[each.step].stage;
                 if (done.error() || !stage.updateOnHost(gradients, *each.exporter, source)) return;
-                for (mps::Stage* reader : each.readers) reader->reloadFromDataSource();
+                for (const auto& [reader, read] : reloads) {
+                    auto loaded = read();
+                    std::lock_guard lock(self->hostUpdatesMutex);
+                    self->hostUpdates[reader] = std::move(loaded);
+                }
             });
         }
     }
@@ -298,6 +306,15 @@ NNGraph::Impl::update(const MTL::CommandBuffer& commands, const std::vector<Stat
     return handlers;
 }
 
+void NNGraph::Impl::takeHostUpdates() {
+    std::map<mps::Stage*, std::function<void()>> taken;
+    {
+        std::lock_guard lock(hostUpdatesMutex);
+        taken.swap(hostUpdates);
+    }
+    for (const auto& [stage, take] : taken) take();
+}
+
 NNGraph::Impl::Made NNGraph::Impl::handOver(const Outcome& outcome) const {
     Made made;
     if (resultsNeeded[0]) made.result = outcome.images[results[0]];
@@ -308,6 +325,7 @@ NNGraph::Impl::Made NNGraph::Impl::handOver(const Outcome& outcome) const {
 
 NNGraph::Impl::Made NNGraph::Impl::encode(const Request& request) {
     checkRequest(request);
+    takeHostUpdates();
     mps::Draft draft(request.commands, subject(), request.images, request.states);
     // An encode that was refused halfway has counted in some kernels.
     for (Step& step : steps) step.stage->setEncodeCount(encodeCount);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mps/Archive.hpp"
+#include "mps/DeferredReload.hpp"
 #include "mps/State.hpp"
 
 #include <mpsvk/MPS/CNNKernel.hpp>
@@ -95,6 +96,8 @@ public:
     virtual void encodeWasUndone() {}
     /// How often the kernel was encoded, for kernels whose result depends on it (dropout).
     virtual void setEncodeCount(uint64_t) {}
+    /// `reloadFromDataSource` for an update on the host; empty: there is nothing to reload.
+    virtual DeferredReload deferredReload() { return {}; }
 };
 
 /// A kernel with one source.

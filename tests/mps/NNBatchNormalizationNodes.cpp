@@ -199,6 +199,29 @@ const reference::Tolerance near{2e-4, 1e-6}; // a handful of kernels, one after 
 
 } // namespace
 
+TEST_CASE("encodes made before an update of batch normalization on the host use the old values") {
+    Network network(Update::Host);
+    network.flags = MPS::CNNBatchNormalizationFlags::CalculateStatisticsNever;
+    const auto training = network.training(true, cpu);
+    const auto x = upload(network::inputs(1));
+    const MTL::CommandBuffer commands[] = {testQueue().commandBuffer(),
+                                           testQueue().commandBuffer()};
+    MPS::ImageBatch made[2];
+    for (int i = 0; i < 2; ++i)
+        made[i] = training.encodeBatch(commands[i], {x}, {lossLabels(network::targets(2))});
+    for (const MTL::CommandBuffer& each : commands) {
+        each.commit();
+        each.waitUntilCompleted();
+    }
+    CHECK(network.norm->updates == 2);
+    CHECK(download(made[0]).v == download(made[1]).v);
+    // As a graph that is made of what the sources have now.
+    const auto fresh = network.training(true, none);
+    const auto next = result(training, {x}, {lossLabels(network::targets(2))});
+    CHECK(next.v != download(made[0]).v);
+    CHECK(result(fresh, {x}, {lossLabels(network::targets(2))}).v == next.v);
+}
+
 TEST_CASE("graphs train batch normalization through updates on the device and on the host") {
     for (const Update kind : {Update::Device, Update::Host})
         for (const bool needed : {true, false}) {

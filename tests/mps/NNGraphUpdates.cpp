@@ -1,4 +1,4 @@
-// Updates that a graph's data sources encode.
+// Updates that a graph's data sources encode, and those that they make on the host.
 #include "mps/NNGraphNetwork.hpp"
 #include "support/Kernels.hpp"
 #include "support/Optimizers.hpp"
@@ -48,4 +48,34 @@ TEST_CASE("the updates of a graph are one dispatch in each replay, and train the
         CHECK(network.fc->trainedBias() == apart.fc->trainedBias());
     }
     CHECK(graph.debugDescription().find("encodes are replayed") != std::string::npos);
+}
+
+TEST_CASE("encodes made before an update on the host use the old weights, whenever they run") {
+    const network::Network network(network::Source::Update::Host);
+    const MPS::NNGraph graph = network.training(true, MPS::NNTrainingStyle::UpdateDeviceCPU);
+    const auto x = upload(network::inputs(1));
+    const auto encoded = [&](const MTL::CommandBuffer& commands) {
+        return graph.encodeBatch(commands, {x}, {lossLabels(network::targets(2))});
+    };
+    const auto finish = [](const MTL::CommandBuffer& commands) {
+        commands.commit();
+        commands.waitUntilCompleted();
+        REQUIRE_FALSE(commands.error());
+    };
+    const MTL::CommandBuffer first = testQueue().commandBuffer(),
+                             second = testQueue().commandBuffer(),
+                             dropped = testQueue().commandBuffer(),
+                             last = testQueue().commandBuffer();
+    const auto a = encoded(first), b = encoded(second);
+    finish(first);
+    encoded(dropped);
+    finish(second);
+    CHECK(network.conv->updates == 2);
+    CHECK(download(a).v == download(b).v);
+    // What is made now uses what the last update has left, the program's commit or not.
+    const MPS::NNGraph copy = graph.copy();
+    const auto c = encoded(last);
+    finish(last);
+    CHECK(download(c).v != download(a).v);
+    CHECK(result(copy, {x}, {lossLabels(network::targets(2))}).v == download(c).v);
 }

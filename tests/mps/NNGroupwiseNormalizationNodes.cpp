@@ -184,6 +184,25 @@ TEST_CASE("updates of normalizations on the host come after completion") {
     }
 }
 
+TEST_CASE("encodes made before an update of normalizations on the host use the old values") {
+    const Network network(Update::Host);
+    const auto graph = network.training(true, MPS::NNTrainingStyle::UpdateDeviceCPU);
+    const MTL::CommandBuffer commands[] = {testQueue().commandBuffer(),
+                                           testQueue().commandBuffer()};
+    MPS::ImageBatch made[2];
+    for (int i = 0; i < 2; ++i)
+        made[i] = graph.encodeBatch(commands[i], {upload(inputs(0))}, {lossLabels(targets(0))});
+    for (const MTL::CommandBuffer& each : commands) {
+        each.commit();
+        each.waitUntilCompleted();
+    }
+    CHECK(download(made[0]).v == download(made[1]).v);
+    // As a graph that is made of what the sources have now.
+    const auto fresh = network.training(true, MPS::NNTrainingStyle::UpdateDeviceNone);
+    const auto next = result(graph, {upload(inputs(1))}, {lossLabels(targets(1))});
+    CHECK(result(fresh, {upload(inputs(1))}, {lossLabels(targets(1))}).v == next.v);
+}
+
 TEST_CASE("normalizations that are not trained or not changed stay as they are") {
     for (const auto style :
          {MPS::NNTrainingStyle::UpdateDeviceNone, MPS::NNTrainingStyle::UpdateDeviceGPU}) {

@@ -23,7 +23,8 @@
 
 namespace mpsvk::mps {
 struct BatchNormalizationParameters;
-}
+struct NormalizationReload;
+} // namespace mpsvk::mps
 
 namespace mpsvk::MPS {
 
@@ -105,6 +106,7 @@ private:
     void dispatch(const mps::UnaryPass& pass) const override;
 
     friend struct mps::NeuronAccess;
+    friend struct mps::NormalizationReload;
     std::shared_ptr<mps::BatchNormalizationParameters> parameters_;
     float epsilon_;
     NNNeuronDescriptor neuron_{CNNNeuronType::None};

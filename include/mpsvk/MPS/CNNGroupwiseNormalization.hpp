@@ -17,6 +17,7 @@
 
 namespace mpsvk::mps {
 class GammaAndBeta;
+struct NormalizationReload;
 struct NormalizationValues;
 } // namespace mpsvk::mps
 
@@ -96,6 +97,7 @@ private:
     void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
 
+    friend struct mps::NormalizationReload;
     Source source_;
     uint64_t channels_, groups_;
     float epsilon_;

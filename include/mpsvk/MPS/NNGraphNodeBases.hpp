@@ -24,7 +24,8 @@ public:
 
 enum class NNTrainingStyle : uint64_t {
     UpdateDeviceNone = 0, ///< the node is not trained
-    UpdateDeviceCPU = 1,  ///< the data source updates on the host, after completion
+    UpdateDeviceCPU = 1,  ///< the data source updates on the host, after completion, for encodes
+                          ///< made from then on
     UpdateDeviceGPU = 2,  ///< the data source encodes its update after the gradient
 };
 
