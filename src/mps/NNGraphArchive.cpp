@@ -4,6 +4,7 @@
 #include "mps/NNGraph.hpp"
 #include "mps/NNNodeClasses.hpp"
 
+#include <algorithm>
 #include <set>
 
 namespace mpsvk::MPS {
@@ -94,6 +95,15 @@ private:
 
 std::string keyOf(const char* what, size_t index) { return what + std::to_string(index); }
 
+template <class Node>
+std::vector<Node> pick(const std::vector<Node>& all, const std::vector<size_t>& indices) {
+    std::vector<Node> picked;
+    for (const size_t index : indices) picked.push_back(all[index]);
+    return picked;
+}
+
+const std::string& classNameOf(const NNGraph::Impl::Step& step) { return step.node->className; }
+
 /// Takes over what the archive says of a node's result.
 template <class Impl> void describeResult(Impl& result, const Impl& archived) {
     auto* producer = result.producer;
@@ -112,15 +122,41 @@ void NNGraph::Impl::archiveSettings(mps::Archive& archive) {
     archive.object("destinationImageAllocator", allocator, "The destination image allocator");
 }
 
+namespace {
+
+/// While it is there, a coder knows what stands for the data sources of a graph's nodes.
+class StandIns {
+public:
+    StandIns(KeyedArchiver& coder, const NNGraph::Impl& graph) : coder_(coder) {
+        coder.impl().standInFor = [&graph](const void* source) { return made(graph, source); };
+    }
+    ~StandIns() { coder_.impl().standInFor = {}; }
+    StandIns(const StandIns&) = delete;
+
+private:
+    static std::shared_ptr<SecureCoding> made(const NNGraph::Impl& graph, const void* source) {
+        const auto from = [&](mps::Stage& stage) {
+            return stage.dataSource() == source ? stage.dataSourceByValue() : nullptr;
+        };
+        for (const NNGraph::Impl::Step& step : graph.steps)
+            if (auto made = from(*step.stage)) return made;
+        // The source of a node that no step needs: its values are not in use.
+        for (const NNGraph::Impl::Node& node : graph.nodes)
+            if (std::ranges::find(graph.steps, node.node, &NNGraph::Impl::Node::node) ==
+                graph.steps.end())
+                if (auto made = from(*node.node->makeStage(graph.device))) return made;
+        return nullptr;
+    }
+    KeyedArchiver& coder_;
+};
+
+} // namespace
+
 // Writing leaves the graph as it is.
 void NNGraph::encode(KeyedArchiver& coder) const {
     Impl& self = impl();
-    coder.impl().standInFor = [&self](const void* object) -> std::shared_ptr<SecureCoding> {
-        for (Impl::Step& step : self.steps)
-            if (step.stage->dataSource() == object)
-                if (auto made = step.stage->dataSourceByValue()) return made;
-        return nullptr;
-    };
+    self.takeHostUpdates();
+    const StandIns standIns(coder, self);
     mps::Archive archive(coder);
     self.archiveSettings(archive);
     std::vector<uint8_t> needed(self.resultsNeeded.begin(), self.resultsNeeded.end());
@@ -166,9 +202,12 @@ void NNGraph::encode(KeyedArchiver& coder) const {
                               narrowed(step.stateResults),
                               uint32_t(step.imageResult)};
         archive(keyOf("node", i).c_str(), archived);
-        archive(keyOf("properties", i).c_str(), node);
+        try {
+            archive(keyOf("properties", i).c_str(), node);
+        } catch (const InvalidArgument& error) {
+            throw InvalidArgument(node.subject() + error.what());
+        }
     }
-    coder.impl().standInFor = {};
 }
 
 NNGraph::NNGraph(KeyedUnarchiver& coder, const MTL::Device& device) {
@@ -244,45 +283,51 @@ NNGraph::NNGraph(KeyedUnarchiver& coder, const MTL::Device& device) {
     impl_ = made;
 }
 
+NNGraph::Impl::NodeCopies NNGraph::Impl::copiesOfNodes() const {
+    NodeCopies made;
+    // Places that no node makes are inputs, or results that are not needed.
+    const auto copyAll = [](const auto& slots, auto& copies) {
+        using Node = typename std::decay_t<decltype(copies)>::value_type;
+        for (const auto& slot : slots) {
+            const auto copy = std::make_shared<typename Node::Impl>(slot.node.impl());
+            copy->producer = nullptr;
+            copies.push_back(Node(copy));
+        }
+    };
+    copyAll(images, made.images);
+    copyAll(states, made.states);
+    for (const Node& each : nodes) {
+        const auto node = classOf(*each.node, subject()).copy(*each.node);
+        node->sources = pick(made.images, each.imageSources);
+        node->sourceStates = pick(made.states, each.stateSources);
+        made.images[each.imageResult] = node->result();
+        for (size_t k = 0; k < each.stateResults.size(); ++k)
+            made.states[each.stateResults[k]] = node->state(k);
+        made.filters.push_back(node);
+    }
+    return made;
+}
+
 NNGraph NNGraph::copy(const MTL::Device& device) const {
-    const Impl& self = impl();
+    Impl& self = impl();
+    self.takeHostUpdates();
     const MTL::Device target = device ? device : self.device;
     mps::SourceCopies sources{target};
     mps::Archive copying(sources);
-    std::vector<NNImageNode> images(self.images.size());
-    std::vector<NNStateNode> states(self.states.size());
-    // Places that no node in use makes are inputs, or results that are not needed.
-    for (size_t i = 0; i < images.size(); ++i) {
-        const auto made = std::make_shared<NNImageNode::Impl>(self.images[i].node.impl());
-        made->producer = nullptr;
-        images[i] = NNImageNode(made);
-    }
-    for (size_t i = 0; i < states.size(); ++i) {
-        const auto made = std::make_shared<NNStateNode::Impl>(self.states[i].node.impl());
-        made->producer = nullptr;
-        states[i] = NNStateNode(made);
-    }
-    const auto pick = [](const auto& all, const std::vector<size_t>& indices) {
-        std::decay_t<decltype(all)> picked;
-        for (const size_t index : indices) picked.push_back(all[index]);
-        return picked;
-    };
+    const Impl::NodeCopies copies = self.copiesOfNodes();
+    for (const auto& filter : copies.filters) filter->archive(copying);
     mps::GraphNodes nodes;
+    nodes.filters = copies.filters;
     nodes.resultsNeeded = self.resultsNeeded;
-    nodes.inputImages = pick(images, self.inputImages);
-    nodes.inputStates = pick(states, self.inputStates);
-    for (const Impl::Node& step : self.nodes) {
-        const auto node = classOf(*step.node, self.subject()).copy(*step.node);
-        node->sources = pick(images, step.imageSources);
-        node->sourceStates = pick(states, step.stateSources);
-        node->archive(copying);
-        images[step.imageResult] = node->result();
-        for (size_t k = 0; k < step.stateResults.size(); ++k)
-            states[step.stateResults[k]] = node->state(k);
-        nodes.filters.push_back(node);
-    }
-    nodes.results = pick(images, self.results);
+    nodes.inputImages = pick(copies.images, self.inputImages);
+    nodes.inputStates = pick(copies.states, self.inputStates);
+    nodes.results = pick(copies.images, self.results);
     const auto made = std::make_shared<Impl>(target, nodes);
+    // What a data source or a policy says of itself may be another thing now.
+    if (!std::ranges::equal(made->steps, self.steps, {}, classNameOf, classNameOf))
+        throw InvalidArgument(self.subject() +
+                              "The copy has other steps than the graph: a data source or a padding "
+                              "policy says something else than when the graph was made.");
     for (size_t i = 0; i < self.steps.size(); ++i)
         if (self.steps[i].stage->dataSource())
             made->steps[i].stage->takeParameters(*self.steps[i].stage);

@@ -24,6 +24,11 @@ NNGraph::Impl::Impl(const MTL::Device& owner, const std::vector<NNImageNode>& re
         if (result.impl().producer) visit(*result.impl().producer);
         results.push_back(imageSlot(result));
     }
+    // The program may change its nodes, for another graph.
+    NodeCopies copies = copiesOfNodes();
+    for (size_t i = 0; i < nodes.size(); ++i) nodes[i].node = std::move(copies.filters[i]);
+    for (size_t i = 0; i < images.size(); ++i) images[i].node = std::move(copies.images[i]);
+    for (size_t i = 0; i < states.size(); ++i) states[i].node = std::move(copies.states[i]);
     compile();
 }
 

@@ -214,6 +214,30 @@ TEST_CASE("handles, inputs, results and exports come back in their order") {
     check(graph.copy(), true);
 }
 
+TEST_CASE("a source of a node that an optimization leaves without readers is archived") {
+    const auto source = std::make_shared<network::Source>(1, 4, 4, 1),
+               unread = std::make_shared<network::Source>(1, 4, 4, 3);
+    const MPS::NNImageNode x, y, dy;
+    const MPS::CNNConvolutionNode left(x, source), right(y, unread);
+    right.resultImage().setStopGradient(true);
+    const MPS::NNAdditionNode sum(left.resultImage(), right.resultImage());
+    // The gradient of an addition is a copy, which reads nothing of what was added.
+    for (const auto& terminus : sum.trainingGraph(dy, {})) {
+        if (!terminus.as<MPS::CNNConvolutionGradientNode>()) continue;
+        terminus.setTrainingStyle(MPS::NNTrainingStyle::UpdateDeviceNone);
+        const auto graph = graphOf(terminus.resultImage());
+        CHECK_THAT(graph.debugDescription(), ContainsSubstring("only copies and is left out"));
+        const std::vector<MPS::ImageBatch> images(graph.sourceImageHandles().size(),
+                                                  upload(reference::random(1, 2, 2, 4, 5)));
+        REQUIRE(images.size() == 3);
+        const auto made = again(graph);
+        CHECK(made.sourceImageHandles().size() == 3);
+        CHECK(result(made, images).v == result(graph, images).v);
+        return;
+    }
+    FAIL("no gradient of the convolution");
+}
+
 TEST_CASE("what cannot be archived is refused, and so is what is no graph") {
     struct Policy : MPS::NNPadding {
         MPS::NNPaddingMethod paddingMethod() const override {
@@ -248,10 +272,10 @@ TEST_CASE("what cannot be archived is refused, and so is what is no graph") {
     CHECK(refused > bytes.size());
 
     pooling.setPaddingPolicy(std::make_shared<Policy>());
-    CHECK(refusal([&] { MPS::KeyedArchiver::archivedData(graph); }) ==
+    CHECK(MPS::KeyedArchiver::archivedData(graph) == bytes);
+    CHECK(refusal([&] { MPS::KeyedArchiver::archivedData(graphOf(pooling.resultImage())); }) ==
           "[KeyedArchiver] The padding policy of [CNNPoolingMaxNode \"pool\"] cannot be archived: "
           "its class is not SecureCoding.");
-    pooling.setPaddingPolicy(nullptr);
     graph.setDestinationImageAllocator(std::make_shared<PlainAllocator>());
     CHECK_THAT(refusal([&] { MPS::KeyedArchiver::archivedData(graph); }),
                ContainsSubstring("The destination image allocator cannot be archived"));

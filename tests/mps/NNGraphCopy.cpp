@@ -68,6 +68,45 @@ TEST_CASE("a copied graph trains by itself, on one copy of each data source") {
     CHECK(graph.format() == MPS::ImageFeatureChannelFormat::Float32);
 }
 
+TEST_CASE("a graph goes by what its nodes said when it was made, and so do its copies") {
+    const auto first = std::make_shared<Source>(3, 4, 4, 1),
+               second = std::make_shared<Source>(1, 4, 4, 5);
+    const MPS::NNImageNode input(named("input"));
+    const MPS::CNNConvolutionNode a(input, first);
+    const MPS::CNNNeuronReLUNode relu(a.resultImage());
+    const MPS::CNNPoolingAverageNode pooling(relu.resultImage(), 2);
+    const MPS::CNNConvolutionNode b(pooling.resultImage(), second);
+    const MPS::CNNLossNode loss(b.resultImage(), squares());
+    a.resultImage().setExportFromGraph(true);
+    const auto termini = loss.trainingGraph(std::nullopt, {});
+    const auto dx = termini.at(0).resultImage();
+    const auto graph = graphOf(dx);
+    const auto x = upload(reference::random(1, 4, 4, 4, 5));
+    const auto labels = lossLabels(reference::random(1, 2, 2, 4, 6));
+    const auto exports = graph.intermediateImageHandles();
+    REQUIRE(exports.size() == 1);
+    CHECK(graph.sourceImageHandles().at(0) == input.handle());
+
+    // For a second graph.
+    a.resultImage().setExportFromGraph(false);
+    pooling.setPaddingPolicy(MPS::NNDefaultPadding::padding(MPS::NNPaddingMethod::SizeValidOnly));
+    for (const auto& terminus : termini)
+        if (terminus.as<MPS::NNTrainableNode>())
+            terminus.setTrainingStyle(MPS::NNTrainingStyle::UpdateDeviceNone);
+    input.setHandle(named("another"));
+    pooling.resultImage().setFormat(MPS::ImageFeatureChannelFormat::Float16);
+    CHECK(graphOf(dx).intermediateImageHandles().empty());
+
+    const auto copy = graph.copy();
+    CHECK(copy.intermediateImageHandles() == exports);
+    CHECK(copy.sourceImageHandles() == graph.sourceImageHandles());
+    CHECK(graph.sourceImageHandles().at(0)->label() == "input");
+    const auto made = result(graph, {x}, {labels});
+    CHECK(first->updates == 1);
+    CHECK(result(copy, {x}, {labels}).v == made.v);
+    CHECK(first->updates == 2);
+}
+
 TEST_CASE("a source that makes no copy is shared") {
     const auto source = std::make_shared<Source>(3, 4, 4, 1);
     const auto graph = training(source);

@@ -32,8 +32,10 @@ TEST_CASE("inputs come in the order of the walk, and one without a handle is nul
 
     const Training training;
     training.loss.inputLabels().setHandle(named("labels"));
-    REQUIRE(training.graph.sourceStateHandles().size() == 1);
-    CHECK(training.graph.sourceStateHandles()[0]->label() == "labels");
+    const auto named = graphOf(training.termini.at(0).resultImage());
+    REQUIRE(named.sourceStateHandles().size() == 1);
+    CHECK(named.sourceStateHandles()[0]->label() == "labels");
+    CHECK(training.graph.sourceStateHandles()[0] == nullptr); // made before
 }
 
 TEST_CASE("exported images come with the encode, in the order of their handles") {

@@ -6,7 +6,8 @@
 namespace mpsvk::MPS {
 
 /// Compiled from the nodes of one or several results by walking back to the inputs; nodes that feed
-/// no needed result and train nothing are left out. The first encode of a given shape of inputs
+/// no needed result and train nothing are left out. The graph keeps what the nodes say then: what
+/// is set on them later counts for graphs made later. The first encode of a given shape of inputs
 /// compiles its commands; later ones replay them, with this step's images in place of that one's.
 /// What a replay hands over is the caller's as ever: images lie in memory of earlier ones that
 /// nobody holds any more, and so do states. A graph is encoded anew each time if it asks the
