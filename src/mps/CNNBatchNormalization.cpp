@@ -63,13 +63,19 @@ CNNBatchNormalization::CNNBatchNormalization(const CNNBatchNormalization& other,
       neuron_(other.neuron_), slopes_(other.slopes_) {}
 
 CNNBatchNormalization CNNBatchNormalization::copy(const MTL::Device& device) const {
-    const auto source = dataSource()->copy(device);
-    CNNBatchNormalization made(device ? device : this->device(), source ? source : dataSource(),
-                               neuron_);
-    static_cast<CNNKernel&>(made) = *this;
-    made.setDevice(device);
-    made.epsilon_ = epsilon_;
+    const MTL::Device target = device ? device : this->device();
+    const auto source = dataSource()->copy(target);
+    CNNBatchNormalization made(*this, std::make_shared<BatchNormalizationParameters>(
+                                          *parameters_, target, source ? source : dataSource()));
+    made.setDevice(target);
+    made.slopes_ = mps::slopesOf(subject(), target, neuron_);
     return made;
+}
+
+void CNNBatchNormalization::takeParameters(const CNNBatchNormalization& other) {
+    parameters_ =
+        std::make_shared<BatchNormalizationParameters>(*other.parameters_, device(), dataSource());
+    epsilon_ = other.epsilon_;
 }
 
 uint64_t CNNBatchNormalization::numberOfFeatureChannels() const { return parameters_->channels; }

@@ -20,7 +20,10 @@ struct BatchNormalizationParameters {
     /// Loads the source; throws InvalidArgument, beginning with `who`.
     BatchNormalizationParameters(const MTL::Device& device, Source source, const std::string& who);
     /// The same values in buffers of their own.
-    BatchNormalizationParameters(const BatchNormalizationParameters& other);
+    BatchNormalizationParameters(const BatchNormalizationParameters& other)
+        : BatchNormalizationParameters(other, other.device, other.source) {}
+    BatchNormalizationParameters(const BatchNormalizationParameters& other,
+                                 const MTL::Device& device, Source source);
 
     /// Loads two arrays, from `first` on.
     void loadFromSource(const std::string& who, Array first);

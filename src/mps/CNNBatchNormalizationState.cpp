@@ -48,9 +48,16 @@ Parameters::BatchNormalizationParameters(const MTL::Device& owner, Source given,
     loadFromSource(who, Mean);
 }
 
-Parameters::BatchNormalizationParameters(const Parameters& other)
-    : device(other.device), source(other.source), channels(other.channels) {
+Parameters::BatchNormalizationParameters(const Parameters& other, const MTL::Device& owner,
+                                         Source given)
+    : device(owner), source(std::move(given)), channels(other.channels) {
     for (MTL::Buffer& array : arrays) array = arrayOf(device, channels);
+    if (device != other.device) {
+        const auto values = other.values();
+        for (size_t k = 0; k < ArrayCount; ++k)
+            std::ranges::copy(std::as_bytes(std::span(values[k])), arrays[k].contents().begin());
+        return;
+    }
     runNow(device, [&](Encoder& encoder) {
         for (const Array array : {Gamma, Beta, Mean, Variance})
             encoder.list().copy(other.slice(array), slice(array));
@@ -82,7 +89,7 @@ void Parameters::loadFromSource(const std::string& who, Array first) {
 }
 
 std::array<std::vector<float>, Parameters::ArrayCount> Parameters::values() const {
-    Parameters settled(*this); // behind everything that was submitted
+    Parameters settled(*this); // behind everything that was committed
     std::array<std::vector<float>, ArrayCount> all;
     for (size_t k = 0; k < ArrayCount; ++k) {
         all[k].resize(channels);

@@ -44,10 +44,9 @@ std::shared_ptr<CNNGroupNormalizationDataSource> CNNGroupNormalization::dataSour
 }
 
 CNNGroupNormalization CNNGroupNormalization::copy(const MTL::Device& device) const {
-    const auto copied = dataSource()->copy(device);
-    CNNGroupNormalization made(device ? device : this->device(), copied ? copied : dataSource());
-    made.takeProperties(*this);
-    return made;
+    const MTL::Device target = device ? device : this->device();
+    const auto copied = dataSource()->copy(target);
+    return CNNGroupNormalization(*this, target, copied ? copied : dataSource());
 }
 
 std::shared_ptr<const CNNGroupwiseNormalization> CNNGroupNormalization::sharingCopy() const {

@@ -10,7 +10,6 @@
 #include <mpsvk/Error.hpp>
 
 #include <algorithm>
-#include <cstring>
 
 namespace mpsvk::MPS {
 
@@ -112,10 +111,18 @@ CNNGroupwiseNormalization::CNNGroupwiseNormalization(const CNNGroupwiseNormaliza
     : CNNKernel(other), source_(other.source_), channels_(other.channels_), groups_(other.groups_),
       epsilon_(other.epsilon_), parameters_(other.parameters_) {}
 
-void CNNGroupwiseNormalization::takeProperties(const CNNGroupwiseNormalization& other) {
-    const MTL::Device device = this->device();
-    CNNKernel::operator=(other);
+CNNGroupwiseNormalization::CNNGroupwiseNormalization(const CNNGroupwiseNormalization& other,
+                                                     const MTL::Device& device, Source source)
+    : CNNGroupwiseNormalization(other, Sharing{}) {
     setDevice(device);
+    source_ = std::move(source);
+    takeParameters(other);
+}
+
+void CNNGroupwiseNormalization::takeParameters(const CNNGroupwiseNormalization& other) {
+    parameters_ = std::make_shared<mps::GammaAndBeta>(*other.parameters_, device());
+    channels_ = other.channels_;
+    groups_ = other.groups_;
     epsilon_ = other.epsilon_;
 }
 
@@ -125,17 +132,8 @@ void CNNGroupwiseNormalization::archive(mps::Archive& archive) {
 }
 
 mps::NormalizationValues CNNGroupwiseNormalization::values() const {
-    const auto floats = [](const MTL::Buffer& buffer) {
-        std::vector<float> all(buffer.length() / sizeof(float));
-        std::memcpy(all.data(), buffer.contents().data(), buffer.length());
-        return all;
-    };
-    return {channels_,
-            groups_,
-            floats(parameters_->gammaBuffer()),
-            floats(parameters_->betaBuffer()),
-            source_->label(),
-            epsilon_};
+    auto [gamma, beta] = parameters_->values();
+    return {channels_, groups_, std::move(gamma), std::move(beta), source_->label(), epsilon_};
 }
 
 void CNNGroupwiseNormalization::reloadGammaAndBetaFromDataSource() {

@@ -6,6 +6,8 @@
 
 #include <mpsvk/MPS/CNNGroupwiseNormalization.hpp>
 
+#include <array>
+
 namespace mpsvk::mps {
 
 class Archive;
@@ -24,7 +26,8 @@ class GammaAndBeta {
 public:
     GammaAndBeta(const MTL::Device& device, uint64_t channels);
     /// The same values in buffers of their own.
-    GammaAndBeta(const GammaAndBeta& other);
+    GammaAndBeta(const GammaAndBeta& other) : GammaAndBeta(other, other.device_) {}
+    GammaAndBeta(const GammaAndBeta& other, const MTL::Device& device);
 
     void set(std::span<const float> gamma, std::span<const float> beta);
     void load(Encoder& encoder, const vk::BufferSlice& gamma, const vk::BufferSlice& beta);
@@ -32,6 +35,8 @@ public:
     const vk::BufferSlice& beta() const { return slices_[1]; }
     MTL::Buffer gammaBuffer() const { return buffers_[0]; }
     MTL::Buffer betaBuffer() const { return buffers_[1]; }
+    /// As the GPU has them.
+    std::array<std::vector<float>, 2> values() const;
 
 private:
     const MTL::Device device_;

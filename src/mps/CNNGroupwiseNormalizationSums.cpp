@@ -30,11 +30,27 @@ GammaAndBeta::GammaAndBeta(const MTL::Device& device, uint64_t channels)
     }
 }
 
-GammaAndBeta::GammaAndBeta(const GammaAndBeta& other)
-    : GammaAndBeta(other.device_, other.channels_) {
+GammaAndBeta::GammaAndBeta(const GammaAndBeta& other, const MTL::Device& device)
+    : GammaAndBeta(device, other.channels_) {
+    if (device != other.device_) {
+        const auto [gamma, beta] = other.values();
+        set(gamma, beta);
+        return;
+    }
     runNow(device_, [&](Encoder& encoder) {
         for (int i = 0; i < 2; ++i) encoder.list().copy(other.slices_[i], slices_[i]);
     });
+}
+
+std::array<std::vector<float>, 2> GammaAndBeta::values() const {
+    const GammaAndBeta settled(*this); // behind everything that was committed
+    std::array<std::vector<float>, 2> all;
+    for (int i = 0; i < 2; ++i) {
+        all[i].resize(channels_);
+        std::ranges::copy(settled.buffers_[i].contents(),
+                          std::as_writable_bytes(std::span(all[i])).begin());
+    }
+    return all;
 }
 
 void GammaAndBeta::set(std::span<const float> gamma, std::span<const float> beta) {

@@ -33,10 +33,9 @@ std::shared_ptr<CNNInstanceNormalizationDataSource> CNNInstanceNormalization::da
 }
 
 CNNInstanceNormalization CNNInstanceNormalization::copy(const MTL::Device& device) const {
-    const auto copied = dataSource()->copy(device);
-    CNNInstanceNormalization made(device ? device : this->device(), copied ? copied : dataSource());
-    made.takeProperties(*this);
-    return made;
+    const MTL::Device target = device ? device : this->device();
+    const auto copied = dataSource()->copy(target);
+    return CNNInstanceNormalization(*this, target, copied ? copied : dataSource());
 }
 
 std::shared_ptr<const CNNGroupwiseNormalization> CNNInstanceNormalization::sharingCopy() const {

@@ -27,6 +27,14 @@ struct ChannelPair : MPS::State::Impl {
 void copyChannels(Encoder& encoder, const std::array<vk::BufferSlice, 2>& from,
                   const std::array<vk::BufferSlice, 2>& to);
 
+/// For graphs.
+struct NormalizationAccess {
+    /// Copies the parameters that another kernel has in use.
+    template <class Kernel> static void takeParameters(Kernel& kernel, const Kernel& other) {
+        kernel.takeParameters(other);
+    }
+};
+
 } // namespace mpsvk::mps
 
 namespace mpsvk::MPS {

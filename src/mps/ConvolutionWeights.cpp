@@ -49,6 +49,7 @@ void runNow(const MTL::Device& device, const std::function<void(Encoder&)>& enco
     const MTL::CommandBuffer recording = recordingCommandBuffer(device);
     Encoder encoder(recording, "");
     encode(encoder);
+    device.impl().waitForSubmissions();
     vk::Pace pace;
     vk::Submission submission(*device.impl().vk, pace);
     submission.submit(encoder.list());

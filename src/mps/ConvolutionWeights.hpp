@@ -176,7 +176,8 @@ ConvolutionTile chooseTile(const vk::Device& device, uint32_t groups, uint32_t p
 uint32_t tileSlices(uint32_t tiles, uint32_t tileChannels, uint32_t results,
                     uint32_t resultPerGroup, uint32_t reducedPerGroup);
 
-/// Records with `encode` and runs it at once, waiting for the GPU.
+/// Records with `encode` and runs it at once, waiting for the GPU: behind what was committed before
+/// (see MTL::Device::Impl::waitForSubmissions).
 void runNow(const MTL::Device& device, const std::function<void(Encoder&)>& encode);
 
 } // namespace mpsvk::mps

@@ -1,4 +1,5 @@
 #include "mps/CNNNeuron.hpp"
+#include "mps/CNNNormalizationWeights.hpp"
 #include "mps/Image.hpp"
 #include "mps/NNNodeClasses.hpp"
 
@@ -32,6 +33,10 @@ public:
                        const std::optional<NNNeuronDescriptor>& neuron, size_t addend = 1)
         : kernel_(device, source, neuron), statistics_(device), flags_(flags), addend_(addend) {}
     MPS::Kernel& kernel() override { return kernel_; }
+    void takeParameters(mps::Stage& other) override {
+        mps::NormalizationAccess::takeParameters(kernel_,
+                                                 static_cast<NormalizationStage&>(other).kernel_);
+    }
     const void* dataSource() const override { return kernel_.dataSource().get(); }
     void reloadFromDataSource() override {
         kernel_.reloadGammaAndBetaFromDataSource();

@@ -1,5 +1,6 @@
 #include <mpsvk/MPS/NNGroupwiseNormalizationNodes.hpp>
 
+#include "mps/CNNNormalizationWeights.hpp"
 #include "mps/NNNodeClasses.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -31,6 +32,10 @@ struct Group {
 template <class Kind> class NormalizationStage : public mps::UnaryStage<typename Kind::Kernel> {
 public:
     using mps::UnaryStage<typename Kind::Kernel>::UnaryStage;
+    void takeParameters(mps::Stage& other) override {
+        mps::NormalizationAccess::takeParameters(this->kernel_,
+                                                 static_cast<NormalizationStage&>(other).kernel_);
+    }
     const void* dataSource() const override { return this->kernel_.dataSource().get(); }
     void reloadFromDataSource() override { this->kernel_.reloadGammaAndBetaFromDataSource(); }
     mps::DeferredReload deferredReload() override {

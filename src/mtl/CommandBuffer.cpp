@@ -128,7 +128,6 @@ void CommandBuffer::Impl::scheduled() {
 }
 
 void CommandBuffer::Impl::completed(VkResult result, const std::string& what, vk::GpuTimes times) {
-    std::vector<Handler> handlers;
     for (auto& call : atCompletion) call();
     atCompletion.clear();
     temporaries.reset();
@@ -138,10 +137,28 @@ void CommandBuffer::Impl::completed(VkResult result, const std::string& what, vk
         gpuEnd = times.end;
         error = {codeOf(result), what};
         status = error ? CommandBufferStatus::Error : CommandBufferStatus::Completed;
-        handlers.swap(completedHandlers);
     }
     changed.notify_all();
-    callAll(handlers, handle());
+}
+
+void CommandBuffer::Impl::callCompletedHandlers() { callAll(completedHandlers, handle()); }
+
+bool CommandBuffer::Impl::hasReached(CommandBufferStatus wanted) const {
+    std::lock_guard lock(mutex);
+    return status >= wanted;
+}
+
+void CommandBuffer::Impl::checkWaitEnds(const char* what) const {
+    std::lock_guard lock(mutex);
+    if (status >= CommandBufferStatus::Scheduled) return;
+    const char* when = nullptr;
+    if (status < CommandBufferStatus::Committed)
+        when = " was called before commit";
+    else if (queue.impl().isSubmitting())
+        when = " was called in a scheduled handler before the command buffer was scheduled";
+    if (when)
+        throw InvalidArgument(subject("CommandBuffer", label) + what + when +
+                              "; the wait would never end.");
 }
 
 CommandBuffer::CommandBuffer(std::shared_ptr<Impl> impl) : Object(std::move(impl)) {}
@@ -222,24 +239,16 @@ void CommandBuffer::addCompletedHandler(Handler handler) const {
 
 void CommandBuffer::waitUntilScheduled() const {
     Impl& self = impl();
+    self.checkWaitEnds("waitUntilScheduled");
+    if (self.queue.impl().completeUntil(self, CommandBufferStatus::Scheduled)) return;
     std::unique_lock lock(self.mutex);
-    if (self.status < CommandBufferStatus::Committed)
-        throw InvalidArgument(
-            subject("CommandBuffer", self.label) +
-            "waitUntilScheduled was called before commit; the wait would never end.");
     self.changed.wait(lock, [&] { return self.status >= CommandBufferStatus::Scheduled; });
 }
 
 void CommandBuffer::waitUntilCompleted() const {
     Impl& self = impl();
-    {
-        std::lock_guard lock(self.mutex);
-        if (self.status < CommandBufferStatus::Committed)
-            throw InvalidArgument(
-                subject("CommandBuffer", self.label) +
-                "waitUntilCompleted was called before commit; the wait would never end.");
-    }
-    self.done->wait();
+    self.checkWaitEnds("waitUntilCompleted");
+    if (!self.queue.impl().completeUntil(self, CommandBufferStatus::Completed)) self.done->wait();
 }
 
 double CommandBuffer::kernelStartTime() const {

@@ -50,8 +50,12 @@ struct CommandBuffer::Impl : CommandBufferObject,
     };
 
     void scheduled();
-    /// Runs the handlers; the caller then lets go of this object and sets `done`.
     void completed(VkResult result, const std::string& what, vk::GpuTimes times);
+    /// The caller then lets go of this object and sets `done`.
+    void callCompletedHandlers();
+    bool hasReached(CommandBufferStatus wanted) const;
+    /// What the calls that wait refuse.
+    void checkWaitEnds(const char* what) const;
 
     const CommandQueue queue;
     const Device device;

@@ -25,6 +25,13 @@ struct CommandQueue::Impl : detail::ObjectImpl, std::enable_shared_from_this<Com
     /// goes without having been committed.
     void acquire();
     void release();
+    /// On the completing thread, which is in a handler then, completes what is in flight until the
+    /// buffer has come so far. False, and nothing happens, on any other thread.
+    bool completeUntil(const CommandBuffer::Impl& buffer, CommandBufferStatus status);
+    /// Whether the calling thread is the submitting one, which is in a scheduled handler then.
+    bool isSubmitting() const { return isCurrent(submitter_); }
+    /// Until everything is submitted that was committed and waits for nothing but its turn.
+    void waitForSubmissions();
 
     const Device device;
     std::mutex labelMutex;
@@ -33,6 +40,9 @@ struct CommandQueue::Impl : detail::ObjectImpl, std::enable_shared_from_this<Com
     std::shared_ptr<detail::ObjectImpl> planArena;
 
 private:
+    static bool isCurrent(const std::thread& thread) {
+        return thread.get_id() == std::this_thread::get_id();
+    }
     struct Core; // what the threads share with this object, and may outlive it by a moment
     std::shared_ptr<Core> core_;
     uint64_t most_ = 64;

@@ -27,6 +27,22 @@ void checkSameDevice(const Device& given, const Device& own, const std::string& 
                               "\" but belongs to \"" + own.name() + "\".");
 }
 
+void Device::Impl::add(const std::shared_ptr<CommandQueue::Impl>& queue) {
+    std::lock_guard lock(queuesMutex_);
+    std::erase_if(queues_, [](const auto& each) { return each.expired(); });
+    queues_.push_back(queue);
+}
+
+void Device::Impl::waitForSubmissions() {
+    std::vector<std::shared_ptr<CommandQueue::Impl>> queues;
+    {
+        std::lock_guard lock(queuesMutex_);
+        for (const auto& each : queues_)
+            if (auto queue = each.lock()) queues.push_back(std::move(queue));
+    }
+    for (const auto& queue : queues) queue->waitForSubmissions();
+}
+
 Device::Device(std::shared_ptr<Impl> impl) : Object(std::move(impl)) {}
 
 Device::Impl& Device::impl() const {
@@ -86,7 +102,9 @@ CommandQueue Device::newCommandQueue(uint64_t maxCommandBufferCount) const {
     if (maxCommandBufferCount == 0)
         throw InvalidArgument("[Device \"" + name() +
                               "\"] maxCommandBufferCount is 0 but a queue needs at least 1.");
-    return CommandQueue(std::make_shared<CommandQueue::Impl>(*this, maxCommandBufferCount));
+    auto made = std::make_shared<CommandQueue::Impl>(*this, maxCommandBufferCount);
+    impl().add(made);
+    return CommandQueue(std::move(made));
 }
 
 Buffer Device::newBuffer(uint64_t length, ResourceOptions options) const {

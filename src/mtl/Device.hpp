@@ -3,9 +3,11 @@
 
 #include "vk/Device.hpp"
 
-#include <mpsvk/MTL/Device.hpp>
+#include <mpsvk/MTL/CommandQueue.hpp>
 
 #include <memory>
+#include <mutex>
+#include <vector>
 
 namespace mpsvk::MTL {
 
@@ -14,10 +16,19 @@ struct Device::Impl : detail::ObjectImpl, std::enable_shared_from_this<Device::I
         : vk(std::move(device)), id(id) {}
     Device handle() { return Device(shared_from_this()); }
 
+    void add(const std::shared_ptr<CommandQueue::Impl>& queue);
+    /// Until everything is submitted that was committed to a queue of this device, but for what
+    /// waits for an event or for the program: what is submitted next then runs behind it.
+    void waitForSubmissions();
+
     std::shared_ptr<vk::Device> vk;
     uint64_t id;
     /// Heaps of temporary objects between two command buffers; the MPS layer's own.
     std::shared_ptr<detail::ObjectImpl> heapCache;
+
+private:
+    std::mutex queuesMutex_;
+    std::vector<std::weak_ptr<CommandQueue::Impl>> queues_;
 };
 
 /// A sentence's subject: "[Type "label"] ".

@@ -283,8 +283,7 @@ TEST_CASE("a reload asks the data source again, which may give other arrays") {
     CHECK(reference::compare(y(kernel), reference::forward(other, x)));
     kernel.setEpsilon(.25f);
     other.epsilon = .25;
-    MPS::CNNGroupNormalization made = kernel.copy(testDevice()); // from the source: 4 groups
-    other.groups = 4;
+    MPS::CNNGroupNormalization made = kernel.copy(testDevice()); // of 2 groups, whatever it is now
     CHECK(made.epsilon() == .25f);
     CHECK(reference::compare(y(made), reference::forward(other, x)));
     source->loadResult = false;

@@ -1,6 +1,11 @@
 // Copies of graphs: kernels and weights of their own, one copy of each data source.
 #include "mps/NNGraphNetwork.hpp"
 #include "mps/NNGraphRig.hpp"
+#include "mps/NormalizationKernels.hpp"
+#include "support/Normalizations.hpp"
+
+#include <mpsvk/MPS/NNBatchNormalizationNodes.hpp>
+#include <mpsvk/MPS/NNGroupwiseNormalizationNodes.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -31,6 +36,31 @@ MPS::NNGraph training(const std::shared_ptr<Source>& source) {
     const MPS::CNNLossNode loss(second.resultImage(), squares());
     return graphOf(loss.trainingGraph(std::nullopt, {}).at(0).resultImage());
 }
+
+MTL::Buffer bufferOf(const std::vector<float>& values) {
+    return testDevice().newBuffer(std::as_bytes(std::span(values)));
+}
+
+/// Its updates load what it does not give itself.
+template <class Base> struct Loading : Base {
+    using Base::Base;
+    MPS::CNNNormalizationGammaAndBetaState updateGammaAndBeta(const MTL::CommandBuffer&,
+                                                              const MPS::StateBatch&) override {
+        return {bufferOf({1, 2, 3, 4}), bufferOf({-1, 1, 0, 2})};
+    }
+};
+struct LoadingBatch : FixedNormalization {
+    using FixedNormalization::FixedNormalization;
+    MPS::CNNNormalizationGammaAndBetaState
+    updateGammaAndBeta(const MTL::CommandBuffer&, const MPS::CNNBatchNormalizationState&) override {
+        return {bufferOf({4, 3, 2, 1}), bufferOf({1, 0, -1, 2})};
+    }
+    MPS::CNNNormalizationMeanAndVarianceState
+    updateMeanAndVariance(const MTL::CommandBuffer&,
+                          const MPS::CNNBatchNormalizationState&) override {
+        return {bufferOf({.1f, .2f, .3f, .4f}), bufferOf({2, 3, 4, 5})};
+    }
+};
 
 Tensor encoded(const MPS::NNGraph& graph, uint64_t seed) {
     return result(graph, {upload(reference::random(2, 4, 4, 4, seed))},
@@ -118,6 +148,32 @@ TEST_CASE("a source that makes no copy is shared") {
     const auto fresh = training(source);
     const auto dx = encoded(graph, 12);
     CHECK(dx.v == encoded(fresh, 12).v);
+}
+
+TEST_CASE("a copied graph's normalizations have what updates have loaded") {
+    GroupNormalization two;
+    two.groups = 2;
+    const auto groups = std::make_shared<Loading<FixedGroups>>(4, two);
+    const auto batch = std::make_shared<LoadingBatch>(4);
+    const auto made = [&] {
+        const MPS::NNImageNode input(named("input"));
+        const MPS::CNNBatchNormalizationNode first(input, batch);
+        first.setFlags(MPS::CNNBatchNormalizationFlags::CalculateStatisticsNever);
+        const MPS::CNNInstanceNormalizationNode second(
+            first.resultImage(), std::make_shared<Loading<FixedInstances>>(4, two));
+        const MPS::CNNGroupNormalizationNode third(second.resultImage(), groups);
+        const MPS::CNNLossNode loss(third.resultImage(), squares());
+        return graphOf(loss.trainingGraph(std::nullopt, {}).at(0).resultImage());
+    };
+    const auto graph = made();
+    encoded(graph, 10);
+    groups->setNumberOfGroups(4); // for kernels made anew
+    const auto copy = graph.copy();
+    groups->setNumberOfGroups(2);
+    const auto fresh = made();
+    const auto dx = encoded(graph, 12);
+    CHECK(encoded(copy, 12).v == dx.v);
+    CHECK(encoded(fresh, 12).v != dx.v);
 }
 
 TEST_CASE("a copy outlives its original, and keeps dropouts in step") {

@@ -2,6 +2,7 @@
 #include "mps/NNGraphNetwork.hpp"
 #include "support/Kernels.hpp"
 #include "support/Optimizers.hpp"
+#include "support/TimeLimit.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -78,4 +79,39 @@ TEST_CASE("encodes made before an update on the host use the old weights, whenev
     finish(last);
     CHECK(download(c).v != download(a).v);
     CHECK(result(copy, {x}, {lossLabels(network::targets(2))}).v == download(c).v);
+}
+
+TEST_CASE("a source that is updated on the host may load through the device") {
+    struct Waiting : network::Source {
+        using Source::Source;
+        bool load() override {
+            const MTL::Buffer from = testDevice().newBuffer(std::as_bytes(std::span(w))),
+                              to = testDevice().newBuffer(from.length());
+            run([&](const MTL::CommandBuffer& commands) {
+                const auto blit = commands.blitCommandEncoder();
+                blit.copyFromBuffer(from, 0, to, 0, from.length());
+                blit.endEncoding();
+            });
+            w = network::floats(network::contents(to));
+            return Source::load();
+        }
+    };
+    using Update = network::Source::Update;
+    const network::Network plain(Update::Host);
+    network::Network waiting(Update::Host);
+    waiting.conv = std::make_shared<Waiting>(3, 3, 4, 1, Update::Host);
+    waiting.fc = std::make_shared<Waiting>(3, 4, 5, 3, Update::Host);
+    for (const auto& each : {plain, waiting})
+        REQUIRE(ends([each] {
+            const auto graph = each.training(false, MPS::NNTrainingStyle::UpdateDeviceCPU);
+            for (uint64_t step = 0; step < 3; ++step) {
+                const auto labels = lossLabels(network::targets(1));
+                run([&](const MTL::CommandBuffer& commands) {
+                    graph.encodeBatch(commands, {upload(network::inputs(step))}, {labels});
+                });
+            }
+        }));
+    CHECK(waiting.conv->updates == 3);
+    CHECK(waiting.conv->trained() == plain.conv->trained());
+    CHECK(waiting.fc->trained() == plain.fc->trained());
 }

@@ -24,6 +24,7 @@
 namespace mpsvk::mps {
 struct BatchNormalizationParameters;
 struct NormalizationReload;
+struct NormalizationAccess;
 } // namespace mpsvk::mps
 
 namespace mpsvk::MPS {
@@ -48,7 +49,8 @@ public:
     CNNBatchNormalization& operator=(const CNNBatchNormalization&);
     CNNBatchNormalization(CNNBatchNormalization&&) noexcept;
     CNNBatchNormalization& operator=(CNNBatchNormalization&&) noexcept;
-    /// For another device, with a copy of the data source where it makes one.
+    /// For another device: gamma, beta, mean and variance in use, and a copy of the data source
+    /// where it makes one.
     CNNBatchNormalization copy(const MTL::Device& device) const;
 
     uint64_t numberOfFeatureChannels() const;
@@ -104,9 +106,11 @@ private:
     StateBatch statesRead(const StateBatch& states) const override;
     void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
+    void takeParameters(const CNNBatchNormalization& other);
 
     friend struct mps::NeuronAccess;
     friend struct mps::NormalizationReload;
+    friend struct mps::NormalizationAccess;
     std::shared_ptr<mps::BatchNormalizationParameters> parameters_;
     float epsilon_;
     NNNeuronDescriptor neuron_{CNNNeuronType::None};

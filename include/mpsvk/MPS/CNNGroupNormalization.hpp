@@ -32,7 +32,8 @@ public:
     CNNGroupNormalization& operator=(const CNNGroupNormalization&) = default;
     CNNGroupNormalization(CNNGroupNormalization&&) noexcept = default;
     CNNGroupNormalization& operator=(CNNGroupNormalization&&) noexcept = default;
-    /// For another device, with a copy of the data source where it makes one.
+    /// For another device: gamma, beta and the number of groups in use, and a copy of the data
+    /// source where it makes one.
     CNNGroupNormalization copy(const MTL::Device& device) const;
 
     std::shared_ptr<CNNGroupNormalizationDataSource> dataSource() const;
@@ -41,6 +42,9 @@ public:
 private:
     CNNGroupNormalization(const CNNGroupNormalization& other, Sharing sharing)
         : CNNGroupwiseNormalization(other, sharing) {}
+    CNNGroupNormalization(const CNNGroupNormalization& other, const MTL::Device& device,
+                          Source source)
+        : CNNGroupwiseNormalization(other, device, std::move(source)) {}
     std::shared_ptr<const CNNGroupwiseNormalization> sharingCopy() const override;
     void archive(mps::Archive& archive) override;
 };

@@ -18,6 +18,7 @@
 namespace mpsvk::mps {
 class GammaAndBeta;
 struct NormalizationReload;
+struct NormalizationAccess;
 struct NormalizationValues;
 } // namespace mpsvk::mps
 
@@ -78,8 +79,8 @@ protected:
     CNNGroupwiseNormalization(const CNNGroupwiseNormalization& other);
     CNNGroupwiseNormalization& operator=(const CNNGroupwiseNormalization& other);
     CNNGroupwiseNormalization(const CNNGroupwiseNormalization& other, Sharing);
-    /// Takes over the properties of `other`, but not its data source, gamma and beta.
-    void takeProperties(const CNNGroupwiseNormalization& other);
+    CNNGroupwiseNormalization(const CNNGroupwiseNormalization& other, const MTL::Device& device,
+                              Source source);
     /// Throws InvalidArgument for null; returns the channels of `source`.
     static uint64_t channelsOf(const char* className,
                                const CNNGroupwiseNormalizationDataSource* source);
@@ -96,8 +97,10 @@ protected:
 private:
     void validate(const mps::UnaryPass& pass) const override;
     void dispatch(const mps::UnaryPass& pass) const override;
+    void takeParameters(const CNNGroupwiseNormalization& other);
 
     friend struct mps::NormalizationReload;
+    friend struct mps::NormalizationAccess;
     Source source_;
     uint64_t channels_, groups_;
     float epsilon_;

@@ -29,7 +29,7 @@ public:
     CNNInstanceNormalization& operator=(const CNNInstanceNormalization&) = default;
     CNNInstanceNormalization(CNNInstanceNormalization&&) noexcept = default;
     CNNInstanceNormalization& operator=(CNNInstanceNormalization&&) noexcept = default;
-    /// For another device, with a copy of the data source where it makes one.
+    /// For another device: gamma and beta in use, and a copy of the data source where it makes one.
     CNNInstanceNormalization copy(const MTL::Device& device) const;
 
     std::shared_ptr<CNNInstanceNormalizationDataSource> dataSource() const;
@@ -38,6 +38,9 @@ public:
 private:
     CNNInstanceNormalization(const CNNInstanceNormalization& other, Sharing sharing)
         : CNNGroupwiseNormalization(other, sharing) {}
+    CNNInstanceNormalization(const CNNInstanceNormalization& other, const MTL::Device& device,
+                             Source source)
+        : CNNGroupwiseNormalization(other, device, std::move(source)) {}
     std::shared_ptr<const CNNGroupwiseNormalization> sharingCopy() const override;
     void archive(mps::Archive& archive) override;
 };

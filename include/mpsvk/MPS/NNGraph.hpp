@@ -39,9 +39,9 @@ public:
     NNGraph(KeyedUnarchiver& coder, const MTL::Device& device);
 
     /// The same graph for `device` (an empty one: the same), with kernels of its own as their
-    /// `copy(device)` makes them: convolutions have the weights in use now, normalizations load
-    /// theirs. Each data source is copied once, or shared where its `copy` returns null. Handles,
-    /// policies and allocators are shared. No work of the graph may be in flight.
+    /// `copy(device)` makes them, with the parameters in use now. Each data source is copied once,
+    /// or shared where its `copy` returns null. Handles, policies and allocators are shared. No
+    /// work of the graph may be in flight.
     NNGraph copy(const MTL::Device& device = {}) const;
     std::string className() const { return "NNGraph"; }
     /// Writes the compiled graph: nodes in use with their properties, settings, inputs in their

@@ -66,12 +66,16 @@ public:
     /// is still open; nothing may be encoded afterwards.
     void commit() const;
     /// Called on a thread of the library, in order of registration. Throws InvalidArgument after
-    /// commit. What a handler throws is logged and goes no further.
+    /// commit. What a handler throws is logged and goes no further. A completed handler may commit
+    /// command buffers of its own queue and wait for them: the completed handlers of those that
+    /// come before them are then called within that wait.
     void addScheduledHandler(Handler handler) const;
     void addCompletedHandler(Handler handler) const;
+    /// Throw InvalidArgument where the wait would never end: when the buffer is not committed, and
+    /// in a scheduled handler of its queue when it is not scheduled yet.
     void waitUntilScheduled() const;
-    /// Returns when the GPU is done and every completed handler has returned. Throws
-    /// InvalidArgument when the buffer is not committed: the wait would never end.
+    /// Returns when the GPU is done and every completed handler has returned; called by one of the
+    /// buffer's own completed handlers, at once.
     void waitUntilCompleted() const;
 
     /// Seconds of the host's steady clock; 0 until known.
