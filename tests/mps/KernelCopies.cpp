@@ -141,8 +141,8 @@ template <class Kind> void checkCopies() {
         run([&](const MTL::CommandBuffer& commands) { Kind::reload(kernel, commands); });
         kernel.setEpsilon(.25f);
         const auto expected = result(kernel);
-        const int loads = source->loads;
         for (const MTL::Device& device : {MTL::Device(), testDevice(), otherDevice()}) {
+            const int loads = source->loads;
             auto copy = kernel.copy(device);
             CHECK(copy.device() == (device ? device : testDevice()));
             CHECK((copy.dataSource() == source) == !isCopied);
