@@ -148,13 +148,15 @@ void checkNotAliased(const std::string& who, const ImageBatch& sources,
     for (const Image& destination : destinations)
         written.push_back({destination.impl().storage->identity(), &destination.impl()});
     std::ranges::sort(written, {}, &Written::memory);
-    for (const Image& source : sources)
-        for (const Written& there : std::ranges::equal_range(
-                 written, source.impl().storage->identity(), {}, &Written::memory))
-            if (overlap(source.impl(), *there.image))
+    for (const Image& source : sources) {
+        const void* const memory = source.impl().storage->identity();
+        auto there = std::ranges::lower_bound(written, memory, {}, &Written::memory);
+        for (; there != written.end() && there->memory == memory; ++there)
+            if (overlap(source.impl(), *there->image))
                 throw InvalidArgument(
                     who + "A destination image is also a source image; the kernel does not "
                           "work in place.");
+    }
 }
 
 void checkGradientChannels(const std::string& who, const BinaryPass& pass) {
