@@ -1,7 +1,6 @@
 #include "mps/CNNBatchNormalization.hpp"
 
 #include "mps/CNNNeuron.hpp"
-#include "mps/DeferredReload.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -257,7 +256,7 @@ void CNNBatchNormalizationStatistics::dispatch(const mps::UnaryPass& pass) const
 
 namespace mpsvk::mps {
 
-DeferredReload NormalizationReload::of(MPS::CNNBatchNormalization& kernel) {
+DeferredReload NormalizationAccess::deferredReload(MPS::CNNBatchNormalization& kernel) {
     return [&kernel, old = kernel.parameters_, who = Subject(kernel).text()] {
         const auto loaded =
             std::make_shared<BatchNormalizationParameters>(old->device, old->source, who);

@@ -2,6 +2,7 @@
 #include "mps/NNPadding.hpp"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
+#include "mps/Undo.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -199,14 +200,15 @@ Image CNNBinaryKernel::encode(const MTL::CommandBuffer& commandBuffer, const Ima
                               const Image& b, State* state, bool isTemporary) {
     mps::checkSources(subject(), "primaryImage", {a}, commandBuffer, false);
     mps::checkSources(subject(), "secondaryImage", {b}, commandBuffer, false);
-    return orUndo([&] {
+    const auto encode = [&] {
         const ImageBatch destinations = allocateDestinations(commandBuffer, {a}, {b}, {});
         StateBatch made;
         if (state) made = states(isTemporary ? &commandBuffer : nullptr, {a}, {b}, destinations);
         run(commandBuffer, {a}, {b}, {}, made, destinations, false, true);
         if (state) *state = made.empty() ? State() : made[0];
         return destinations[0];
-    });
+    };
+    return mps::orUndo(encode, primary_, secondary_, clipRect_);
 }
 
 void CNNBinaryKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer, const ImageBatch& a,
@@ -224,14 +226,15 @@ ImageBatch CNNBinaryKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer,
                                         StateBatch* outStates, bool isTemporary) {
     mps::checkSources(subject(), "primaryImages", a, commandBuffer, true);
     mps::checkSources(subject(), "secondaryImages", b, commandBuffer, true);
-    return orUndo([&] {
+    const auto encode = [&] {
         const ImageBatch destinations = allocateDestinations(commandBuffer, a, b, {});
         StateBatch made;
         if (outStates) made = states(isTemporary ? &commandBuffer : nullptr, a, b, destinations);
         run(commandBuffer, a, b, {}, made, destinations, true, true);
         if (outStates) *outStates = std::move(made);
         return destinations;
-    });
+    };
+    return mps::orUndo(encode, primary_, secondary_, clipRect_);
 }
 
 void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& primaries,

@@ -1,6 +1,7 @@
 #include "mps/Archive.hpp"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
+#include "mps/Undo.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -111,18 +112,13 @@ ImageBatch CNNGradientKernel::encodeNew(const MTL::CommandBuffer& commandBuffer,
                                         const ImageBatch& gradients, const ImageBatch& sources,
                                         const StateBatch& states, bool isBatch) {
     checkForwardClass(states);
-    const int64_t kernelX = kernelOffsetX_, kernelY = kernelOffsetY_;
-    try {
-        return orUndo([&] {
-            const ImageBatch destinations =
-                allocateDestinations(commandBuffer, gradients, sources, states);
-            run(commandBuffer, gradients, sources, states, {}, destinations, isBatch, true);
-            return destinations;
-        });
-    } catch (...) {
-        kernelOffsetX_ = kernelX, kernelOffsetY_ = kernelY;
-        throw;
-    }
+    const auto encode = [&] {
+        const ImageBatch destinations =
+            allocateDestinations(commandBuffer, gradients, sources, states);
+        run(commandBuffer, gradients, sources, states, {}, destinations, isBatch, true);
+        return destinations;
+    };
+    return mps::orUndo(encode, primary(), secondary(), clip(), kernelOffsetX_, kernelOffsetY_);
 }
 
 void CNNGradientKernel::encodeBatch(const MTL::CommandBuffer& commandBuffer,

@@ -3,7 +3,6 @@
 #include "mps/Archive.hpp"
 #include "mps/CNNNormalizationWeights.hpp"
 #include "mps/ConvolutionWeights.hpp"
-#include "mps/DeferredReload.hpp"
 #include "mps/PassChecks.hpp"
 #include "mps/WholeGroup.hpp"
 
@@ -281,7 +280,7 @@ void CNNGroupwiseNormalization::dispatch(const mps::UnaryPass& pass) const {
 
 namespace mpsvk::mps {
 
-DeferredReload NormalizationReload::of(MPS::CNNGroupwiseNormalization& kernel) {
+DeferredReload NormalizationAccess::deferredReload(MPS::CNNGroupwiseNormalization& kernel) {
     return [&kernel, source = kernel.source_, channels = kernel.channels_, device = kernel.device(),
             who = Subject(kernel).text()] {
         const auto loaded = std::make_shared<GammaAndBeta>(device, channels);

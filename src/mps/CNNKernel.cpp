@@ -2,6 +2,7 @@
 #include "mps/NNPadding.hpp"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
+#include "mps/Undo.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -214,10 +215,7 @@ ImageBatch CNNKernel::encodeReturning(const MTL::CommandBuffer& commandBuffer,
     if (!sourceStates.empty())
         mps::checkStates(subject(), "sourceStates", sourceStates, sources.size(), commandBuffer);
     for (const State& state : sourceStates) perImage.push_back({state});
-    // The padding policy sets these; an encode that is refused leaves them as they were.
-    const Offset offset = offset_;
-    const MTL::Region clip = clipRect_;
-    try {
+    const auto encode = [&] {
         const ImageDescriptor d =
             destinationImageDescriptor({sources[0]}, perImage.empty() ? StateBatch{} : perImage[0]);
         const ImageBatch destinations =
@@ -229,10 +227,8 @@ ImageBatch CNNKernel::encodeReturning(const MTL::CommandBuffer& commandBuffer,
         run(commandBuffer, sources, used, destinations, isBatch, true, outStates != nullptr);
         if (outStates) *outStates = std::move(used);
         return destinations;
-    } catch (...) {
-        offset_ = offset, clipRect_ = clip;
-        throw;
-    }
+    };
+    return mps::orUndo(encode, offset_, clipRect_);
 }
 
 void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& sources,

@@ -2,6 +2,7 @@
 #include "mps/NNPadding.hpp"
 #include "mps/Pass.hpp"
 #include "mps/PassChecks.hpp"
+#include "mps/Undo.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -269,8 +270,7 @@ ImageBatch CNNMultiaryKernel::encodeNew(const MTL::CommandBuffer& commandBuffer,
                                         const std::vector<ImageBatch>& sources,
                                         StateBatch* outStates, bool isTemporary, bool isBatch) {
     checkSourceBatches(commandBuffer, sources, isBatch);
-    const auto before = sources_; // a padding policy sets offsets
-    try {
+    const auto encode = [&] {
         const ImageDescriptor d = destinationImageDescriptor(firstsOf(sources));
         const ImageBatch destinations =
             isBatch ? allocator_->imageBatch(commandBuffer, d, *this, sources[0].size())
@@ -280,10 +280,8 @@ ImageBatch CNNMultiaryKernel::encodeNew(const MTL::CommandBuffer& commandBuffer,
         run(commandBuffer, sources, made, destinations, isBatch, true);
         if (outStates) *outStates = std::move(made);
         return destinations;
-    } catch (...) {
-        sources_ = before;
-        throw;
-    }
+    };
+    return mps::orUndo(encode, sources_);
 }
 
 void CNNMultiaryKernel::checkSourceBatches(const MTL::CommandBuffer& commandBuffer,

@@ -1,12 +1,18 @@
 // The objects behind the states with two numbers per feature channel.
 #pragma once
 
+#include "mps/DeferredReload.hpp"
 #include "mps/Encoder.hpp"
 #include "mps/State.hpp"
 
 #include <mpsvk/MPS/CNNNormalizationWeights.hpp>
 
 #include <array>
+
+namespace mpsvk::MPS {
+class CNNBatchNormalization;
+class CNNGroupwiseNormalization;
+} // namespace mpsvk::MPS
 
 namespace mpsvk::mps {
 
@@ -33,6 +39,9 @@ struct NormalizationAccess {
     template <class Kernel> static void takeParameters(Kernel& kernel, const Kernel& other) {
         kernel.takeParameters(other);
     }
+    /// Of the kernel as it is now, which must be there when the second part is called.
+    static DeferredReload deferredReload(MPS::CNNBatchNormalization& kernel);
+    static DeferredReload deferredReload(MPS::CNNGroupwiseNormalization& kernel);
 };
 
 } // namespace mpsvk::mps

@@ -1,7 +1,6 @@
-#include "mps/Image.hpp"
+#include "mps/ImageDescriptor.hpp"
 
 #include "mtl/CommandBuffer.hpp"
-#include "mtl/Texture.hpp"
 
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/SecureCoding.hpp>
@@ -10,21 +9,6 @@
 #include <set>
 
 namespace mpsvk::MPS {
-
-MTL::PixelFormat ImageDescriptor::pixelFormat() const {
-    using MTL::PixelFormat;
-    const uint64_t lanes = featureChannels_ < 3 ? featureChannels_ : 3;
-    const PixelFormat table[4][4] = {{PixelFormat::Invalid, PixelFormat::R8Unorm,
-                                      PixelFormat::RG8Unorm, PixelFormat::RGBA8Unorm},
-                                     {PixelFormat::Invalid, PixelFormat::R16Unorm,
-                                      PixelFormat::RG16Unorm, PixelFormat::RGBA16Unorm},
-                                     {PixelFormat::Invalid, PixelFormat::R16Float,
-                                      PixelFormat::RG16Float, PixelFormat::RGBA16Float},
-                                     {PixelFormat::Invalid, PixelFormat::R32Float,
-                                      PixelFormat::RG32Float, PixelFormat::RGBA32Float}};
-    if (channelFormat_ == ImageFeatureChannelFormat::None) return PixelFormat::Invalid;
-    return table[uint64_t(channelFormat_) - 1][lanes];
-}
 
 ImageBatch ImageAllocator::imageBatch(const MTL::CommandBuffer& commandBuffer,
                                       const ImageDescriptor& descriptor, const Kernel& kernel,
@@ -35,43 +19,6 @@ ImageBatch ImageAllocator::imageBatch(const MTL::CommandBuffer& commandBuffer,
 }
 
 namespace {
-
-mps::ImageStorage::Shape shapeOf(const ImageDescriptor& d, uint64_t images) {
-    mps::ImageStorage::Shape shape{
-        d.width(), d.height(),        mps::slicesFor(d.featureChannels()),
-        images,    d.channelFormat(), d.storage() == ImageStorage::Texture};
-    if (shape.texture && d.featureChannels() < 3) shape.components = uint32_t(d.featureChannels());
-    return shape;
-}
-
-ImageDescriptor checked(const char* who, ImageDescriptor d) {
-    const std::string begin = std::string("[") + who + "] ";
-    if (d.width() == 0 || d.height() == 0 || d.featureChannels() == 0 || d.numberOfImages() == 0)
-        throw InvalidArgument(begin + "The descriptor says " + std::to_string(d.width()) + "x" +
-                              std::to_string(d.height()) + ", " +
-                              std::to_string(d.featureChannels()) + " feature channels and " +
-                              std::to_string(d.numberOfImages()) +
-                              " images, but each must be at least 1.");
-    if (d.width() > 65535 || d.height() > 65535)
-        throw InvalidArgument(begin + "The descriptor says " + std::to_string(d.width()) + "x" +
-                              std::to_string(d.height()) +
-                              " but an image has at most 65535 pixels a side.");
-    if (d.channelFormat() != ImageFeatureChannelFormat::Unorm8 &&
-        d.channelFormat() != ImageFeatureChannelFormat::Float16 &&
-        d.channelFormat() != ImageFeatureChannelFormat::Float32)
-        throw InvalidArgument(
-            begin + "The descriptor's channelFormat is " +
-            (d.channelFormat() == ImageFeatureChannelFormat::Unorm16 ? "Unorm16" : "None") +
-            " but images are stored as Unorm8, Float16 or Float32.");
-    if (d.storage() == ImageStorage::Automatic) d.setStorage(ImageStorage::Buffer);
-    return d;
-}
-
-void checkStorageMode(const ImageDescriptor& d) {
-    if (d.storageMode() == MTL::StorageMode::Memoryless)
-        throw InvalidArgument("[Image] The descriptor's storageMode is Memoryless but an image is "
-                              "Shared, Managed or Private.");
-}
 
 std::shared_ptr<Image::Impl> viewOf(const std::shared_ptr<mps::ImageStorage>& storage,
                                     const ImageDescriptor& descriptor, uint64_t first,
@@ -191,74 +138,18 @@ bool Image::isKindOf(const detail::ObjectImpl& object) {
 
 Image::Image(const MTL::Device& device, const ImageDescriptor& descriptor) {
     device.impl();
-    const ImageDescriptor d = checked("Image", descriptor);
-    checkStorageMode(d);
-    impl_ = viewOf(std::make_shared<mps::ImageStorage>(device, shapeOf(d, d.numberOfImages())), d,
-                   0, false);
+    const ImageDescriptor d = mps::checkedDescriptor("Image", descriptor);
+    mps::checkStorageMode(d);
+    impl_ = viewOf(std::make_shared<mps::ImageStorage>(device, mps::shapeOf(d, d.numberOfImages())),
+                   d, 0, false);
 }
-
-namespace {
-
-uint32_t componentsOf(MTL::PixelFormat format) {
-    switch (format) {
-    case MTL::PixelFormat::R8Unorm:
-    case MTL::PixelFormat::R16Unorm:
-    case MTL::PixelFormat::R16Float:
-    case MTL::PixelFormat::R32Float: return 1;
-    case MTL::PixelFormat::RG8Unorm:
-    case MTL::PixelFormat::RG16Unorm:
-    case MTL::PixelFormat::RG16Float:
-    case MTL::PixelFormat::RG32Float: return 2;
-    default: return 4;
-    }
-}
-
-void checkComponents(const mps::ImageStorage::Shape& shape, MTL::PixelFormat format,
-                     uint64_t featureChannels) {
-    if (std::min<uint64_t>(featureChannels, 4) > shape.components)
-        throw InvalidArgument("[Image] A texture of " + MTL::nameOf(format) + " has " +
-                              std::to_string(shape.components) +
-                              " channels a slice, which is too few for an image of " +
-                              std::to_string(featureChannels) + " feature channels.");
-}
-
-/// What a texture holds: as many images as there are groups of slices for them.
-ImageDescriptor descriptorOf(const char* who, const MTL::TextureDescriptor& texture,
-                             uint64_t featureChannels) {
-    const uint64_t slices = mps::slicesFor(featureChannels);
-    if (featureChannels == 0 || texture.arrayLength() % slices != 0)
-        throw InvalidArgument(
-            std::string("[") + who + "] A texture with " + std::to_string(texture.arrayLength()) +
-            " slices cannot hold images of " + std::to_string(featureChannels) +
-            " feature channels, which take " + std::to_string(slices) + " slices each.");
-    ImageFeatureChannelFormat format;
-    switch (texture.pixelFormat()) {
-    case MTL::PixelFormat::R8Unorm:
-    case MTL::PixelFormat::RG8Unorm:
-    case MTL::PixelFormat::RGBA8Unorm:
-    case MTL::PixelFormat::BGRA8Unorm: format = ImageFeatureChannelFormat::Unorm8; break;
-    case MTL::PixelFormat::R16Unorm:
-    case MTL::PixelFormat::RG16Unorm:
-    case MTL::PixelFormat::RGBA16Unorm: format = ImageFeatureChannelFormat::Unorm16; break;
-    case MTL::PixelFormat::R16Float:
-    case MTL::PixelFormat::RG16Float:
-    case MTL::PixelFormat::RGBA16Float: format = ImageFeatureChannelFormat::Float16; break;
-    default: format = ImageFeatureChannelFormat::Float32;
-    }
-    ImageDescriptor d(format, texture.width(), texture.height(), featureChannels,
-                      texture.arrayLength() / slices, texture.usage());
-    d.setStorage(ImageStorage::Texture);
-    d.setStorageMode(texture.storageMode());
-    return d;
-}
-
-} // namespace
 
 Image::Image(const MTL::Texture& texture, uint64_t featureChannels) {
-    const ImageDescriptor d = descriptorOf("Image", texture.impl().descriptor, featureChannels);
-    auto shape = shapeOf(d, d.numberOfImages());
-    shape.components = componentsOf(texture.pixelFormat());
-    checkComponents(shape, texture.pixelFormat(), featureChannels);
+    const ImageDescriptor d =
+        mps::descriptorOf("Image", texture.impl().descriptor, featureChannels);
+    auto shape = mps::shapeOf(d, d.numberOfImages());
+    shape.components = mps::componentsOf(texture.pixelFormat());
+    mps::checkComponents(shape, texture.pixelFormat(), featureChannels);
     impl_ = viewOf(std::make_shared<mps::ImageStorage>(texture, shape), d, 0, false);
 }
 
@@ -284,7 +175,7 @@ Image::Image(const Image& parent, MTL::Range range, uint64_t featureChannels) {
                               "A view was asked of an image whose read count is 0: its memory is "
                               "given back already.");
     const auto& shape = from.storage->shape();
-    if (shape.texture) checkComponents(shape, from.storage->pixelFormat(), featureChannels);
+    if (shape.texture) mps::checkComponents(shape, from.storage->pixelFormat(), featureChannels);
     ImageDescriptor d = from.descriptor;
     d.setFeatureChannels(featureChannels);
     d.setNumberOfImages(whole ? range.length / slices : 1);
@@ -298,10 +189,11 @@ Image::Image(const Image& parent, MTL::Range range, uint64_t featureChannels) {
 ImageBatch Image::batch(const MTL::Device& device, const ImageDescriptor& descriptor,
                         uint64_t count) {
     device.impl();
-    const ImageDescriptor d = checked("Image", descriptor);
-    checkStorageMode(d);
+    const ImageDescriptor d = mps::checkedDescriptor("Image", descriptor);
+    mps::checkStorageMode(d);
     return batchOver(device, d, count, false, [&](uint64_t images) {
-        return std::make_shared<mps::ImageStorage>(device, shapeOf(d, d.numberOfImages() * images));
+        return std::make_shared<mps::ImageStorage>(device,
+                                                   mps::shapeOf(d, d.numberOfImages() * images));
     });
 }
 
@@ -317,7 +209,7 @@ TemporaryImage::TemporaryImage(const MTL::CommandBuffer& commandBuffer,
 
 TemporaryImage::TemporaryImage(const MTL::CommandBuffer& commandBuffer,
                                const MTL::TextureDescriptor& descriptor)
-    : TemporaryImage(commandBuffer, descriptor, componentsOf(descriptor.pixelFormat())) {}
+    : TemporaryImage(commandBuffer, descriptor, mps::componentsOf(descriptor.pixelFormat())) {}
 
 TemporaryImage::TemporaryImage(const MTL::CommandBuffer& commandBuffer,
                                const MTL::TextureDescriptor& descriptor, uint64_t featureChannels) {
@@ -326,18 +218,19 @@ TemporaryImage::TemporaryImage(const MTL::CommandBuffer& commandBuffer,
     if ((descriptor.usage() & forShaders) == MTL::TextureUsage::Unknown)
         throw InvalidArgument("[TemporaryImage] The descriptor's usage has neither ShaderRead nor "
                               "ShaderWrite.");
-    impl_ = batch(commandBuffer, descriptorOf("TemporaryImage", descriptor, featureChannels), 1)[0]
-                .shared();
+    impl_ =
+        batch(commandBuffer, mps::descriptorOf("TemporaryImage", descriptor, featureChannels), 1)[0]
+            .shared();
 }
 
 ImageBatch TemporaryImage::batch(const MTL::CommandBuffer& commandBuffer,
                                  const ImageDescriptor& descriptor, uint64_t count) {
     commandBuffer.impl().list("[TemporaryImage] ");
-    ImageDescriptor d = checked("TemporaryImage", descriptor);
+    ImageDescriptor d = mps::checkedDescriptor("TemporaryImage", descriptor);
     d.setStorageMode(MTL::StorageMode::Private);
     return batchOver(commandBuffer.device(), d, count, true, [&](uint64_t images) {
-        return std::make_shared<mps::ImageStorage>(commandBuffer,
-                                                   shapeOf(d, d.numberOfImages() * images), images);
+        return std::make_shared<mps::ImageStorage>(
+            commandBuffer, mps::shapeOf(d, d.numberOfImages() * images), images);
     });
 }
 

@@ -42,7 +42,9 @@ public:
         kernel_.reloadGammaAndBetaFromDataSource();
         kernel_.reloadMeanAndVarianceFromDataSource();
     }
-    mps::DeferredReload deferredReload() override { return mps::NormalizationReload::of(kernel_); }
+    mps::DeferredReload deferredReload() override {
+        return mps::NormalizationAccess::deferredReload(kernel_);
+    }
     void reload(const MTL::CommandBuffer& commands, const State& state) override {
         if (const auto parameters = state.as<CNNNormalizationGammaAndBetaState>())
             kernel_.reloadGammaAndBeta(commands, parameters);

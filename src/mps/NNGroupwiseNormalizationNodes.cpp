@@ -39,7 +39,7 @@ public:
     const void* dataSource() const override { return this->kernel_.dataSource().get(); }
     void reloadFromDataSource() override { this->kernel_.reloadGammaAndBetaFromDataSource(); }
     mps::DeferredReload deferredReload() override {
-        return mps::NormalizationReload::of(this->kernel_);
+        return mps::NormalizationAccess::deferredReload(this->kernel_);
     }
     void reload(const MTL::CommandBuffer& commands, const State& state) override {
         this->kernel_.reloadGammaAndBeta(commands, state.as<CNNNormalizationGammaAndBetaState>());

@@ -23,7 +23,6 @@
 
 namespace mpsvk::mps {
 struct BatchNormalizationParameters;
-struct NormalizationReload;
 struct NormalizationAccess;
 } // namespace mpsvk::mps
 
@@ -109,7 +108,6 @@ private:
     void takeParameters(const CNNBatchNormalization& other);
 
     friend struct mps::NeuronAccess;
-    friend struct mps::NormalizationReload;
     friend struct mps::NormalizationAccess;
     std::shared_ptr<mps::BatchNormalizationParameters> parameters_;
     float epsilon_;

@@ -17,7 +17,6 @@
 
 namespace mpsvk::mps {
 class GammaAndBeta;
-struct NormalizationReload;
 struct NormalizationAccess;
 struct NormalizationValues;
 } // namespace mpsvk::mps
@@ -99,7 +98,6 @@ private:
     void dispatch(const mps::UnaryPass& pass) const override;
     void takeParameters(const CNNGroupwiseNormalization& other);
 
-    friend struct mps::NormalizationReload;
     friend struct mps::NormalizationAccess;
     Source source_;
     uint64_t channels_, groups_;

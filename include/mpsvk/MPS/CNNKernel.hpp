@@ -276,6 +276,7 @@ protected:
     Source& secondary() { return secondary_; }
     const Source& primary() const { return primary_; }
     const Source& secondary() const { return secondary_; }
+    MTL::Region& clip() { return clipRect_; }
     void archive(mps::Archive& archive) override;
 
     virtual uint64_t outputChannels(uint64_t primaryChannels, uint64_t secondaryChannels) const {
@@ -310,17 +311,6 @@ protected:
                                     const StateBatch& sourceStates);
     StateBatch states(const MTL::CommandBuffer* temporary, const ImageBatch& primaries,
                       const ImageBatch& secondaries, const ImageBatch& destinations) const;
-    /// What a padding policy or a state has set is undone where `encode` throws.
-    template <class Encode> auto orUndo(Encode encode) {
-        const Source primary = primary_, secondary = secondary_;
-        const MTL::Region clip = clipRect_;
-        try {
-            return encode();
-        } catch (...) {
-            primary_ = primary, secondary_ = secondary, clipRect_ = clip;
-            throw;
-        }
-    }
 
 private:
     Source primary_, secondary_;
