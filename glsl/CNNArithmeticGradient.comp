@@ -5,9 +5,9 @@
 // member every p.lanes-th place; then the members' sums are added in a tree.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x = 128) in;
 #include "arithmeticGradient.glsl"
 
-layout(local_size_x = 128) in;
 IMAGE_DESTINATION(3, destination)
 
 shared vec4 scratch[128];

@@ -2,11 +2,10 @@
 // A workgroup leaves the sum of a chunk of the pixels for CNNArithmeticGradientSum.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x = 256) in;
 #include "arithmeticGradient.glsl"
 #include "groupSums.glsl"
 #include "walk.glsl"
-
-layout(local_size_x = 256) in;
 
 const uint ahead = 8u / texels; // reads under way at once
 

@@ -2,9 +2,9 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNMath.h"
+layout(local_size_x = 64) in;
 #include "pixel.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNArithmeticGradientSumParameters p; };
 layout(set = 0, binding = 1, std430) readonly buffer Partials { vec4 partials[]; };
 IMAGE_DESTINATION(2, destination)

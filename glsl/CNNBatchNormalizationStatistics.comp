@@ -2,11 +2,11 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNBatchNormalization.h"
+layout(local_size_x = 256) in;
 #include "moments.glsl"
 #include "pixel.glsl"
 #include "walk.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { CNNBatchNormalizationParameters p; };
 IMAGE_SOURCE(1, source)
 layout(set = 0, binding = 2, std430) writeonly buffer Partials { vec4 partials[]; };

@@ -1,9 +1,9 @@
 // Both operands are bits: the bits that agree less those that do not (XNOR), or those set in both.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x = 64) in;
 #include "binaryConvolution.glsl"
 
-layout(local_size_x = 64) in;
 IMAGE_DESTINATION(2, destination)
 layout(set = 0, binding = 4, std430) readonly buffer Bits { uint bits[]; };
 layout(set = 0, binding = 6, std430) readonly buffer Betas { float betas[]; };

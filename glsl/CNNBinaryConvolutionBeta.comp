@@ -1,9 +1,9 @@
 // The mean of |u| over the channels and taps of each window.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x = 64) in;
 #include "binaryConvolution.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 5, std430) readonly buffer Magnitudes { float magnitudes[]; };
 layout(set = 0, binding = 6, std430) writeonly buffer Betas { float betas[]; };
 

@@ -1,9 +1,9 @@
 // u = (x + bias) * scale: of 32 channels of a pixel the bits that say u >= 0, and the sum of |u|.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x = 64) in;
 #include "binaryConvolution.glsl"
 
-layout(local_size_x = 64) in;
 IMAGE_SOURCE(1, source)
 layout(set = 0, binding = 3, std430) readonly buffer Inputs { vec4 inputs[]; }; // biases, scales
 layout(set = 0, binding = 4, std430) writeonly buffer Bits { uint bits[]; };

@@ -1,9 +1,9 @@
 // The weights alone are bits, for -1 and 1.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x = 64) in;
 #include "binaryConvolution.glsl"
 
-layout(local_size_x = 64) in;
 IMAGE_SOURCE(1, source)
 IMAGE_EDGE_READ(source)
 IMAGE_DESTINATION(2, destination)

@@ -4,12 +4,12 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNConvolution.h"
+layout(local_size_x = 64) in;
 #include "grid.glsl"
 #include "image.glsl"
 #include "neuron.glsl"
 #include "taps.glsl"
 
-layout(local_size_x = 64) in;
 layout(constant_id = 35) const uint NEURON = 0u;
 layout(constant_id = 37) const bool SPREAD = false;
 layout(set = 0, binding = 0) uniform Block {

@@ -4,10 +4,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNConvolution.h"
+layout(local_size_x = 64) in;
 #include "grid.glsl"
 #include "image.glsl"
 
-layout(local_size_x = 64) in;
 layout(constant_id = 37) const bool SPREAD = false;
 layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionParameters parameters;

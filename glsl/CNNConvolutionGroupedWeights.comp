@@ -3,9 +3,9 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNConvolution.h"
+layout(local_size_x = 64) in;
 #include "grid.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionPackParameters parameters;
 };

@@ -1,9 +1,8 @@
 // The packed layout of convolution weights, see CNNConvolution.h, of which an invocation has a block.
 #extension GL_EXT_control_flow_attributes : require
 #include "CNNConvolution.h"
-#include "grid.glsl"
-
 layout(local_size_x = 64) in;
+#include "grid.glsl"
 
 // 1: one group, no sub-pixels, no scales. A kernel that runs for a few microseconds takes as long to load
 // its code.

@@ -12,12 +12,12 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "CNNConvolution.h"
+layout(local_size_x_id = 32) in;
 #include "neuron.glsl"
 #include "pixel.glsl"
 #include "groupedTexel.glsl"
 #include "taps.glsl"
 
-layout(local_size_x_id = 32) in;
 layout(constant_id = 33) const int PIXELS = 8;
 layout(constant_id = 34) const int TAPS = 3; // of a row
 layout(constant_id = 35) const uint NEURON = 0u;

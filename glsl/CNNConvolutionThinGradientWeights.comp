@@ -12,10 +12,10 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "CNNConvolution.h"
+layout(local_size_x_id = 32) in;
 #include "pixel.glsl"
 #include "groupedTexel.glsl"
 
-layout(local_size_x_id = 32) in;
 layout(constant_id = 33) const int PIXELS = 4;
 layout(constant_id = 34) const int TAPS = 5;
 layout(constant_id = 35) const int ROWS = 5;

@@ -3,11 +3,11 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+layout(local_size_x = 64) in;
 #include "pixel.glsl"
 #include "groupedTexel.glsl"
 #include "winograd.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Block {
     TexelGrid grid; // of a row of the matrix, and tiles
     CNNConvolutionWinogradParameters parameters;

@@ -3,10 +3,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+layout(local_size_x = 64) in;
 #include "grid.glsl"
 #include "winograd.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionWinogradGradientParameters parameters;
 };

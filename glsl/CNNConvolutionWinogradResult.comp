@@ -2,11 +2,11 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+layout(local_size_x = 64) in;
 #include "neuron.glsl"
 #include "pixel.glsl"
 #include "winograd.glsl"
 
-layout(local_size_x = 64) in;
 layout(constant_id = 35) const uint NEURON = 0u;
 layout(set = 0, binding = 0) uniform Block {
     TexelGrid grid; // of results, and tiles

@@ -3,10 +3,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNConvolution.h"
+layout(local_size_x = 64) in;
 #include "neuron.glsl"
 #include "pixel.glsl"
 
-layout(local_size_x = 64) in;
 layout(constant_id = 33) const uint TILE_TEXELS = 4u;
 layout(constant_id = 35) const uint NEURON = 0u;
 layout(constant_id = 36) const uint SLICES = 1u; // of the few channels

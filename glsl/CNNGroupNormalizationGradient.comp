@@ -2,10 +2,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNGroupNormalization.h"
+layout(local_size_x = 256) in;
 #include "groupNormalizationGradient.glsl"
 #include "pixel.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNGroupNormalizationGradientParameters p; };
 IMAGE_SOURCE(1, gradient)
 IMAGE_SOURCE(2, source)

@@ -2,10 +2,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNGroupNormalization.h"
+layout(local_size_x = 64) in;
 #include "grid.glsl"
 #include "groupNormalizationGradient.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Parameters { CNNGroupNormalizationGradientParameters p; };
 layout(set = 0, binding = 5, std430) readonly buffer Gamma { float gammas[]; };
 layout(set = 0, binding = 7, std430) writeonly buffer Terms { vec4 terms[]; };

@@ -2,10 +2,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNGroupNormalization.h"
+layout(local_size_x = 64) in;
 #include "grid.glsl"
 #include "groupStatistics.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Parameters { CNNGroupNormalizationParameters p; };
 layout(set = 0, binding = 4, std430) readonly buffer Sums { vec4 sums[]; };
 layout(set = 0, binding = 5, std430) writeonly buffer Statistics { vec4 statistics[]; };

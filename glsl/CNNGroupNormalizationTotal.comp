@@ -2,9 +2,9 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNGroupNormalization.h"
+layout(local_size_x = 64) in;
 #include "grid.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Parameters { CNNGroupNormalizationTotalParameters p; };
 layout(set = 0, binding = 1, std430) readonly buffer PerImage { vec4 perImage[]; };
 layout(set = 0, binding = 2, std430) buffer Total { vec4 total[]; };

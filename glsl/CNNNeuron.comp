@@ -2,10 +2,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNNeuron.h"
+layout(local_size_x = 256) in;
 #include "neuron.glsl"
 #include "pixel.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNNeuronParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_EDGE_READ(source)

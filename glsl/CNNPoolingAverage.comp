@@ -1,9 +1,9 @@
 // y = the sum of the window's pixels over their number.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x = 256) in;
 #include "pooling.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNPoolingParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_DESTINATION(2, destination)

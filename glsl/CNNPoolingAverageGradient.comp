@@ -1,9 +1,9 @@
 // dx = the sum of dy / count over the windows that the pixel belongs to.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x = 256) in;
 #include "pooling.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNPoolingGradientParameters p; };
 IMAGE_SOURCE(1, gradient)
 IMAGE_DESTINATION(3, destination)

@@ -1,9 +1,9 @@
 // dx = x * the sum of taps * dy / y over the windows that read the pixel `taps` times.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x = 256) in;
 #include "pooling.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNPoolingGradientParameters p; };
 IMAGE_SOURCE(1, gradient)
 IMAGE_SOURCE(2, source)

@@ -3,9 +3,9 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "ChannelPairCopy.h"
+layout(local_size_x = 64) in;
 #include "grid.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Parameters { ChannelPairCopyParameters p; };
 layout(set = 0, binding = 1, std430) readonly buffer Source0 { float source0[]; };
 layout(set = 0, binding = 2, std430) readonly buffer Source1 { float source1[]; };

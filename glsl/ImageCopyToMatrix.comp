@@ -3,10 +3,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "ImageCopy.h"
+layout(local_size_x = 64) in;
 #include "matrix.glsl"
 #include "pixel.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Parameters { ImageCopyParameters p; };
 IMAGE_SOURCE(1, source)
 MATRIX_DESTINATION(2, destination)

@@ -2,10 +2,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "Image.h"
+layout(local_size_x = 256) in;
 #include "grid.glsl"
 #include "image.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { ImageFillParameters p; };
 IMAGE_DESTINATION(1, destination)
 

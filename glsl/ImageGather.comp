@@ -3,10 +3,10 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "ImageGather.h"
+layout(local_size_x = 64) in;
 #include "grid.glsl"
 #include "grid.h"
 
-layout(local_size_x = 64) in;
 layout(constant_id = 32) const uint wholePieces = 1u;
 layout(set = 0, binding = 0) uniform Parameters { ImageGatherParameters p; };
 layout(set = 0, binding = 1, std430) readonly buffer Source { uvec4 source[]; };

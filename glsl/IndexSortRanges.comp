@@ -2,9 +2,9 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "IndexSort.h"
+layout(local_size_x = 256) in;
 #include "grid.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { IndexSortParameters p; };
 layout(set = 0, binding = 1, std430) readonly buffer Keys { uint keys[]; };
 layout(set = 0, binding = 2, std430) writeonly buffer Ranges { uint ranges[]; };

@@ -2,10 +2,10 @@
 // four rows of sixteen columns, a workgroup of eight 32 rows of them. With MPSVK_SUBGROUP, for subgroups of
 // eight or more, the eight share the work of loading the right operand.
 #extension GL_EXT_control_flow_attributes : require
+layout(local_size_x = 8) in;
 #include "grid.glsl"
 #include "matrixProduct.glsl"
 
-layout(local_size_x = 8) in;
 MATRIX_SOURCE(2, right)
 layout(constant_id = 32) const uint transposeLeft = 0u;
 layout(constant_id = 33) const uint transposeRight = 0u;

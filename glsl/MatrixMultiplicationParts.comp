@@ -3,11 +3,11 @@
 // unrolled code of tiles they would make it many times longer.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x = 64) in;
 #include "grid.glsl"
 #include "matrixProduct.glsl"
 #include "neuron.glsl"
 
-layout(local_size_x = 64) in;
 layout(constant_id = 36) const uint neuronType = neuronNone;
 
 void main() {

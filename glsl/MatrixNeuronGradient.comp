@@ -1,10 +1,10 @@
 // dx = alpha * g * f'(alpha * x + b).
 #version 450
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x = 256) in;
 #include "matrixGrid.glsl"
 #include "matrixNeuron.glsl"
 
-layout(local_size_x = 256) in;
 MATRIX_DESTINATION(4, result)
 MATRIX_SOURCE(5, gradient)
 

@@ -1,11 +1,10 @@
 // Four elements an invocation, from one value of the counter.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+layout(local_size_x = 256) in;
 #include "MatrixRandom.glsl"
 #include "grid.glsl"
 #include "philox.glsl"
-
-layout(local_size_x = 256) in;
 
 uvec4 advanced(uvec4 counter, uint by) {
     uint carry;

@@ -2,10 +2,10 @@
 // what undoes a slice (the step), gathers (ND_GATHER). An invocation moves `unit` bytes of a row
 // where rows lie without gaps in both, or `lanes` elements, which share a word of the destination.
 #include "NDArrayCopy.h"
+layout(local_size_x = 256) in;
 #include "grid.glsl"
 #include "ndelements.glsl"
 
-layout(local_size_x = 256) in;
 layout(constant_id = 32) const uint unit = 0u; // 16 or 4; 0: elements
 layout(constant_id = 33) const uint lanes = 1u;
 layout(set = 0, binding = 0) uniform Block { NDArrayCopyParameters p; };

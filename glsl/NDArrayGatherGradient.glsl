@@ -2,10 +2,10 @@
 // list. Chunks of that list which belong to one slice as a whole are summed beforehand, so that an
 // index that occurs very often does not keep a few invocations busy for long.
 #include "NDArrayGatherGradient.h"
+layout(local_size_x = 256) in;
 #include "grid.glsl"
 #include "matrix.glsl"
 
-layout(local_size_x = 256) in;
 layout(constant_id = 32) const uint width = 4u; // elements of an invocation: 4 or 1
 layout(set = 0, binding = 0) uniform Parameters { NDArrayGatherGradientParameters p; };
 MATRIX_SOURCE(1, gradient)

@@ -3,9 +3,9 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "NNResize.h"
+layout(local_size_x = 256) in;
 #include "bilinear.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { NNCropAndResizeBilinearParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_BETWEEN(source)

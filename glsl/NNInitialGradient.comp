@@ -2,9 +2,9 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNLoss.h"
+layout(local_size_x = 256) in;
 #include "pixel.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; NNInitialGradientParameters p; };
 IMAGE_DESTINATION(1, destination)
 

@@ -2,9 +2,9 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "NNReduce.h"
+layout(local_size_x = 256) in;
 #include "pixel.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; NNReduceSpatialMeanGradientParameters p; };
 IMAGE_SOURCE(1, gradient)
 IMAGE_DESTINATION(3, destination)

@@ -2,9 +2,9 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "NNReduce.h"
+layout(local_size_x = 64) in;
 #include "pixel.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Parameters { NNReduceSpatialParameters p; };
 IMAGE_DESTINATION(2, destination)
 layout(set = 0, binding = 3, std430) readonly buffer Chunks { vec4 chunks[]; };

@@ -2,10 +2,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "NNReshape.h"
+layout(local_size_x = 256) in;
 #include "pixel.glsl"
 #include "geometry.h"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; NNSliceParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_CHANNELS_READ(source)

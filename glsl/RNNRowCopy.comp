@@ -2,10 +2,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "RNN.h"
+layout(local_size_x = 64) in;
 #include "grid.glsl"
 #include "matrix.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Parameters { RNNRowsParameters p; };
 MATRIX_SOURCE(1, source)
 MATRIX_DESTINATION(2, destination)

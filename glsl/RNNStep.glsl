@@ -4,11 +4,11 @@
 #define MPSVK_RNNSTEP_GLSL
 
 #include "RNN.h"
+layout(local_size_x = 64) in;
 #include "grid.glsl"
 #include "matrix.glsl"
 #include "neuron.glsl"
 
-layout(local_size_x = 64) in;
 layout(set = 0, binding = 0) uniform Parameters { RNNStepParameters p; };
 layout(set = 0, binding = 1, std430) readonly buffer Gates { vec4 gates[]; };
 MATRIX_SOURCE(2, bias)

@@ -2,11 +2,11 @@
 #ifndef MPSVK_BATCHNORMALIZATION_GLSL
 #define MPSVK_BATCHNORMALIZATION_GLSL
 
+layout(local_size_x = 256) in;
 #include "neuron.glsl"
 #include "pixel.glsl"
 #include "walk.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { CNNBatchNormalizationParameters p; };
 layout(constant_id = 32) const uint type = 0u; // CNNNeuronType
 

@@ -2,11 +2,11 @@
 #ifndef MPSVK_CROSSCHANNEL_GLSL
 #define MPSVK_CROSSCHANNEL_GLSL
 
+layout(local_size_x = 256) in;
 #include "channelWindow.glsl"
 #include "inversePower.glsl"
 #include "pixel.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { TexelGrid grid; CNNCrossChannelNormalizationParameters p; };
 IMAGE_SOURCE(1, source)
 

@@ -5,9 +5,9 @@
 #define MPSVK_GROUPNORMALIZATION_GLSL
 
 #include "CNNGroupNormalization.h"
+layout(local_size_x_id = 32) in;
 #include "pixel.glsl"
 
-layout(local_size_x_id = 32) in;
 layout(constant_id = 33) const uint stage = sumsPart;
 
 // What the upper half of the lanes hands to the lower one; afterwards, values of the slices.

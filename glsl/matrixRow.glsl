@@ -9,11 +9,11 @@
 #ifndef MPSVK_MATRIXROW_GLSL
 #define MPSVK_MATRIXROW_GLSL
 
+layout(local_size_x = 256) in;
 #include "grid.glsl"
 #include "matrix.glsl"
 #include "neighbourReduce.glsl"
 
-layout(local_size_x = 256) in;
 layout(constant_id = 32) const uint laneBits = 6u;
 layout(constant_id = 33) const uint kept = 4u;
 layout(constant_id = 34) const uint chunkOrder = 1u;

@@ -5,10 +5,10 @@
 
 #include "CNNNormalization.h"
 #include "geometry.h"
+layout(local_size_x = 256) in;
 #include "inversePower.glsl"
 #include "pixel.glsl"
 
-layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { CNNNormalizationParameters p; };
 // 1: local contrast, of deviations from the window's mean. 0: spatial, of the values themselves.
 layout(constant_id = 32) const uint centred = 0u;

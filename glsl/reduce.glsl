@@ -3,10 +3,9 @@
 #define MPSVK_REDUCE_GLSL
 
 #include "NNReduce.h"
+layout(local_size_x = reduceGroupSize) in;
 #include "compare.glsl"
 #include "pixel.glsl"
-
-layout(local_size_x = reduceGroupSize) in;
 
 // Loses against every number.
 const uint notNumber = 0x7fc00000u;

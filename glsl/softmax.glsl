@@ -5,13 +5,16 @@
 #define MPSVK_SOFTMAX_GLSL
 
 #include "CNNSoftMax.h"
+#ifdef GROUP_PER_PIXEL
+layout(local_size_x = 64) in;
+#else
+layout(local_size_x = 256) in;
+#endif
 #include "pixel.glsl"
 
 #ifdef GROUP_PER_PIXEL
 
 #include "neighbourReduce.glsl"
-
-layout(local_size_x = 64) in;
 
 const uint channelStep = 64u * texels;
 
@@ -22,8 +25,6 @@ NEIGHBOUR_REDUCE(float, overChannelsSum, plus, 64, 6u)
 NEIGHBOUR_REDUCE(float, overChannelsMax, max, 64, 6u)
 
 #else
-
-layout(local_size_x = 256) in;
 
 const uint channelStep = texels;
 

@@ -4,9 +4,8 @@
 
 #include "CNNUpsampling.h"
 #include "geometry.h"
-#include "pixel.glsl"
-
 layout(local_size_x = 256) in;
+#include "pixel.glsl"
 
 // Constants where they are small (0: not), since divisions by constants are cheap.
 layout(constant_id = 32) const uint constantStepX = 0u;

@@ -7,10 +7,10 @@
 #define MPSVK_WINDOWSTREAM_GLSL
 
 #include "CNNNormalization.h"
+layout(local_size_x_id = 32) in;
 #include "inversePower.glsl"
 #include "pixel.glsl"
 
-layout(local_size_x_id = 32) in;
 layout(constant_id = 33) const uint slicesTogether = 1u;
 layout(constant_id = 34) const uint kernelWidth = 1u;
 layout(constant_id = 35) const uint kernelHeight = 1u;

@@ -212,7 +212,7 @@ void dispatchTiles(Encoder& encoder, bool spread, Tiles tiles, const Convolution
     p.parts = uint32_t(vk::divideUp(steps, p.partSteps));
     const auto gridOf = [&](const ProductTile& tile) {
         const uint64_t blocks = vk::divideUp(rows, tile.rows());
-        const uint64_t most = encoder.limits().workGroupCount / layout.tiles,
+        const uint64_t most = std::max(1u, encoder.limits().workGroupCount / layout.tiles),
                        y = vk::divideUp(blocks, most);
         Grid grid{vk::divideUp(blocks, y) * layout.tiles * tile.invocations(encoder.limits()), y,
                   uint64_t(phases) * p.parts};

@@ -133,7 +133,7 @@ public:
         }
         ++parameters.rangeCount;
         OptimizerRange more = own.range;
-        more.firstGroup = command_.groups[0];
+        more.firstGroup = command_.groups[0] * command_.groups[1];
         list_.widen(index_, std::span(wider).first(bindings.size()),
                     std::as_bytes(std::span(&parameters, 1)), std::as_bytes(std::span(&more, 1)),
                     {more.firstGroup + own.groups(), 1, 1});

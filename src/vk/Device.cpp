@@ -98,7 +98,7 @@ struct CooperativeMatrices {
         if (!trustsCooperativeMatrices(processor.architecture, processor.driver)) return false;
         if (subgroup.subgroupSize != 32 || limits.maxComputeSharedMemorySize < 48 * 1024 ||
             limits.maxComputeWorkGroupInvocations < 256 || !matrix.cooperativeMatrix ||
-            !memoryModel.vulkanMemoryModel || !float16.shaderFloat16)
+            !memoryModel.vulkanMemoryModel || !float16.shaderFloat16 || isDisabled("fp16"))
             return false;
         matrix.cooperativeMatrixRobustBufferAccess = VK_FALSE;
         memoryModel.vulkanMemoryModelDeviceScope = VK_FALSE;
@@ -229,7 +229,8 @@ void Device::open(bool adopted) {
     limits_.storageBufferRange = l.maxStorageBufferRange;
     limits_.storageAlignment = l.minStorageBufferOffsetAlignment;
     limits_.uniformAlignment = l.minUniformBufferOffsetAlignment;
-    limits_.workGroupCount = std::min(l.maxComputeWorkGroupCount[0], 65535u);
+    limits_.workGroupCount =
+        isDisabled("wide_grids") ? 2u : std::min(l.maxComputeWorkGroupCount[0], 65535u);
     limits_.workGroupInvocations = l.maxComputeWorkGroupInvocations;
     limits_.sharedMemoryBytes = l.maxComputeSharedMemorySize;
     limits_.imageSize2D = l.maxImageDimension2D;
