@@ -52,6 +52,15 @@ vec4 termAt(int slice) {
 CHANNEL_WINDOW_SUM(squareSum, sourceAt, addSquare)
 CHANNEL_WINDOW_SUM(termSum, termAt, addValue)
 
+// What a pixel that no result is of holds does not matter.
+bool hasResult() {
+    Readers columns =
+        readersOf(sourceX, int(p.source.width), p.startX, 1, int(p.resultsX), p.clampEdges);
+    Readers rows =
+        readersOf(sourceY, int(p.source.height), p.startY, 1, int(p.resultsY), p.clampEdges);
+    return columns.first <= columns.last && rows.first <= rows.last;
+}
+
 // A view in which all texels are slices of one pixel, of images that are alike.
 ImageView inARow(ImageView v) {
     v.channels = 0xffffffffu;
@@ -95,7 +104,7 @@ void main() {
     at = placeOf(grid, exists ? texel : 0u);
     sourceX = p.originX + at.x;
     sourceY = p.originY + at.y;
-    bool hasSource = exists && (alike != 0u || inside(p.source, sourceX, sourceY));
+    bool hasSource = exists && (alike != 0u || (inside(p.source, sourceX, sourceY) && hasResult()));
     if (hasSource && alike != 0u) {
         x = source_loadTexels(inARow(p.source), 0, 0, texel * texels, 0u);
         g = gradient_loadTexels(inARow(p.gradient), 0, 0, texel * texels, 0u);

@@ -58,7 +58,9 @@ void main() {
         Readers rows = rowsOf(row);
         vec4 sum = separate != 0u ? mergedRows(at, slices, rows, column, x)
                                   : shares(at, slices, rows, column, x);
-        dx = ownTerms(at, slices, column, row) - (centred != 0u ? sum : p.slope * x * sum);
+        // 0 where no result reads the pixel, whatever x is.
+        if (centred == 0u) sum = mix(p.slope * x * sum, vec4(0.0), equal(sum, vec4(0.0)));
+        dx = ownTerms(at, slices, column, row) - sum;
     }
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, dx);
 }

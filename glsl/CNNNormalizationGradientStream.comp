@@ -31,6 +31,11 @@ bool hasResult(int x, int y) {
     return uint(x - p.startX) < p.resultsX && uint(y - p.startY) < p.resultsY;
 }
 
+bool isRead(int x, int y) {
+    return uint(x - p.startX + int(columnsBefore)) < p.resultsX + kernelWidth - 1u &&
+           uint(y - p.startY + int(rowsBefore)) < p.resultsY + kernelHeight - 1u;
+}
+
 // Of the results from row y on. Others than the strip needs are not read, nor are they of use.
 void readGradient(int y) {
     int column = clamp(strip.column, strip.firstColumn - int(kernelWidth - 1u - columnsBefore),
@@ -149,6 +154,8 @@ void main() {
     readGradient(strip.row - int(rowsAfter));
     for (int row = strip.row; row <= last; row += int(rowsEach)) {
         takeSource();
+        EACH_NEXT(u) // What a pixel holds that no result reads does not matter.
+            if (!isRead(strip.column, row + int(u))) xs[kernelHeight - 1u + u] = vec4(0.0);
         EACH_NEXT(u) gradients[u] = nextGradients[u];
         readSource(strip, row + int(rowsEach), last);
         readGradient(row + int(rowsEach) - int(rowsAfter));

@@ -82,7 +82,10 @@ Moments ofWorkgroup(Moments m) {
 // As the type of a vector keeps it.
 vec4 kept(uint storage, vec4 v) {
     if (storage == MATRIX_FLOAT32) return v;
-    return vec4(unpackHalf2x16(packHalf2x16(v.xy)), unpackHalf2x16(packHalf2x16(v.zw)));
+    // A compiler may take what is unpacked for what was packed unless something happens to the word in
+    // between: lanes are never 0.
+    uint none = uint(p.lanes == 0u);
+    return vec4(unpackHalf2x16(packHalf2x16(v.xy) | none), unpackHalf2x16(packHalf2x16(v.zw) | none));
 }
 
 void main() {

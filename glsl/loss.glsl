@@ -27,9 +27,9 @@ vec4 lossValue(uint type, vec4 y, vec4 t, vec4 logSoftMax, float epsilon, float 
     case lossMeanSquaredError:
         return d * d;
     case lossSoftMaxCrossEntropy:
-        return -t * logSoftMax;
+        return whereLabeled(t, -t * logSoftMax);
     case lossSigmoidCrossEntropy:
-        return max(y, 0.0) - y * t + neuronLog1p(exp(-abs(y)));
+        return max(y, 0.0) - whereLabeled(t, y * t) + neuronLog1p(exp(-abs(y)));
     case lossCategoricalCrossEntropy:
         return whereLabeled(t, -t * log(y));
     case lossHinge:

@@ -31,16 +31,16 @@ BatchNormalization::BatchNormalization(const MTL::Device& device, std::string la
       average_(train::adder(device, newShare, 1)) {}
 
 MPS::CNNNormalizationGammaAndBetaState
-BatchNormalization::updateGammaAndBeta(const MTL::CommandBuffer& commandBuffer,
-                                       const MPS::CNNBatchNormalizationState& state) {
+BatchNormalization::updateGammaAndBeta(MTL::CommandBuffer commandBuffer,
+                                       MPS::CNNBatchNormalizationState state) {
     const MPS::CNNNormalizationGammaAndBetaState parameters(gamma_, beta_);
     optimizer_.encode(commandBuffer, state, parameters);
     return parameters;
 }
 
 MPS::CNNNormalizationMeanAndVarianceState
-BatchNormalization::updateMeanAndVariance(const MTL::CommandBuffer& commandBuffer,
-                                          const MPS::CNNBatchNormalizationState& state) {
+BatchNormalization::updateMeanAndVariance(MTL::CommandBuffer commandBuffer,
+                                          MPS::CNNBatchNormalizationState state) {
     const auto average = [&](const MTL::Buffer& ofBatch, const MTL::Buffer& running) {
         const MPS::Vector values = vectorOf(running, channels_);
         average_.encode(commandBuffer, vectorOf(ofBatch, channels_), values, {}, values);
@@ -61,8 +61,8 @@ InstanceNormalization::InstanceNormalization(const MTL::Device& device, std::str
       add_(device, -1) {}
 
 MPS::CNNNormalizationGammaAndBetaState
-InstanceNormalization::updateGammaAndBeta(const MTL::CommandBuffer& commandBuffer,
-                                          const MPS::StateBatch& gradientStates) {
+InstanceNormalization::updateGammaAndBeta(MTL::CommandBuffer commandBuffer,
+                                          MPS::StateBatch gradientStates) {
     const std::array<MPS::Vector, 2> sums{vectorOf(sumForGamma_, channels_),
                                           vectorOf(sumForBeta_, channels_)};
     std::array<MPS::Vector, 2> gradients;

@@ -30,11 +30,11 @@ public:
     std::string label() const override { return label_; }
     float epsilon() const override { return 1e-3f; }
     MPS::CNNNormalizationGammaAndBetaState
-    updateGammaAndBeta(const MTL::CommandBuffer& commandBuffer,
-                       const MPS::CNNBatchNormalizationState& state) override;
+    updateGammaAndBeta(MTL::CommandBuffer commandBuffer,
+                       MPS::CNNBatchNormalizationState state) override;
     MPS::CNNNormalizationMeanAndVarianceState
-    updateMeanAndVariance(const MTL::CommandBuffer& commandBuffer,
-                          const MPS::CNNBatchNormalizationState& state) override;
+    updateMeanAndVariance(MTL::CommandBuffer commandBuffer,
+                          MPS::CNNBatchNormalizationState state) override;
 
 private:
     std::string label_;
@@ -58,8 +58,7 @@ public:
     std::string label() const override { return label_; }
     float epsilon() const override { return 1e-3f; }
     MPS::CNNNormalizationGammaAndBetaState
-    updateGammaAndBeta(const MTL::CommandBuffer& commandBuffer,
-                       const MPS::StateBatch& gradientStates) override;
+    updateGammaAndBeta(MTL::CommandBuffer commandBuffer, MPS::StateBatch gradientStates) override;
 
 private:
     std::string label_;

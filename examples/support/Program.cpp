@@ -240,6 +240,8 @@ int Program::run(int count, char** arguments, const std::function<void(Session&)
         return complain(error, wrongInput);
     } catch (const FormatError& error) {
         return complain(error, wrongInput);
+    } catch (const fs::filesystem_error& error) {
+        return complain(error, wrongInput);
     } catch (const std::exception& error) {
         return complain(error, deviceTrouble);
     }

@@ -164,23 +164,23 @@ void reduceSums(Encoder& encoder, const char* shader, const glsl::WalkParameters
 namespace mpsvk::MPS {
 
 CNNNormalizationGammaAndBetaState
-CNNBatchNormalizationDataSource::updateGammaAndBeta(const MTL::CommandBuffer&,
-                                                    const CNNBatchNormalizationState&) {
+CNNBatchNormalizationDataSource::updateGammaAndBeta(MTL::CommandBuffer,
+                                                    CNNBatchNormalizationState) {
     return {};
 }
 CNNNormalizationMeanAndVarianceState
-CNNBatchNormalizationDataSource::updateMeanAndVariance(const MTL::CommandBuffer&,
-                                                       const CNNBatchNormalizationState&) {
+CNNBatchNormalizationDataSource::updateMeanAndVariance(MTL::CommandBuffer,
+                                                       CNNBatchNormalizationState) {
     return {};
 }
-bool CNNBatchNormalizationDataSource::updateGammaAndBeta(const CNNBatchNormalizationState&) {
+bool CNNBatchNormalizationDataSource::updateGammaAndBeta(CNNBatchNormalizationState) {
     return false;
 }
-bool CNNBatchNormalizationDataSource::updateMeanAndVariance(const CNNBatchNormalizationState&) {
+bool CNNBatchNormalizationDataSource::updateMeanAndVariance(CNNBatchNormalizationState) {
     return false;
 }
 std::shared_ptr<CNNBatchNormalizationDataSource>
-CNNBatchNormalizationDataSource::copy(const MTL::Device&) const {
+CNNBatchNormalizationDataSource::copy(MTL::Device) const {
     return nullptr;
 }
 

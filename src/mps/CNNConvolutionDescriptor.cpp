@@ -68,17 +68,17 @@ CNNWeightsQuantizationType CNNConvolutionDataSource::weightsQuantizationType() c
 }
 
 CNNConvolutionWeightsAndBiasesState
-CNNConvolutionDataSource::update(const MTL::CommandBuffer&, const CNNConvolutionGradientState&,
-                                 const CNNConvolutionWeightsAndBiasesState&) {
+CNNConvolutionDataSource::update(MTL::CommandBuffer, CNNConvolutionGradientState,
+                                 CNNConvolutionWeightsAndBiasesState) {
     return {};
 }
 
-bool CNNConvolutionDataSource::update(const CNNConvolutionGradientState&,
-                                      const CNNConvolutionWeightsAndBiasesState&) {
+bool CNNConvolutionDataSource::update(CNNConvolutionGradientState,
+                                      CNNConvolutionWeightsAndBiasesState) {
     return false;
 }
 
-std::shared_ptr<CNNConvolutionDataSource> CNNConvolutionDataSource::copy(const MTL::Device&) const {
+std::shared_ptr<CNNConvolutionDataSource> CNNConvolutionDataSource::copy(MTL::Device) const {
     return nullptr;
 }
 

@@ -19,7 +19,7 @@ void CNNGroupNormalizationDataSource::setNumberOfGroups(uint64_t numberOfGroups)
 }
 
 std::shared_ptr<CNNGroupNormalizationDataSource>
-CNNGroupNormalizationDataSource::copy(const MTL::Device&) const {
+CNNGroupNormalizationDataSource::copy(MTL::Device) const {
     return nullptr;
 }
 

@@ -49,12 +49,11 @@ bool isWhole(const mps::UnaryPass& pass) {
 } // namespace
 
 CNNNormalizationGammaAndBetaState
-CNNGroupwiseNormalizationDataSource::updateGammaAndBeta(const MTL::CommandBuffer&,
-                                                        const StateBatch&) {
+CNNGroupwiseNormalizationDataSource::updateGammaAndBeta(MTL::CommandBuffer, StateBatch) {
     return {};
 }
 
-bool CNNGroupwiseNormalizationDataSource::updateGammaAndBeta(const StateBatch&) { return false; }
+bool CNNGroupwiseNormalizationDataSource::updateGammaAndBeta(StateBatch) { return false; }
 
 uint64_t CNNGroupwiseNormalization::channelsOf(const char* className,
                                                const CNNGroupwiseNormalizationDataSource* source) {

@@ -5,7 +5,7 @@
 namespace mpsvk::MPS {
 
 std::shared_ptr<CNNInstanceNormalizationDataSource>
-CNNInstanceNormalizationDataSource::copy(const MTL::Device&) const {
+CNNInstanceNormalizationDataSource::copy(MTL::Device) const {
     return nullptr;
 }
 

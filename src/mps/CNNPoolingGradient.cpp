@@ -19,8 +19,9 @@ const mps::PoolingState* poolingState(const State& state) {
 
 uint64_t extentOf(uint64_t taps, uint64_t dilation) { return (taps - 1) * dilation + 1; }
 
-int64_t firstPixel(int64_t offset, uint64_t taps, uint64_t dilation) {
-    return std::max<int64_t>(0, offset - int64_t(extentOf(taps, dilation) / 2));
+int64_t firstPixel(int64_t offset, uint64_t taps, uint64_t dilation, uint64_t size) {
+    return std::clamp<int64_t>(offset - int64_t(extentOf(taps, dilation) / 2), 0,
+                               int64_t(size) - 1);
 }
 
 /// Pairs of pixels along one axis that begin where a window with the stride 2 does.
@@ -68,13 +69,15 @@ void CNNPoolingGradient::takeForwardRecord(const mps::ForwardRecord& r) {
     sourceSize_ = {r.clip.width, r.clip.height, UINT64_MAX};
     setPrimaryStrideInPixelsX(r.window.strideX);
     setPrimaryStrideInPixelsY(r.window.strideY);
-    const auto x = uint64_t(firstPixel(r.offset.x, r.window.width, r.window.dilationX));
-    const auto y = uint64_t(firstPixel(r.offset.y, r.window.height, r.window.dilationY));
+    const auto x =
+        uint64_t(firstPixel(r.offset.x, r.window.width, r.window.dilationX, r.sourceWidth));
+    const auto y =
+        uint64_t(firstPixel(r.offset.y, r.window.height, r.window.dilationY, r.sourceHeight));
     MTL::Region clip = clipRect();
     clip.origin.x = x;
     clip.origin.y = y;
-    clip.size.width = r.sourceWidth - std::min(x, r.sourceWidth);
-    clip.size.height = r.sourceHeight - std::min(y, r.sourceHeight);
+    clip.size.width = r.sourceWidth - x;
+    clip.size.height = r.sourceHeight - y;
     setClipRect(clip);
 }
 
@@ -143,8 +146,8 @@ void CNNPoolingGradient::dispatch(const mps::BinaryPass& pass) const {
         .clipY = int(pass.clip.y),
         .clipWidth = uint32_t(pass.clip.width),
         .clipHeight = uint32_t(pass.clip.height),
-        .originX = int(firstPixel(secondaryOffset().x, w.width, w.dilationX)),
-        .originY = int(firstPixel(secondaryOffset().y, w.height, w.dilationY)),
+        .originX = int(firstPixel(secondaryOffset().x, w.width, w.dilationX, source.width())),
+        .originY = int(firstPixel(secondaryOffset().y, w.height, w.dilationY, source.height())),
         .startX = int(secondaryOffset().x) - int(extentOf(w.width, w.dilationX) / 2),
         .startY = int(secondaryOffset().y) - int(extentOf(w.height, w.dilationY) / 2),
         .strideX = int(w.strideX),

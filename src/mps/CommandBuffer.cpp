@@ -38,14 +38,9 @@ void CommandBuffer::commitAndContinue() const {
     if (const auto inner = wrapped.as<CommandBuffer>()) return inner.commitAndContinue();
 
     MTL::CommandBuffer::Impl& old = wrapped.impl();
-    // Out before the commit: completion would hand them back to the device.
-    auto temporaries = std::move(old.temporaries);
-    try {
-        wrapped.commit();
-    } catch (...) {
-        old.temporaries = std::move(temporaries);
-        throw;
-    }
+    // Both hold them: the device has them back when one is completed and the other too, or gone.
+    auto temporaries = old.temporaries;
+    wrapped.commit();
     const MTL::CommandBuffer next = old.queue.commandBuffer();
     next.impl().temporaries = std::move(temporaries);
     std::swap(next.impl().serial, old.serial); // whose the temporary objects are

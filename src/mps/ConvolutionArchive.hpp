@@ -62,6 +62,9 @@ struct ConvolutionAccess {
     template <class Kernel> static void takeWeights(Kernel& kernel, const Kernel& other) {
         kernel.weights_->take(*other.weights_);
     }
+    template <class Kernel> static bool hasBias(const Kernel& kernel) {
+        return kernel.weights_->hasBias();
+    }
     /// Another source of the same weights.
     template <class Kernel> static void setDataSource(Kernel& kernel, ConvolutionSource source) {
         kernel.weights_->setSource(std::move(source));

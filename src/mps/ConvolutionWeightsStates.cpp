@@ -47,7 +47,10 @@ CNNConvolutionWeightsAndBiasesState exportWeights(const std::string& who,
                                                   const MTL::CommandBuffer& commands,
                                                   bool temporary) {
     using State = CNNConvolutionWeightsAndBiasesState;
-    if (commands) checkDevice(who, weights.device(), commands); // else the encoder refuses
+    if (commands) { // else the encoder refuses
+        checkDevice(who, weights.device(), commands);
+        commands.impl().list(who);
+    }
     const State state = temporary ? State::temporaryCNNConvolutionWeightsAndBiasesState(commands, d)
                                   : State(weights.device(), d);
     Encoder encoder(commands, who);

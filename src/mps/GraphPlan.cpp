@@ -259,6 +259,7 @@ Draft::Draft(const MTL::CommandBuffer& commands, const std::string& who,
     buffer_.segments.back()->commands.setTemplate();
     for (const auto& batch : images) hold(batch, images_);
     for (const auto& batch : states) hold(batch, states_);
+    ++buffer_.drafts;
 }
 
 void Draft::keep() {
@@ -281,6 +282,7 @@ void Draft::keep() {
 }
 
 Draft::~Draft() {
+    --buffer_.drafts;
     if (kept_) return;
     buffer_.segments.resize(segment_ + 1);
     for (const auto& [image, count] : images_) image.impl().readCount = count;

@@ -10,9 +10,8 @@
 
 namespace mpsvk::MPS {
 
-ImageBatch ImageAllocator::imageBatch(const MTL::CommandBuffer& commandBuffer,
-                                      const ImageDescriptor& descriptor, const Kernel& kernel,
-                                      uint64_t count) {
+ImageBatch ImageAllocator::imageBatch(MTL::CommandBuffer commandBuffer, ImageDescriptor descriptor,
+                                      const Kernel& kernel, uint64_t count) {
     ImageBatch made;
     for (uint64_t i = 0; i < count; ++i) made.push_back(image(commandBuffer, descriptor, kernel));
     return made;
@@ -57,12 +56,11 @@ ImageBatch batchOver(const MTL::Device& device, const ImageDescriptor& d, uint64
 struct PlainAllocator : ImageAllocator, SecureCoding {
     std::string className() const override { return "ImageAllocator"; }
     void encode(KeyedArchiver&) const override {}
-    Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& descriptor,
-                const Kernel&) override {
+    Image image(MTL::CommandBuffer commands, ImageDescriptor descriptor, const Kernel&) override {
         return Image(commands.device(), descriptor);
     }
-    ImageBatch imageBatch(const MTL::CommandBuffer& commands, const ImageDescriptor& descriptor,
-                          const Kernel&, uint64_t count) override {
+    ImageBatch imageBatch(MTL::CommandBuffer commands, ImageDescriptor descriptor, const Kernel&,
+                          uint64_t count) override {
         return Image::batch(commands.device(), descriptor, count);
     }
 };
@@ -70,12 +68,11 @@ struct PlainAllocator : ImageAllocator, SecureCoding {
 struct TemporaryAllocator : ImageAllocator, SecureCoding {
     std::string className() const override { return "TemporaryImageAllocator"; }
     void encode(KeyedArchiver&) const override {}
-    Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& descriptor,
-                const Kernel&) override {
+    Image image(MTL::CommandBuffer commands, ImageDescriptor descriptor, const Kernel&) override {
         return TemporaryImage(commands, descriptor);
     }
-    ImageBatch imageBatch(const MTL::CommandBuffer& commands, const ImageDescriptor& descriptor,
-                          const Kernel&, uint64_t count) override {
+    ImageBatch imageBatch(MTL::CommandBuffer commands, ImageDescriptor descriptor, const Kernel&,
+                          uint64_t count) override {
         return TemporaryImage::batch(commands, descriptor, count);
     }
 };

@@ -74,7 +74,7 @@ std::shared_ptr<Storage> newStorage(const MTL::Device& device, const mps::NDLayo
 struct PlainAllocator : NDArrayAllocator, SecureCoding {
     std::string className() const override { return "NDArrayAllocator"; }
     void encode(KeyedArchiver&) const override {}
-    NDArray array(const MTL::CommandBuffer& commands, const NDArrayDescriptor& descriptor,
+    NDArray array(MTL::CommandBuffer commands, NDArrayDescriptor descriptor,
                   const Kernel&) override {
         return NDArray(commands.device(), descriptor);
     }
@@ -83,7 +83,7 @@ struct PlainAllocator : NDArrayAllocator, SecureCoding {
 struct TemporaryAllocator : NDArrayAllocator, SecureCoding {
     std::string className() const override { return "TemporaryNDArrayAllocator"; }
     void encode(KeyedArchiver&) const override {}
-    NDArray array(const MTL::CommandBuffer& commands, const NDArrayDescriptor& descriptor,
+    NDArray array(MTL::CommandBuffer commands, NDArrayDescriptor descriptor,
                   const Kernel&) override {
         return TemporaryNDArray(commands, descriptor);
     }

@@ -30,6 +30,15 @@ std::shared_ptr<NNFilterNode::Impl> fromForward(Operation operation, const char*
     return ArithmeticGradientNode::of(*node, gradients[0], isSecondary);
 }
 
+Operation operationOf(const NNFilterNode::Impl* forward) {
+    const auto* node = dynamic_cast<const ArithmeticNode*>(forward);
+    if (!node || node->operation > Operation::Multiply)
+        throw InvalidArgument("[NNArithmeticGradientNode] The forward node is " +
+                              (forward ? "a " + forward->className : "not known") +
+                              " but must be an addition, a subtraction or a multiplication.");
+    return node->operation;
+}
+
 ArithmeticSettings& of(const NNBinaryArithmeticNode& node) {
     return static_cast<ArithmeticNode&>(node.impl()).settings;
 }
@@ -158,6 +167,16 @@ NNComparisonNode::NNComparisonNode(const Node& left, const Node& right)
 NNComparisonNode::NNComparisonNode(std::span<const Node> sources)
     : Forward(fromList(Operation::Compare, "NNComparisonNode", sources)) {}
 
+NNArithmeticGradientNode::NNArithmeticGradientNode(const Node& gradient, const Node& image,
+                                                   const NNBinaryGradientStateNode& state,
+                                                   bool isSecondary)
+    : Gradient(std::make_shared<ArithmeticGradientNode>(
+          operationOf(state ? state.impl().producer : nullptr), gradient, image, state,
+          isSecondary)) {}
+NNArithmeticGradientNode::NNArithmeticGradientNode(const Nodes& gradients,
+                                                   const NNFilterNode& forward, bool isSecondary)
+    : Gradient(fromForward(operationOf(&forward.impl()), "NNArithmeticGradientNode", gradients,
+                           forward, isSecondary)) {}
 NNAdditionGradientNode::NNAdditionGradientNode(const Node& gradient, const Node& image,
                                                const NNBinaryGradientStateNode& state,
                                                bool isSecondary)

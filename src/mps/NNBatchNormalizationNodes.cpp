@@ -45,12 +45,13 @@ public:
     mps::DeferredReload deferredReload() override {
         return mps::NormalizationAccess::deferredReload(kernel_);
     }
-    void reload(const MTL::CommandBuffer& commands, const State& state) override {
+    bool reload(const MTL::CommandBuffer& commands, const State& state) override {
         if (const auto parameters = state.as<CNNNormalizationGammaAndBetaState>())
             kernel_.reloadGammaAndBeta(commands, parameters);
         else
             kernel_.reloadMeanAndVariance(commands,
                                           state.as<CNNNormalizationMeanAndVarianceState>());
+        return false;
     }
 
     mps::StageOutputs encode(const mps::StageInputs& in) override {

@@ -45,9 +45,11 @@ public:
     mps::DeferredReload deferredReload() override {
         return mps::ConvolutionAccess::deferredReload(this->kernel_);
     }
-    void reload(const MTL::CommandBuffer& commands, const State& state) override {
+    bool reload(const MTL::CommandBuffer& commands, const State& state) override {
+        const bool hadBias = mps::ConvolutionAccess::hasBias(this->kernel_);
         this->kernel_.reloadWeightsAndBiases(commands,
                                              state.as<CNNConvolutionWeightsAndBiasesState>());
+        return mps::ConvolutionAccess::hasBias(this->kernel_) != hadBias;
     }
     State exportParameters(const MTL::CommandBuffer& commands, bool temporary) override {
         if (temporary) return this->kernel_.exportOnDemand(commands);
@@ -98,9 +100,11 @@ public:
     mps::DeferredReload deferredReload() override {
         return mps::ConvolutionAccess::deferredReload(this->kernel_);
     }
-    void reload(const MTL::CommandBuffer& commands, const State& state) override {
+    bool reload(const MTL::CommandBuffer& commands, const State& state) override {
+        const bool hadBias = mps::ConvolutionAccess::hasBias(this->kernel_);
         this->kernel_.reloadWeightsAndBiases(commands,
                                              state.as<CNNConvolutionWeightsAndBiasesState>());
+        return mps::ConvolutionAccess::hasBias(this->kernel_) != hadBias;
     }
     bool isTrainable() const override { return trained_; }
 

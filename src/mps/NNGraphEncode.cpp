@@ -16,12 +16,11 @@ class NodeAllocator : public ImageAllocator {
 public:
     NodeAllocator(std::shared_ptr<ImageAllocator> target, ImageFeatureChannelFormat format)
         : target_(std::move(target)), format_(format) {}
-    Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
-                const Kernel& kernel) override {
+    Image image(MTL::CommandBuffer commands, ImageDescriptor d, const Kernel& kernel) override {
         return target_->image(commands, formatted(d), kernel);
     }
-    ImageBatch imageBatch(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
-                          const Kernel& kernel, uint64_t count) override {
+    ImageBatch imageBatch(MTL::CommandBuffer commands, ImageDescriptor d, const Kernel& kernel,
+                          uint64_t count) override {
         return target_->imageBatch(commands, formatted(d), kernel, count);
     }
 
@@ -39,12 +38,11 @@ class LeavingAllocator : public ImageAllocator {
 public:
     explicit LeavingAllocator(std::shared_ptr<NNGraph::Impl::Asked> asked)
         : asked_(std::move(asked)) {}
-    Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
-                const Kernel& kernel) override {
+    Image image(MTL::CommandBuffer commands, ImageDescriptor d, const Kernel& kernel) override {
         return imageBatch(commands, d, kernel, 1)[0];
     }
-    ImageBatch imageBatch(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
-                          const Kernel&, uint64_t count) override {
+    ImageBatch imageBatch(MTL::CommandBuffer commands, ImageDescriptor d, const Kernel&,
+                          uint64_t count) override {
         *asked_ = {d, count};
         return TemporaryImage::batch(commands, d, count);
     }
@@ -80,12 +78,11 @@ public:
     PartAllocator(std::shared_ptr<ImageAllocator> own, std::shared_ptr<Wholes> wholes, size_t place,
                   Part part)
         : own_(std::move(own)), wholes_(std::move(wholes)), place_(place), part_(std::move(part)) {}
-    Image image(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
-                const Kernel& kernel) override {
+    Image image(MTL::CommandBuffer commands, ImageDescriptor d, const Kernel& kernel) override {
         return fits(d) ? made(commands, kernel, false, 1)[0] : own_->image(commands, d, kernel);
     }
-    ImageBatch imageBatch(const MTL::CommandBuffer& commands, const ImageDescriptor& d,
-                          const Kernel& kernel, uint64_t count) override {
+    ImageBatch imageBatch(MTL::CommandBuffer commands, ImageDescriptor d, const Kernel& kernel,
+                          uint64_t count) override {
         return fits(d) ? made(commands, kernel, true, count)
                        : own_->imageBatch(commands, d, kernel, count);
     }
@@ -299,7 +296,7 @@ NNGraph::Impl::update(const MTL::CommandBuffer& commands, const std::vector<Stat
         for (mps::Stage* reader : of->readers) {
             // A temporary one is read by as many kernels as there are.
             if (state.isTemporary()) state.setReadCount(state.readCount() + 1);
-            reader->reload(commands, state);
+            if (reader->reload(commands, state)) forgetPlans();
         }
         if (state.isTemporary() && state.readCount() > 0) state.setReadCount(0);
     }

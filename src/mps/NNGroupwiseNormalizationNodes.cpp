@@ -41,8 +41,9 @@ public:
     mps::DeferredReload deferredReload() override {
         return mps::NormalizationAccess::deferredReload(this->kernel_);
     }
-    void reload(const MTL::CommandBuffer& commands, const State& state) override {
+    bool reload(const MTL::CommandBuffer& commands, const State& state) override {
         this->kernel_.reloadGammaAndBeta(commands, state.as<CNNNormalizationGammaAndBetaState>());
+        return false;
     }
 };
 

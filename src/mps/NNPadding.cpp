@@ -8,8 +8,8 @@
 
 namespace mpsvk::MPS {
 
-ImageDescriptor NNPadding::destinationImageDescriptor(const ImageBatch&, const StateBatch&, Kernel&,
-                                                      const ImageDescriptor& suggested) const {
+ImageDescriptor NNPadding::destinationImageDescriptor(ImageBatch, StateBatch, Kernel&,
+                                                      ImageDescriptor suggested) const {
     return suggested;
 }
 
@@ -35,9 +35,8 @@ std::string NNDefaultPadding::label() const {
     }
 }
 
-ImageDescriptor
-NNDefaultPadding::destinationImageDescriptor(const ImageBatch&, const StateBatch&, Kernel& kernel,
-                                             const ImageDescriptor& suggested) const {
+ImageDescriptor NNDefaultPadding::destinationImageDescriptor(ImageBatch, StateBatch, Kernel& kernel,
+                                                             ImageDescriptor suggested) const {
     // The default computation has set the offset; average pooling counts only the image's pixels.
     if (auto* unary = dynamic_cast<CNNKernel*>(&kernel)) unary->setEdgeMode(ImageEdgeMode::Clamp);
     return suggested;

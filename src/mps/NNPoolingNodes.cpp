@@ -1,6 +1,7 @@
 #include "mps/CNNNeuron.hpp"
 #include "mps/NNNodeClasses.hpp"
 
+#include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/NNPoolingNodes.hpp>
 
 namespace mpsvk::MPS {
@@ -86,6 +87,32 @@ const KernelWindow& windowOf(const NNFilterNode& node) {
     return static_cast<const PoolingNode&>(node.impl()).window;
 }
 
+/// Of the class that belongs to the pooling node which the state is of.
+std::shared_ptr<NNFilterNode::Impl> gradientNode(const NNImageNode& gradient,
+                                                 const NNImageNode& source,
+                                                 const NNGradientStateNode& state,
+                                                 KernelWindow window,
+                                                 const std::shared_ptr<NNPadding>& policy) {
+    const auto* forward = state ? state.impl().producer : nullptr;
+    const auto make = [&]<class Node>(const char* name) {
+        return std::make_shared<Node>(name, gradient, source, state, window, policy);
+    };
+    if (forward && isAny<MaxNode>(*forward))
+        return make.operator()<MaxGradientNode>("CNNPoolingMaxGradientNode");
+    if (forward && isAny<AverageNode>(*forward))
+        return make.operator()<AverageGradientNode>("CNNPoolingAverageGradientNode");
+    if (forward && isAny<L2NormNode>(*forward))
+        return make.operator()<L2NormGradientNode>("CNNPoolingL2NormGradientNode");
+    if (forward && isAny<DilatedMaxNode>(*forward)) {
+        const KernelWindow& its = static_cast<const PoolingNode&>(*forward).window;
+        window.dilationX = its.dilationX;
+        window.dilationY = its.dilationY;
+        return make.operator()<DilatedMaxGradientNode>("CNNDilatedPoolingMaxGradientNode");
+    }
+    throw InvalidArgument("[CNNPoolingGradientNode] gradientState is not the state of a pooling "
+                          "node, which says what the gradient is of.");
+}
+
 } // namespace
 
 uint64_t CNNPoolingNode::kernelWidth() const { return windowOf(*this).width; }
@@ -126,6 +153,13 @@ CNNDilatedPoolingMaxNode::CNNDilatedPoolingMaxNode(const NNImageNode& source, ui
           "CNNDilatedPoolingMaxNode", source,
           KernelWindow{width, height, strideX, strideY, dilationX, dilationY})) {}
 
+CNNPoolingGradientNode::CNNPoolingGradientNode(const NNImageNode& gradient,
+                                               const NNImageNode& source,
+                                               const NNGradientStateNode& state, uint64_t width,
+                                               uint64_t height, uint64_t strideX, uint64_t strideY,
+                                               std::shared_ptr<NNPadding> policy)
+    : CNNPoolingGradientNode(gradientNode(gradient, source, state,
+                                          KernelWindow{width, height, strideX, strideY}, policy)) {}
 CNNPoolingMaxGradientNode::CNNPoolingMaxGradientNode(const NNImageNode& gradient,
                                                      const NNImageNode& source,
                                                      const NNGradientStateNode& state,

@@ -86,6 +86,10 @@ void NNReduceUnary::customizeDestination(const ImageBatch& sources, ImageDescrip
     d.setWidth(result.width);
     d.setHeight(result.height);
     d.setNumberOfImages(mps::imagesIn(clipRectSource_, sources[0]));
+    const bool isIndex =
+        operation_ == Operation::ArgumentMinimum || operation_ == Operation::ArgumentMaximum;
+    if (isIndex && d.channelFormat() == ImageFeatureChannelFormat::Unorm8) // which ends at 1
+        d.setChannelFormat(ImageFeatureChannelFormat::Float32);
 }
 
 void NNReduceUnary::validate(const mps::UnaryPass& pass) const {

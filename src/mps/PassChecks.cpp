@@ -30,6 +30,7 @@ void checkDevice(const std::string& who, const MTL::Device& kernel,
 void checkSources(const std::string& who, const char* role, const ImageBatch& images,
                   const MTL::CommandBuffer& commandBuffer, bool isBatch, uint64_t each) {
     if (!commandBuffer) throw InvalidArgument(who + "The command buffer handle is empty.");
+    commandBuffer.impl().list(who); // refuses a committed one
     if (images.empty()) throw InvalidArgument(who + role + " is an empty batch.");
     const MTL::Device device = commandBuffer.device();
     for (size_t i = 0; i < images.size(); ++i) {

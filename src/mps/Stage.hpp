@@ -40,13 +40,13 @@ public:
     using Ask = std::function<void(const MPS::Image& first)>;
     AskingAllocator(std::shared_ptr<MPS::ImageAllocator> target, Ask ask)
         : target_(std::move(target)), ask_(std::move(ask)) {}
-    MPS::Image image(const MTL::CommandBuffer& commands, const MPS::ImageDescriptor& d,
+    MPS::Image image(MTL::CommandBuffer commands, MPS::ImageDescriptor d,
                      const MPS::Kernel& kernel) override {
         const MPS::Image made = target_->image(commands, d, kernel);
         ask_(made);
         return made;
     }
-    MPS::ImageBatch imageBatch(const MTL::CommandBuffer& commands, const MPS::ImageDescriptor& d,
+    MPS::ImageBatch imageBatch(MTL::CommandBuffer commands, MPS::ImageDescriptor d,
                                const MPS::Kernel& kernel, uint64_t count) override {
         const MPS::ImageBatch made = target_->imageBatch(commands, d, kernel, count);
         ask_(made.at(0));
@@ -76,7 +76,8 @@ public:
     /// Those that another stage of the same node's class has in use.
     virtual void takeParameters(Stage& other) { (void)other; }
     /// Loads parameters that an update has produced; the state's class tells which.
-    virtual void reload(const MTL::CommandBuffer&, const MPS::State&) {}
+    /// True: encodes are other commands from now on (a convolution without biases has got some).
+    virtual bool reload(const MTL::CommandBuffer&, const MPS::State&) { return false; }
 
     /// For the gradient stages of trainable nodes.
     virtual bool isTrainable() const { return false; }

@@ -20,7 +20,7 @@ public:
     struct Range {
         vk::BufferSlice slice;
         VmaVirtualBlock block = nullptr;
-        VmaVirtualAllocation allocation = nullptr;
+        VmaVirtualAllocation allocation = VK_NULL_HANDLE;
         uint64_t generation = 0;
         explicit operator bool() const { return bool(slice); }
     };

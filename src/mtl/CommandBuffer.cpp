@@ -208,6 +208,9 @@ void CommandBuffer::enqueue() const {
 void CommandBuffer::commit() const {
     Impl& self = impl();
     self.checkNoEncoder("commit");
+    if (self.drafts > 0)
+        throw InvalidArgument(subject("CommandBuffer", label()) +
+                              "commit was called while a graph is being encoded into it.");
     if (self.openGroups > 0)
         throw InvalidArgument(subject("CommandBuffer", label()) + "commit was called while " +
                               std::to_string(self.openGroups) +
@@ -271,6 +274,13 @@ double CommandBuffer::GPUEndTime() const {
     return impl().gpuEnd;
 }
 
+namespace {
+/// Notifications of a shared event want the object itself.
+std::shared_ptr<EventState> stateWithEvent(const Event& event) {
+    return {event.shared(), event.impl().state.get()};
+}
+} // namespace
+
 void CommandBuffer::encodeWait(const Event& event, uint64_t value) const {
     impl().checkNoEncoder("encodeWait");
     checkSameDevice(event.device(), device(), subject("CommandBuffer", label()) + "encodeWait",
@@ -278,14 +288,14 @@ void CommandBuffer::encodeWait(const Event& event, uint64_t value) const {
     auto& segments = impl().segments;
     if (!segments.back()->commands.empty() || !segments.back()->signals.empty())
         segments.push_back(std::make_unique<Impl::Segment>());
-    segments.back()->waits.emplace_back(event.impl().state, value);
+    segments.back()->waits.emplace_back(stateWithEvent(event), value);
 }
 
 void CommandBuffer::encodeSignalEvent(const Event& event, uint64_t value) const {
     impl().checkNoEncoder("encodeSignalEvent");
     checkSameDevice(event.device(), device(),
                     subject("CommandBuffer", label()) + "encodeSignalEvent", "event");
-    impl().segments.back()->signals.emplace_back(event.impl().state, value);
+    impl().segments.back()->signals.emplace_back(stateWithEvent(event), value);
 }
 
 void CommandBuffer::pushDebugGroup(const std::string& name) const {

@@ -63,6 +63,7 @@ struct CommandBuffer::Impl : CommandBufferObject,
     uint64_t serial = nextSerial();
     std::vector<std::unique_ptr<Segment>> segments;
     bool encoderOpen = false;
+    size_t drafts = 0;     ///< encodes of graphs that are not finished
     size_t openGroups = 0; ///< pushDebugGroup without popDebugGroup
     /// The MPS layer's heap of temporary objects for this command buffer.
     std::shared_ptr<detail::ObjectImpl> temporaries;

@@ -125,9 +125,9 @@ Buffer Heap::Impl::newBuffer(uint64_t length, ResourceOptions options,
     const auto held = claim(vk::roundUp(length, vk::Memory::alignment), vk::Memory::alignment,
                             offset, "newBuffer");
     // Whoever holds the bytes, a handle or a command list, holds the claim with them.
-    const std::shared_ptr<vk::Buffer> bytes(held, memory.get());
-    auto made = std::make_shared<Buffer::Impl>(device, options,
-                                               vk::BufferSlice{bytes, held->offset(), length});
+    const std::shared_ptr<vk::Buffer> all(held, memory.get());
+    const auto bytes = std::make_shared<vk::Buffer>(all, held->offset(), length);
+    auto made = std::make_shared<Buffer::Impl>(device, options, vk::whole(bytes));
     adopt(*made, held);
     return Buffer(std::move(made));
 }

@@ -117,7 +117,7 @@ std::shared_ptr<Buffer> Memory::allocate(VkDeviceSize size, MemoryKind kind) {
         request.size = rounded;
         request.alignment = alignment;
         request.flags = VMA_VIRTUAL_ALLOCATION_CREATE_STRATEGY_MIN_OFFSET_BIT;
-        VmaVirtualAllocation range = nullptr;
+        VmaVirtualAllocation range = VK_NULL_HANDLE;
         VkDeviceSize offset = 0;
         if (vmaVirtualAllocate(block->ranges, &request, &range, &offset) != VK_SUCCESS) return {};
         return std::make_shared<Buffer>(block, range, offset, size);

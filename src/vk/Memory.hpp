@@ -61,7 +61,7 @@ public:
 private:
     std::shared_ptr<Block> block_;
     std::shared_ptr<Buffer> whole_;
-    VmaVirtualAllocation range_ = nullptr;
+    VmaVirtualAllocation range_ = VK_NULL_HANDLE;
     VkBuffer handle_ = VK_NULL_HANDLE;
     VkDeviceSize offset_ = 0, size_ = 0;
     std::byte* mapped_ = nullptr;

@@ -116,6 +116,7 @@ PipelineLibrary::~PipelineLibrary() {
     wake_.notify_all();
     for (std::thread& worker : workers_) worker.join();
     pipelines_.clear();
+    failed_.clear();
     if (compiledSinceSave_ > 0) {
         size_t size = 0;
         vkGetPipelineCacheData(device_.handle(), cache_, &size, nullptr);
@@ -131,7 +132,12 @@ PipelineLibrary::~PipelineLibrary() {
 void PipelineLibrary::compileLater(Pipeline& pipeline, std::span<const uint32_t> code) {
     std::packaged_task<VkPipeline()> job(
         [&pipeline, cache = cache_, code = std::vector(code.begin(), code.end())] {
-            return pipeline.compile(cache, code);
+            try {
+                return pipeline.compile(cache, code);
+            } catch (...) {
+                pipeline.failed_ = true;
+                throw;
+            }
         });
     pipeline.compiled_ = job.get_future().share();
     jobs_.push_back(std::move(job));
@@ -172,7 +178,11 @@ std::shared_ptr<Pipeline> PipelineLibrary::find(std::string_view shader, bool te
                                                 bool statistics) {
     std::lock_guard lock(mutex_);
     const auto found = pipelines_.find(KeyView{shader, textures, constants});
-    if (found != pipelines_.end()) return lent(found->second.get());
+    if (found != pipelines_.end()) {
+        if (!found->second->failed_) return lent(found->second.get());
+        failed_.push_back(std::move(found->second));
+        pipelines_.erase(found);
+    }
     const auto all = shaders();
     Key key{std::string(shader), textures, {constants.begin(), constants.end()}};
     const auto source = std::ranges::find(all, shader, &Shader::name);

@@ -5,6 +5,7 @@
 #include "vk/Reflection.hpp"
 #include "vk/Vulkan.hpp"
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <future>
@@ -54,6 +55,7 @@ private:
     VkPipelineLayout layout_ = VK_NULL_HANDLE;
     bool hasStatistics_ = false, spills_ = false; ///< before the compilation, and by it
     bool isKernel_ = false;
+    std::atomic<bool> failed_ = false; ///< to compile
     std::shared_future<VkPipeline> compiled_;
 };
 
@@ -63,7 +65,8 @@ public:
     ~PipelineLibrary(); ///< writes the disk cache
 
     /// A kernel of glsl/, by its file's stem; `textures` picks the form whose image operands may
-    /// be textures. Returns at once: the compilation runs in the background. `statistics`: a new
+    /// be textures. Returns at once: the compilation runs in the background; one that failed is
+    /// tried again, there may be memory by then. `statistics`: a new
     /// one is to know whether it spills, which may take its compiler longer. The library owns it:
     /// threads that count the owners of what they share wait for each other.
     std::shared_ptr<Pipeline> find(std::string_view shader, bool textures,
@@ -104,6 +107,7 @@ private:
     VkPipelineCache cache_ = VK_NULL_HANDLE;
     std::mutex mutex_;
     std::unordered_map<Key, std::unique_ptr<Pipeline>, Hash, Equal> pipelines_;
+    std::vector<std::unique_ptr<Pipeline>> failed_; ///< lent all the same
     std::condition_variable wake_;
     std::deque<std::packaged_task<VkPipeline()>> jobs_;
     std::vector<std::thread> workers_;

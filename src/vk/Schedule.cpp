@@ -80,7 +80,7 @@ private:
     }
     Space& space(const Binding& binding) {
         const void* const what =
-            binding.texture ? (const void*)binding.texture : (const void*)binding.handle;
+            binding.texture ? (const void*)binding.texture->image() : (const void*)binding.handle;
         return spaces_.try_emplace(what, &memory_).first->second;
     }
 

@@ -67,8 +67,18 @@ Texture::Texture(Device& device, VkFormat format, uint32_t width, uint32_t heigh
         "Allocating a texture of " + std::to_string(width) + "x" + std::to_string(height) +
             " with " + std::to_string(layers) + " layers");
     bytes_ = made.size;
-    makeView();
-    device.immediately([&](VkCommandBuffer commands) {
+    device.memory().bytes_ += bytes_;
+    try {
+        makeView();
+        toGeneralLayout();
+    } catch (...) {
+        destroy();
+        throw;
+    }
+}
+
+void Texture::toGeneralLayout() {
+    device_.immediately([&](VkCommandBuffer commands) {
         const VkImageSubresourceRange all{VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, layers_};
         VkImageMemoryBarrier barrier{VK_STRUCTURE_TYPE_IMAGE_MEMORY_BARRIER};
         barrier.dstAccessMask = VK_ACCESS_MEMORY_WRITE_BIT | VK_ACCESS_MEMORY_READ_BIT;
@@ -83,7 +93,6 @@ Texture::Texture(Device& device, VkFormat format, uint32_t width, uint32_t heigh
         const VkClearColorValue zero{};
         vkCmdClearColorImage(commands, image_, VK_IMAGE_LAYOUT_GENERAL, &zero, 1, &all);
     });
-    device.memory().bytes_ += bytes_;
 }
 
 Texture::Texture(Device& device, VkImage image, VkFormat format, uint32_t width, uint32_t height,
@@ -102,7 +111,9 @@ void Texture::makeView() {
     check(vkCreateImageView(device_.handle(), &info, nullptr, &view_), "vkCreateImageView");
 }
 
-Texture::~Texture() {
+Texture::~Texture() { destroy(); }
+
+void Texture::destroy() {
     vkDestroyImageView(device_.handle(), view_, nullptr);
     if (!allocation_) return;
     vmaDestroyImage(device_.memory().allocator(), image_, allocation_);

@@ -28,6 +28,8 @@ public:
 
 private:
     void makeView();
+    void toGeneralLayout(); ///< and zeros
+    void destroy();
 
     Device& device_;
     VkFormat format_;

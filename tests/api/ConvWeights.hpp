@@ -33,8 +33,8 @@ public:
     MPS::DataType kernelWeightsDataType() const override { return MPS::DataType::Float32; }
 
     MPS::CNNConvolutionWeightsAndBiasesState
-    update(const MTL::CommandBuffer& commands, const MPS::CNNConvolutionGradientState& gradient,
-           const MPS::CNNConvolutionWeightsAndBiasesState& source) override {
+    update(MTL::CommandBuffer commands, MPS::CNNConvolutionGradientState gradient,
+           MPS::CNNConvolutionWeightsAndBiasesState source) override {
         adam_.encode(commands, gradient, source, momentum_, velocity_, state_);
         return state_;
     }

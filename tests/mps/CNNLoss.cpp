@@ -112,6 +112,9 @@ TEST_CASE("the published vectors of every loss") {
     check(sum(CategoricalCrossEntropy), {0, .5, 0}, {0, 1, 0}, {std::log(2.)}, {0, -2, 0});
     check(sum(KullbackLeiblerDivergence), {-1, -2, -3}, {0, 1, 0}, {2}, {0, -1, 0});
     check(sum(Log), {1, 0, 1}, {1, 0, 1}, {0}, {-1, 1, -1});
+    const double infinity = std::numeric_limits<double>::infinity();
+    check(sum(SoftMaxCrossEntropy), {-infinity, 0, 0}, {0, 1, 0}, {std::log(2.)}, {0, -.5, .5});
+    check(sum(SigmoidCrossEntropy), {-infinity, 0, 0}, {0, 1, 0}, {2 * std::log(2.)}, {0, -.5, .5});
     // No overflow, whatever the logits.
     check(sum(SoftMaxCrossEntropy), {1000, 0, -1000}, {0, 1, 0}, {1000}, {1, -1, 0});
     check(sum(SigmoidCrossEntropy), {1000, -1000, 0}, {0, 1, 0}, {2000.693147}, {1, -1, 0.5});

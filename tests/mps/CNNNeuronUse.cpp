@@ -155,8 +155,8 @@ TEST_CASE("a returned image is zero where the encode writes nothing") {
     struct MoreChannels : MPS::NNPadding {
         MPS::NNPaddingMethod paddingMethod() const override { return MPS::NNPaddingMethod::Custom; }
         MPS::ImageDescriptor
-        destinationImageDescriptor(const MPS::ImageBatch&, const MPS::StateBatch&, MPS::Kernel&,
-                                   const MPS::ImageDescriptor& suggested) const override {
+        destinationImageDescriptor(MPS::ImageBatch, MPS::StateBatch, MPS::Kernel&,
+                                   MPS::ImageDescriptor suggested) const override {
             MPS::ImageDescriptor d = suggested;
             d.setFeatureChannels(8);
             return d;
@@ -273,6 +273,11 @@ TEST_CASE("what neurons refuse") {
     CHECK(refusal([&] { other.encode(commands, y, x, softMax.resultState(x, {}, y), image(5)); }) ==
           "[CNNNeuronGradient] gradientState was made by a CNNSoftMax but this kernel takes those "
           "of a CNNNeuron.");
+    const MTL::CommandBuffer committed = testQueue().commandBuffer();
+    committed.commit();
+    CHECK(refusal([&] { neuron.encode(committed, x); }) ==
+          refusal([&] { neuron.encode(committed, x, y); }));
+    CHECK(refusal([&] { neuron.encode(committed, x); }).starts_with("[CNNNeuron \"n\"] "));
     CHECK(refusal([&] { gradient.encode(commands, y, x, state, x); }) ==
           "[CNNNeuronGradient] A destination image is also a source image; the kernel does not "
           "work in place.");

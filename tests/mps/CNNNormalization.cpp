@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <array>
+#include <cmath>
 
 using namespace mpsvk;
 using namespace mpsvk::test;
@@ -174,6 +175,23 @@ TEST_CASE("powers of any beta are exact to single precision") {
         CHECK(reference::compare(actual.y, forward(k, x)));
         CHECK(reference::compare(actual.dx, gradient(k, g, x)));
     }
+}
+
+TEST_CASE("what pixels hold that no result reads does not matter to a normalization's gradient") {
+    for (const NormalizationType type : types)
+        for (const size_t which : {5, 7}) {
+            INFO("type " << int(type) << ", " << cases[which].name);
+            Normalization k = normalizationOf(cases[which], type, zero);
+            k.offsetX = k.offsetY = 0, k.outputWidth = 3, k.outputHeight = 2;
+            // Windows end 8 pixels behind the result's last one at most.
+            Tensor x = reference::random(2, 12, 13, 6, 15);
+            const Tensor g = reference::random(2, 2, 3, 6, 16);
+            const Tensor expected = both(k, upload(x), upload(g), {}, true).dx;
+            for (size_t i = 0; i < x.size(); ++i)
+                if (const size_t pixel = i / 6; pixel % 13 >= 11 || pixel / 13 % 12 >= 10)
+                    x.v[i] = std::nan("");
+            CHECK(both(k, upload(x), upload(g), {}, true).dx.v == expected.v);
+        }
 }
 
 TEST_CASE(

@@ -27,6 +27,7 @@ const Case cases[] = {
     {"3x3 stride 1", 3, 3, 1, 1, 1, 1, 1, 0, 0, 7, 6},
     {"3x2 stride 2x1, hanging out", 3, 2, 2, 1, 1, 1, 0, -1, 0, 6, 8},
     {"windows outside altogether", 2, 3, 3, 2, 1, 1, 2, -4, -3, 6, 7},
+    {"windows beyond the far edges", 2, 3, 1, 2, 1, 1, 1, 9, 8, 3, 2},
     {"gaps between windows, from the middle", 2, 1, 3, 4, 1, 1, 0, 3, 2, 2, 1},
     {"dilated 2x3", 2, 3, 1, 2, 3, 2, 0, 0, 1, 8, 4},
 };

@@ -71,6 +71,28 @@ TEST_CASE("temporary images live on in the command buffer that continues") {
     CHECK(valuesOf(result) == doubled);
 }
 
+TEST_CASE("temporary memory stays in use after the command buffer that went on was let go") {
+    const MPS::Image x = source(), result = destination(), other = destination();
+    auto first = relu(), second = twice();
+    const MTL::SharedEvent event = testDevice().newSharedEvent();
+    MTL::CommandBuffer waiting;
+    {
+        const MPS::CommandBuffer commands(testQueue());
+        const MPS::Image hidden = first.encode(commands, x);
+        commands.encodeWait(event, 1);
+        second.encode(commands, hidden, result);
+        waiting = commands.rootCommandBuffer();
+        commands.commitAndContinue();
+    }
+    const MTL::CommandBuffer commands = testDevice().newCommandQueue().commandBuffer();
+    second.encode(commands, second.encode(commands, x), other);
+    commands.commit();
+    commands.waitUntilCompleted();
+    event.setSignaledValue(1);
+    waiting.waitUntilCompleted();
+    CHECK(valuesOf(result) == doubled);
+}
+
 TEST_CASE("a temporary image is of the wrapper's root") {
     const MPS::Image x = source();
     auto first = relu(), second = twice();

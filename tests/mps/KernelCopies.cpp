@@ -23,8 +23,7 @@ MTL::Device otherDevice() {
 /// A data source whose copies say something else.
 template <class Source> struct Copied : Source {
     using Source::Source;
-    decltype(std::declval<const Source&>().copy({}))
-    copy(const MTL::Device& device) const override {
+    decltype(std::declval<const Source&>().copy({})) copy(MTL::Device device) const override {
         CHECK(device);
         auto made = std::make_shared<Copied>(*this);
         made->gammas.assign(this->channels, 9);

@@ -225,6 +225,25 @@ TEST_CASE("what the host may not read or write") {
     CHECK(valuesOf(vector, 4) == std::vector<float>(4, 0));
 }
 
+TEST_CASE("a matrix can be read while its heap's other buffers are written") {
+    MTL::HeapDescriptor d;
+    d.setSize(1 << 16);
+    d.setStorageMode(MTL::StorageMode::Shared);
+    const MTL::Heap heap = testDevice().newHeap(d);
+    const MTL::Buffer written = heap.newBuffer(256, MTL::ResourceOptions::StorageModeShared);
+    const MPS::Matrix matrix(heap.newBuffer(64, MTL::ResourceOptions::StorageModeShared),
+                             MPS::MatrixDescriptor(2, 2, 8, DataType::Float32));
+    matrix.write(counting(4));
+    const MTL::CommandBuffer commands = testQueue().commandBuffer();
+    const MTL::BlitCommandEncoder blit = commands.blitCommandEncoder();
+    blit.fillBuffer(written, {0, 256}, 7);
+    blit.endEncoding();
+    CHECK(valuesOf(matrix, 4) == counting(4));
+    commands.commit();
+    commands.waitUntilCompleted();
+    CHECK(written.contents()[255] == std::byte(7));
+}
+
 TEST_CASE("temporary matrices and vectors") {
     MTL::CommandBuffer commands = testQueue().commandBuffer();
     const MPS::MatrixDescriptor matrixDescriptor(2, 3, 16, DataType::Float32);

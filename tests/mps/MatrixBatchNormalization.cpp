@@ -255,6 +255,22 @@ TEST_CASE("the variance of matrix columns far from zero is sound, and that of eq
     }
 }
 
+TEST_CASE("statistics of matrices are used as the vectors hold them that they go to") {
+    for (const size_t rows : {36, 1500}) {
+        const Layer k{.rows = rows, .columns = 8, .vectorType = half};
+        const auto x = k.matrix(k.x()), computed = k.matrix(k.x()), given = k.matrix(k.x());
+        const auto mean = k.vector(Values(8)), variance = k.vector(Values(8)), none = MPS::Vector();
+        MPS::MatrixBatchNormalization kernel(testDevice());
+        run([&](const MTL::CommandBuffer& commands) {
+            kernel.setComputeStatistics(true);
+            kernel.encode(commands, x, mean, variance, none, none, computed);
+            kernel.setComputeStatistics(false);
+            kernel.encode(commands, x, mean, variance, none, none, given);
+        });
+        CHECK(reference::compare(valuesOf(computed), valuesOf(given), {1e-6, 1e-6}));
+    }
+}
+
 TEST_CASE("batch normalization gradients of matrices are the slopes of the layer") {
     const Layer k{.rows = 7, .columns = 3, .neuron = CNNNeuronType::TanH, .epsilon = 0.125};
     const Values x = k.x(), g = k.g(), gamma = k.gamma(), beta = k.beta();

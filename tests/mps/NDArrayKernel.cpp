@@ -24,7 +24,7 @@ MPS::NDArrayStridedSlice everyOtherRow() {
 
 /// Makes arrays of its own and remembers for whom.
 struct CountingAllocator : MPS::NDArrayAllocator {
-    MPS::NDArray array(const MTL::CommandBuffer& commands, const MPS::NDArrayDescriptor& d,
+    MPS::NDArray array(MTL::CommandBuffer commands, MPS::NDArrayDescriptor d,
                        const MPS::Kernel& kernel) override {
         askedBy.push_back(kernel.className());
         return MPS::NDArray(commands.device(), d);

@@ -40,8 +40,7 @@ struct NormalizationSource : FixedNormalization {
         }
         return FixedNormalization::load();
     }
-    GammaAndBeta updateGammaAndBeta(const MTL::CommandBuffer& commands,
-                                    const State& state) override {
+    GammaAndBeta updateGammaAndBeta(MTL::CommandBuffer commands, State state) override {
         ++updates;
         if (kind != Update::Device) return {};
         if (!temporaryResults) {
@@ -62,8 +61,7 @@ struct NormalizationSource : FixedNormalization {
         copy(beta_, made.beta());
         return made;
     }
-    MeanAndVariance updateMeanAndVariance(const MTL::CommandBuffer& commands,
-                                          const State& state) override {
+    MeanAndVariance updateMeanAndVariance(MTL::CommandBuffer commands, State state) override {
         if (kind != Update::Device) return {};
         const MPS::VectorDescriptor shape(channels, MPS::DataType::Float32);
         average.encode(commands, MPS::Vector(state.mean(), shape), mean_, MPS::Vector(), mean_);
@@ -71,7 +69,7 @@ struct NormalizationSource : FixedNormalization {
                        variance_);
         return {mean_.data(), variance_.data()};
     }
-    bool updateGammaAndBeta(const State& state) override {
+    bool updateGammaAndBeta(State state) override {
         ++updates;
         if (kind != Update::Host) return false;
         const auto dGamma = values(state.gradientForGamma()),
@@ -82,7 +80,7 @@ struct NormalizationSource : FixedNormalization {
         }
         return true;
     }
-    bool updateMeanAndVariance(const State& state) override {
+    bool updateMeanAndVariance(State state) override {
         if (kind != Update::Host) return false;
         const auto mean = values(state.mean()), variance = values(state.variance());
         for (size_t c = 0; c < channels; ++c) {

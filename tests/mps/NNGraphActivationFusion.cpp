@@ -24,8 +24,8 @@ using Update = network::Source::Update;
 struct Watched : network::Source {
     using Source::Source;
     using Source::update;
-    bool update(const CNNConvolutionGradientState& gradient,
-                const CNNConvolutionWeightsAndBiasesState& source) override {
+    bool update(CNNConvolutionGradientState gradient,
+                CNNConvolutionWeightsAndBiasesState source) override {
         dWeights = contents(gradient.gradientForWeights());
         dBiases = contents(gradient.gradientForBiases());
         sawItself = gradient.convolution()->dataSource().get() == this;

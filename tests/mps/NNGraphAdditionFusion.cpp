@@ -34,8 +34,7 @@ struct Descending : FixedNormalization {
         variances = floatsOf(random(channels, seed + 3, .5, 2));
     }
     CNNNormalizationGammaAndBetaState
-    updateGammaAndBeta(const MTL::CommandBuffer& commands,
-                       const CNNBatchNormalizationState& state) override {
+    updateGammaAndBeta(MTL::CommandBuffer commands, CNNBatchNormalizationState state) override {
         NNOptimizerStochasticGradientDescent(testDevice(), float(network::rate))
             .encode(commands, state, {}, latest);
         return latest;

@@ -40,8 +40,8 @@ public:
         }
     }
     MPS::CNNConvolutionWeightsAndBiasesState
-    update(const MTL::CommandBuffer& commands, const MPS::CNNConvolutionGradientState& gradient,
-           const MPS::CNNConvolutionWeightsAndBiasesState& source) override {
+    update(MTL::CommandBuffer commands, MPS::CNNConvolutionGradientState gradient,
+           MPS::CNNConvolutionWeightsAndBiasesState source) override {
         if (!master) master = MPS::CNNConvolutionWeightsAndBiasesState(testDevice(), shape);
         adam.encode(commands, gradient, source, momenta, velocities, master);
         return master;

@@ -106,8 +106,8 @@ TEST_CASE("a frozen layer: its source lowers the read counts and returns nothing
     struct Frozen : Source {
         using Source::Source;
         MPS::CNNConvolutionWeightsAndBiasesState
-        update(const MTL::CommandBuffer&, const MPS::CNNConvolutionGradientState& gradient,
-               const MPS::CNNConvolutionWeightsAndBiasesState& source) override {
+        update(MTL::CommandBuffer, MPS::CNNConvolutionGradientState gradient,
+               MPS::CNNConvolutionWeightsAndBiasesState source) override {
             ++updates;
             for (const MPS::State& state : {MPS::State(gradient), MPS::State(source)})
                 if (state.isTemporary()) state.setReadCount(state.readCount() - 1);

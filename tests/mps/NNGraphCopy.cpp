@@ -19,7 +19,7 @@ namespace {
 /// Makes a copy for others to train.
 struct CopiedSource : Source {
     using Source::Source;
-    std::shared_ptr<MPS::CNNConvolutionDataSource> copy(const MTL::Device& device) const override {
+    std::shared_ptr<MPS::CNNConvolutionDataSource> copy(MTL::Device device) const override {
         CHECK(device == testDevice());
         auto made = std::make_shared<CopiedSource>(
             shape.kernelWidth(), shape.inputFeatureChannels(), shape.outputFeatureChannels(), 0);
@@ -44,20 +44,19 @@ MTL::Buffer bufferOf(const std::vector<float>& values) {
 /// Its updates load what it does not give itself.
 template <class Base> struct Loading : Base {
     using Base::Base;
-    MPS::CNNNormalizationGammaAndBetaState updateGammaAndBeta(const MTL::CommandBuffer&,
-                                                              const MPS::StateBatch&) override {
+    MPS::CNNNormalizationGammaAndBetaState updateGammaAndBeta(MTL::CommandBuffer,
+                                                              MPS::StateBatch) override {
         return {bufferOf({1, 2, 3, 4}), bufferOf({-1, 1, 0, 2})};
     }
 };
 struct LoadingBatch : FixedNormalization {
     using FixedNormalization::FixedNormalization;
     MPS::CNNNormalizationGammaAndBetaState
-    updateGammaAndBeta(const MTL::CommandBuffer&, const MPS::CNNBatchNormalizationState&) override {
+    updateGammaAndBeta(MTL::CommandBuffer, MPS::CNNBatchNormalizationState) override {
         return {bufferOf({4, 3, 2, 1}), bufferOf({1, 0, -1, 2})};
     }
     MPS::CNNNormalizationMeanAndVarianceState
-    updateMeanAndVariance(const MTL::CommandBuffer&,
-                          const MPS::CNNBatchNormalizationState&) override {
+    updateMeanAndVariance(MTL::CommandBuffer, MPS::CNNBatchNormalizationState) override {
         return {bufferOf({.1f, .2f, .3f, .4f}), bufferOf({2, 3, 4, 5})};
     }
 };

@@ -58,8 +58,8 @@ struct Source : MPS::CNNConvolutionDataSource {
     }
     void purge() override { ++purges; }
     MPS::CNNConvolutionWeightsAndBiasesState
-    update(const MTL::CommandBuffer& commands, const MPS::CNNConvolutionGradientState& gradient,
-           const MPS::CNNConvolutionWeightsAndBiasesState& source) override {
+    update(MTL::CommandBuffer commands, MPS::CNNConvolutionGradientState gradient,
+           MPS::CNNConvolutionWeightsAndBiasesState source) override {
         ++updates;
         if (kind != Update::Device) return {};
         const bool first = !master;
@@ -67,8 +67,8 @@ struct Source : MPS::CNNConvolutionDataSource {
         optimizer.encode(commands, gradient, usesMaster && !first ? master : source, {}, master);
         return master;
     }
-    bool update(const MPS::CNNConvolutionGradientState& gradient,
-                const MPS::CNNConvolutionWeightsAndBiasesState& source) override {
+    bool update(MPS::CNNConvolutionGradientState gradient,
+                MPS::CNNConvolutionWeightsAndBiasesState source) override {
         ++updates;
         if (kind != Update::Host) return false;
         const auto step = [](std::vector<float>& values, const MTL::Buffer& from,

@@ -21,8 +21,7 @@ namespace {
 struct Watching : FixedNormalization {
     using FixedNormalization::FixedNormalization;
     CNNNormalizationGammaAndBetaState
-    updateGammaAndBeta(const MTL::CommandBuffer&,
-                       const CNNBatchNormalizationState& state) override {
+    updateGammaAndBeta(MTL::CommandBuffer, CNNBatchNormalizationState state) override {
         latest = state.isTemporary() ? CNNBatchNormalizationState() : state;
         return {};
     }

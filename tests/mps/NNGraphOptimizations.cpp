@@ -23,9 +23,8 @@ struct SamePolicy : MPS::NNPadding {
         using enum MPS::NNPaddingMethod;
         return SizeSame | Custom | (allowsFusion ? CustomAllowForNodeFusion : SizeValidOnly);
     }
-    MPS::ImageDescriptor
-    destinationImageDescriptor(const MPS::ImageBatch&, const MPS::StateBatch&, MPS::Kernel&,
-                               const MPS::ImageDescriptor& suggested) const override {
+    MPS::ImageDescriptor destinationImageDescriptor(MPS::ImageBatch, MPS::StateBatch, MPS::Kernel&,
+                                                    MPS::ImageDescriptor suggested) const override {
         ++calls;
         return suggested;
     }

@@ -14,8 +14,8 @@ TEST_CASE("the updates of a graph are one dispatch in each replay, and train the
     struct Apart : network::Source {
         using Source::Source;
         MPS::CNNConvolutionWeightsAndBiasesState
-        update(const MTL::CommandBuffer& commands, const MPS::CNNConvolutionGradientState& gradient,
-               const MPS::CNNConvolutionWeightsAndBiasesState& source) override {
+        update(MTL::CommandBuffer commands, MPS::CNNConvolutionGradientState gradient,
+               MPS::CNNConvolutionWeightsAndBiasesState source) override {
             const auto state = Source::update(commands, gradient, source);
             commands.impl().list("").label(vk::CommandList::LabelKind::Insert, "updated");
             return state;
@@ -47,6 +47,34 @@ TEST_CASE("the updates of a graph are one dispatch in each replay, and train the
         CHECK(network.conv->trained() == apart.conv->trained());
         CHECK(network.fc->trained() == apart.fc->trained());
         CHECK(network.fc->trainedBias() == apart.fc->trainedBias());
+    }
+    CHECK(graph.debugDescription().find("encodes are replayed") != std::string::npos);
+}
+
+TEST_CASE("replays use biases that a convolution without any has got from an update") {
+    struct Unbiased : network::Source {
+        using Source::Source;
+        std::span<const float> biasTerms() const override { return {}; }
+    };
+    const auto source = std::make_shared<Unbiased>(1, 1, 1, 1);
+    source->w = {0};
+    const MPS::CNNConvolutionNode conv(MPS::NNImageNode(), source);
+    const MPS::CNNLossNode loss(conv.resultImage(),
+                                {MPS::CNNLossType::MeanSquaredError, MPS::CNNReductionType::Sum});
+    const MPS::NNGraph graph(testDevice(), loss.trainingGraph(std::nullopt, {}).at(0).resultImage(),
+                             false);
+    graph.setFormat(MPS::ImageFeatureChannelFormat::Float32);
+    const auto one = upload(network::Tensor(1, 1, 1, 1, 1.0));
+    const auto labels = lossLabels(network::Tensor(1, 1, 1, 1, 1.0));
+    double weight = 0; // and bias
+    for (int step = 0; step < 6; ++step) {
+        INFO("step " << step);
+        run([&](const MTL::CommandBuffer& commands) {
+            graph.encodeBatch(commands, {one}, {labels});
+        });
+        const double missing = 1 - 2 * weight;
+        CHECK(std::abs(lossesOf(labels)[0] - missing * missing) < 1e-5);
+        weight += network::rate * 2 * missing;
     }
     CHECK(graph.debugDescription().find("encodes are replayed") != std::string::npos);
 }

@@ -192,9 +192,8 @@ TEST_CASE("a custom padding policy works on the forward kernel alone") {
             return MPS::NNPaddingMethod::Custom | MPS::NNPaddingMethod::SizeValidOnly;
         }
         MPS::ImageDescriptor
-        destinationImageDescriptor(const MPS::ImageBatch&, const MPS::StateBatch&,
-                                   MPS::Kernel& kernel,
-                                   const MPS::ImageDescriptor& suggested) const override {
+        destinationImageDescriptor(MPS::ImageBatch, MPS::StateBatch, MPS::Kernel& kernel,
+                                   MPS::ImageDescriptor suggested) const override {
             dynamic_cast<MPS::CNNKernel&>(kernel).setOffset({offset, offset, 0});
             auto d = suggested;
             d.setWidth(2);
@@ -269,6 +268,31 @@ TEST_CASE("pooling nodes keep what they were given") {
     CHECK_FALSE(base.as<MPS::CNNNeuronNode>());
     CHECK_FALSE(base.as<MPS::NNGradientFilterNode>());
     CHECK(base.gradientFilter(input).as<MPS::NNGradientFilterNode>());
+}
+
+TEST_CASE("a pooling gradient node becomes the one of its forward node's class") {
+    const MPS::NNImageNode input, g;
+    const Tensor x = reference::distinct(2, 6, 6, 5, 1), dy = reference::random(2, 3, 3, 5, 2);
+    const auto check = [&]<class Gradient>(const MPS::NNFilterNode& node) {
+        const auto state = node.resultState().template as<MPS::NNGradientStateNode>();
+        const MPS::CNNPoolingGradientNode made(g, input, state, 2, 2, 2, 2, nullptr);
+        CHECK(made.template as<Gradient>());
+        CHECK(made.strideInPixelsY() == 2);
+        const auto derivative = [&](const MPS::NNFilterNode& of) {
+            return result(graphOf(of.resultImage()), {upload(dy), upload(x)});
+        };
+        CHECK(derivative(made).v == derivative(node.gradientFilter(g)).v);
+    };
+    check.operator()<MPS::CNNPoolingMaxGradientNode>(MPS::CNNPoolingMaxNode(input, 2));
+    check.operator()<MPS::CNNPoolingAverageGradientNode>(MPS::CNNPoolingAverageNode(input, 2));
+    check.operator()<MPS::CNNPoolingL2NormGradientNode>(MPS::CNNPoolingL2NormNode(input, 2));
+    check.operator()<MPS::CNNDilatedPoolingMaxGradientNode>(
+        MPS::CNNDilatedPoolingMaxNode(input, 2, 2, 3));
+    CHECK(refusal([&] {
+              MPS::CNNPoolingGradientNode(g, input, MPS::NNGradientStateNode(), 2, 2, 2, 2,
+                                          nullptr);
+          }) == "[CNNPoolingGradientNode] gradientState is not the state of a pooling node, which "
+                "says what the gradient is of.");
 }
 
 TEST_CASE("misuse of a graph is refused with a sentence") {

@@ -31,8 +31,8 @@ template <class Kind> struct Trained : Kind::Source {
     MPS::Vector vectorOf(const MTL::Buffer& buffer) const {
         return MPS::Vector(buffer, MPS::VectorDescriptor(this->channels, MPS::DataType::Float32));
     }
-    MPS::CNNNormalizationGammaAndBetaState
-    updateGammaAndBeta(const MTL::CommandBuffer& commands, const MPS::StateBatch& states) override {
+    MPS::CNNNormalizationGammaAndBetaState updateGammaAndBeta(MTL::CommandBuffer commands,
+                                                              MPS::StateBatch states) override {
         updates += int(states.size());
         if (update != Update::Device) return {};
         for (const MPS::State& each : states) {
@@ -52,7 +52,7 @@ template <class Kind> struct Trained : Kind::Source {
         blit.endEncoding();
         return made;
     }
-    bool updateGammaAndBeta(const MPS::StateBatch& states) override {
+    bool updateGammaAndBeta(MPS::StateBatch states) override {
         updates += int(states.size());
         if (update != Update::Host) return false;
         for (const MPS::State& each : states) {

@@ -213,6 +213,16 @@ TEST_CASE("a NaN is chosen only where there is nothing else, and ties go to the 
     CHECK(result(least, upload(ties)).v[0] == 300);
 }
 
+TEST_CASE("the place of an extreme of 8-bit channels is told in fp32") {
+    MPS::ImageDescriptor d(MPS::ImageFeatureChannelFormat::Unorm8, 1, 1, 7);
+    const MPS::Image bytes(testDevice(), d);
+    bytes.write(std::vector<float>{.2f, .4f, .6f, .4f, 1, 0, .2f});
+    MPS::NNReduceFeatureChannelsArgumentMax most(testDevice());
+    MPS::NNReduceFeatureChannelsArgumentMin least(testDevice());
+    CHECK(result(most, {bytes}).v[0] == 4);
+    CHECK(result(least, {bytes}).v[0] == 5);
+}
+
 TEST_CASE("the sum over feature channels has a weight, and kernels can be copied") {
     const Tensor x = reference::random(1, 2, 3, 7, 20);
     MPS::NNReduceFeatureChannelsSum kernel(testDevice());

@@ -16,8 +16,7 @@ using Catch::Matchers::ContainsSubstring;
 namespace {
 
 struct Zoom : ImageTransformProvider {
-    ScaleTransform transform(const Image& source,
-                             const std::shared_ptr<Handle>& handle) const override {
+    ScaleTransform transform(Image source, std::shared_ptr<Handle> handle) const override {
         asked.push_back(handle ? handle->label() : "");
         const double number = double(asked.size() % 2);
         return {double(source.width()), 2, change * number, 0};

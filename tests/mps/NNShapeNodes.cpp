@@ -69,7 +69,7 @@ struct Concatenation {
 };
 
 struct Settable : MPS::NNGramMatrixCallback {
-    float alpha(const MPS::Image& source, const MPS::Image& destination) const override {
+    float alpha(MPS::Image source, MPS::Image destination) const override {
         sourceChannels = source.featureChannels();
         destinationWidth = destination.width();
         return value;

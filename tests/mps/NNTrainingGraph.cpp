@@ -361,6 +361,31 @@ TEST_CASE("loss nodes: predictions first, then labels, and a state that carries 
     CHECK(reference::compare(made, reference::gradient(expected, {y, t}, g), fp32));
 }
 
+TEST_CASE("a gradient node of arithmetic becomes the one of its forward node's class") {
+    const MPS::NNImageNode a, b, g;
+    const auto check = [&]<class Forward, class Gradient>() {
+        const Forward node(a, b);
+        node.setSecondaryScale(3);
+        const auto state = node.resultState().template as<MPS::NNBinaryGradientStateNode>();
+        const MPS::NNArithmeticGradientNode plain(g, b, state, true), whole({g}, node, true);
+        CHECK(plain.template as<Gradient>());
+        CHECK(whole.template as<Gradient>());
+        CHECK(plain.isSecondarySourceFilter());
+        CHECK(whole.primaryScale() == Gradient({g}, node, true).primaryScale());
+    };
+    check.operator()<MPS::NNAdditionNode, MPS::NNAdditionGradientNode>();
+    check.operator()<MPS::NNSubtractionNode, MPS::NNSubtractionGradientNode>();
+    check.operator()<MPS::NNMultiplicationNode, MPS::NNMultiplicationGradientNode>();
+    CHECK(
+        refusal([&] { MPS::NNArithmeticGradientNode({g}, MPS::NNDivisionNode(a, b), false); }) ==
+        "[NNArithmeticGradientNode] The forward node is a NNDivisionNode but must be an addition, "
+        "a subtraction or a multiplication.");
+    CHECK(refusal([&] {
+              MPS::NNArithmeticGradientNode(g, a, MPS::NNBinaryGradientStateNode(), false);
+          }) == "[NNArithmeticGradientNode] The forward node is not known but must be an addition, "
+                "a subtraction or a multiplication.");
+}
+
 TEST_CASE("arithmetic nodes refuse what does not fit") {
     const MPS::NNImageNode a, b;
     CHECK(refusal([&] { MPS::NNAdditionNode(std::vector{a}); }) ==

@@ -58,18 +58,19 @@ inline std::unique_ptr<MPS::CNNPoolingGradient> gradientOf(const Pooling& k) {
 }
 
 /// Everything that a state would have carried over.
-inline void configure(MPS::CNNPoolingGradient& gradient, const Pooling& k) {
+inline void configure(MPS::CNNPoolingGradient& gradient, const Pooling& k, const Tensor& shape) {
     gradient.setSecondaryOffset({k.offsetX, k.offsetY, 0});
     gradient.setSecondaryEdgeMode(edgeOf(k));
     if (auto* average = dynamic_cast<MPS::CNNPoolingAverageGradient*>(&gradient)) {
         average->setZeroPadSizeX(k.zeroPadX);
         average->setZeroPadSizeY(k.zeroPadY);
     }
-    const auto first = [](int64_t offset, uint64_t taps, uint64_t dilation) {
-        return uint64_t(std::max<int64_t>(0, offset - int64_t(((taps - 1) * dilation + 1) / 2)));
+    const auto first = [](int64_t offset, uint64_t taps, uint64_t dilation, size_t size) {
+        return uint64_t(std::clamp<int64_t>(offset - int64_t(((taps - 1) * dilation + 1) / 2), 0,
+                                            int64_t(size) - 1));
     };
-    const uint64_t x = first(k.offsetX, k.kernelWidth, k.dilationX),
-                   y = first(k.offsetY, k.kernelHeight, k.dilationY);
+    const uint64_t x = first(k.offsetX, k.kernelWidth, k.dilationX, shape.w),
+                   y = first(k.offsetY, k.kernelHeight, k.dilationY, shape.h);
     gradient.setClipRect({{x, y, 0}, {UINT64_MAX, UINT64_MAX, UINT64_MAX}});
 }
 
@@ -84,21 +85,20 @@ public:
         : offset_(offset), images_(std::move(images)) {}
     MPS::NNPaddingMethod paddingMethod() const override { return MPS::NNPaddingMethod::Custom; }
     std::string label() const override { return "destination"; }
-    MPS::ImageDescriptor
-    destinationImageDescriptor(const MPS::ImageBatch&, const MPS::StateBatch&, MPS::Kernel& kernel,
-                               const MPS::ImageDescriptor& suggested) const override {
+    MPS::ImageDescriptor destinationImageDescriptor(MPS::ImageBatch, MPS::StateBatch,
+                                                    MPS::Kernel& kernel,
+                                                    MPS::ImageDescriptor suggested) const override {
         dynamic_cast<MPS::CNNKernel&>(kernel).setOffset(offset_);
         MPS::ImageDescriptor d = suggested;
         d.setWidth(images_[0].width());
         d.setHeight(images_[0].height());
         return d;
     }
-    MPS::Image image(const MTL::CommandBuffer&, const MPS::ImageDescriptor&,
-                     const MPS::Kernel&) override {
+    MPS::Image image(MTL::CommandBuffer, MPS::ImageDescriptor, const MPS::Kernel&) override {
         return images_[0];
     }
-    MPS::ImageBatch imageBatch(const MTL::CommandBuffer&, const MPS::ImageDescriptor&,
-                               const MPS::Kernel&, uint64_t) override {
+    MPS::ImageBatch imageBatch(MTL::CommandBuffer, MPS::ImageDescriptor, const MPS::Kernel&,
+                               uint64_t) override {
         return images_;
     }
 
@@ -152,7 +152,7 @@ inline Result both(const Pooling& k, const MPS::ImageBatch& x, const MPS::ImageB
         });
         result.dx = download(dx);
     } else {
-        configure(*gradient, k);
+        configure(*gradient, k, shape);
         // Outside the clip rectangle nothing is written; no window reads there.
         const auto dx = upload(Tensor(shape.n, shape.h, shape.w, shape.c, 0.0), variant);
         run([&](const MTL::CommandBuffer& commands) {

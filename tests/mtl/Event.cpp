@@ -116,6 +116,18 @@ TEST_CASE("A queue's signal calls notifications too", "[Event]") {
     CHECK(seen == 2);
 }
 
+TEST_CASE("A command buffer keeps the events that it signals, and their notifications", "[Event]") {
+    std::atomic<uint64_t> seen{0};
+    const MTL::CommandBuffer commands = testQueue().commandBuffer();
+    {
+        const MTL::SharedEvent event = testDevice().newSharedEvent();
+        event.notify(3, [&](MTL::SharedEvent, uint64_t value) { seen = value; });
+        commands.encodeSignalEvent(event, 3);
+    }
+    finish(commands);
+    CHECK(seen == 3);
+}
+
 TEST_CASE("Fences are always satisfied, and their misuse is seen", "[Event]") {
     const MTL::Fence fence = testDevice().newFence();
     fence.setLabel("weights");

@@ -41,7 +41,7 @@ inline std::vector<double> lossesOf(const MPS::StateBatch& labels) {
 /// Makes what the default allocator makes; but a graph does not replay with a user's allocator.
 class PlainAllocator : public MPS::ImageAllocator {
 public:
-    MPS::Image image(const MTL::CommandBuffer& commands, const MPS::ImageDescriptor& descriptor,
+    MPS::Image image(MTL::CommandBuffer commands, MPS::ImageDescriptor descriptor,
                      const MPS::Kernel& kernel) override {
         ++calls;
         return MPS::Image::defaultAllocator()->image(commands, descriptor, kernel);

@@ -90,6 +90,8 @@ TEST_CASE("a saved picture is a PNG of the right size", "[train]") {
     CHECK(bigEndian(bytes, 20) == 17);
     CHECK_THROWS_AS(Canvas(3, 3, white).save(folder.path() / "no" / "picture.png"),
                     mpsvk::FormatError);
+    if (fs::exists("/dev/full"))
+        CHECK_THROWS_AS(Canvas(3, 3, white).save("/dev/full"), mpsvk::FormatError);
 }
 
 TEST_CASE("curves show both data sets in both charts, whatever the history", "[train]") {

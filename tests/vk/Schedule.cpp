@@ -165,4 +165,11 @@ TEST_CASE("A texture is one thing", "[Schedule]") {
     list.copy(bytes, texture, second); // another layer of the first texture: the texture counts
     list.copy(texture, more, region);
     CHECK(order(list) == "01|2|3");
+    // One image behind two objects, as when it is wrapped.
+    const auto again = std::make_shared<vk::Texture>(insides(), texture->image(),
+                                                     VK_FORMAT_R32G32B32A32_SFLOAT, 4, 4, 2);
+    vk::CommandList both;
+    both.copy(bytes, texture, region);
+    both.copy(again, more, region);
+    CHECK(order(both) == "0|1");
 }

@@ -62,9 +62,9 @@ struct PlacedResult : MPS::NNPadding {
     PlacedResult(uint64_t width, uint64_t height, int64_t offset)
         : width(width), height(height), offset(offset) {}
     MPS::NNPaddingMethod paddingMethod() const override { return MPS::NNPaddingMethod::Custom; }
-    MPS::ImageDescriptor
-    destinationImageDescriptor(const MPS::ImageBatch&, const MPS::StateBatch&, MPS::Kernel& kernel,
-                               const MPS::ImageDescriptor& suggested) const override {
+    MPS::ImageDescriptor destinationImageDescriptor(MPS::ImageBatch, MPS::StateBatch,
+                                                    MPS::Kernel& kernel,
+                                                    MPS::ImageDescriptor suggested) const override {
         dynamic_cast<MPS::CNNKernel&>(kernel).setOffset({offset, offset, 0});
         MPS::ImageDescriptor d = suggested;
         d.setWidth(width);

@@ -61,7 +61,7 @@ Report fromJson(std::string_view json) {
         Report report;
         report.device = all.value("device", std::string());
         report.driver = all.value("driver", std::string());
-        report.scale = all.value("scale", 1ul);
+        report.scale = all.value("scale", uint64_t{1});
         for (const Json& entry : all.at("results")) {
             Result r;
             r.name = entry.at("name").get<std::string>();

@@ -24,7 +24,7 @@ struct Result {
 
 struct Report {
     std::string device, driver;
-    unsigned long scale = 1;
+    uint64_t scale = 1;
     std::vector<Result> results;
 };
 

@@ -19,9 +19,8 @@ AdamWeights::AdamWeights(const MTL::CommandQueue& queue, const MPS::CNNConvoluti
 }
 
 MPS::CNNConvolutionWeightsAndBiasesState
-AdamWeights::update(const MTL::CommandBuffer& commands,
-                    const MPS::CNNConvolutionGradientState& gradient,
-                    const MPS::CNNConvolutionWeightsAndBiasesState&) {
+AdamWeights::update(MTL::CommandBuffer commands, MPS::CNNConvolutionGradientState gradient,
+                    MPS::CNNConvolutionWeightsAndBiasesState) {
     optimizer_.encode(commands, gradient, trained_, momentum_, velocity_, trained_);
     return trained_;
 }
@@ -43,9 +42,8 @@ MomentumWeights::MomentumWeights(const MTL::CommandQueue& queue,
 }
 
 MPS::CNNConvolutionWeightsAndBiasesState
-MomentumWeights::update(const MTL::CommandBuffer& commands,
-                        const MPS::CNNConvolutionGradientState& gradient,
-                        const MPS::CNNConvolutionWeightsAndBiasesState&) {
+MomentumWeights::update(MTL::CommandBuffer commands, MPS::CNNConvolutionGradientState gradient,
+                        MPS::CNNConvolutionWeightsAndBiasesState) {
     optimizer_.encode(commands, gradient, trained_, momentum_, trained_);
     return trained_;
 }
@@ -62,15 +60,15 @@ MomentumNormalization::MomentumNormalization(const MTL::CommandQueue& queue, uin
 }
 
 MPS::CNNNormalizationGammaAndBetaState
-MomentumNormalization::updateGammaAndBeta(const MTL::CommandBuffer& commands,
-                                          const MPS::CNNBatchNormalizationState& state) {
+MomentumNormalization::updateGammaAndBeta(MTL::CommandBuffer commands,
+                                          MPS::CNNBatchNormalizationState state) {
     optimizer_.encode(commands, state, momentum_, trained_);
     return trained_;
 }
 
 MPS::CNNNormalizationMeanAndVarianceState
-MomentumNormalization::updateMeanAndVariance(const MTL::CommandBuffer& commands,
-                                             const MPS::CNNBatchNormalizationState& state) {
+MomentumNormalization::updateMeanAndVariance(MTL::CommandBuffer commands,
+                                             MPS::CNNBatchNormalizationState state) {
     const auto average = [&](const MTL::Buffer& ofBatch, const MPS::Vector& running) {
         const MPS::Vector latest(ofBatch, MPS::VectorDescriptor(channels_, MPS::DataType::Float32));
         average_.encode(commands, latest, running, {}, running);

@@ -15,8 +15,8 @@ public:
                 MPS::DataType kernelType, uint64_t seed);
     using MPS::CNNConvolutionDataSource::update;
     MPS::CNNConvolutionWeightsAndBiasesState
-    update(const MTL::CommandBuffer& commands, const MPS::CNNConvolutionGradientState& gradient,
-           const MPS::CNNConvolutionWeightsAndBiasesState& source) override;
+    update(MTL::CommandBuffer commands, MPS::CNNConvolutionGradientState gradient,
+           MPS::CNNConvolutionWeightsAndBiasesState source) override;
 
 private:
     MPS::NNOptimizerAdam optimizer_;
@@ -39,8 +39,8 @@ public:
                     MPS::DataType kernelType, uint64_t seed, const Descent& descent);
     using MPS::CNNConvolutionDataSource::update;
     MPS::CNNConvolutionWeightsAndBiasesState
-    update(const MTL::CommandBuffer& commands, const MPS::CNNConvolutionGradientState& gradient,
-           const MPS::CNNConvolutionWeightsAndBiasesState& source) override;
+    update(MTL::CommandBuffer commands, MPS::CNNConvolutionGradientState gradient,
+           MPS::CNNConvolutionWeightsAndBiasesState source) override;
 
 private:
     MPS::NNOptimizerStochasticGradientDescent optimizer_;
@@ -64,11 +64,10 @@ public:
     using MPS::CNNBatchNormalizationDataSource::updateGammaAndBeta;
     using MPS::CNNBatchNormalizationDataSource::updateMeanAndVariance;
     MPS::CNNNormalizationGammaAndBetaState
-    updateGammaAndBeta(const MTL::CommandBuffer& commands,
-                       const MPS::CNNBatchNormalizationState& state) override;
+    updateGammaAndBeta(MTL::CommandBuffer commands, MPS::CNNBatchNormalizationState state) override;
     MPS::CNNNormalizationMeanAndVarianceState
-    updateMeanAndVariance(const MTL::CommandBuffer& commands,
-                          const MPS::CNNBatchNormalizationState& state) override;
+    updateMeanAndVariance(MTL::CommandBuffer commands,
+                          MPS::CNNBatchNormalizationState state) override;
 
 private:
     uint64_t channels_;

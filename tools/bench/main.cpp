@@ -1,6 +1,7 @@
 // mpsvk-bench: what the kernels take on a device.
 #include "Benchmark.hpp"
 #include "Comparison.hpp"
+#include "DataDirectory.hpp"
 #include "DeviceFacts.hpp"
 #include "Options.hpp"
 #include "Picture.hpp"
@@ -113,7 +114,7 @@ int main(int count, char** arguments) {
     });
     try {
         const Options options = parseOptions({arguments + 1, arguments + count},
-                                             MPSVK_DATA_DIRECTORY "/bench/cases.json");
+                                             train::dataDirectory() / "bench" / "cases.json");
         if (!options.helpText.empty()) {
             std::cout << options.helpText;
             return 0;

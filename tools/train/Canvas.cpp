@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <fstream>
 #include <mpsvk/Error.hpp>
 
 #define STB_IMAGE_WRITE_STATIC
@@ -163,8 +164,16 @@ void Canvas::save(const std::filesystem::path& path) const {
             bytes.insert(bytes.end(), {colour.red, colour.green, colour.blue});
         }
     }
-    if (stbi_write_png(path.string().c_str(), static_cast<int>(width_), static_cast<int>(height_),
-                       3, bytes.data(), static_cast<int>(width_) * 3) == 0) {
+    // Not by stbi_write_png, which does not notice that a disk is full.
+    std::ofstream file(path, std::ios::binary);
+    const auto write = [](void* to, void* data, int size) {
+        static_cast<std::ofstream*>(to)->write(static_cast<const char*>(data), size);
+    };
+    const bool made =
+        stbi_write_png_to_func(write, &file, static_cast<int>(width_), static_cast<int>(height_), 3,
+                               bytes.data(), static_cast<int>(width_) * 3) != 0;
+    file.close();
+    if (!made || !file) {
         throw FormatError(path.string() + ": offset 0: the picture cannot be written.");
     }
 }

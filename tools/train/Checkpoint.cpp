@@ -167,7 +167,12 @@ void saveCheckpoint(const Checkpoint& checkpoint, const fs::path& path) {
         file.write(reinterpret_cast<const char*>(bytes.data()),
                    static_cast<std::streamsize>(bytes.size()));
         file.flush();
-        if (!file) throw FormatError(fresh.string() + ": offset 0: the file cannot be written.");
+        if (!file) {
+            file.close();
+            std::error_code error;
+            fs::remove(fresh, error);
+            throw FormatError(fresh.string() + ": offset 0: the file cannot be written.");
+        }
     }
     fs::rename(fresh, path);
 }

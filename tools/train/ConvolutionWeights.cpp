@@ -48,9 +48,9 @@ std::span<const std::byte> ConvolutionWeights::weights() const {
 std::span<const float> ConvolutionWeights::biasTerms() const { return floats(state_.biases()); }
 
 MPS::CNNConvolutionWeightsAndBiasesState
-ConvolutionWeights::update(const MTL::CommandBuffer& commandBuffer,
-                           const MPS::CNNConvolutionGradientState& gradients,
-                           const MPS::CNNConvolutionWeightsAndBiasesState&) {
+ConvolutionWeights::update(MTL::CommandBuffer commandBuffer,
+                           MPS::CNNConvolutionGradientState gradients,
+                           MPS::CNNConvolutionWeightsAndBiasesState) {
     // In place, from our fp32 weights: the kernels' copies may be rounded.
     optimizer_.encode(commandBuffer, gradients, state_);
     return state_;

@@ -39,9 +39,8 @@ public:
     void purge() override {}
     std::string label() const override { return shape_.label; }
     MPS::CNNConvolutionWeightsAndBiasesState
-    update(const MTL::CommandBuffer& commandBuffer,
-           const MPS::CNNConvolutionGradientState& gradients,
-           const MPS::CNNConvolutionWeightsAndBiasesState& current) override;
+    update(MTL::CommandBuffer commandBuffer, MPS::CNNConvolutionGradientState gradients,
+           MPS::CNNConvolutionWeightsAndBiasesState current) override;
 
 private:
     LayerShape shape_;

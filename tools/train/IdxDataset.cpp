@@ -71,7 +71,8 @@ public:
         return bytes;
     }
 
-    /// Also makes zlib compare the checksum at the end of a compressed file.
+    /// Also makes zlib compare the checksum at the end of a compressed file, unless the file ends
+    /// within it.
     void expectEnd() {
         char extra = 0;
         const int got = gzread(file_.get(), &extra, 1);

@@ -4,6 +4,7 @@
 #include <iostream>
 #include <mpsvk/MTL/Device.hpp>
 
+#include "DataDirectory.hpp"
 #include "GraphNetwork.hpp"
 #include "Interrupt.hpp"
 #include "Options.hpp"
@@ -129,8 +130,8 @@ int main(int count, char** arguments) {
         return code;
     };
     try {
-        Options options = parseOptions({arguments + 1, arguments + count},
-                                       fs::path(MPSVK_DATA_DIRECTORY) / "digits");
+        Options options =
+            parseOptions({arguments + 1, arguments + count}, dataDirectory() / "digits");
         if (options.helpText) {
             std::cout << *options.helpText;
             return done;
@@ -139,6 +140,8 @@ int main(int count, char** arguments) {
     } catch (const UsageError& error) {
         return complain(error, wrongInput);
     } catch (const FormatError& error) {
+        return complain(error, wrongInput);
+    } catch (const fs::filesystem_error& error) {
         return complain(error, wrongInput);
     } catch (const std::exception& error) {
         return complain(error, deviceTrouble);

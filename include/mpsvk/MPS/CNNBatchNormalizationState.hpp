@@ -41,16 +41,16 @@ public:
     /// Encode an update (an optimizer, usually) and return the state that holds the new values, or
     /// an empty one for no change. Each lowers the read count of a temporary state by 1.
     virtual CNNNormalizationGammaAndBetaState
-    updateGammaAndBeta(const MTL::CommandBuffer& commandBuffer,
-                       const CNNBatchNormalizationState& batchNormalizationState);
+    updateGammaAndBeta(MTL::CommandBuffer commandBuffer,
+                       CNNBatchNormalizationState batchNormalizationState);
     virtual CNNNormalizationMeanAndVarianceState
-    updateMeanAndVariance(const MTL::CommandBuffer& commandBuffer,
-                          const CNNBatchNormalizationState& batchNormalizationState);
+    updateMeanAndVariance(MTL::CommandBuffer commandBuffer,
+                          CNNBatchNormalizationState batchNormalizationState);
     /// Update on the host; true makes the kernels reload from this source.
-    virtual bool updateGammaAndBeta(const CNNBatchNormalizationState& batchNormalizationState);
-    virtual bool updateMeanAndVariance(const CNNBatchNormalizationState& batchNormalizationState);
+    virtual bool updateGammaAndBeta(CNNBatchNormalizationState batchNormalizationState);
+    virtual bool updateMeanAndVariance(CNNBatchNormalizationState batchNormalizationState);
     /// The source for a copy of a kernel; null shares this one.
-    virtual std::shared_ptr<CNNBatchNormalizationDataSource> copy(const MTL::Device& device) const;
+    virtual std::shared_ptr<CNNBatchNormalizationDataSource> copy(MTL::Device device) const;
 };
 
 /// One per layer and batch, made by CNNBatchNormalization's result-state methods. The kernels take

@@ -148,14 +148,13 @@ public:
     /// Encodes an update of the weights (an optimizer, usually) and returns the state that holds
     /// them, or an empty one for no change.
     virtual CNNConvolutionWeightsAndBiasesState
-    update(const MTL::CommandBuffer& commandBuffer,
-           const CNNConvolutionGradientState& gradientState,
-           const CNNConvolutionWeightsAndBiasesState& sourceState);
+    update(MTL::CommandBuffer commandBuffer, CNNConvolutionGradientState gradientState,
+           CNNConvolutionWeightsAndBiasesState sourceState);
     /// Updates on the host; true makes the kernels reload from this source.
-    virtual bool update(const CNNConvolutionGradientState& gradientState,
-                        const CNNConvolutionWeightsAndBiasesState& sourceState);
+    virtual bool update(CNNConvolutionGradientState gradientState,
+                        CNNConvolutionWeightsAndBiasesState sourceState);
     /// The source for a copy of a kernel; null shares this one.
-    virtual std::shared_ptr<CNNConvolutionDataSource> copy(const MTL::Device& device) const;
+    virtual std::shared_ptr<CNNConvolutionDataSource> copy(MTL::Device device) const;
 };
 
 } // namespace mpsvk::MPS

@@ -13,7 +13,7 @@ public:
     /// Throws InvalidArgument unless overridden: not every source can be regrouped.
     virtual void setNumberOfGroups(uint64_t numberOfGroups);
     /// The source for a copy of a kernel; null shares this one.
-    virtual std::shared_ptr<CNNGroupNormalizationDataSource> copy(const MTL::Device& device) const;
+    virtual std::shared_ptr<CNNGroupNormalizationDataSource> copy(MTL::Device device) const;
 };
 
 /// G = numberOfGroups: with G = C this is instance normalization, with G = 1 every image is

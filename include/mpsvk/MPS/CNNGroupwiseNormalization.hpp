@@ -44,10 +44,10 @@ public:
     /// Encodes an update of gamma and beta and returns the state that holds them, or an empty one
     /// for no change. There is a gradient state for each image of the batch, with the gradients of
     /// that image alone: the update combines them.
-    virtual CNNNormalizationGammaAndBetaState
-    updateGammaAndBeta(const MTL::CommandBuffer& commandBuffer, const StateBatch& gradientStates);
+    virtual CNNNormalizationGammaAndBetaState updateGammaAndBeta(MTL::CommandBuffer commandBuffer,
+                                                                 StateBatch gradientStates);
     /// Updates on the host; true makes the kernels reload from this source.
-    virtual bool updateGammaAndBeta(const StateBatch& gradientStates);
+    virtual bool updateGammaAndBeta(StateBatch gradientStates);
 };
 
 class CNNGroupwiseNormalization : public CNNKernel {

@@ -9,8 +9,7 @@ namespace mpsvk::MPS {
 class CNNInstanceNormalizationDataSource : public CNNGroupwiseNormalizationDataSource {
 public:
     /// The source for a copy of a kernel; null shares this one.
-    virtual std::shared_ptr<CNNInstanceNormalizationDataSource>
-    copy(const MTL::Device& device) const;
+    virtual std::shared_ptr<CNNInstanceNormalizationDataSource> copy(MTL::Device device) const;
 };
 
 /// Every channel of every image is normalized by its own mean and variance: G = C.

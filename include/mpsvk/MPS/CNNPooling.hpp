@@ -147,8 +147,8 @@ private:
 /// [primaryOffset, primaryOffset + sourceSize). Gradient pixel x belongs to the window whose centre
 /// is secondaryOffset + stride*(x - primaryOffset), so secondaryOffset, secondaryEdgeMode, window
 /// and primary stride are the forward kernel's. The first pixel of clipRect is the first source
-/// pixel of the first window, max(0, secondaryOffset - floor(Kd/2)). Pixels of clipRect that no
-/// window reads become 0.
+/// pixel of the first window, max(0, secondaryOffset - floor(Kd/2)), but never beyond the last one.
+/// Pixels of clipRect that no window reads become 0.
 ///
 /// The encodes that return the result take all of this from the gradient state: primaryOffset and
 /// sourceSize become the forward clip rectangle, clipRect the source from the first window's first
@@ -185,9 +185,8 @@ private:
 
 /// The gradient of a window goes to its maximum, of several equal ones to the first in raster
 /// order; nowhere if a zero outside the source is larger. Reads the forward source, unless the
-/// gradient state has kept the positions, which changes no result: a state that the forward encode
-/// returns keeps them for gradients of the same source image in the same command buffer.
-/// MPSCNNPoolingMaxGradient.
+/// gradient state has kept the positions: a state that the forward encode returns keeps them for
+/// gradients of the same source image in the same command buffer. MPSCNNPoolingMaxGradient.
 class CNNPoolingMaxGradient : public CNNPoolingGradient {
 public:
     CNNPoolingMaxGradient(const MTL::Device& device, uint64_t kernelWidth, uint64_t kernelHeight,

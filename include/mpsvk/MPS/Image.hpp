@@ -87,12 +87,11 @@ struct ImageReadWriteParams {
 class ImageAllocator {
 public:
     virtual ~ImageAllocator() = default;
-    virtual Image image(const MTL::CommandBuffer& commandBuffer, const ImageDescriptor& descriptor,
+    virtual Image image(MTL::CommandBuffer commandBuffer, ImageDescriptor descriptor,
                         const Kernel& kernel) = 0;
     /// One call for a whole batch; by default `image` called `count` times.
-    virtual ImageBatch imageBatch(const MTL::CommandBuffer& commandBuffer,
-                                  const ImageDescriptor& descriptor, const Kernel& kernel,
-                                  uint64_t count);
+    virtual ImageBatch imageBatch(MTL::CommandBuffer commandBuffer, ImageDescriptor descriptor,
+                                  const Kernel& kernel, uint64_t count);
 };
 
 class Image : public Object {

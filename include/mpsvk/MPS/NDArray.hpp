@@ -90,8 +90,8 @@ class NDArray;
 class NDArrayAllocator {
 public:
     virtual ~NDArrayAllocator() = default;
-    virtual NDArray array(const MTL::CommandBuffer& commandBuffer,
-                          const NDArrayDescriptor& arrayDescriptor, const Kernel& kernel) = 0;
+    virtual NDArray array(MTL::CommandBuffer commandBuffer, NDArrayDescriptor arrayDescriptor,
+                          const Kernel& kernel) = 0;
 };
 
 /// Elements along dimension 0 lie together in a row; rows of dimension 1, then the higher

@@ -101,7 +101,7 @@ public:
     static bool isKindOf(const detail::ObjectImpl&);
 };
 
-/// MPSNNArithmeticGradientNode; abstract. The gradient with respect to one operand, summed over the
+/// MPSNNArithmeticGradientNode. The gradient with respect to one operand, summed over the
 /// axes along which the forward node repeated it. `primaryScale` multiplies the incoming gradient
 /// and, in a multiplication, `secondaryScale` the other operand, which is then the source image (in
 /// the others it is the operand itself). Nodes made from a forward node take its scales along:
@@ -109,6 +109,14 @@ public:
 class NNArithmeticGradientNode : public NNGradientFilterNode {
 public:
     NNArithmeticGradientNode() = default;
+    /// A node of the class that belongs to the node which `gradientState` is of, or to
+    /// `forwardFilter`. Throw InvalidArgument when that is no addition, subtraction or
+    /// multiplication.
+    NNArithmeticGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
+                             const NNBinaryGradientStateNode& gradientState,
+                             bool isSecondarySourceFilter);
+    NNArithmeticGradientNode(const std::vector<NNImageNode>& gradientImages,
+                             const NNFilterNode& forwardFilter, bool isSecondarySourceFilter);
     bool isSecondarySourceFilter() const;
     float primaryScale() const;
     void setPrimaryScale(float value) const;

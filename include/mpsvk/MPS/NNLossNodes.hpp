@@ -33,7 +33,7 @@ public:
     virtual ~NNLossCallback() = default;
     /// The weight that a loss, or its gradient, has in this encode: called just before it is
     /// encoded, of a batch with the first image.
-    virtual float scalarWeight(const Image& sourceImage, const Image& destinationImage) = 0;
+    virtual float scalarWeight(Image sourceImage, Image destinationImage) = 0;
 };
 
 /// The result image is the loss; labels and weights are images. Several losses may be added up, and

@@ -40,10 +40,9 @@ public:
     virtual std::string label() const { return {}; }
     /// Called when the method has the Custom bit: may change the descriptor, and must set the
     /// kernel's offset (absolutely: other properties it sets persist).
-    virtual ImageDescriptor destinationImageDescriptor(const ImageBatch& sourceImages,
-                                                       const StateBatch& sourceStates,
-                                                       Kernel& kernel,
-                                                       const ImageDescriptor& suggested) const;
+    virtual ImageDescriptor destinationImageDescriptor(ImageBatch sourceImages,
+                                                       StateBatch sourceStates, Kernel& kernel,
+                                                       ImageDescriptor suggested) const;
     /// The policy for the gradient pass, or null.
     virtual std::shared_ptr<NNPadding> inverse() const { return nullptr; }
 };
@@ -58,8 +57,8 @@ public:
 
     NNPaddingMethod paddingMethod() const override { return method_; }
     std::string label() const override;
-    ImageDescriptor destinationImageDescriptor(const ImageBatch&, const StateBatch&, Kernel& kernel,
-                                               const ImageDescriptor& suggested) const override;
+    ImageDescriptor destinationImageDescriptor(ImageBatch, StateBatch, Kernel& kernel,
+                                               ImageDescriptor suggested) const override;
     /// Valid becomes Full and Full becomes Valid.
     std::shared_ptr<NNPadding> inverse() const override;
     std::string className() const override { return "NNDefaultPadding"; }

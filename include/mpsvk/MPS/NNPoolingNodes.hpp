@@ -86,6 +86,12 @@ public:
 class CNNPoolingGradientNode : public NNGradientFilterNode {
 public:
     CNNPoolingGradientNode() = default;
+    /// A node of the class that belongs to the pooling node which `gradientState` is of. Throws
+    /// InvalidArgument when it is of none.
+    CNNPoolingGradientNode(const NNImageNode& sourceGradient, const NNImageNode& sourceImage,
+                           const NNGradientStateNode& gradientState, uint64_t kernelWidth,
+                           uint64_t kernelHeight, uint64_t strideInPixelsX,
+                           uint64_t strideInPixelsY, std::shared_ptr<NNPadding> paddingPolicy);
     uint64_t kernelWidth() const;
     uint64_t kernelHeight() const;
     uint64_t strideInPixelsX() const;

@@ -13,8 +13,7 @@ class ImageTransformProvider {
 public:
     virtual ~ImageTransformProvider() = default;
     /// `handle` is that of the node's source image.
-    virtual ScaleTransform transform(const Image& sourceImage,
-                                     const std::shared_ptr<Handle>& handle) const = 0;
+    virtual ScaleTransform transform(Image sourceImage, std::shared_ptr<Handle> handle) const = 0;
 };
 
 /// Abstract. The result has outputSize, whose depth must be 1. MPSNNScaleNode.

@@ -71,7 +71,7 @@ public:
     virtual ~NNGramMatrixCallback() = default;
     /// Called just before the encode, with the first image of the batch and the one made for its
     /// result.
-    virtual float alpha(const Image& sourceImage, const Image& destinationImage) const = 0;
+    virtual float alpha(Image sourceImage, Image destinationImage) const = 0;
 };
 
 /// MPSNNGramMatrixCalculationNode.
