@@ -94,6 +94,10 @@ public:
                                   const Kernel& kernel, uint64_t count);
 };
 
+/// An array of `numberOfImages` images of width x height pixels with `featureChannels` elements
+/// each, stored as slices of four channels: element c of pixel (x, y) of image n is component c % 4
+/// of texel (x, y) of slice n * ceil(featureChannels / 4) + floor(c / 4). Kernels read and write it
+/// in fp32 whatever its format. MPSImage.
 class Image : public Object {
 public:
     Image() = default;

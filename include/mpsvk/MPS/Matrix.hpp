@@ -66,6 +66,8 @@ private:
     DataType dataType_;
 };
 
+/// `matrices` matrices of rows x columns elements: element (i, j) of matrix k lies
+/// offset + k * matrixBytes + i * rowBytes + j * sizeof(element) bytes into the buffer. MPSMatrix.
 class Matrix : public Object {
 public:
     Matrix() = default;
@@ -106,6 +108,8 @@ public:
     Impl& impl() const;
 };
 
+/// `vectors` vectors of `length` elements: element j of vector k lies
+/// offset + k * vectorBytes + j * sizeof(element) bytes into the buffer. MPSVector.
 class Vector : public Object {
 public:
     Vector() = default;

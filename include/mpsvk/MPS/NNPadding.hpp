@@ -6,7 +6,17 @@
 
 namespace mpsvk::MPS {
 
-/// Alignment (bits 0-1), side of the odd pixel (2-3), size (4-10), and flags.
+/// Alignment (bits 0-1), side of the odd pixel (2-3), size (4-10), and flags. On each axis, with
+/// S source pixels, stride s and windows that span Kd = (taps - 1) * dilation + 1 pixels:
+///
+///     size    ceil((S - (Kd - 1)) / s) ValidOnly, ceil(S / s) Same, ceil((S + Kd - 1) / s) Full
+///     missing m = (size - 1) * s + Kd - S, pixels that the windows want beyond the source
+///
+/// AlignCentered puts m / 2 of them before the source, and an odd one on the side that the
+/// remainder names; AlignTopLeft puts all of them there, AlignBottomRight none. The kernel's offset
+/// follows: floor(Kd / 2) less the pixels before. Kernels that go backwards (transposed
+/// convolution) make (S - 1) * s + 1 pixels, less Kd - 1 for ValidOnly and more by as many for
+/// Full. ExcludeEdges is for average pooling: a window counts no pixel beyond the missing ones.
 enum class NNPaddingMethod : uint64_t {
     AlignCentered = 0,
     AlignTopLeft = 1,
@@ -33,6 +43,8 @@ constexpr NNPaddingMethod operator&(NNPaddingMethod a, NNPaddingMethod b) {
 }
 constexpr NNPaddingMethod operator~(NNPaddingMethod a) { return NNPaddingMethod(~uint64_t(a)); }
 
+/// How an encode that returns its result sizes it. Implemented by the user, or one of
+/// NNDefaultPadding. To be archived with a kernel it must be SecureCoding. MPSNNPadding.
 class NNPadding {
 public:
     virtual ~NNPadding() = default;
@@ -47,6 +59,7 @@ public:
     virtual std::shared_ptr<NNPadding> inverse() const { return nullptr; }
 };
 
+/// What a method says, and nothing more. MPSNNDefaultPadding.
 class NNDefaultPadding : public NNPadding, public SecureCoding {
 public:
     explicit NNDefaultPadding(NNPaddingMethod method) : method_(method) {}

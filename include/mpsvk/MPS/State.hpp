@@ -35,6 +35,10 @@ public:
     std::vector<uint64_t> bufferSizes;
 };
 
+/// What one kernel leaves for another one: buffers and textures, made at first use, and whatever a
+/// subclass adds. A temporary state's memory is its command buffer's, and given back when its read
+/// count is 0: an encode that reads it lowers the count by 1. Throws InvalidArgument for buffers of
+/// 0 bytes, for no resources, and for the use of a temporary state whose count is 0. MPSState.
 class State : public Object {
 public:
     State() = default;
