@@ -52,15 +52,14 @@ void main() {
     if (i >= slices * p.clipWidth * p.clipHeight * p.images) return;
     Place at = placeOf(i, slices, p.clipWidth, p.clipHeight);
     int column = p.originX + at.x, row = p.originY + at.y;
+    Readers rows = rowsOf(row), columns = columnsOf(column);
+    bool isRead = rows.first <= rows.last && columns.first <= columns.last;
     vec4 dx = vec4(0.0);
-    if (inside(p.source, column, row)) {
+    if (isRead && inside(p.source, column, row)) { // what other pixels hold does not matter
         vec4 x = source_load(p.source, column, row, at.slice, at.image);
-        Readers rows = rowsOf(row);
         vec4 sum = separate != 0u ? mergedRows(at, slices, rows, column, x)
                                   : shares(at, slices, rows, column, x);
-        // 0 where no result reads the pixel, whatever x is.
-        if (centred == 0u) sum = mix(p.slope * x * sum, vec4(0.0), equal(sum, vec4(0.0)));
-        dx = ownTerms(at, slices, column, row) - sum;
+        dx = ownTerms(at, slices, column, row) - (centred != 0u ? sum : p.slope * x * sum);
     }
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image, dx);
 }
