@@ -66,4 +66,11 @@ Options parseOptions(std::vector<std::string> arguments,
     return options;
 }
 
+void checkFolder(const std::string& option, const std::filesystem::path& file) {
+    const std::filesystem::path folder = file.parent_path();
+    if (!folder.empty() && !std::filesystem::is_directory(folder))
+        throw UsageError(option + " " + file.string() + ": there is no folder " + folder.string() +
+                         ".");
+}
+
 } // namespace mpsvk::bench

@@ -26,4 +26,7 @@ struct Options {
 /// `arguments` come without the program's name. Throws UsageError.
 Options parseOptions(std::vector<std::string> arguments, const std::filesystem::path& defaultCases);
 
+/// Throws UsageError when there is no folder for the file that an option names.
+void checkFolder(const std::string& option, const std::filesystem::path& file);
+
 } // namespace mpsvk::bench

@@ -32,10 +32,7 @@ std::string nameOf(const Report& report) {
 void checkPicturePath(const std::filesystem::path& file) {
     if (!isSvg(file) && file.extension() != ".png")
         throw UsageError("--chart " + file.string() + " ends neither in .svg nor in .png.");
-    const std::filesystem::path folder = file.parent_path();
-    if (!folder.empty() && !std::filesystem::is_directory(folder))
-        throw UsageError("--chart " + file.string() + ": there is no folder " + folder.string() +
-                         ".");
+    checkFolder("--chart", file);
 }
 
 void savePicture(const std::filesystem::path& file, const Report& ours, const Report& other) {

@@ -88,6 +88,7 @@ Report earlier(const Options& options) {
 int runBenchmark(const Options& options) {
     // First: a wrong file should not cost a whole run.
     if (!options.chart.empty()) checkPicturePath(options.chart);
+    if (!options.json.empty()) checkFolder("--json", options.json);
     const Report other = options.compare.empty() ? Report{} : loadReport(options.compare);
     const std::optional<Report> report =
         options.from.empty() ? measured(options) : std::optional(earlier(options));
