@@ -23,7 +23,7 @@ void GraphPlan::placeTemporaries() {
     uint64_t largest = 0;
     for (const Tenant& tenant : heap->tenants()) largest = std::max(largest, tenant.bytes);
     chunk_ = arena->chunkBytes(largest);
-    arenaBytes = place(heap->tenants(), chunk_);
+    arenaBytes = placeApart(heap->tenants(), chunk_);
     liveBytes = largestSum(heap->tenants());
 }
 

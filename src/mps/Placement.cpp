@@ -12,6 +12,11 @@ namespace {
 
 bool meet(const Tenant& a, const Tenant& b) { return a.begin < b.end && b.begin < a.end; }
 
+/// What commands that run side by side may take, or a tenth of what is needed.
+constexpr uint64_t littleMemory = 64 << 20;
+/// Commands between two that use the same place: as many as there is memory for.
+constexpr size_t rests[] = {32, 16, 8, 4, 2};
+
 /// Each in turn into the smallest gap that holds it.
 uint64_t placeInOrder(std::span<Tenant> tenants, std::span<const size_t> order, uint64_t chunk) {
     std::vector<size_t> placed; // by rising offset
@@ -67,6 +72,19 @@ uint64_t place(std::span<Tenant> tenants, uint64_t chunk) {
     }
     for (size_t i = 0; i < tenants.size(); ++i) tenants[i].offset = offsets[i];
     return tenants.empty() ? 0 : least;
+}
+
+uint64_t placeApart(std::span<Tenant> tenants, uint64_t chunk) {
+    const uint64_t least = place(tenants, chunk), most = std::max(littleMemory, least + least / 10);
+    std::vector<Tenant> apart(tenants.begin(), tenants.end());
+    for (const size_t rest : rests) {
+        for (size_t i = 0; i < tenants.size(); ++i) apart[i].end = tenants[i].end + rest;
+        const uint64_t needed = place(apart, chunk);
+        if (needed > most) continue;
+        for (size_t i = 0; i < tenants.size(); ++i) tenants[i].offset = apart[i].offset;
+        return needed;
+    }
+    return least;
 }
 
 uint64_t largestSum(std::span<const Tenant> tenants) {

@@ -19,6 +19,10 @@ struct Tenant {
 /// size.
 uint64_t place(std::span<Tenant> tenants, uint64_t chunk);
 
+/// The same, but where it takes little more memory nobody takes a place that was just left:
+/// commands that wait for nothing else would wait for those that used it last.
+uint64_t placeApart(std::span<Tenant> tenants, uint64_t chunk);
+
 /// The largest sum of what lives at the same time: nobody needs less.
 uint64_t largestSum(std::span<const Tenant> tenants);
 

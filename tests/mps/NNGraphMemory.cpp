@@ -120,6 +120,21 @@ TEST_CASE("what lives at the same time is placed apart, in little more than the 
     CHECK(mps::largestSum({}) == 0);
 }
 
+TEST_CASE("places rest between two tenants where that takes little more memory") {
+    const auto chain = [](uint64_t bytes) {
+        std::vector<Tenant> tenants;
+        for (size_t i = 0; i < 40; ++i) tenants.push_back({bytes, i, i + 2, 0});
+        return tenants;
+    };
+    constexpr uint64_t chunk = UINT64_MAX / 2, mebibyte = 1 << 20;
+    auto small = chain(mebibyte), large = chain(16 * mebibyte), huge = chain(1024 * mebibyte);
+    CHECK(mps::place(small, chunk) == 2 * mebibyte);
+    CHECK(mps::placeApart(small, chunk) == 34 * mebibyte); // two, and those of 32 commands
+    CHECK(mps::placeApart(large, chunk) == 64 * mebibyte); // of two commands
+    CHECK(mps::placeApart(huge, chunk) == 2048 * mebibyte);
+    for (const auto& tenants : {small, large, huge}) CHECK(isValid(tenants, chunk));
+}
+
 TEST_CASE("an arena has the pieces that plans were placed in, and stays what it is") {
     mps::PlanArena arena(testDevice().impl().vk);
     const auto first = arena.memory(1000 * 256, 300 * 256);
