@@ -25,7 +25,7 @@ layout(constant_id = 44) const uint depth = 8u;
 const uint tileRows = 4u * blocksDown * invocationsDown;
 const uint tileColumns = 4u * blocksAcross * invocationsAcross;
 const uint leftChunks = tileRows * depth / 4u / gl_WorkGroupSize.x;
-// A narrow tile may have fewer than there are invocations: the last of these load none.
+// A narrow tile may have fewer than there are invocations: some of these load none.
 const uint rightLoads = tileColumns * depth / 4u;
 const uint rightChunks = (rightLoads + gl_WorkGroupSize.x - 1u) / gl_WorkGroupSize.x;
 const uint leftPitch = tileRows / 4u + 1u, rightPitch = tileColumns / 4u + 1u;
@@ -47,7 +47,13 @@ uint alongInner(uint chunk, uint size) { return (chunk >> 1) / size * 2u + (chun
 #define BLOCKS_LOAD(I, ALONG, SIZE, LOAD)                                                          \
     (ALONG ? LOAD(I, alongOuter(chunkOf(I), SIZE), alongInner(chunkOf(I), SIZE) * 4u)              \
            : LOAD(I, acrossChunk(I, SIZE) * 4u, acrossRow(I, SIZE)))
-bool loadsRight() { return rightLoads >= gl_WorkGroupSize.x || gl_LocalInvocationIndex < rightLoads; }
+bool loadsRight() {
+    if (rightLoads >= gl_WorkGroupSize.x) {
+        return true;
+    }
+    return ROWS_TOGETHER ? gl_LocalInvocationIndex % rowLanes < tileColumns / 4u
+                         : gl_LocalInvocationIndex < rightLoads;
+}
 #define BLOCKS_LOADS                                                                               \
     [[unroll]] for (uint i = 0u; i < leftChunks; ++i)                                              \
         nextLeft[i] = BLOCKS_LOAD(i, leftAlong, tileRows, leftChunk);                              \

@@ -18,7 +18,7 @@
 //     void elementsStore(uint row, uint column, vec4 sums, vec4 next); // STORED_COLUMNS of the tile: eight, or
 //                                                                      // four where that is defined so
 //     void elementsStore(uint row, uint column, vec4 sums);            // four with MPSVK_BFLOAT16
-// and may define LEFT_STORED(CHUNK) and RIGHT_STORED(CHUNK): what becomes of a chunk on its way to shared
+// and may define LEFT_STORED(CHUNK): what becomes of a chunk of the left operand on its way to shared
 // memory, when its load is over. What is done to it sooner waits for the load before the products.
 // It may define LOADS_TWO_AHEAD as a constant that is true where loads are two steps ahead of the products
 // instead of one; advance() then goes as far beyond the last step, and advancesAmidProducts.
@@ -150,9 +150,6 @@ uint alongInner(uint chunk, uint size) { return chunk % (depth / CHUNK); }
 
 #ifndef LEFT_STORED
 #define LEFT_STORED(CHUNK) CHUNK
-#endif
-#ifndef RIGHT_STORED
-#define RIGHT_STORED(CHUNK) CHUNK
 #endif
 
 #ifdef STORES_HALVES

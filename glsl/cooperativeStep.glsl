@@ -6,7 +6,7 @@
 [[unroll]] for (uint i = 0u; i < rightChunks; ++i)
     chunkStore(rightBase, rightSize,
                COOPERATIVE_PLACE(i, rightAlong, tileColumns, rightAcrossPitch),
-               RIGHT_STORED(nextRight[i]));
+               nextRight[i]);
 if (!advancesAmidProducts) advance();
 barrier();
 COOPERATIVE_LOADS(nextLeft, nextRight)

@@ -1,11 +1,16 @@
 // The body of CNNConvolutionGradientWeights.glsl through tiles of cooperative.glsl (fp16 images in buffers,
 // the gradient's pixels whole chunks of eight channels) or blocks.glsl (any images in buffers, as for the
-// former with MPSVK_BFLOAT16). Both operands have windows along the interior: they are read across it.
+// former with MPSVK_BFLOAT16). Both operands have windows along the interior: they are read across it. Lanes
+// of a texel that are no channels make rows and columns that nobody reads.
 layout(set = 0, binding = 4, std430) buffer WeightsGradient {
     vec4 weightsGradient[];
 };
-// Pixels of the source, and but for fp16 of the gradient, are whole chunks.
+#ifdef MPSVK_COOPERATIVE
+// Pixels of the source are whole chunks.
 layout(constant_id = 38) const bool WHOLE_CHUNKS = true;
+#else
+const bool WHOLE_CHUNKS = true; // of a texel
+#endif
 const bool leftAlong = false;
 const bool rightAlong = false;
 const bool advancesAmidProducts = true;
@@ -18,8 +23,6 @@ layout(constant_id = 47) const bool IN_PLACE = false;
 #define LOADS_TWO_AHEAD (blocksDown < 4u)
 // Partial sums leave by whole lines; gradients, whose rows may lie far apart, are faster in fewer turns.
 #define STORED_COLUMNS (IN_PLACE ? 8u : 4u)
-uvec4 chunkLanes; // of a chunk of the source's texels: the bits of their channels
-#define RIGHT_STORED(CHUNK) (WHOLE_CHUNKS ? CHUNK : (CHUNK) & chunkLanes)
 #endif
 #if defined(MPSVK_COOPERATIVE) || defined(MPSVK_BFLOAT16)
 #include "cooperative.glsl"
@@ -157,20 +160,13 @@ uvec4 rightChunk(uint i, uint column, uint k) {
     return (rightInside >> i & 1u) != 0u ? source_float16Pair[rightTexels[i] >> 1] : bias;
 }
 #else
-vec4 ownLanes(ImageView v, uint slice, vec4 value) {
-    return WHOLE_CHUNKS ? value : usedLanes(v, slice, value);
-}
-
 vec4 leftChunk(uint i, uint row, uint k) {
-    uint slice = (gemmTile() * tileRows + row) / 4u;
-    return (leftInside >> i & 1u) != 0u ? ownLanes(parameters.gradient, slice, gradient_at(leftAt(i)))
-                                        : vec4(0.0);
+    return (leftInside >> i & 1u) != 0u ? gradient_at(leftAt(i)) : vec4(0.0);
 }
 
 vec4 rightChunk(uint i, uint column, uint k) {
     vec4 bias = vec4(isBias(i) ? 1.0 : 0.0, 0.0, 0.0, 0.0);
-    return (rightInside >> i & 1u) != 0u
-        ? ownLanes(parameters.source, chunkColumns[0].slice, source_at(rightTexels[i])) : bias;
+    return (rightInside >> i & 1u) != 0u ? source_at(rightTexels[i]) : bias;
 }
 #endif
 
@@ -206,10 +202,6 @@ void gemmTiles() {
         chunkTexels[c] = uint(column.y * int(parameters.source.width) + column.x) *
                              parameters.source.slices + column.slice;
     }
-#ifdef MPSVK_COOPERATIVE
-    chunkLanes = uvec4(usedHalves(parameters.source, chunkColumns[0].slice, uvec2(0xffffffffu)),
-                       usedHalves(parameters.source, chunkColumns[1].slice, uvec2(0xffffffffu)));
-#endif
     if (ROWS_TOGETHER) {
         findColumns();
     }

@@ -11,6 +11,7 @@
 #include "vk/Instance.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 
 namespace mpsvk::mps {
@@ -41,24 +42,22 @@ bool hasCooperativeTile(const vk::Device& device, bool bfloat16) {
                    {.bfloat16 = bfloat16, .interiorStep = 32, .rightAlong = false});
 }
 
-/// Whether the product can go through cooperative matrices: rows of whole chunks of eight channels,
-/// and enough of them.
+/// Whether the product can go through cooperative matrices: rows of whole chunks of eight channels.
 bool isCooperative(const vk::Device& device, const ConvolutionShape& shape,
                    const glsl::CNNConvolutionWeightsParameters& p, const ImageRun& windows,
                    const ImageRun& taps) {
     return device.features().cooperativeMatrix && shape.groups == 1 && !p.clampEdges &&
            windows.hasPairs(p.gradient) && p.gradient.channels % 8 == 0 &&
-           p.gradient.channels >= 32 && taps.storageConstant() == 1 &&
-           (taps.hasPairs(p.source) || p.source.channels % 8 != 0) &&
+           taps.storageConstant() == 1 && (taps.hasPairs(p.source) || p.source.channels % 8 != 0) &&
            hasCooperativeTile(device, false);
 }
 
-/// Whether it can go through the tiles in registers, and does not waste them on few channels.
+/// Whether it can go through the tiles in registers.
 bool hasBlocks(const ConvolutionTile& tile, const ConvolutionShape& shape,
                const glsl::CNNConvolutionWeightsParameters& p, const ImageRun& windows,
                const ImageRun& taps) {
     return tile.tiled && shape.groups == 1 && !p.clampEdges && !windows.isTexture() &&
-           !taps.isTexture() && p.gradient.channels >= 32 && !vk::isDisabled("blocks");
+           !taps.isTexture() && !vk::isDisabled("blocks");
 }
 
 /// Taps of a row that an invocation of glsl/CNNConvolutionGroupedGradientWeights.comp has.
@@ -127,19 +126,27 @@ struct WeightsProduct {
     bool biasApart = false;
 };
 
-/// `shape` is without that column, which may take tiles of its own. A single part has no such
-/// column.
-WeightsProduct planWeights(const vk::Limits& limits, const ProductShape& shape, bool hasBiases,
+/// `shape` is without that column, which may take tiles of its own, and says how many columns a
+/// tile may have. A single part has no column of biases.
+WeightsProduct planWeights(const vk::Limits& limits, ProductShape shape, bool hasBiases,
                            uint64_t gradientBytes) {
-    const ProductPlan apart = planProduct(limits, shape);
-    if (!hasBiases) return {shape, apart};
-    ProductShape withBiases = shape;
-    withBiases.columns += 4;
-    const ProductPlan together = planProduct(limits, withBiases);
     const double pass = microsecondsToRead(limits.processor, gradientBytes);
-    if (together.parts == 1 || apart.microseconds + pass < together.microseconds)
-        return {shape, apart, true};
-    return {withBiases, together};
+    WeightsProduct best{};
+    best.plan.microseconds = std::numeric_limits<double>::infinity();
+    for (; shape.tileColumns >= 32; shape.tileColumns /= 2) {
+        if (!hasTile(limits, shape)) continue;
+        WeightsProduct product{shape, planProduct(limits, shape), hasBiases};
+        if (hasBiases) {
+            product.plan.microseconds += pass;
+            ProductShape withBiases = shape;
+            withBiases.columns += 4;
+            const ProductPlan together = planProduct(limits, withBiases);
+            if (together.parts > 1 && together.microseconds <= product.plan.microseconds)
+                product = {withBiases, together};
+        }
+        if (product.plan.microseconds < best.plan.microseconds) best = product;
+    }
+    return best;
 }
 
 /// dW, and db unless `p.transposed`. `windows` has one pixel per window, `taps` is read at them.
@@ -222,8 +229,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     const bool isDense =
         p.images == 1 ||
         p.gradient.imageStride == p.gradient.width * p.gradient.height * p.gradient.slices;
-    const bool wholeChunks =
-        inHalves ? p.source.channels % 8 == 0 : (p.gradient.channels | p.source.channels) % 4 == 0;
+    const bool wholeChunks = !inHalves || p.source.channels % 8 == 0;
     const auto layOutWide = [&](const ProductTile& wide) {
         return layOut(wide.rows(), wide.columns() / 4, wide.invocations(encoder.limits()),
                       wide.depth);

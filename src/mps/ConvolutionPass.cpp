@@ -105,7 +105,7 @@ bool isCooperative(const ConvolutionWeights& weights, const ConvolutionWeights::
 /// Whether it can go through the tiles in registers.
 bool hasBlocks(const ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
                const ImageRun& source, const ImageRun& destination) {
-    return layout.tile.tiled && layout.tile.texels >= 8 && hasTiles(p, source, destination) &&
+    return layout.tile.tiled && layout.tile.texels >= 4 && hasTiles(p, source, destination) &&
            !vk::isDisabled("blocks");
 }
 

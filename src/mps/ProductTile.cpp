@@ -45,6 +45,7 @@ const Candidate candidates[] = {
     {{true, 2, 2, 4, 2, 32}, {0.47, 0.63, 1.08}}, // 128 x 64
     {{true, 4, 1, 2, 2, 32}, {0.45, 0.60, 0.75}},
     {{true, 2, 1, 4, 1, 32}, {0.30, 0.40, 0.50, 0.60}},
+    {{true, 1, 4, 2, 2, 32}, {0.32, 0.40, 0.50, 0.60}}, // 32 x 128
     // Of twice as many subgroups.
     {{true, 2, 2, 4, 4, 64, false, 2}, {0.43}},
     {{true, 2, 2, 3, 4, 64, false, 2}, {0.37}},
@@ -55,6 +56,8 @@ const Candidate candidates[] = {
     {{false, 16, 8, 4, 2, 8}, {4.9, 7.5}}, // 256 x 64
     {{false, 16, 8, 2, 2, 8}, {2.9, 4.4, 5.8}},
     {{false, 16, 8, 2, 1, 8}, {1.7, 2.8, 3.8, 4.9}}, // 128 x 32
+    {{false, 4, 16, 2, 2, 8}, {2.7, 3.2, 4.4, 5.1}}, // 32 x 128
+    {{false, 16, 4, 2, 1, 8}, {1.5, 2.0, 2.7, 3.4}}, // 128 x 16
     // Estimated.
     {{true, 4, 2, 3, 4, 32, true}, {2.0}},
     {{true, 2, 2, 4, 4, 16, true}, {1.7, 2.5}},
@@ -75,6 +78,7 @@ constexpr ProductTile blockTiles[] = {
     {false, 16, 8, 2, 2, 8},  {false, 8, 16, 2, 1, 8}, {false, 8, 8, 2, 2, 8},
     {false, 8, 8, 1, 2, 8},   {false, 16, 4, 2, 2, 8}, // 128 x 32
     {false, 16, 8, 2, 1, 8},  {false, 8, 8, 2, 1, 8},  {false, 8, 8, 1, 1, 8},
+    {false, 16, 4, 2, 1, 8}, // 128 x 16
 };
 
 /// An estimate, by an H100's like tiles: products, whose operands are loaded the more often the

@@ -45,7 +45,7 @@ struct ProductShape {
     uint64_t rows, columns, interior;
     bool cooperative = true, bfloat16 = false; ///< of the tile
     uint64_t products = 1;                     ///< of this shape, at once
-    uint64_t tileColumns = 128; ///< that the tile must have: 32, 64, 128 or if cooperative 16
+    uint64_t tileColumns = 128;                ///< that the tile must have: 16, 32, 64 or 128
     uint64_t interiorStep = 64; ///< a multiple of the tile's depth; 32 or a multiple of it
     uint64_t mostParts = 32;    ///< of the interior
     uint64_t atOnce = 8;        ///< workgroups that may share a multiprocessor

@@ -91,7 +91,7 @@ TEST_CASE("a plan of a product fits its shape and the device") {
         for (const bool cooperative : {true, false})
             for (const uint64_t columns : {16, 32, 64, 128})
                 for (const uint64_t step : {8, 32, 64, 96}) {
-                    if (cooperative ? step == 8 || &limits != others : columns == 16) continue;
+                    if (cooperative && (step == 8 || &limits != others)) continue;
                     for (const uint64_t rows : {1, 100, 3136, 50176, 1000000})
                         for (const uint64_t steps : {1, 36, 200})
                             for (const uint64_t mostParts : {1, 8, 512})
@@ -147,7 +147,7 @@ TEST_CASE("whether there is a tile for a product is known beforehand") {
     }
     // Cooperative matrices share more than tiles in registers do.
     vk::Limits least = h100;
-    least.sharedMemoryBytes = 16 << 10;
+    least.sharedMemoryBytes = 12 << 10;
     CHECK(!hasTile(least, {.cooperative = true}));
     CHECK(hasTile(least, {.cooperative = false}));
     CHECK(hasTile(h100, {.cooperative = true}));
