@@ -1,6 +1,6 @@
-// Convolutions of 3x3 taps by Winograd's minimal filtering: the products of a tile of 4x4 results with
-// its 6x6 source pixels become one product for each of 36 positions, at which sources and weights are
-// taken once. Lavin and Gray, Fast algorithms for convolutional neural networks (2016).
+// Convolutions of 3x3 or 5x5 taps by Winograd's minimal filtering: the products of a tile of 4x4 results
+// with its 6x6 or 8x8 source pixels become one product for each of 36 or 64 positions, at which sources
+// and weights are taken once. Lavin and Gray, Fast algorithms for convolutional neural networks (2016).
 //
 // Matrices are stored position after position: of sources [tile][channel], of weights [channel][result
 // channel], of results [tile][result channel]. Tiles are counted over the rows of a part of the images;
@@ -43,10 +43,15 @@ struct CNNConvolutionWinogradGradientParameters {
     uint transposed; // 1: of a transposed convolution, whose taps are turned around
 };
 
-// Results of a tile in each direction, source pixels that they read, and positions of a tile.
+// Results of a tile in each direction, and the source pixels that so many taps read for them.
 const uint winogradResults = 4u;
-const uint winogradSpan = 6u;
-const uint winogradPositions = 36u;
+MPSVK_FUNCTION uint winogradSpan(uint taps) { return winogradResults + taps - 1u; }
+MPSVK_FUNCTION uint winogradPositions(uint taps) {
+    return winogradSpan(taps) * winogradSpan(taps);
+}
+
+// Invocations that share the sources of a tile: an invocation holds 36 positions, but not 64.
+MPSVK_FUNCTION uint winogradShares(uint taps) { return taps == 3u ? 1u : winogradSpan(taps) / 2u; }
 
 // Rows of the weights' matrices: products go over the interior in whole steps of so many.
 MPSVK_FUNCTION uint winogradRows(uint channels) { return (channels + 15u) / 16u * 16u; }

@@ -27,8 +27,8 @@ void main() {
     uint left = uint(at.x) * winogradResults, top = uint(at.y) * winogradResults;
     top += uint(parameters.originY);
     ImageView view = texelView(parameters.source, at.slice);
-    const uint span = winogradSpan, pixels = winogradResults;
-    vec4 columns[pixels][span];
+    const uint pixels = winogradResults;
+    vec4 rows[mostSpan][pixels];
     [[unroll]] for (uint r = 0u; r < pixels; ++r) {
         vec4 x[pixels];
         uint column = min(left + r, parameters.source.width - 1u);
@@ -39,15 +39,20 @@ void main() {
                 all(bvec3(at.image < grid.images, column == left + r, row == top + q));
             x[q] = isInside ? x[q] : vec4(0.0);
         }
-        columns[r] = winogradGradient(x[0], x[1], x[2], x[3]);
+        [[unroll]] for (uint pair = 0u; pair < pairs; ++pair) {
+            vec4 made[2] = winogradGradient(x, pair);
+            rows[2u * pair][r] = made[0];
+            rows[2u * pair + 1u][r] = made[1];
+        }
     }
     uint tile = (at.image * grid.height + uint(at.y)) * grid.width + uint(at.x);
     uint to = tile * parameters.rowTexels + at.slice;
     [[unroll]] for (uint q = 0u; q < span; ++q) {
-        vec4 made[6] =
-            winogradGradient(columns[0][q], columns[1][q], columns[2][q], columns[3][q]);
-        [[unroll]] for (uint r = 0u; r < span; ++r) {
-            matrices[to + (q * span + r) * parameters.positionTexels] = made[r];
+        [[unroll]] for (uint pair = 0u; pair < pairs; ++pair) {
+            vec4 made[2] = winogradGradient(rows[q], pair);
+            uint position = q * span + 2u * pair;
+            matrices[to + position * parameters.positionTexels] = made[0];
+            matrices[to + (position + 1u) * parameters.positionTexels] = made[1];
         }
     }
 }

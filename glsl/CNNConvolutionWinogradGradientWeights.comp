@@ -22,30 +22,29 @@ void main() {
     if (i >= parameters.resultChannels * parameters.rowTexels) {
         return;
     }
-    const uint span = winogradSpan;
-    vec4 rows[3][span];
+    vec4 rows[mostTaps][mostSpan];
     [[unroll]] for (uint r = 0u; r < span; ++r) {
-        vec4 x[span];
+        vec4 x[mostSpan];
         [[unroll]] for (uint q = 0u; q < span; ++q) {
             x[q] = matrices[i + (q * span + r) * parameters.positionTexels];
         }
-        vec4 column[3] = winogradWeightsGradient(x[0], x[1], x[2], x[3], x[4], x[5]);
-        [[unroll]] for (uint q = 0u; q < 3u; ++q) {
+        vec4 column[mostTaps] = winogradWeightsGradient(x);
+        [[unroll]] for (uint q = 0u; q < TAPS; ++q) {
             rows[q][r] = column[q];
         }
     }
     uint o = i / parameters.rowTexels, c = (i - o * parameters.rowTexels) * 4u;
     bool transposed = parameters.transposed != 0u;
-    uint first = transposed ? c * 9u * parameters.resultChannels + o
-                            : o * 9u * parameters.channels + c;
+    const uint taps = TAPS * TAPS;
+    uint first = transposed ? c * taps * parameters.resultChannels + o
+                            : o * taps * parameters.channels + c;
     uint tapStep = transposed ? parameters.resultChannels : parameters.channels;
-    uint step = transposed ? 9u * parameters.resultChannels : 1u;
+    uint step = transposed ? taps * parameters.resultChannels : 1u;
     uint lanes = min(4u, parameters.channels - c);
-    [[unroll]] for (uint q = 0u; q < 3u; ++q) {
-        vec4 row[3] = winogradWeightsGradient(rows[q][0], rows[q][1], rows[q][2], rows[q][3],
-                                              rows[q][4], rows[q][5]);
-        [[unroll]] for (uint r = 0u; r < 3u; ++r) {
-            uint tap = transposed ? 8u - (q * 3u + r) : q * 3u + r;
+    [[unroll]] for (uint q = 0u; q < TAPS; ++q) {
+        vec4 row[mostTaps] = winogradWeightsGradient(rows[q]);
+        [[unroll]] for (uint r = 0u; r < TAPS; ++r) {
+            uint tap = transposed ? taps - 1u - (q * TAPS + r) : q * TAPS + r;
             [[unroll]] for (uint lane = 0u; lane < 4u; ++lane) {
                 uint at = first + tap * tapStep + lane * step;
                 if (lane < lanes) {

@@ -29,15 +29,14 @@ void main() {
     Place at = placeOf(grid, i);
     uint tile = (at.image * grid.height + uint(at.y)) * grid.width + uint(at.x);
     uint from = tile * parameters.rowTexels + at.slice;
-    const uint span = winogradSpan, results = winogradResults;
-    vec4 x[winogradPositions];
-    [[unroll]] for (uint p = 0u; p < winogradPositions; ++p) {
-        x[p] = matrices[from + p * parameters.positionTexels];
-    }
-    vec4 rows[results][span];
+    const uint results = winogradResults;
+    vec4 rows[results][mostSpan];
     [[unroll]] for (uint r = 0u; r < span; ++r) {
-        vec4 column[4] = winogradResult(x[r], x[span + r], x[2u * span + r], x[3u * span + r],
-                                        x[4u * span + r], x[5u * span + r]);
+        vec4 x[mostSpan];
+        [[unroll]] for (uint q = 0u; q < span; ++q) {
+            x[q] = matrices[from + (q * span + r) * parameters.positionTexels];
+        }
+        vec4 column[results] = winogradResult(x);
         [[unroll]] for (uint q = 0u; q < results; ++q) {
             rows[q][r] = column[q];
         }
@@ -49,8 +48,7 @@ void main() {
     }
     uint left = uint(at.x) * results, top = uint(at.y) * results;
     [[unroll]] for (uint q = 0u; q < results; ++q) {
-        vec4 row[4] =
-            winogradResult(rows[q][0], rows[q][1], rows[q][2], rows[q][3], rows[q][4], rows[q][5]);
+        vec4 row[results] = winogradResult(rows[q]);
         [[unroll]] for (uint r = 0u; r < results; ++r) {
             vec4 value = row[r] + bias;
             if (NEURON != neuronNone) {

@@ -1,6 +1,6 @@
 // Weights of a data source as Winograd's products read them. An invocation has one channel that is
-// summed over and a texel of result channels; neighbours are in blocks of 8 by 4 of them, which read and
-// write whole sectors whichever of the two are neighbours in the data source.
+// summed over and one of the result; neighbours are in blocks of 8 by 16 of them, which read and write
+// whole sectors whichever of the two are neighbours in the data source.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNConvolutionPack.glsl"
@@ -10,11 +10,13 @@ layout(set = 0, binding = 1, std430) readonly buffer Source {
     float source[];
 };
 layout(set = 0, binding = 2, std430) writeonly buffer Matrices {
-    vec4 matrices[];
+    float matrices[];
 };
 layout(set = 0, binding = 3, std430) readonly buffer Scale {
     float scale[]; // per output channel
 };
+
+const uint taps = TAPS * TAPS;
 
 float weightOf(uint reduced, uint result, uint tap) {
     bool transposed = parameters.transposed != 0u;
@@ -23,7 +25,7 @@ float weightOf(uint reduced, uint result, uint tap) {
         return 0.0;
     }
     float value =
-        source[parameters.sourceOffset + (o * 9u + tap) * parameters.inputChannels + c];
+        source[parameters.sourceOffset + (o * taps + tap) * parameters.inputChannels + c];
     if (parameters.hasScale != 0u) {
         value *= scale[o];
     }
@@ -33,31 +35,37 @@ float weightOf(uint reduced, uint result, uint tap) {
 void main() {
     bool transposed = parameters.transposed != 0u;
     uint rows = winogradRows(transposed ? parameters.outputChannels : parameters.inputChannels);
-    uint texels =
-        ((transposed ? parameters.inputChannels : parameters.outputChannels) + 3u) / 4u;
-    uint i = gridIndex(), block = i / 32u, down = rows / 8u;
-    uint row = block % down * 8u + i % 8u, texel = block / down * 4u + i / 8u % 4u;
-    if (texel >= texels) {
+    uint columns =
+        ((transposed ? parameters.inputChannels : parameters.outputChannels) + 3u) / 4u * 4u;
+    uint i = gridIndex(), block = i / 128u, down = rows / 8u;
+    uint row = block % down * 8u + i / 4u % 8u;
+    uint column = block / down * 16u + i / 32u % 4u * 4u + i % 4u;
+    if (column >= columns) {
         return;
     }
     // A data gradient, seen as a convolution of the incoming gradient, has its taps turned around.
-    vec4 w[9];
-    [[unroll]] for (uint tap = 0u; tap < 9u; ++tap) {
-        [[unroll]] for (uint n = 0u; n < 4u; ++n) {
-            w[tap][n] = weightOf(row, texel * 4u + n, transposed ? 8u - tap : tap);
+    float made[mostSpan][mostTaps];
+    [[unroll]] for (uint r = 0u; r < TAPS; ++r) {
+        float w[mostTaps];
+        [[unroll]] for (uint q = 0u; q < TAPS; ++q) {
+            uint tap = q * TAPS + r;
+            w[q] = weightOf(row, column, transposed ? taps - 1u - tap : tap);
+            if (parameters.roundToHalf != 0u) {
+                w[q] = roundedToHalf(vec4(w[q])).x;
+            }
         }
-        if (parameters.roundToHalf != 0u) {
-            w[tap] = roundedToHalf(w[tap]);
+        [[unroll]] for (uint pair = 0u; pair < pairs; ++pair) {
+            vec2 two = winogradWeights(w, pair);
+            made[2u * pair][r] = two.x;
+            made[2u * pair + 1u][r] = two.y;
         }
     }
-    vec4 columns[3][6];
-    [[unroll]] for (uint r = 0u; r < 3u; ++r) {
-        columns[r] = winogradWeights(w[r], w[3u + r], w[6u + r]);
-    }
-    [[unroll]] for (uint q = 0u; q < winogradSpan; ++q) {
-        vec4 made[6] = winogradWeights(columns[0][q], columns[1][q], columns[2][q]);
-        [[unroll]] for (uint r = 0u; r < winogradSpan; ++r) {
-            matrices[((q * winogradSpan + r) * rows + row) * texels + texel] = made[r];
+    [[unroll]] for (uint q = 0u; q < span; ++q) {
+        [[unroll]] for (uint pair = 0u; pair < pairs; ++pair) {
+            vec2 two = winogradWeights(made[q], pair);
+            uint position = q * span + 2u * pair;
+            matrices[(position * rows + row) * columns + column] = two.x;
+            matrices[((position + 1u) * rows + row) * columns + column] = two.y;
         }
     }
 }

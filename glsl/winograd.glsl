@@ -1,64 +1,124 @@
-// One dimension of Winograd's transformations for four results and three taps. Polynomials are taken at
-// 0, +-5/8, +-3/2 and infinity: of sums over many channels these points double the rounding error of a
-// plain sum, where the customary +-1 and +-2 make it four times as large.
+// One dimension of Winograd's transformations for four results and three or five taps. Polynomials are
+// taken at 0, infinity, and pairs of points +-p. For three taps, of sums over many channels these points
+// double the rounding error of a plain sum, where the customary +-1 and +-2 make it four times as large.
+//
+// Positions are pairs: of 0 and infinity, then of the points +p and -p.
 #ifndef MPSVK_WINOGRAD_GLSL
 #define MPSVK_WINOGRAD_GLSL
 
 #include "CNNConvolutionWinograd.h"
 
-const float winogradA = 0.625, winogradB = 1.5;
-const float winogradAA = winogradA * winogradA, winogradBB = winogradB * winogradB;
+layout(constant_id = 38) const uint TAPS = 3u;
+const uint span = TAPS + 3u; // winogradSpan
+const uint pairs = span / 2u;
+// Arrays have room for five taps.
+const uint mostTaps = 5u, mostSpan = 8u;
 
-// Of the source pixels x[first], x[first + step], ... in place.
-#define WINOGRAD_SOURCE(x, first, step)                                                            \
-    {                                                                                              \
-        vec4 x0 = x[first], x1 = x[(first) + (step)], x2 = x[(first) + 2u * (step)];               \
-        vec4 x3 = x[(first) + 3u * (step)], x4 = x[(first) + 4u * (step)];                         \
-        vec4 x5 = x[(first) + 5u * (step)];                                                        \
-        vec4 evenA = x4 - winogradBB * x2, oddA = winogradA * (x3 - winogradBB * x1);              \
-        vec4 evenB = x4 - winogradAA * x2, oddB = winogradB * (x3 - winogradAA * x1);              \
-        x[first] = x4 + winogradAA * winogradBB * x0 - (winogradAA + winogradBB) * x2;             \
-        x[(first) + (step)] = evenA + oddA;                                                        \
-        x[(first) + 2u * (step)] = evenA - oddA;                                                   \
-        x[(first) + 3u * (step)] = evenB + oddB;                                                   \
-        x[(first) + 4u * (step)] = evenB - oddB;                                                   \
-        x[(first) + 5u * (step)] =                                                                 \
-            x5 + winogradAA * winogradBB * x1 - (winogradAA + winogradBB) * x3;                    \
+float winogradPoint(uint pair) {
+    if (TAPS == 3u) {
+        return pair == 1u ? 0.625 : 1.5;
     }
-
-const float winogradScaleA = 0.5 / (winogradAA * (winogradAA - winogradBB));
-const float winogradScaleB = 0.5 / (winogradBB * (winogradBB - winogradAA));
-
-// Of three taps.
-vec4[6] winogradWeights(vec4 w0, vec4 w1, vec4 w2) {
-    vec4 evenA = winogradScaleA * w0 + winogradScaleA * winogradAA * w2;
-    vec4 oddA = winogradScaleA * winogradA * w1;
-    vec4 evenB = winogradScaleB * w0 + winogradScaleB * winogradBB * w2;
-    vec4 oddB = winogradScaleB * winogradB * w1;
-    return vec4[6](w0 / (winogradAA * winogradBB), evenA + oddA, evenA - oddA, evenB + oddB,
-                   evenB - oddB, w2);
+    return pair == 1u ? 0.5 : pair == 2u ? 1.0 : 2.0;
 }
 
-// Four results of the products at six positions.
-vec4[4] winogradResult(vec4 x0, vec4 x1, vec4 x2, vec4 x3, vec4 x4, vec4 x5) {
-    vec4 evenA = x1 + x2, oddA = winogradA * (x1 - x2);
-    vec4 evenB = x3 + x4, oddB = winogradB * (x3 - x4);
-    return vec4[4](x0 + evenA + evenB, oddA + oddB, winogradAA * evenA + winogradBB * evenB,
-                   winogradAA * oddA + winogradBB * oddB + x5);
+float winogradSquare(uint pair) { return winogradPoint(pair) * winogradPoint(pair); }
+
+// Of y^power in the product of all y - p^2, p being the points of other pairs than this one.
+float winogradCoefficient(uint pair, uint power) {
+    float made[4] = float[4](1.0, 0.0, 0.0, 0.0);
+    [[unroll]] for (uint k = 1u; k < pairs; ++k) {
+        if (k != pair) {
+            [[unroll]] for (uint i = 3u; i > 0u; --i) {
+                made[i] = made[i - 1u] - winogradSquare(k) * made[i];
+            }
+            made[0] *= -winogradSquare(k);
+        }
+    }
+    return made[power];
 }
 
-// The adjoint of winogradResult, and that of winogradWeights.
-vec4[6] winogradGradient(vec4 x0, vec4 x1, vec4 x2, vec4 x3) {
-    vec4 evenA = x0 + winogradAA * x2, oddA = winogradA * (x1 + winogradAA * x3);
-    vec4 evenB = x0 + winogradBB * x2, oddB = winogradB * (x1 + winogradBB * x3);
-    return vec4[6](x0, evenA + oddA, evenA - oddA, evenB + oddB, evenB - oddB, x3);
+// Of the source pixels of a tile, one behind the other.
+vec4[2] winogradSource(vec4 x[mostSpan], uint pair) {
+    vec4 even = vec4(0.0), odd = vec4(0.0);
+    [[unroll]] for (uint i = 0u; i + 1u < pairs; ++i) {
+        float coefficient = winogradCoefficient(pair, i);
+        even += coefficient * (pair == 0u ? x[2u * i] : x[2u * i + 2u]);
+        odd += coefficient * x[2u * i + 1u];
+    }
+    if (pair == 0u) {
+        return vec4[2](even + x[span - 2u], odd + x[span - 1u]);
+    }
+    odd *= winogradPoint(pair);
+    return vec4[2](even + odd, even - odd);
 }
 
-vec4[3] winogradWeightsGradient(vec4 x0, vec4 x1, vec4 x2, vec4 x3, vec4 x4, vec4 x5) {
-    vec4 evenA = winogradScaleA * (x1 + x2), oddA = winogradScaleA * winogradA * (x1 - x2);
-    vec4 evenB = winogradScaleB * (x3 + x4), oddB = winogradScaleB * winogradB * (x3 - x4);
-    return vec4[3](x0 / (winogradAA * winogradBB) + evenA + evenB, oddA + oddB,
-                   winogradAA * evenA + winogradBB * evenB + x5);
+// Of what a pair of points takes of the weights.
+float winogradScale(uint pair) {
+    float product = 2.0 * winogradSquare(pair);
+    [[unroll]] for (uint k = 1u; k < pairs; ++k) {
+        product *= k == pair ? 1.0 : winogradSquare(pair) - winogradSquare(k);
+    }
+    return 1.0 / product;
+}
+
+// Of a row of taps.
+vec2 winogradWeights(float w[mostTaps], uint pair) {
+    if (pair == 0u) {
+        return vec2(w[0] / winogradCoefficient(0u, 0u), w[TAPS - 1u]);
+    }
+    float even = 0.0, odd = 0.0;
+    float power = winogradScale(pair);
+    [[unroll]] for (uint tap = 0u; tap < TAPS; ++tap) {
+        if (tap % 2u == 0u) {
+            even += power * w[tap];
+        } else {
+            odd += power * w[tap];
+        }
+        power *= winogradPoint(pair);
+    }
+    return vec2(even + odd, even - odd);
+}
+
+// Four results of the products.
+vec4[4] winogradResult(vec4 x[mostSpan]) {
+    vec4 made[4] = vec4[4](x[0], vec4(0.0), vec4(0.0), x[1]);
+    [[unroll]] for (uint pair = 1u; pair < pairs; ++pair) {
+        vec4 even = x[2u * pair] + x[2u * pair + 1u], odd = x[2u * pair] - x[2u * pair + 1u];
+        odd *= winogradPoint(pair);
+        made[0] += even;
+        made[1] += odd;
+        made[2] += winogradSquare(pair) * even;
+        made[3] += winogradSquare(pair) * odd;
+    }
+    return made;
+}
+
+// The adjoint of winogradResult, and that of winogradWeights, for four channels.
+vec4[2] winogradGradient(vec4 x[4], uint pair) {
+    if (pair == 0u) {
+        return vec4[2](x[0], x[3]);
+    }
+    vec4 even = x[0] + winogradSquare(pair) * x[2];
+    vec4 odd = winogradPoint(pair) * (x[1] + winogradSquare(pair) * x[3]);
+    return vec4[2](even + odd, even - odd);
+}
+
+vec4[mostTaps] winogradWeightsGradient(vec4 x[mostSpan]) {
+    vec4 made[mostTaps];
+    [[unroll]] for (uint tap = 0u; tap < TAPS; ++tap) {
+        made[tap] = vec4(0.0);
+    }
+    [[unroll]] for (uint pair = 1u; pair < pairs; ++pair) {
+        vec4 even = x[2u * pair] + x[2u * pair + 1u], odd = x[2u * pair] - x[2u * pair + 1u];
+        float power = winogradScale(pair);
+        [[unroll]] for (uint tap = 0u; tap < TAPS; ++tap) {
+            made[tap] += power * (tap % 2u == 0u ? even : odd);
+            power *= winogradPoint(pair);
+        }
+    }
+    made[0] += x[0] / winogradCoefficient(0u, 0u);
+    made[TAPS - 1u] += x[1];
+    return made;
 }
 
 #endif

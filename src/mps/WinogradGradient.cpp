@@ -11,12 +11,15 @@ namespace {
 
 using glsl::winogradResults;
 
+/// Of five taps it would take as long as the plain product.
+constexpr uint32_t size = 3;
+
 bool isWinograd(const ConvolutionShape& shape, const glsl::CNNConvolutionWeightsParameters& p,
                 const ImageRun& windows, const ImageRun& taps) {
-    return shape.kernelWidth == 3 && shape.kernelHeight == 3 && p.strideX == 1 && p.strideY == 1 &&
+    return shape.kernelWidth == size && shape.kernelHeight == size &&
+           hasWinograd(size, shape.inputs, shape.outputs) && p.strideX == 1 && p.strideY == 1 &&
            p.dilationX == 1 && p.dilationY == 1 && shape.groups == 1 && !p.clampEdges &&
-           std::min(shape.inputs, shape.outputs) >= winogradLeastChannels &&
-           winogradReads(windows) && winogradReads(taps) && !vk::isDisabled("winograd");
+           winogradReads(windows) && winogradReads(taps);
 }
 
 } // namespace
@@ -45,12 +48,12 @@ bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
     };
     const uint64_t most = interior(plan.images, plan.tileRows);
     const uint64_t range = encoder.limits().storageBufferRange;
-    if (winogradBytes(most, 4 * std::max(gradientTexels, sourceTexels)) > range ||
-        winogradBytes(4 * gradientTexels, 4 * sourceTexels) > range)
+    if (winogradBytes(size, most, 4 * std::max(gradientTexels, sourceTexels)) > range ||
+        winogradBytes(size, 4 * gradientTexels, 4 * sourceTexels) > range)
         return false;
-    const auto gradients = encoder.scratch(winogradBytes(most, 4 * gradientTexels)),
-               sources = encoder.scratch(winogradBytes(most, 4 * sourceTexels)),
-               sums = encoder.scratch(winogradBytes(4 * gradientTexels, 4 * sourceTexels));
+    const auto gradients = encoder.scratch(winogradBytes(size, most, 4 * gradientTexels)),
+               sources = encoder.scratch(winogradBytes(size, most, 4 * sourceTexels)),
+               sums = encoder.scratch(winogradBytes(size, 4 * gradientTexels, 4 * sourceTexels));
 
     for (uint64_t image = 0; image < p.images; image += plan.images)
         for (uint64_t row = 0; row < down; row += plan.tileRows) {
@@ -67,7 +70,7 @@ bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
                 part.tiles = uint32_t(tiles);
                 part.rowTexels = uint32_t(vk::divideUp(view.channels, 4));
                 part.positionTexels = part.tiles * part.rowTexels;
-                encoder.dispatch(shader, part, winogradGrid(part, across, rows, images),
+                encoder.dispatch(shader, part, winogradGrid(part, across, rows, images, 1),
                                  {{1, from}, {2, to}},
                                  {constant(42, uint32_t(view.channels % 4 == 0))});
             };
@@ -81,7 +84,7 @@ bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
                            .transposeLeft = true,
                            .interior = tiles,
                            .beta = image + row == 0 ? 0.0 : 1.0,
-                           .matrices = glsl::winogradPositions,
+                           .matrices = glsl::winogradPositions(size),
                            .exact = true});
         }
     glsl::CNNConvolutionWinogradGradientParameters last{};

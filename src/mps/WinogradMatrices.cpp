@@ -9,17 +9,27 @@ namespace mpsvk::mps {
 
 namespace {
 
+/// Fewer are no work.
+constexpr uint64_t leastChannels = 16;
+/// Sums over more, with the transformations of five taps, are off by more than 1e-5.
+constexpr uint64_t mostChannelsOfFive = 64;
+
 /// For tests: parts of a few rows.
 constexpr uint64_t smallPartBytes = 1 << 16;
 
 } // namespace
 
+bool hasWinograd(uint32_t taps, uint64_t channels, uint64_t resultChannels) {
+    return (taps == 3 || (taps == 5 && channels <= mostChannelsOfFive)) &&
+           std::min(channels, resultChannels) >= leastChannels && !vk::isDisabled("winograd");
+}
+
 bool winogradReads(const ImageRun& run) { return run.isTexture() || run.storageConstant() == 0; }
 
 Grid winogradGrid(const glsl::CNNConvolutionWinogradParameters& p, uint64_t across, uint64_t down,
-                  uint64_t images) {
+                  uint64_t images, uint64_t shares) {
     Grid grid = Grid::over(p.rowTexels, across, down, images);
-    grid.x = uint64_t(p.tiles) * p.rowTexels;
+    grid.x = shares * p.tiles * p.rowTexels;
     return grid;
 }
 
@@ -33,9 +43,11 @@ MatrixOperand winogradMatrices(const vk::BufferSlice& slice, uint64_t rows, uint
     return made;
 }
 
-uint64_t winogradBytes(uint64_t rows, uint64_t columns) {
-    return glsl::winogradPositions * rows * columns * sizeof(float);
+uint64_t winogradBytes(uint32_t taps, uint64_t rows, uint64_t columns) {
+    return glsl::winogradPositions(taps) * rows * columns * sizeof(float);
 }
+
+vk::Constant winogradConstant(uint32_t taps) { return constant(38, taps); }
 
 bool winogradIsFaster(const vk::Device& device, double time, double otherwise) {
     if (vk::isDisabled("direct_tile")) return true;

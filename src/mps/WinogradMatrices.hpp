@@ -7,20 +7,23 @@
 
 namespace mpsvk::mps {
 
-/// Fewer are no work for products of matrices.
-constexpr uint64_t winogradLeastChannels = 16;
-
+/// Whether there are transformations of so many taps a row, and work for products of matrices;
+/// channels are those of the source and of the result.
+bool hasWinograd(uint32_t taps, uint64_t channels, uint64_t resultChannels);
 /// Halves in buffers are for cooperative matrices.
 bool winogradReads(const ImageRun& run);
 /// A CPU does so only to be tested.
 bool winogradIsFaster(const vk::Device& device, double time, double otherwise);
 WinogradPlan winogradPlan(const vk::Limits& limits, const WinogradShape& shape);
 
-/// An invocation for each texel of the matrix, whose rows are so many tiles and perhaps some more.
+/// So many invocations for each texel of the matrix, whose rows are so many tiles and perhaps some
+/// more.
 Grid winogradGrid(const glsl::CNNConvolutionWinogradParameters& p, uint64_t across, uint64_t down,
-                  uint64_t images);
-/// A matrix for each position.
+                  uint64_t images, uint64_t shares);
 MatrixOperand winogradMatrices(const vk::BufferSlice& slice, uint64_t rows, uint64_t columns);
-uint64_t winogradBytes(uint64_t rows, uint64_t columns);
+/// Of a matrix for each position.
+uint64_t winogradBytes(uint32_t taps, uint64_t rows, uint64_t columns);
+/// Of the shaders: taps of a row.
+vk::Constant winogradConstant(uint32_t taps);
 
 } // namespace mpsvk::mps

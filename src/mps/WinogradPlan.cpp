@@ -10,12 +10,14 @@ namespace mpsvk::mps {
 
 namespace {
 
-using glsl::winogradPositions, glsl::winogradResults;
+using glsl::winogradResults;
 
 // Of an H100, per microsecond: what direct convolutions and products reach, and an estimate.
 constexpr double directOperations = 32e6, productOperations = 38e6, bytesMoved = 2.4e6;
 /// Of products whose results have a short side.
 constexpr double shortOperations = 9e6;
+/// A product's workgroup takes as long for its beginning and end as for so much of the interior.
+constexpr uint64_t shortInterior = 48;
 /// Of a dispatch that waits for the one before it.
 constexpr double dispatch = 3;
 /// The least sides of the products' tiles.
@@ -23,7 +25,8 @@ constexpr uint64_t tileSide = 64;
 
 /// Transformed sources and products for a row of tiles of an image.
 uint64_t rowBytes(const WinogradShape& s) {
-    return vk::divideUp(s.width, winogradResults) * winogradPositions * sizeof(float) *
+    return vk::divideUp(s.width, winogradResults) * glsl::winogradPositions(s.taps) *
+           sizeof(float) *
            (glsl::winogradRows(uint32_t(s.channels)) + vk::roundUp(s.resultChannels, 4));
 }
 
@@ -36,7 +39,8 @@ uint64_t partCount(const WinogradShape& s, const WinogradPlan& plan) {
 double bytes(const WinogradShape& s) {
     const uint64_t images = 4 * s.images * s.width * s.height * (s.channels + s.resultChannels);
     const uint64_t matrices = 2 * s.images * vk::divideUp(s.height, winogradResults) * rowBytes(s);
-    return double(images + matrices + 4 * winogradPositions * s.channels * s.resultChannels);
+    return double(images + matrices +
+                  4 * glsl::winogradPositions(s.taps) * s.channels * s.resultChannels);
 }
 
 } // namespace
@@ -53,19 +57,19 @@ WinogradPlan winogradParts(const WinogradShape& s, uint64_t partBytes) {
 }
 
 double directTime(const vk::Processor& on, const WinogradShape& s) {
-    const double operations =
-        18.0 * double(s.images * s.width * s.height) * double(s.channels * s.resultChannels);
+    const double operations = 2.0 * s.taps * s.taps * double(s.images * s.width * s.height) *
+                              double(s.channels * s.resultChannels);
     return dispatch + operations / (directOperations * speedOf(on));
 }
 
 double winogradTime(const vk::Processor& on, const WinogradShape& s, const WinogradPlan& plan) {
     const uint64_t tiles = plan.images * plan.tileRows * vk::divideUp(s.width, winogradResults);
     // Of one part, whose tiles take a wave or more.
-    const uint64_t groups = winogradPositions * vk::divideUp(tiles, tileSide) *
+    const uint64_t groups = glsl::winogradPositions(s.taps) * vk::divideUp(tiles, tileSide) *
                             vk::divideUp(s.resultChannels, tileSide);
     const double products = 2.0 *
                             double(vk::roundUp(groups, on.multiprocessors) * tileSide * tileSide) *
-                            double(s.channels);
+                            double(s.channels + shortInterior);
     return double(partCount(s, plan)) *
                (3 * dispatch + products / (productOperations * speedOf(on))) +
            bytes(s) / (bytesMoved * bandwidthOf(on));
@@ -77,7 +81,7 @@ double winogradGradientTime(const vk::Processor& on, const WinogradShape& s,
     constexpr uint64_t shortest = 256;
     const uint64_t tiles =
         vk::roundUp(plan.images * plan.tileRows * vk::divideUp(s.width, winogradResults), shortest);
-    const double products = 2.0 * double(winogradPositions * tiles) *
+    const double products = 2.0 * double(glsl::winogradPositions(s.taps) * tiles) *
                             double(vk::roundUp(s.channels, tileSide)) *
                             double(vk::roundUp(s.resultChannels, tileSide));
     const bool isShort = std::min(s.channels, s.resultChannels) < 2 * tileSide;

@@ -9,8 +9,9 @@
 
 namespace mpsvk::mps {
 
-/// A convolution of 3x3 taps with stride 1.
+/// A convolution with stride 1.
 struct WinogradShape {
+    uint32_t taps = 3;                          ///< of a row, and rows
     uint64_t images = 1, width = 1, height = 1; ///< of the results
     uint64_t channels = 1, resultChannels = 1;  ///< that are summed over, and of the results
 };
@@ -21,8 +22,8 @@ struct WinogradPlan {
     uint64_t tileRows = 1; ///< of a part: all of an image's, unless one image is too much
 };
 
-/// What a part may take. Smaller ones that stay in a cache cost more in waves of workgroups that are
-/// not full.
+/// What a part may take. Smaller ones that stay in a cache cost more in waves of workgroups that
+/// are not full.
 constexpr uint64_t winogradPartBytes = 256 << 20;
 
 WinogradPlan winogradParts(const WinogradShape& shape, uint64_t partBytes = winogradPartBytes);

@@ -10,7 +10,7 @@ namespace mpsvk::mps {
 
 namespace {
 
-using glsl::winogradPositions, glsl::winogradResults;
+using glsl::winogradResults;
 
 /// Channels that are summed over, and texels of those of the results.
 uint32_t reducedChannels(const glsl::CNNConvolutionPackParameters& p) {
@@ -25,30 +25,29 @@ bool isWinograd(const Encoder& encoder, const ConvolutionWeights::Layout& layout
                 const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                 const ImageRun& destination) {
     const auto& weights = layout.parameters;
-    return p.kernelWidth == 3 && p.kernelHeight == 3 && p.strideX == 1 && p.strideY == 1 &&
-           p.dilationX == 1 && p.dilationY == 1 && layout.shape.groups == 1 &&
-           !layout.shape.depthwise && p.subPixelScale == 1 && !p.clampEdges &&
-           reducedChannels(weights) >= winogradLeastChannels &&
-           4 * resultTexels(weights) >= winogradLeastChannels && winogradReads(source) &&
-           winogradReads(destination) &&
-           winogradBytes(weights) <= encoder.limits().storageBufferRange &&
-           !vk::isDisabled("winograd");
+    return p.kernelWidth == p.kernelHeight &&
+           hasWinograd(p.kernelWidth, reducedChannels(weights), 4 * resultTexels(weights)) &&
+           p.strideX == 1 && p.strideY == 1 && p.dilationX == 1 && p.dilationY == 1 &&
+           layout.shape.groups == 1 && !layout.shape.depthwise && p.subPixelScale == 1 &&
+           !p.clampEdges && winogradReads(source) && winogradReads(destination) &&
+           winogradBytes(weights) <= encoder.limits().storageBufferRange;
 }
 
 } // namespace
 
 uint64_t winogradBytes(const glsl::CNNConvolutionPackParameters& p) {
-    return winogradBytes(glsl::winogradRows(reducedChannels(p)), 4 * resultTexels(p));
+    return winogradBytes(p.kernelWidth, glsl::winogradRows(reducedChannels(p)),
+                         4 * resultTexels(p));
 }
 
 void packWinograd(Encoder& encoder, const glsl::CNNConvolutionPackParameters& p,
                   const vk::BufferSlice& weights, const vk::BufferSlice& scale,
                   const vk::BufferSlice& packed) {
-    // Blocks of 8 rows by 4 texels.
+    // Blocks of 8 by 16 channels.
     const uint64_t blocks =
         glsl::winogradRows(reducedChannels(p)) / 8 * vk::divideUp(resultTexels(p), 4);
-    encoder.dispatch("CNNConvolutionWinogradWeights", p, Grid::of(32 * blocks),
-                     {{1, weights}, {2, packed}, {3, scale}});
+    encoder.dispatch("CNNConvolutionWinogradWeights", p, Grid::of(128 * blocks),
+                     {{1, weights}, {2, packed}, {3, scale}}, {winogradConstant(p.kernelWidth)});
 }
 
 bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
@@ -58,7 +57,9 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
     if (!isWinograd(encoder, layout, p, source, destination)) return false;
     const uint64_t channels = reducedChannels(layout.parameters);
     const uint64_t texels = resultTexels(layout.parameters);
-    const WinogradShape shape{.images = p.images,
+    const uint32_t taps = p.kernelWidth;
+    const WinogradShape shape{.taps = taps,
+                              .images = p.images,
                               .width = p.clipWidth,
                               .height = p.clipHeight,
                               .channels = channels,
@@ -73,18 +74,19 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
                    down = vk::divideUp(p.clipHeight, winogradResults);
     // Whole blocks of four tiles.
     const uint64_t most = vk::roundUp(plan.images * plan.tileRows * across, 4);
-    if (winogradBytes(most, std::max(rowChannels, 4 * texels)) >
+    if (winogradBytes(taps, most, std::max(rowChannels, 4 * texels)) >
         encoder.limits().storageBufferRange)
         return false;
     const auto& packed = weights.use(encoder, layout, &ConvolutionWeights::Layout::winograd);
-    const auto sources = encoder.scratch(winogradBytes(most, rowChannels)),
-               results = encoder.scratch(winogradBytes(most, 4 * texels));
+    const auto sources = encoder.scratch(winogradBytes(taps, most, rowChannels)),
+               results = encoder.scratch(winogradBytes(taps, most, 4 * texels));
 
     glsl::CNNConvolutionWinogradParameters part{};
     part.clipX = p.clipX;
     part.clipWidth = p.clipWidth;
     // The adjoint's taps are turned around, and begin at the last one.
-    part.originX = spread ? -p.originX - 2 : p.originX;
+    const int turn = int(taps) - 1;
+    part.originX = spread ? -p.originX - turn : p.originX;
     part.slopes = layout.tiles * layout.tile.texels;
     part.hasBias = p.hasBias;
     part.neuronA = p.neuronA;
@@ -98,26 +100,29 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
             const auto first = uint32_t(winogradResults * row);
             part.source = imagesFrom(p.source, image);
             part.destination = imagesFrom(p.destination, image);
-            part.originY = (spread ? -p.originY - 2 : p.originY) + int(first);
+            part.originY = (spread ? -p.originY - turn : p.originY) + int(first);
             part.clipY = p.clipY + first;
             part.clipHeight = p.clipHeight - first;
             part.tiles = uint32_t(tiles);
             part.rowTexels = uint32_t(rowChannels / 4);
             part.positionTexels = uint32_t(tiles * part.rowTexels);
-            encoder.dispatch("CNNConvolutionWinogradSource", part,
-                             winogradGrid(part, across, rows, images), {{1, source}, {2, *sources}},
-                             {constant(42, uint32_t(p.source.channels % 4 == 0))});
+            encoder.dispatch(
+                "CNNConvolutionWinogradSource", part,
+                winogradGrid(part, across, rows, images, glsl::winogradShares(taps)),
+                {{1, source}, {2, *sources}},
+                {winogradConstant(taps), constant(42, uint32_t(p.source.channels % 4 == 0))});
             encodeProduct(encoder, {.left = winogradMatrices(*sources, tiles, rowChannels),
                                     .right = winogradMatrices(packed, rowChannels, 4 * texels),
                                     .result = winogradMatrices(*results, tiles, 4 * texels),
                                     .interior = rowChannels,
-                                    .matrices = winogradPositions,
+                                    .matrices = glsl::winogradPositions(taps),
                                     .exact = true});
             part.rowTexels = uint32_t(texels);
             part.positionTexels = uint32_t(tiles * texels);
-            encoder.dispatch(
-                "CNNConvolutionWinogradResult", part, Grid::over(texels, across, rows, images),
-                {{1, *results}, {2, destination}, {3, layout.channels}}, {constant(35, neuron)});
+            encoder.dispatch("CNNConvolutionWinogradResult", part,
+                             Grid::over(texels, across, rows, images),
+                             {{1, *results}, {2, destination}, {3, layout.channels}},
+                             {constant(35, neuron), winogradConstant(taps)});
         }
     return true;
 }

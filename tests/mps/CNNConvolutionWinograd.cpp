@@ -1,5 +1,5 @@
-// Convolutions of 3x3 taps and many channels by Winograd's products. Disabling direct_tile has them
-// used for any size and on any device, disabling large_parts splits small images.
+// Convolutions of 3x3 or 5x5 taps and many channels by Winograd's products. Disabling direct_tile
+// has them used for any size and on any device, disabling large_parts splits small images.
 #include "mps/ConvolutionCases.hpp"
 #include "mps/WinogradPlan.hpp"
 #include "support/Graphs.hpp"
@@ -24,6 +24,9 @@ const Case cases[] = {
     {"17 to 22", 2, 7, 9, 17, 22, 3, 3, 1, 1, 1, false, false, valid},
     {"64 to 48, full", 3, 5, 6, 64, 48, 3, 3, 1, 1, 1, false, false, full},
     {"36 to 16, small", 3, 2, 1, 36, 16, 3, 3, 1, 1, 1, false, false, same},
+    {"32 to 16, 5x5", 2, 8, 8, 32, 16, 5, 5, 1, 1, 1, false, false, same},
+    {"18 to 23, 5x5", 2, 7, 9, 18, 23, 5, 5, 1, 1, 1, false, false, valid},
+    {"64 to 17, 5x5, full", 3, 5, 2, 64, 17, 5, 5, 1, 1, 1, false, false, full},
 };
 
 /// Storages whose products are not those of halves.
@@ -66,11 +69,13 @@ TEST_CASE("a convolution by Winograd's products equals the reference") {
 
 TEST_CASE("a transposed convolution by Winograd's products equals the reference") {
     const Environment environment("MPSVK_DISABLE", inParts);
-    for (const auto padding : {same, valid, full}) {
+    for (const auto& [padding, taps] :
+         {std::pair(same, 3), {valid, 3}, {full, 3}, {same, 5}, {full, 5}}) {
+        INFO(taps << " taps");
         reference::ConvolutionTranspose r;
         r.inputChannels = 24;
         r.outputChannels = 33;
-        r.kernelWidth = r.kernelHeight = 3;
+        r.kernelWidth = r.kernelHeight = size_t(taps);
         fill(r, 8);
         const auto source = sourceOf(r);
         MPS::CNNConvolutionTranspose forward(testDevice(), source);
@@ -203,7 +208,9 @@ TEST_CASE("Winograd's products are exact to 1e-5 for many channels and many pixe
     const Environment environment("MPSVK_DISABLE", "direct_tile,large_tile");
     for (const Case& k :
          {Case{"512 to 16", 1, 8, 8, 512, 16, 3, 3, 1, 1, 1, false, false, same},
-          Case{"64 x 64 pixels", 4, 64, 64, 16, 16, 3, 3, 1, 1, 1, false, false, same}}) {
+          Case{"64 x 64 pixels", 4, 64, 64, 16, 16, 3, 3, 1, 1, 1, false, false, same},
+          Case{"64 to 64, 5x5", 1, 8, 8, 64, 64, 5, 5, 1, 1, 1, false, false, same},
+          Case{"64 x 64 pixels, 5x5", 4, 64, 64, 16, 16, 5, 5, 1, 1, 1, false, false, same}}) {
         INFO(k.name);
         auto r = referenceOf(k, 40);
         Kernels kernels(r);
@@ -218,26 +225,30 @@ TEST_CASE("Winograd's products are exact to 1e-5 for many channels and many pixe
 }
 
 TEST_CASE("the parts of Winograd's products fit and cover the images") {
-    for (const uint64_t images : {1, 3, 64})
-        for (const uint64_t side : {1, 7, 56, 1024})
-            for (const uint64_t channels : {16, 100, 512}) {
-                INFO(images << " images of " << side << ", " << channels << " channels");
-                const mps::WinogradShape shape{.images = images,
-                                               .width = side,
-                                               .height = side,
-                                               .channels = channels,
-                                               .resultChannels = 64};
-                const auto parts = mps::winogradParts(shape);
-                const uint64_t rows = (side + 3) / 4;
-                const uint64_t bytes = parts.images * parts.tileRows * rows * 36 * 4 *
-                                       ((channels + 15) / 16 * 16 + 64);
-                CHECK(parts.images >= 1);
-                CHECK(parts.images <= images);
-                CHECK(parts.tileRows >= 1);
-                CHECK(parts.tileRows <= rows);
-                CHECK((parts.images == 1 || parts.tileRows == rows));
-                CHECK(bytes <= mps::winogradPartBytes);
-            }
+    for (const uint32_t taps : {3, 5})
+        for (const uint64_t images : {1, 3, 64})
+            for (const uint64_t side : {1, 7, 56, 1024})
+                for (const uint64_t channels : {16, 100, 512}) {
+                    INFO(taps << " taps, " << images << " images of " << side << ", " << channels
+                              << " channels");
+                    const mps::WinogradShape shape{.taps = taps,
+                                                   .images = images,
+                                                   .width = side,
+                                                   .height = side,
+                                                   .channels = channels,
+                                                   .resultChannels = 64};
+                    const auto parts = mps::winogradParts(shape);
+                    const uint64_t rows = (side + 3) / 4;
+                    const uint64_t bytes = parts.images * parts.tileRows * rows *
+                                           (taps == 3 ? 36 : 64) * 4 *
+                                           ((channels + 15) / 16 * 16 + 64);
+                    CHECK(parts.images >= 1);
+                    CHECK(parts.images <= images);
+                    CHECK(parts.tileRows >= 1);
+                    CHECK(parts.tileRows <= rows);
+                    CHECK((parts.images == 1 || parts.tileRows == rows));
+                    CHECK(bytes <= mps::winogradPartBytes);
+                }
 }
 
 TEST_CASE("Winograd's products are for many channels and large batches") {
@@ -246,12 +257,15 @@ TEST_CASE("Winograd's products are for many channels and large batches") {
         return mps::winogradTime(on, shape, mps::winogradParts(shape)) < mps::directTime(on, shape);
     };
     for (const uint64_t channels : {64, 128, 256, 512}) {
-        const mps::WinogradShape shape{64, 3584 / channels, 3584 / channels, channels, channels};
+        const mps::WinogradShape shape{3, 64, 3584 / channels, 3584 / channels, channels, channels};
         CHECK(isFaster(shape));
         const double gradient = mps::winogradGradientTime(on, shape, mps::winogradParts(shape));
         CHECK((gradient < mps::directTime(on, shape)) == (channels > 64));
     }
-    CHECK(!isFaster({1, 7, 7, 512, 512}));
-    CHECK(!isFaster({64, 224, 224, 16, 16}));
-    CHECK(!isFaster({64, 2, 2, 256, 256}));
+    CHECK(!isFaster({3, 1, 7, 7, 512, 512}));
+    CHECK(!isFaster({3, 64, 224, 224, 16, 16}));
+    CHECK(!isFaster({3, 64, 2, 2, 256, 256}));
+    CHECK(isFaster({5, 64, 28, 28, 64, 64}));
+    CHECK(!isFaster({5, 128, 14, 14, 32, 64}));
+    CHECK(!isFaster({5, 1, 14, 14, 32, 64}));
 }
