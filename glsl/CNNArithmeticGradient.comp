@@ -35,9 +35,9 @@ void main() {
     uint part = item % p.parts;
     Place at = placeOf(isActive ? item / p.parts : 0u, slices, p.clipWidth, p.clipHeight);
 
-    ivec2 columns = readersOf(at.x, int(p.destination.width), p.gradientOffsetX, p.beginX, int(p.sizeX),
+    ivec2 columns = readersOf(at.x, int(p.operandWidth), p.gradientOffsetX, p.beginX, int(p.sizeX),
                               p.reducesX, p.sumX, p.clampsX, p.clipX + at.x);
-    ivec2 rows = readersOf(at.y, int(p.destination.height), p.gradientOffsetY, p.beginY, int(p.sizeY),
+    ivec2 rows = readersOf(at.y, int(p.operandHeight), p.gradientOffsetY, p.beginY, int(p.sizeY),
                            p.reducesY, p.sumY, p.clampsY, p.clipY + at.y);
     uint gradientSlices = (p.gradient.channels + 3u) / 4u;
     uint firstSlice = at.slice, sliceCount = at.slice < gradientSlices ? 1u : 0u;

@@ -40,6 +40,8 @@ struct CNNConvolutionParameters {
     int originX; // source position of tap 0 of window 0
     int originY;
     uint clampEdges;       // 1: reads outside the source take the nearest pixel
+    uint edgeWidth;        // of the image that the forward windows of a data gradient were clamped to
+    uint edgeHeight;
     uint resultSlices;     // texels of result channels, without the padding of the last tile
     uint tiles;            // tiles of result channels
     uint tileSlices;       // source texels that a tile reads

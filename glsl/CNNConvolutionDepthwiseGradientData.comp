@@ -61,11 +61,11 @@ void main() {
     uint outputSlices = (parameters.source.channels + 3u) / 4u;
     vec4 sum = vec4(0.0);
     for (uint q = 0u; q < parameters.kernelHeight; ++q) {
-        ivec2 rows = windowsOfTap(y, int(parameters.destination.height), height,
+        ivec2 rows = windowsOfTap(y, int(parameters.edgeHeight), height,
                                   parameters.originY, parameters.strideY, extentY,
                                   parameters.originY + int(q) * parameters.dilationY);
         for (uint r = 0u; r < parameters.kernelWidth; ++r) {
-            ivec2 columns = windowsOfTap(x, int(parameters.destination.width), width,
+            ivec2 columns = windowsOfTap(x, int(parameters.edgeWidth), width,
                                          parameters.originX, parameters.strideX, extentX,
                                          parameters.originX + int(r) * parameters.dilationX);
             if (columns[0] > columns[1] || rows[0] > rows[1]) {

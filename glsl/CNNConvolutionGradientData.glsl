@@ -104,9 +104,9 @@ Tap tapAt(Pixel pixel, int r, int q) {
         int beginY = parameters.originY + parameters.dilationY * q;
         int extentX = dilatedExtent(int(parameters.kernelWidth), parameters.dilationX);
         int extentY = dilatedExtent(int(parameters.kernelHeight), parameters.dilationY);
-        ivec2 x = windowsOfTap(pixel.x, int(parameters.destination.width), width,
+        ivec2 x = windowsOfTap(pixel.x, int(parameters.edgeWidth), width,
                                parameters.originX, strideX(), extentX, beginX);
-        ivec2 y = windowsOfTap(pixel.y, int(parameters.destination.height), height,
+        ivec2 y = windowsOfTap(pixel.y, int(parameters.edgeHeight), height,
                                parameters.originY, strideY(), extentY, beginY);
         return Tap(x[0], y[0], x[1], y[1], pixel.image, x[0] <= x[1] && y[0] <= y[1]);
     }

@@ -68,8 +68,12 @@ void addRow(ImageView gradientView, ImageView sourceView, int x, int y, int u, i
     [[unroll]] for (int p = 0; p < PIXELS; ++p) {
         bias += e[p];
     }
-    [[unroll]] for (int t = 0; t < ROWS * TAPS; ++t) {
-        [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+    [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+        // A window beyond the last has a gradient of 0, but what its taps read may be no number.
+        if (x + p >= width) {
+            break;
+        }
+        [[unroll]] for (int t = 0; t < ROWS * TAPS; ++t) {
             uvec4 tap = taps[t / TAPS * SPAN + p * STRIDE + t % TAPS * DILATION];
             vec4 value = source_value(sourceView, tap);
             [[unroll]] for (int c = 0; c < SUMS; ++c) {

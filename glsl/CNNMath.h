@@ -58,7 +58,7 @@ struct CNNArithmeticGradientParameters {
     uint images;
     uint lanes; // invocations that share a result: a power of two
     uint parts; // teams of so many that share one; above 1, their sums go to a buffer
-    uint padding0, padding1;
+    uint operandWidth, operandHeight; // of the forward operand
 };
 
 struct CNNArithmeticGradientSumParameters {

@@ -1,7 +1,7 @@
 // How often each digit occurs in each block of the list: [digit][block].
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#include "indexsort.glsl"
+#include "indexSort.glsl"
 
 layout(set = 0, binding = 2, std430) writeonly buffer Table { uint table[]; };
 shared uint counts[256];

@@ -1,7 +1,7 @@
 // Every element of the list goes to its place by its digit; elements of one digit keep their order.
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#include "indexsort.glsl"
+#include "indexSort.glsl"
 
 layout(constant_id = 32) const bool isFirst = false; // the list's order is the given one
 layout(set = 0, binding = 2, std430) readonly buffer Order { uint order[]; };

@@ -4,13 +4,13 @@
 #include "NDArrayCopy.h"
 layout(local_size_x = 256) in;
 #include "grid.glsl"
-#include "ndelements.glsl"
+#include "ndElements.glsl"
 
 layout(constant_id = 32) const uint unit = 0u; // 16 or 4; 0: elements
 layout(constant_id = 33) const uint lanes = 1u;
 layout(set = 0, binding = 0) uniform Block { NDArrayCopyParameters p; };
 #ifdef ND_GATHER
-#include "ndindices.glsl"
+#include "ndIndices.glsl"
 ND_INDICES(3)
 #endif
 

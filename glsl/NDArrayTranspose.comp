@@ -3,7 +3,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "NDArrayCopy.h"
-#include "ndelements.glsl"
+#include "ndElements.glsl"
 
 layout(local_size_x = 256) in;
 layout(constant_id = 33) const uint lanes = 1u; // elements that share a word of the destination

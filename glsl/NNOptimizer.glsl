@@ -78,7 +78,7 @@ Place placeInRange() {
 vec4 preprocessed(vec4 g, vec4 w) {
     if (p.clips != 0u) {
         bvec4 isNumber = lessThanEqual(floatBitsToUint(g) & 0x7fffffffu, uvec4(0x7f800000u));
-        g = mix(g, clamp(g, vec4(p.clipMin), vec4(p.clipMax)), isNumber);
+        g = mix(g, min(max(g, p.clipMin), p.clipMax), isNumber);
     }
     g *= p.rescale;
     if (p.regularization == 1u) g += p.regularizationScale * sign(w);

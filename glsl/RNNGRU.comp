@@ -14,8 +14,10 @@ void main() {
     vec4 z = activate0(gateSum(0u, row, quad), quad);
     if (phases == 1u) {
         uint at = p.mixed + row * bitCount(p.mixes) * p.quads + quad;
-        if ((p.mixes & 1u) != 0u) mixed[at] = activate1(gateSum(1u, row, quad), quad) * h0;
-        if ((p.mixes & 2u) != 0u) mixed[at + (p.mixes & 1u) * p.quads] = z * h0;
+        if ((p.mixes & 1u) != 0u)
+            mixed[at] = inChannels(activate1(gateSum(1u, row, quad), quad) * h0, quad);
+        if ((p.mixes & 2u) != 0u)
+            mixed[at + (p.mixes & 1u) * p.quads] = inChannels(z * h0, quad);
         return;
     }
     vec4 h = activate2(gateSum(2u, row, quad), quad), k = complement(z);

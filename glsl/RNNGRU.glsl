@@ -25,7 +25,11 @@ vec4 complement(vec4 z) {
 }
 vec4 complementSlope(vec4 z) {
     if (p.pNorm == 1.0) return vec4(-1.0);
-    return -neuronPow(min(z, 1.0 - smallestGap), vec4(p.pNorm - 1.0)) *
+    vec4 base = min(z, 1.0 - smallestGap);
+    if (p.pNorm < 1.0) {
+        base = max(base, smallestGap); // 0 to a negative power is infinite
+    }
+    return -neuronPow(base, vec4(p.pNorm - 1.0)) *
            neuronPow(normGap(z), vec4(1.0 / p.pNorm - 1.0));
 }
 

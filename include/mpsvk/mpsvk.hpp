@@ -71,6 +71,7 @@
 #include <mpsvk/MPS/NNReductionNodes.hpp>
 #include <mpsvk/MPS/NNReshape.hpp>
 #include <mpsvk/MPS/NNResize.hpp>
+#include <mpsvk/MPS/NNScaleNodes.hpp>
 #include <mpsvk/MPS/NNShapeNodes.hpp>
 #include <mpsvk/MPS/NNSlice.hpp>
 #include <mpsvk/MPS/NNUpsamplingNodes.hpp>
@@ -79,6 +80,7 @@
 #include <mpsvk/MPS/RNNMatrixInferenceLayer.hpp>
 #include <mpsvk/MPS/RNNMatrixTrainingLayer.hpp>
 #include <mpsvk/MPS/RNNState.hpp>
+#include <mpsvk/MPS/SecureCoding.hpp>
 #include <mpsvk/MPS/State.hpp>
 #include <mpsvk/MTL/BlitCommandEncoder.hpp>
 #include <mpsvk/MTL/Buffer.hpp>

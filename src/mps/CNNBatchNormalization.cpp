@@ -222,13 +222,17 @@ void CNNBatchNormalizationStatistics::validate(const mps::UnaryPass& pass) const
 }
 
 void CNNBatchNormalizationStatistics::dispatch(const mps::UnaryPass& pass) const {
-    // The part of the rectangle that lies in the image.
+    // The part of a rectangle of that size at the offset that lies in the image: where clipRect
+    // begins is a place in a destination, and there is none.
     const auto inside = [](int64_t offset, uint64_t length, uint64_t all) {
-        const int64_t end = std::min(offset + int64_t(length), int64_t(all));
-        return std::pair(std::max<int64_t>(offset, 0), end - std::max<int64_t>(offset, 0));
+        const int64_t begin = std::max<int64_t>(offset, 0);
+        const int64_t end = offset >= int64_t(all)            ? 0
+                            : length < all - uint64_t(offset) ? offset + int64_t(length)
+                                                              : int64_t(all);
+        return std::pair(begin, end - begin);
     };
-    const auto [x, width] = inside(pass.offset.x, pass.clip.width, pass.source.width());
-    const auto [y, height] = inside(pass.offset.y, pass.clip.height, pass.source.height());
+    const auto [x, width] = inside(pass.offset.x, clipRect().size.width, pass.source.width());
+    const auto [y, height] = inside(pass.offset.y, clipRect().size.height, pass.source.height());
     if (width <= 0 || height <= 0) return;
 
     auto& state = mps::stateOf(pass.states);

@@ -1,4 +1,5 @@
 #include "mps/CNNBinaryConvolution.hpp"
+#include "mps/MatrixPass.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -66,16 +67,18 @@ BinaryConvolutionData::BinaryConvolutionData(const MTL::Device& device,
     words = vk::divideUp(inputs, 32);
 
     BinaryConvolutionTerms terms;
-    bits.resize(outputs * taps * words);
+    const uint64_t count = outputs * taps * words;
     {
         const LoadedSource loaded(who, *request.source);
         const auto bytes = request.source->weights();
         if (request.source->dataType() != MPS::DataType::UInt32)
-            throw InvalidArgument(who + "The data source's dataType is not UInt32.");
-        if (bytes.size() != bits.size() * sizeof(uint32_t))
+            throw InvalidArgument(who + "The data source's dataType is " +
+                                  nameOf(request.source->dataType()) + " but must be UInt32.");
+        if (bytes.size() != count * sizeof(uint32_t))
             throw InvalidArgument(who + "The data source has " + std::to_string(bytes.size()) +
                                   " bytes of weights but its descriptor asks for " +
-                                  std::to_string(bits.size() * sizeof(uint32_t)) + ".");
+                                  std::to_string(count * sizeof(uint32_t)) + ".");
+        bits.resize(count);
         std::memcpy(bits.data(), bytes.data(), bytes.size());
         if (request.terms) {
             terms = *request.terms;

@@ -79,6 +79,7 @@ ImageDescriptor CNNBinaryKernel::destinationImageDescriptor(const ImageBatch& so
     const NNPaddingMethod method = padding_->paddingMethod();
     // A stride of 0 repeats one pixel: the other source then decides the size.
     const KernelWindow w = primary_.window;
+    mps::checkWindowFits(who, w);
     const auto axis = [&](bool y, uint64_t size, uint64_t taps, uint64_t stride,
                           uint64_t dilation) {
         return mps::padAxis(method, y, size, taps, std::max<uint64_t>(stride, 1), dilation,
@@ -152,8 +153,9 @@ State CNNBinaryKernel::resultState(const Image& a, const Image& b, const StateBa
 }
 
 StateBatch CNNBinaryKernel::resultStateBatch(const ImageBatch& a, const ImageBatch& b,
-                                             const std::vector<StateBatch>&,
+                                             const std::vector<StateBatch>& sourceStates,
                                              const ImageBatch& destinations) const {
+    mps::checkSourceStates(subject(), destinations.size(), sourceStates.size());
     return states(nullptr, a, b, destinations);
 }
 
@@ -167,9 +169,10 @@ State CNNBinaryKernel::temporaryResultState(const MTL::CommandBuffer& commandBuf
 
 StateBatch CNNBinaryKernel::temporaryResultStateBatch(const MTL::CommandBuffer& commandBuffer,
                                                       const ImageBatch& a, const ImageBatch& b,
-                                                      const std::vector<StateBatch>&,
+                                                      const std::vector<StateBatch>& sourceStates,
                                                       const ImageBatch& destinations) const {
     commandBuffer.impl().list(subject());
+    mps::checkSourceStates(subject(), destinations.size(), sourceStates.size());
     return states(&commandBuffer, a, b, destinations);
 }
 
@@ -309,6 +312,8 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
         mps::checkEdgeMode(who, "secondaryEdgeMode", secondary_.edgeMode);
     }
     validate(pass);
+    mps::checkOffsetReach(who, "primaryOffset", primary_.offset);
+    mps::checkOffsetReach(who, "secondaryOffset", secondary_.offset);
 
     mps::Encoder encoder(commandBuffer, *this);
     pass.encoder = &encoder;

@@ -87,6 +87,11 @@ uint64_t CNNConvolution::outputChannels(uint64_t) const {
 }
 
 void CNNConvolution::customizeDestination(const ImageBatch&, ImageDescriptor& d) {
+    if (isFullyConnected()) { // one window, whatever the padding policy says
+        d.setWidth(1);
+        d.setHeight(1);
+        return;
+    }
     d.setWidth(d.width() * subPixelScaleFactor());
     d.setHeight(d.height() * subPixelScaleFactor());
 }

@@ -122,6 +122,8 @@ void CNNConvolutionGradient::dispatch(const mps::BinaryPass& pass) const {
         pass.primary.view(primarySourceFeatureChannelOffset(), sourceGradientFeatureChannels());
     p.images = uint32_t(pass.imageCount);
     p.clampEdges = secondaryEdgeMode() == ImageEdgeMode::Clamp && !layout.shape.flat;
+    p.edgeWidth = uint32_t(pass.secondaries[0].width());
+    p.edgeHeight = uint32_t(pass.secondaries[0].height());
     if (layout.shape.flat) {
         p.destination = mps::flatView(pass.destination, layout.shape.inputs);
         p.clipWidth = p.clipHeight = 1;

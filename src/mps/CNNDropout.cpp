@@ -138,11 +138,7 @@ CNNDropout& CNNDropout::operator=(CNNDropout&& other) noexcept {
     return *this;
 }
 
-CNNDropout CNNDropout::copy(const MTL::Device& device) const {
-    CNNDropout made(*this);
-    made.setDevice(device);
-    return made;
-}
+CNNDropout CNNDropout::copy(const MTL::Device& device) const { return copied(*this, device); }
 
 CNNDropout::CNNDropout(KeyedUnarchiver& coder, const MTL::Device& device)
     : CNNDropout(deviceFor(coder, device), 1, 0, {1, 1, 1}) {

@@ -67,6 +67,7 @@ ImageDescriptor CNNKernel::destinationImageDescriptor(const ImageBatch& sources,
         throw InvalidArgument(who +
                               "destinationImageDescriptor takes 1 source image but was given " +
                               std::to_string(sources.size()) + ".");
+    mps::checkWindowFits(who, window_);
     const Image& source = sources[0];
     const NNPaddingMethod method = padding_->paddingMethod();
     const auto x = mps::padAxis(method, false, source.width(), window_.width, window_.strideX,
@@ -105,10 +106,7 @@ StateBatch CNNKernel::states(const MTL::CommandBuffer* temporary, const ImageBat
         throw InvalidArgument(subject() + "A result state was asked for " +
                               std::to_string(sources.size()) + " source and " +
                               std::to_string(destinations.size()) + " destination images.");
-    if (!sourceStates.empty() && sourceStates.size() != sources.size())
-        throw InvalidArgument(subject() + "A result state was asked for " +
-                              std::to_string(sources.size()) + " source images and " +
-                              std::to_string(sourceStates.size()) + " batches of source states.");
+    mps::checkSourceStates(subject(), sources.size(), sourceStates.size());
     mps::StateRequest request;
     request.temporary = temporary;
     request.device = temporary ? temporary->device() : sources[0].device();
@@ -281,6 +279,7 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     pass.imageCount = images;
     if (!takesAnyEdgeMode()) mps::checkEdgeMode(who, "edgeMode", edgeMode_);
     validate(pass);
+    mps::checkOffsetReach(who, "offset", offset_);
     const StateBatch read = statesRead(states);
     for (const State& state : read)
         state.impl().checkUsable(who, "The source state", commandBuffer);

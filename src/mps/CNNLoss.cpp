@@ -11,11 +11,7 @@ CNNLoss::CNNLoss(const MTL::Device& device, const CNNLossDescriptor& lossDescrip
     mps::checkLossDescriptor("[CNNLoss] ", descriptor_);
 }
 
-CNNLoss CNNLoss::copy(const MTL::Device& device) const {
-    CNNLoss made(*this);
-    made.setDevice(device);
-    return made;
-}
+CNNLoss CNNLoss::copy(const MTL::Device& device) const { return copied(*this, device); }
 
 void CNNLoss::validate(const mps::UnaryPass&) const { mps::refuseWithoutLabels(subject()); }
 void CNNLoss::dispatch(const mps::UnaryPass&) const {} // validate lets nothing come here
@@ -65,11 +61,7 @@ NNForwardLoss::NNForwardLoss(const MTL::Device& device, const CNNLossDescriptor&
     mps::checkLossDescriptor("[NNForwardLoss] ", descriptor_);
 }
 
-NNForwardLoss NNForwardLoss::copy(const MTL::Device& device) const {
-    NNForwardLoss made(*this);
-    made.setDevice(device);
-    return made;
-}
+NNForwardLoss NNForwardLoss::copy(const MTL::Device& device) const { return copied(*this, device); }
 
 void NNForwardLoss::validate(const mps::UnaryPass&) const { mps::refuseWithoutLabels(subject()); }
 void NNForwardLoss::dispatch(const mps::UnaryPass&) const {} // validate lets nothing come here
@@ -153,9 +145,7 @@ NNLossGradient::NNLossGradient(const MTL::Device& device, const CNNLossDescripto
 }
 
 NNLossGradient NNLossGradient::copy(const MTL::Device& device) const {
-    NNLossGradient made(*this);
-    made.setDevice(device);
-    return made;
+    return copied(*this, device);
 }
 
 void NNLossGradient::validate(const mps::BinaryPass&) const { mps::refuseWithoutLabels(subject()); }
@@ -257,8 +247,8 @@ void NNLossGradient::run(const MTL::CommandBuffer& commandBuffer, const mps::Los
     mps::encodeLossGradients(encoder, d, images,
                              {gradients, primary().channelOffset, gradientChannels},
                              {destinations, offset, channels}, computeLabelGradients_);
-    mps::markLossRead(images);
-    markRead(gradients);
+    images.sources.insert(images.sources.end(), gradients.begin(), gradients.end());
+    mps::markLossRead(images); // an image that is also a gradient is read once
     markRead(states);
 }
 
@@ -266,9 +256,7 @@ NNInitialGradient::NNInitialGradient(const MTL::Device& device)
     : CNNKernel(device, "NNInitialGradient") {}
 
 NNInitialGradient NNInitialGradient::copy(const MTL::Device& device) const {
-    NNInitialGradient made(*this);
-    made.setDevice(device);
-    return made;
+    return copied(*this, device);
 }
 
 void NNInitialGradient::dispatch(const mps::UnaryPass& pass) const {

@@ -33,8 +33,9 @@ struct CNNArithmeticGradient::Geometry {
     mps::Clip window;
     bool sumsX = false, sumsY = false, sumsChannels = false;
     bool clampsX = false, clampsY = false;
-    int64_t sumX = 0, sumY = 0; ///< of the clip rectangle
-    uint64_t channels = 0;      ///< written
+    int64_t sumX = 0, sumY = 0;                   ///< of the clip rectangle
+    uint64_t channels = 0;                        ///< written
+    uint64_t operandWidth = 1, operandHeight = 1; ///< of the forward operand, if it clamps
 };
 
 void CNNArithmeticGradient::archive(mps::Archive& archive) {
@@ -66,6 +67,8 @@ CNNArithmeticGradient::geometryOf(const mps::BinaryPass& pass) const {
     }
     const auto& operand = isSecondarySourceFilter_ ? state->secondary : state->primary;
     g.window = operand.clip;
+    g.operandWidth = operand.sourceWidth;
+    g.operandHeight = operand.sourceHeight;
     g.sumsX = operand.window.strideX == 0;
     g.sumsY = operand.window.strideY == 0;
     g.sumsChannels = (isSecondarySourceFilter_ ? state->secondaryStrideInFeatureChannels
@@ -229,6 +232,8 @@ void CNNArithmeticGradient::dispatch(const mps::BinaryPass& pass) const {
         .images = uint32_t(pass.imageCount),
         .lanes = uint32_t(lanes),
         .parts = uint32_t(parts),
+        .operandWidth = uint32_t(g.operandWidth),
+        .operandHeight = uint32_t(g.operandHeight),
     };
     // Each channel over all pixels of an image.
     const bool overPixels = g.sumsX && g.sumsY && !g.sumsChannels && places >= 256 &&

@@ -136,6 +136,7 @@ ImageDescriptor CNNMultiaryKernel::destinationImageDescriptor(const ImageBatch& 
     for (size_t i = 0; i < sources.size(); ++i) {
         const KernelWindow& w = sources_[i].window;
         checkTaps(who, i, w);
+        mps::checkWindowFits(who, w);
         const auto x = mps::padAxis(method, false, sources[i].width(), w.width,
                                     std::max<uint64_t>(w.strideX, 1), w.dilationX, isBackwards());
         const auto y = mps::padAxis(method, true, sources[i].height(), w.height,
@@ -208,8 +209,9 @@ State CNNMultiaryKernel::resultState(const ImageBatch& sources, const StateBatch
 }
 
 StateBatch CNNMultiaryKernel::resultStateBatch(const std::vector<ImageBatch>& sources,
-                                               const std::vector<StateBatch>&,
+                                               const std::vector<StateBatch>& sourceStates,
                                                const ImageBatch& destinations) const {
+    mps::checkSourceStates(subject(), destinations.size(), sourceStates.size());
     return states(nullptr, sources, destinations);
 }
 
@@ -224,9 +226,10 @@ State CNNMultiaryKernel::temporaryResultState(const MTL::CommandBuffer& commandB
 
 StateBatch CNNMultiaryKernel::temporaryResultStateBatch(const MTL::CommandBuffer& commandBuffer,
                                                         const std::vector<ImageBatch>& sources,
-                                                        const std::vector<StateBatch>&,
+                                                        const std::vector<StateBatch>& sourceStates,
                                                         const ImageBatch& destinations) const {
     commandBuffer.impl().list(subject());
+    mps::checkSourceStates(subject(), destinations.size(), sourceStates.size());
     return states(&commandBuffer, sources, destinations);
 }
 
@@ -349,6 +352,8 @@ void CNNMultiaryKernel::run(const MTL::CommandBuffer& commandBuffer,
     pass.states = states;
     pass.imageCount = images;
     validate(pass);
+    for (size_t i = 0; i < sources_.size(); ++i)
+        mps::checkOffsetReach(who, indexed("offset", i).c_str(), sources_[i].offset);
 
     mps::Encoder encoder(commandBuffer, *this);
     pass.encoder = &encoder;

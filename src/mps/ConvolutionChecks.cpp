@@ -29,6 +29,14 @@ const CNNConvolutionDescriptor& checkedDescriptor(const std::string& who,
         throw InvalidArgument(who + "The convolution has " + std::to_string(inputs) +
                               " input and " + std::to_string(outputs) +
                               " output feature channels, but each must be at least 1.");
+    constexpr uint64_t most = UINT32_MAX;
+    if (inputs > most || outputs > most || d.kernelWidth() > most || d.kernelHeight() > most ||
+        double(d.kernelWidth()) * double(d.kernelHeight()) * double(inputs) * double(outputs) >
+            0x1p48)
+        throw InvalidArgument(who + "The weights of " +
+                              sizeText(d.kernelWidth(), d.kernelHeight()) + " windows over " +
+                              std::to_string(inputs) + " input and " + std::to_string(outputs) +
+                              " output feature channels are more than 2^48.");
     if (d.channelMultiplier() == 0 &&
         (groups == 0 || inputs % groups != 0 || outputs % groups != 0))
         throw InvalidArgument(who + "groups is " + std::to_string(groups) + " but must divide " +

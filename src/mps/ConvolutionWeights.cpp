@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <exception>
 
 namespace mpsvk::mps {
 
@@ -43,7 +44,16 @@ LoadedSource::LoadedSource(const std::string& who, MPS::CNNConvolutionDataSource
     if (!source.load()) throw InvalidArgument(who + "The data source's load returned false.");
 }
 
-LoadedSource::~LoadedSource() noexcept(false) { source_.purge(); }
+LoadedSource::~LoadedSource() noexcept(false) {
+    if (std::uncaught_exceptions() == exceptions_) {
+        source_.purge();
+        return;
+    }
+    try {
+        source_.purge();
+    } catch (...) { // what made the loading fail is on its way already
+    }
+}
 
 void runNow(const MTL::Device& device, const std::function<void(Encoder&)>& encode) {
     const MTL::CommandBuffer recording = recordingCommandBuffer(device);
@@ -61,7 +71,6 @@ ConvolutionWeights::ConvolutionWeights(const MTL::Device& device, ConvolutionSou
                                        const MPS::CNNConvolutionDescriptor& descriptor, Use use,
                                        bool flat, const std::string& who)
     : device_(device), source_(std::move(source)), descriptor_(descriptor), use_(use), flat_(flat) {
-    makeConstants();
     loadFromSource(who);
 }
 
@@ -331,6 +340,7 @@ void ConvolutionWeights::loadFromSource(const std::string& who) {
                 std::to_string(descriptor_.outputFeatureChannels()) + " output feature channels.");
         biases.assign(terms.begin(), terms.end());
     }
+    if (layouts_.empty()) makeConstants(); // of sizes that the source's weights have confirmed
     packAtOnce(uploaded(device_, weights), uploaded(device_, biases), true);
     for (Layout& layout : layouts_) layout.hasNoBiases = !hasBias_;
 }

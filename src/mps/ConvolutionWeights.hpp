@@ -35,7 +35,8 @@ struct ConvolutionShape {
     uint32_t outputsPerGroup() const { return outputs / groups; }
 };
 
-/// A data source between load and purge. Throws InvalidArgument when it does not load.
+/// A data source between load and purge. Throws InvalidArgument when it does not load, and what a
+/// purge throws unless something else is thrown already.
 class LoadedSource {
 public:
     LoadedSource(const std::string& who, MPS::CNNConvolutionDataSource& source);
@@ -45,6 +46,7 @@ public:
 
 private:
     MPS::CNNConvolutionDataSource& source_;
+    const int exceptions_ = std::uncaught_exceptions();
 };
 
 class ConvolutionWeights {

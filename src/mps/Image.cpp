@@ -333,14 +333,16 @@ template <class Visit> uint64_t forEachUnique(const ImageBatch& batch, Visit vis
 
 uint64_t ImageBatchIncrementReadCount(const ImageBatch& batch, int64_t amount) {
     forEachUnique(batch, [&](Image::Impl& image) {
-        if (image.temporary && image.readCount > 0 && amount < -int64_t(image.readCount))
+        if (image.temporary && image.readCount > 0 && amount < 0 &&
+            uint64_t(0) - uint64_t(amount) > image.readCount)
             throw InvalidArgument(MTL::subject("TemporaryImage", image.label) +
                                   "The read count is " + std::to_string(image.readCount) + " but " +
-                                  std::to_string(-amount) + " were to be taken off.");
+                                  std::to_string(uint64_t(0) - uint64_t(amount)) +
+                                  " were to be taken off.");
     });
     return forEachUnique(batch, [&](Image::Impl& image) {
         if (image.temporary && image.readCount > 0)
-            image.setReadCount(uint64_t(int64_t(image.readCount) + amount));
+            image.setReadCount(image.readCount + uint64_t(amount));
     });
 }
 

@@ -45,6 +45,14 @@ MPS::ImageDescriptor checkedDescriptor(const char* who, MPS::ImageDescriptor d) 
         throw InvalidArgument(begin + "The descriptor says " + std::to_string(d.width()) + "x" +
                               std::to_string(d.height()) +
                               " but an image has at most 65535 pixels a side.");
+    if (d.featureChannels() > UINT32_MAX - 3 || d.numberOfImages() > UINT32_MAX ||
+        double(d.width()) * double(d.height()) * double(slicesFor(d.featureChannels())) *
+                double(d.numberOfImages()) >
+            0x1p48)
+        throw DeviceError(begin + "The descriptor says " + std::to_string(d.numberOfImages()) +
+                          " images with " + std::to_string(d.featureChannels()) +
+                          " feature channels, more than any device holds "
+                          "(VK_ERROR_OUT_OF_DEVICE_MEMORY).");
     if (d.channelFormat() != MPS::ImageFeatureChannelFormat::Unorm8 &&
         d.channelFormat() != MPS::ImageFeatureChannelFormat::Float16 &&
         d.channelFormat() != MPS::ImageFeatureChannelFormat::Float32)

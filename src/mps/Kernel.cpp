@@ -56,14 +56,10 @@ bool SupportsMTLDevice(const MTL::Device& device) { return bool(device); }
 
 MTL::Device GetPreferredDevice(DeviceOptions options) {
     const auto all = MTL::CopyAllDevices();
-    if (const char* index = std::getenv("MPS_PREFERRED_DEVICE")) {
-        const unsigned long i = std::strtoul(index, nullptr, 10);
-        if (i < all.size()) return all[i];
-    }
-    if (options == DeviceOptions::LowPower)
+    if (uint64_t(options) & uint64_t(DeviceOptions::LowPower))
         for (const MTL::Device& device : all)
             if (device.isLowPower()) return device;
-    return all.empty() ? MTL::Device() : all.front();
+    return all.empty() ? MTL::Device() : MTL::CreateSystemDefaultDevice();
 }
 
 } // namespace mpsvk::MPS

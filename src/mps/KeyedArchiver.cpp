@@ -69,6 +69,33 @@ Registry& registry() {
     return all;
 }
 
+/// False where items are of open length, which no archive has, or lie deeper than any archive's:
+/// the parser calls itself for each of them. What is cut short or no CBOR, the parser names.
+bool nestsAsArchivesDo(std::span<const std::byte> data) {
+    constexpr size_t most = 64;
+    std::vector<uint64_t> left; // items that the open arrays and maps still want
+    for (size_t at = 0; at < data.size();) {
+        const auto head = uint8_t(data[at++]);
+        const int major = head >> 5, info = head & 31;
+        if (info > 27) return info < 31 || major == 7;
+        const size_t extra = info < 24 ? 0 : size_t(1) << (info - 24);
+        if (extra > data.size() - at) return true;
+        uint64_t value = extra ? 0 : uint64_t(info);
+        for (size_t i = 0; i < extra; ++i) value = value << 8 | uint8_t(data[at++]);
+        if (major == 2 || major == 3) {
+            if (value > data.size() - at) return true;
+            at += size_t(value);
+        } else if ((major == 4 || major == 5) && value > 0) {
+            if (left.size() == most) return false;
+            left.push_back(major == 5 && value <= UINT64_MAX / 2 ? 2 * value : value);
+            continue;
+        }
+        while (!left.empty() && --left.back() == 0) left.pop_back();
+        if (left.empty()) return true;
+    }
+    return true;
+}
+
 std::string quoted(std::string_view key) { return "\"" + std::string(key) + "\""; }
 
 } // namespace
@@ -167,6 +194,10 @@ KeyedUnarchiver::KeyedUnarchiver(std::span<const std::byte> data, const MTL::Dev
     impl_->device = device;
     json& document = *impl_->document;
     const auto* begin = reinterpret_cast<const uint8_t*>(data.data());
+    if (!nestsAsArchivesDo(data))
+        throw FormatError("[KeyedUnarchiver] The " + std::to_string(data.size()) +
+                          " bytes are no archive: their items are nested too deep, or of open "
+                          "length.");
     try {
         document = json::from_cbor(begin, begin + data.size());
     } catch (const json::parse_error& error) {
@@ -186,9 +217,10 @@ KeyedUnarchiver::KeyedUnarchiver(std::span<const std::byte> data, const MTL::Dev
         throw FormatError("[KeyedUnarchiver] The " + std::to_string(data.size()) +
                           " bytes are no archive of this library.");
     if (!is("version", [](const json& v) { return v == formatVersion; }))
-        throw FormatError("[KeyedUnarchiver] The archive has version " +
-                          document.value("version", json()).dump() + " but this library reads " +
-                          std::to_string(formatVersion) + ".");
+        throw FormatError(
+            "[KeyedUnarchiver] The archive has version " +
+            document.value("version", json()).dump(-1, ' ', false, json::error_handler_t::replace) +
+            " but this library reads " + std::to_string(formatVersion) + ".");
     impl_->path = {&document["root"]};
     impl_->objects.resize(document["objects"].size());
     impl_->inProgress.resize(document["objects"].size());

@@ -12,6 +12,9 @@ std::string text(uint64_t number) { return std::to_string(number); }
 
 uint64_t roundedTo16(uint64_t bytes) { return vk::roundUp(bytes, 16); }
 
+/// Whether `count` times `bytes` is more than 63 bits can count.
+bool overflows(uint64_t count, uint64_t bytes) { return bytes > uint64_t(INT64_MAX) / count; }
+
 void check(const MatrixDescriptor& d) {
     const std::string who = "[MatrixDescriptor] ";
     if (d.rows() == 0 || d.columns() == 0 || d.matrices() == 0)
@@ -19,6 +22,10 @@ void check(const MatrixDescriptor& d) {
                               text(d.columns()) +
                               " were asked for but each number must be at least 1.");
     const uint64_t element = mps::checkedElementBytes(who, d.dataType());
+    if (overflows(d.columns(), element) || overflows(d.rows(), d.rowBytes()) ||
+        overflows(d.matrices(), d.matrixBytes()))
+        throw InvalidArgument(who + text(d.matrices()) + " matrices of " + text(d.rows()) + "x" +
+                              text(d.columns()) + " have more bytes than 63 bits can count.");
     if (d.rowBytes() % element != 0 || d.rowBytes() < d.columns() * element)
         throw InvalidArgument(who + "rowBytes is " + text(d.rowBytes()) +
                               " but must be a multiple of " + text(element) + " and at least " +
@@ -35,6 +42,9 @@ void check(const VectorDescriptor& d) {
         throw InvalidArgument(who + text(d.vectors()) + " vectors of length " + text(d.length()) +
                               " were asked for but each number must be at least 1.");
     const uint64_t element = mps::checkedElementBytes(who, d.dataType());
+    if (overflows(d.length(), element) || overflows(d.vectors(), d.vectorBytes()))
+        throw InvalidArgument(who + text(d.vectors()) + " vectors of length " + text(d.length()) +
+                              " have more bytes than 63 bits can count.");
     if (d.vectorBytes() % element != 0 || d.vectorBytes() < d.length() * element)
         throw InvalidArgument(who + "vectorBytes is " + text(d.vectorBytes()) +
                               " but must be a multiple of " + text(element) + " and at least " +

@@ -38,7 +38,7 @@ struct NDLookup {
     const NDOperand* indices = nullptr;
 };
 
-/// The value of the constant in glsl/ndindices.glsl.
+/// The value of the constant in glsl/ndIndices.glsl.
 std::vector<vk::Constant> indexConstants(MPS::DataType type);
 
 struct NDCopy {

@@ -6,6 +6,7 @@
 #include <mpsvk/Error.hpp>
 
 #include <algorithm>
+#include <tuple>
 
 namespace mpsvk::mps {
 
@@ -203,18 +204,40 @@ void OptimizerUpdate::takeMoments(Slot slot, const char* role,
     }
 }
 
-void OptimizerUpdate::checkOverlaps(const Range& range) const {
-    for (size_t a = 0; a < SlotCount; ++a)
-        for (size_t b = std::max<size_t>(a + 1, Result); b < SlotCount; ++b) {
-            if (!range[a] || !range[b] || !overlap(range[a], range[b])) continue;
-            if (b == Result && sameElements(range[a], range[b])) continue; // in place
-            throw InvalidArgument(who_ + roles_[a] + " and " + roles_[b] + " overlap in memory.");
-        }
+void OptimizerUpdate::checkOverlaps() {
+    struct Operand {
+        uint64_t memory;
+        const ArrayView* view;
+        size_t range, slot;
+    };
+    std::pmr::vector<Operand> operands(&memory_);
+    operands.reserve(ranges_.size() * SlotCount);
+    for (size_t k = 0; k < ranges_.size(); ++k)
+        for (size_t slot = 0; slot < SlotCount; ++slot)
+            if (const ArrayView& view = ranges_[k][slot])
+                operands.push_back({(uint64_t)view.slice.buffer->handle(), &view, k, slot});
+    std::ranges::sort(operands, {}, [](const Operand& o) {
+        return std::tuple(o.memory, o.view->slice.begin(), o.range, o.slot);
+    });
+    const auto check = [&](const Operand& first, const Operand& second) {
+        const auto [a, b] = std::minmax(first.slot, second.slot);
+        if (b < Result) return; // neither is written
+        if (!overlap(*first.view, *second.view)) return;
+        const bool inPlace = first.range == second.range && a != b && b == Result &&
+                             sameElements(*first.view, *second.view);
+        if (inPlace) return;
+        throw InvalidArgument(who_ + roles_[a] + " and " + roles_[b] + " overlap in memory.");
+    };
+    for (auto one = operands.begin(); one != operands.end(); ++one)
+        for (auto other = one + 1; other != operands.end() && other->memory == one->memory &&
+                                   other->view->slice.begin() < one->view->slice.end();
+             ++other)
+            check(*one, *other);
 }
 
 void OptimizerUpdate::record(std::string_view shader,
                              const glsl::NNOptimizerParameters& parameters) {
-    for (const Range& range : ranges_) checkOverlaps(range);
+    checkOverlaps();
     for (Range& range : ranges_) dispatch(shader, parameters, range);
     std::ranges::sort(readArrays_);
     readArrays_.erase(std::unique(readArrays_.begin(), readArrays_.end()), readArrays_.end());

@@ -66,7 +66,7 @@ private:
                            const MPS::CNNBatchNormalizationState& source,
                            const MPS::CNNNormalizationGammaAndBetaState& result);
     void place(size_t range, Slot slot, const Role& role, ArrayView view);
-    void checkOverlaps(const Range& range) const;
+    void checkOverlaps();
     /// As a part of a dispatch that is recorded already, or by one of its own.
     void dispatch(std::string_view shader, const glsl::NNOptimizerParameters& parameters,
                   Range& range);

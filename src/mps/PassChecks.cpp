@@ -112,9 +112,17 @@ void checkChannelOffset(const std::string& who, const char* property, uint64_t o
                               " but must be a multiple of 4.");
 }
 
+void checkSourceStates(const std::string& who, size_t images, size_t sourceStates) {
+    if (sourceStates == 0 || sourceStates == images) return;
+    throw InvalidArgument(who + "A result state was asked for " + std::to_string(images) +
+                          " source images and " + std::to_string(sourceStates) +
+                          " batches of source states.");
+}
+
 void checkChannels(const std::string& who, const char* role, const Image& image, uint64_t offset,
                    uint64_t channels) {
-    if (channels > 0 && offset + channels <= image.featureChannels()) return;
+    const uint64_t all = image.featureChannels();
+    if (channels > 0 && offset <= all && channels <= all - offset) return;
     throw InvalidArgument(who + role + " has " + std::to_string(image.featureChannels()) +
                           " feature channels but channels " + std::to_string(offset) + " to " +
                           std::to_string(offset + std::max<uint64_t>(channels, 1)) +
@@ -244,6 +252,24 @@ void checkWindowReach(const std::string& who, const MPS::Offset& offset, const M
                           std::to_string(offset.y) + "), the dilation " +
                           sizeText(w.dilationX, w.dilationY) + " and the stride " +
                           sizeText(w.strideX, w.strideY) + " reach further than 2^30 pixels.");
+}
+
+void checkWindowFits(const std::string& who, const MPS::KernelWindow& w) {
+    const auto fits = [](uint64_t taps, uint64_t dilation, uint64_t stride) {
+        return (double(taps) - 1) * double(dilation) + 1 + double(stride) < double(1 << 29);
+    };
+    if (fits(w.width, w.dilationX, w.strideX) && fits(w.height, w.dilationY, w.strideY)) return;
+    throw InvalidArgument(who + "The " + sizeText(w.width, w.height) +
+                          " windows with the dilation " + sizeText(w.dilationX, w.dilationY) +
+                          " and the stride " + sizeText(w.strideX, w.strideY) +
+                          " reach further than 2^29 pixels.");
+}
+
+void checkOffsetReach(const std::string& who, const char* name, const MPS::Offset& offset) {
+    constexpr int64_t most = 1 << 30;
+    if (offset.x >= -most && offset.x <= most && offset.y >= -most && offset.y <= most) return;
+    throw InvalidArgument(who + name + " is (" + std::to_string(offset.x) + ", " +
+                          std::to_string(offset.y) + ") but each must be at most 2^30 either way.");
 }
 
 void checkEdgeMode(const std::string& who, const char* property, MPS::ImageEdgeMode mode) {

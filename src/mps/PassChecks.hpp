@@ -42,8 +42,14 @@ void checkPixelwiseSizes(const std::string& who, const MPS::CNNBinaryKernel& ker
 /// The gradient state is of a window like the kernel's own, whatever their strides are.
 void checkForwardWindow(const std::string& who, const MPS::KernelWindow& forward,
                         const MPS::KernelWindow& own);
+/// As many batches of states of the sources as there are images, or none.
+void checkSourceStates(const std::string& who, size_t images, size_t sourceStates);
 /// The states were made for results like those of the encode.
 void checkResultSizes(const std::string& who, const UnaryPass& pass);
+/// A window that padding policies can count with.
+void checkWindowFits(const std::string& who, const MPS::KernelWindow& window);
+/// Shaders count positions in 32 bits.
+void checkOffsetReach(const std::string& who, const char* name, const MPS::Offset& offset);
 /// Positions of windows, the first centred at `offset`, do not overflow.
 void checkWindowReach(const std::string& who, const MPS::Offset& offset,
                       const MPS::KernelWindow& window, uint64_t windowsX, uint64_t windowsY);

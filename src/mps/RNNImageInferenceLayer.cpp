@@ -6,6 +6,8 @@
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/CNNMath.hpp>
 
+#include <algorithm>
+
 namespace mpsvk::MPS {
 
 struct RNNRecurrentImageState::Impl : State::Impl {
@@ -104,6 +106,14 @@ std::vector<const mps::RNNShape*> shapesOf(const std::vector<RNNImageLayer*>& la
     std::vector<const mps::RNNShape*> shapes;
     for (const RNNImageLayer* layer : layers) shapes.push_back(&layer->shape);
     return shapes;
+}
+
+/// An encode reads a source once, in however many time steps and directions it stands.
+void readOnce(const std::vector<Image>& sources, int64_t directions) {
+    for (auto image = sources.begin(); image != sources.end(); ++image)
+        if (std::find(sources.begin(), image, *image) == image)
+            ImageBatchIncrementReadCount({*image},
+                                         directions * std::count(image, sources.end(), *image) - 1);
 }
 
 void copyImage(mps::Encoder& encoder, const Image& from, const Image& to) {
@@ -240,6 +250,7 @@ void RNNImageInferenceLayer::encodeSequence(
         }
     }
 
+    readOnce(sourceImages, 1);
     ImageStack stack(encoder, layers, edgeMode());
     if (recurrentInputState) {
         auto& state = recurrentInputState.impl();
@@ -329,7 +340,7 @@ void RNNImageInferenceLayer::encodeBidirectionalSequence(
         mps::checkNotAliased(who, destinationForwardImages, destinationBackwardImages);
     }
 
-    ImageBatchIncrementReadCount(sourceSequence, 1); // both directions read them
+    readOnce(sourceSequence, 2);
     ImageStack forward(encoder, stacks[0], edgeMode()), backward(encoder, stacks[1], edgeMode());
     std::vector<Image> results; // kept for a sum only
     for (size_t t = 0; t < steps; ++t) {

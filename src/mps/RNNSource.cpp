@@ -8,11 +8,6 @@ namespace mpsvk::mps {
 
 namespace {
 
-struct Purge {
-    MPS::CNNConvolutionDataSource& source;
-    ~Purge() { source.purge(); }
-};
-
 void check1x1(const std::string& who, const std::string& name, const RNNSource& source) {
     const auto& d = source.descriptor;
     if (d.kernelWidth() != 1 || d.kernelHeight() != 1)
@@ -38,9 +33,8 @@ std::string sourceName(const RNNShape& shape, uint32_t gate, RNNShape::Part part
 
 RNNSource loadedSource(const std::string& who, const std::string& name,
                        MPS::CNNConvolutionDataSource& source) {
-    if (!source.load())
-        throw InvalidArgument(who + "load of the data source in " + name + " returned false.");
-    const Purge purge{source};
+    const std::string about = who + "In " + name + ": ";
+    const LoadedSource between(about, source);
     RNNSource loaded;
     loaded.descriptor = source.descriptor();
     const auto& d = loaded.descriptor;
@@ -53,7 +47,6 @@ RNNSource loadedSource(const std::string& who, const std::string& name,
     if (d.groups() != 1) refuse("groups");
     if (d.subPixelScaleFactor() != 1) refuse("a sub-pixel scale factor");
     if (d.batchNormalizationForInference()) refuse("a batch normalization");
-    const std::string about = who + "In " + name + ": ";
     loaded.weights = decodedWeights(source, d, about);
     const auto biases = source.biasTerms();
     if (!biases.empty() && biases.size() != d.outputFeatureChannels())

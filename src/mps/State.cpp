@@ -301,12 +301,13 @@ uint64_t StateBatchIncrementReadCount(const StateBatch& batch, int64_t amount) {
         return state->temporary && state->readCount > 0;
     };
     for (const State::Impl* state : unique)
-        if (counts(state) && amount < -int64_t(state->readCount))
+        if (counts(state) && amount < 0 && uint64_t(0) - uint64_t(amount) > state->readCount)
             throw InvalidArgument(MTL::subject("State", state->label) + "The read count is " +
                                   std::to_string(state->readCount) + " but " +
-                                  std::to_string(-amount) + " were to be taken off.");
+                                  std::to_string(uint64_t(0) - uint64_t(amount)) +
+                                  " were to be taken off.");
     for (State::Impl* state : unique)
-        if (counts(state)) state->setReadCount(uint64_t(int64_t(state->readCount) + amount));
+        if (counts(state)) state->setReadCount(state->readCount + uint64_t(amount));
     return unique.size();
 }
 

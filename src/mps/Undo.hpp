@@ -1,3 +1,4 @@
+// Work that leaves all as it was when it throws.
 #pragma once
 
 #include <tuple>

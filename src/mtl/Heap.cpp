@@ -170,6 +170,10 @@ uint64_t Heap::Impl::maxAvailable(uint64_t alignment) const {
 Heap Device::newHeap(const HeapDescriptor& descriptor) const {
     const std::string who = subject("Device", name()) + "newHeap was given ";
     if (descriptor.size() == 0) throw InvalidArgument(who + "a size of 0 bytes.");
+    if (const uint64_t most = impl().vk->memory().largestHeap(); descriptor.size() > most)
+        throw DeviceError(who + "a size of " + std::to_string(descriptor.size()) +
+                          " bytes but the device has " + std::to_string(most) +
+                          " (VK_ERROR_OUT_OF_DEVICE_MEMORY).");
     const StorageMode mode = descriptor.storageMode();
     if (mode != StorageMode::Private && mode != StorageMode::Shared)
         throw InvalidArgument(who + "storage mode " + std::to_string(uint64_t(mode)) +

@@ -34,17 +34,36 @@ void log(int level, std::string_view message) {
     if (callback) callback(LogLevel(level), message);
 }
 
-bool isDisabled(std::string_view name) {
+namespace {
+
+/// Whether `is` holds for one of the names in MPSVK_DISABLE.
+template <class Is> bool anyDisabled(Is is) {
     const char* list = std::getenv("MPSVK_DISABLE");
     if (!list) return false;
     std::string_view rest(list);
     while (!rest.empty()) {
         const size_t comma = rest.find(',');
-        if (rest.substr(0, comma) == name) return true;
+        if (is(rest.substr(0, comma))) return true;
         if (comma == std::string_view::npos) break;
         rest.remove_prefix(comma + 1);
     }
     return false;
+}
+
+} // namespace
+
+bool isDisabled(std::string_view name) {
+    return anyDisabled([&](std::string_view given) { return given == name; });
+}
+
+std::vector<std::string> unknownSwitches() {
+    std::vector<std::string> unknown;
+    anyDisabled([&](std::string_view given) {
+        if (!given.empty() && std::ranges::find(switches, given) == std::end(switches))
+            unknown.emplace_back(given);
+        return false;
+    });
+    return unknown;
 }
 
 namespace {
@@ -95,6 +114,8 @@ void loadVulkan() {
 }
 
 VkInstance makeInstance() {
+    for (const std::string& name : unknownSwitches())
+        log(int(LogLevel::Warning), "MPSVK_DISABLE names \"" + name + "\", which is no switch.");
     std::lock_guard lock(loaderMutex);
     loadVulkan();
     VkApplicationInfo application{VK_STRUCTURE_TYPE_APPLICATION_INFO};

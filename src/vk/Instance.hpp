@@ -22,9 +22,41 @@ bool hasDebugLabels();
 /// virtual, CPU; within a kind in the driver's order.
 std::vector<VkPhysicalDevice> physicalDevices();
 
-/// True when `name` stands in the comma-separated list MPSVK_DISABLE (subgroup,
-/// push_descriptor, texture …): tests switch optional features off with it.
+/// What the comma-separated list MPSVK_DISABLE may name: optional features of devices, and then
+/// kernels and tiles that are left out, so that tests reach the others. tests/tree/Switches.cmake
+/// compares the list with what the sources ask for.
+inline constexpr std::string_view switches[] = {
+    "bfloat16",
+    "cooperative_matrix",
+    "fp16",
+    "pipeline_statistics",
+    "push_descriptor",
+    "subgroup",
+    "texture",
+    "unified_memory",
+    "wide_grids",
+    "blocks",
+    "cached_groups",
+    "cached_rows",
+    "cached_windows",
+    "deep_tiles",
+    "direct_tile",
+    "grouped_tile",
+    "large_parts",
+    "large_shared_memory",
+    "large_tile",
+    "measured_tiles",
+    "narrow_product",
+    "shared_tile",
+    "streamed_windows",
+    "thin_tile",
+    "whole_group",
+    "winograd",
+};
+/// True when `name` stands in that list.
 bool isDisabled(std::string_view name);
+/// What stands there and is none of these, in the list's order.
+std::vector<std::string> unknownSwitches();
 
 void log(int level, std::string_view message);
 

@@ -303,9 +303,11 @@ private:
             if (!writable || type.memberNonWritable.size() == members) made.writes = false;
             if (writable && type.memberNonReadable.size() == members) made.reads = false;
         } else if (type.op == OpTypeSampledImage) {
+            checkImage(ids_.at(type.operands.at(0)));
             made.type = VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER;
             made.writes = false;
         } else if (type.op == OpTypeImage && type.operands.at(5) == 2) {
+            checkImage(type);
             made.type = VK_DESCRIPTOR_TYPE_STORAGE_IMAGE;
         } else {
             throw "binds a resource that is neither a buffer, a sampled image nor a storage image";
@@ -319,6 +321,14 @@ private:
                 return;
             }
         result_.bindings.push_back(made);
+    }
+
+    /// Textures are bound as arrays of two dimensions.
+    static void checkImage(const Id& image) {
+        constexpr uint32_t twoDimensions = 1;
+        if (image.operands.at(1) != twoDimensions || image.operands.at(3) != 1 ||
+            image.operands.at(4) != 0)
+            throw "declares an image that is no 2D array";
     }
 
     void localSize() {

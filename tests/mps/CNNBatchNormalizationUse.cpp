@@ -203,6 +203,29 @@ TEST_CASE("offsets, rectangles and channel ranges place a batch normalization an
     CHECK(asked.clipRect().size.width == 6);
 }
 
+TEST_CASE("statistics are of a rectangle of the clip's size wherever the clip begins") {
+    Values ramp;
+    for (int i = 1; i <= 16; ++i) ramp.push_back(i);
+    const auto x = upload(Tensor(1, 4, 4, 1, ramp));
+    NormalizationLayer layer(normalization(1));
+    const auto check = [&](double mean, double variance) {
+        const State state = layer.state(x);
+        run([&](const MTL::CommandBuffer& commands) {
+            layer.statistics.encodeBatch(commands, x, state);
+        });
+        CHECK(reference::compare(values(state.mean()), Values{mean}));
+        CHECK(reference::compare(values(state.variance()), Values{variance}));
+    };
+    for (const uint64_t begin : {0, 2, 5}) {
+        INFO("begin " << begin);
+        layer.statistics.setClipRect({{begin, begin, 0}, {4, 4, UINT64_MAX}});
+        check(8.5, 21.25);
+    }
+    layer.statistics.setClipRect(MPS::RectNoClip);
+    layer.statistics.setOffset({1, 0, 0}); // without the first column
+    check(9, 20 + 2. / 3);
+}
+
 TEST_CASE("an array of images is normalized as one, and so is its gradient") {
     const MPS::ImageDescriptor d(MPS::ImageFeatureChannelFormat::Float32, 4, 3, 5, 3);
     const MPS::Image x(testDevice(), d), y(testDevice(), d), g(testDevice(), d),

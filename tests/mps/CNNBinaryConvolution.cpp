@@ -281,3 +281,17 @@ TEST_CASE("binary convolutions refuse what cannot be") {
     kernel.setOffset({int64_t(1) << 40, 0, 0});
     CHECK(refusal([&] { kernel.encodeBatch(commands, x, y); }).find("2^30") != std::string::npos);
 }
+
+TEST_CASE("a binary convolution of more bits than its source has takes no memory for them") {
+    const BinaryConvolution k = rich(BinaryType::Xnor, 1, 5);
+    const auto source = std::make_shared<Bits>(k);
+    source->changed().setKernelWidth(UINT32_MAX);
+    source->changed().setKernelHeight(8192);
+    CHECK(refusal([&] {
+              MPS::CNNBinaryConvolution(testDevice(), source, 1,
+                                        MPS::CNNBinaryConvolutionType::XNOR, {});
+          }) ==
+          "[CNNBinaryConvolution] The data source has 120 bytes of weights but its descriptor "
+          "asks for 703687441612800.");
+    CHECK(source->loads == 0);
+}

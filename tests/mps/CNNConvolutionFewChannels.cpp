@@ -1,7 +1,9 @@
 #include "mps/ConvolutionCases.hpp"
+#include "support/Sentence.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <cmath>
 #include <span>
 
 using namespace mpsvk;
@@ -207,6 +209,36 @@ void compareClippedGradient(const Case& k) {
     }
 }
 
+// The gradient of the weights where the last columns, which no window reads, are no numbers.
+void compareUnread(const Case& k) {
+    auto r = referenceOf(k, 7);
+    r.outputWidth = k.w - 3;
+    r.outputHeight = k.h;
+    const auto some = [](size_t width, const Case& k, size_t channels, uint64_t seed) {
+        return reference::rounded(reference::random(k.n, k.h, width, channels, seed),
+                                  reference::Storage::Float32);
+    };
+    const Tensor x = some(k.w, k, k.ci, 5), e = some(k.w - 3, k, k.co, 6);
+    Tensor given = x;
+    for (size_t i = 0; i < x.size(); ++i)
+        if (i / k.ci % k.w >= k.w - 2) given.v[i] = NAN;
+    const auto source = sourceOf(r, MPS::DataType::Float32, !k.depthwise);
+    MPS::CNNConvolution conv(testDevice(), source);
+    MPS::CNNConvolutionGradient gradient(testDevice(), source);
+    gradient.setGradientOption(MPS::CNNConvolutionGradientOption::GradientWithWeightsAndBias);
+    gradient.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    const auto images = upload(given), incoming = upload(e);
+    const auto states = conv.resultStateBatch(images, {}, incoming);
+    run([&](const MTL::CommandBuffer& commands) {
+        gradient.encodeBatch(commands, incoming, images, states);
+    });
+    const auto state = states[0].as<MPS::CNNConvolutionGradientState>();
+    CHECK(reference::compare(contents(state.gradientForWeights()),
+                             reference::weightsGradient(r, e, x), {1e-5}));
+    CHECK(reference::compare(contents(state.gradientForBiases()), reference::biasGradient(e),
+                             {1e-5}));
+}
+
 } // namespace
 
 TEST_CASE("convolution in groups of few channels equals the reference") { compare(groupedCases); }
@@ -230,4 +262,10 @@ TEST_CASE("clamped and clipped convolution of few channels, with a neuron") {
 
 TEST_CASE("a part of the gradient of a convolution of few channels") {
     compareClippedGradient({"", 2, 10, 13, 3, 22, 4, 3, 2, 1, 1, false, false, same});
+}
+
+TEST_CASE("columns that no window reads have no part in gradients of few channels") {
+    const Environment environment("MPSVK_DISABLE", "direct_tile,blocks,winograd");
+    compareUnread({"", 2, 4, 8, 5, 5, 3, 3, 1, 1, 1, true, false, same});
+    compareUnread({"", 2, 4, 8, 8, 8, 3, 3, 1, 1, 4, false, false, same});
 }

@@ -128,6 +128,53 @@ TEST_CASE("a fully connected layer places its one window whatever the offsets sa
           std::string::npos);
 }
 
+TEST_CASE("a fully connected layer makes an image of one pixel under every padding") {
+    const Tensor x =
+        reference::rounded(reference::random(2, 5, 6, 8, 2), reference::Storage::Float32);
+    const auto source = whole();
+    const auto r =
+        reference::fullyConnected(x, {source->weightValues.begin(), source->weightValues.end()},
+                                  {source->biases.begin(), source->biases.end()});
+    MPS::CNNFullyConnected fc(testDevice(), source);
+    fc.setDestinationImageAllocator(MPS::Image::defaultAllocator());
+    for (const auto padding : {same, valid, full}) {
+        INFO("padding " << uint64_t(padding));
+        fc.setPadding(MPS::NNDefaultPadding::padding(padding));
+        MPS::ImageBatch y;
+        run([&](const MTL::CommandBuffer& commands) { y = fc.encodeBatch(commands, upload(x)); });
+        REQUIRE(y[0].width() == 1);
+        REQUIRE(y[0].height() == 1);
+        CHECK(reference::compare(download(y), reference::forward(r, x), {1e-5}));
+    }
+}
+
+TEST_CASE("the last pixel of a clamped source gets its whole gradient in a wider destination") {
+    for (const size_t channels : {1, 5}) { // of 5 depthwise
+        INFO("channels " << channels);
+        auto r = shape(channels, channels, 3, 1, channels);
+        r.kernelHeight = 1;
+        r.bias = {};
+        r.weights = {};
+        for (size_t o = 0; o < channels; ++o) r.weights.insert(r.weights.end(), {1, 10, 100});
+        MPS::CNNConvolution conv(testDevice(), sourceOf(r));
+        MPS::CNNConvolutionGradient gradient(testDevice(), sourceOf(r));
+        conv.setEdgeMode(MPS::ImageEdgeMode::Clamp);
+        gradient.setGradientOption(MPS::CNNConvolutionGradientOption::GradientWithData);
+        const auto x = upload(Tensor(1, 1, 4, channels)), e = upload(Tensor(1, 1, 4, channels, 1));
+        const auto states = conv.resultStateBatch(x, {}, e);
+        gradient.destinationImageDescriptor({e[0], x[0]}, states);
+        gradient.setClipRect(MTL::RegionMake2D(0, 0, 4, 1));
+        Guarded dx(1, 1, 6, channels);
+        run([&](const MTL::CommandBuffer& commands) {
+            gradient.encodeBatch(commands, e, x, states, dx.images());
+        });
+        Tensor expected(1, 1, 6, channels, Guarded::poison);
+        for (size_t c = 0; c < channels; ++c)
+            reference::paste(expected, {}, c, Tensor(1, 1, 4, 1, {12, 111, 111, 210}));
+        CHECK(dx.read().v == expected.v);
+    }
+}
+
 TEST_CASE("a convolution gradient set by hand gives the bits of one set by the state") {
     struct Shape {
         size_t kw, kh, stride, dilation, groups;

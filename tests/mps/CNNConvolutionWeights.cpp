@@ -40,6 +40,16 @@ private:
     std::vector<std::byte> bytes_;
 };
 
+/// A data source whose purge fails, but for the first `quiet` ones.
+class FailingPurge : public FixedWeights {
+public:
+    using FixedWeights::FixedWeights;
+    void purge() override {
+        if (++purges > quiet) throw std::runtime_error("purge failed");
+    }
+    int quiet = 0;
+};
+
 MPS::CNNConvolutionWeightsAndBiasesState exported(const MPS::CNNConvolution& conv) {
     MPS::CNNConvolutionWeightsAndBiasesState state;
     run([&](const MTL::CommandBuffer& commands) {
@@ -524,4 +534,23 @@ TEST_CASE("weights and biases in parts of buffers, and without biases") {
     CHECK(refusal([&] {
               conv.reloadWeightsAndBiases(commands, small);
           }).find("holds " + std::to_string(bytes - 4) + " bytes of weights") != std::string::npos);
+}
+
+TEST_CASE("what a purge throws comes out unless the weights were refused before it") {
+    const auto r = shape(4, 4, 1);
+    const auto source = std::make_shared<FailingPurge>(descriptorOf(r), r.weights, r.bias);
+    const auto thrown = [&] {
+        return sentence<std::runtime_error>([&] { MPS::CNNConvolution(testDevice(), source); });
+    };
+    CHECK(thrown() == "purge failed");
+    source->purges = 0;
+    source->quiet = 1; // of the load that asks for the descriptor
+    CHECK(thrown() == "purge failed");
+    CHECK(source->purges == 2);
+    source->purges = 0;
+    source->weightValues.pop_back();
+    CHECK(refusal([&] { MPS::CNNConvolution(testDevice(), source); }) ==
+          "[CNNConvolution \"test weights\"] The data source has 60 bytes of weights but its "
+          "descriptor asks for 64.");
+    CHECK(source->purges == 2);
 }

@@ -125,6 +125,25 @@ TEST_CASE("returned sums and gradients of arrays lie at the images that were add
     CHECK(read(gradients[3]) == Values{20, 60});
 }
 
+TEST_CASE("the last pixel of a clamped operand gets its whole gradient in a wider destination") {
+    const auto x = upload(Tensor(1, 1, 4, 1, 1)), other = upload(Tensor(1, 1, 6, 1, 2)),
+               dz = upload(Tensor(1, 1, 6, 1, 1));
+    MPS::CNNAdd add(testDevice());
+    add.setPrimaryEdgeMode(MPS::ImageEdgeMode::Clamp);
+    MPS::CNNAddGradient gradient(testDevice(), false);
+    Guarded z(1, 1, 6, 1), dx(1, 1, 6, 1);
+    run([&](const MTL::CommandBuffer& commands) {
+        const auto states = add.resultStateBatch(x, other, {}, z.images());
+        add.encodeBatch(commands, x, other, states, z.images());
+        gradient.destinationImageDescriptor({dz[0], x[0]}, states);
+        gradient.setClipRect(MTL::RegionMake2D(0, 0, 4, 1));
+        gradient.encodeBatch(commands, dz, x, states, dx.images());
+    });
+    CHECK(z.read().v == std::vector<double>(6, 3));
+    constexpr double untouched = Guarded::poison;
+    CHECK(dx.read().v == std::vector<double>{1, 1, 1, 3, untouched, untouched});
+}
+
 TEST_CASE("a batch's gradient states all have a mask, or none has") {
     const auto x = upload(Tensor(1, 1, 1, 1, 1.0))[0];
     MPS::CNNAdd add(testDevice());

@@ -6,6 +6,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <algorithm>
+
 using namespace mpsvk;
 using namespace mpsvk::test;
 using Catch::Matchers::ContainsSubstring;
@@ -62,6 +64,22 @@ public:
     void encode(MPS::KeyedArchiver& coder) const override { coder.encode(biases[0], "bias"); }
 };
 
+/// One that archives its kernelWidth, and sees how much of the device is taken when it is asked for
+/// its weights.
+class WatchfulWeights : public FixedWeights, public MPS::SecureCoding {
+public:
+    using FixedWeights::FixedWeights;
+    std::string className() const override { return "test watchful weights"; }
+    void encode(MPS::KeyedArchiver& coder) const override {
+        coder.encode(descriptor().kernelWidth(), "kernelWidth");
+    }
+    std::span<const std::byte> weights() const override {
+        taken = testDevice().currentAllocatedSize();
+        return FixedWeights::weights();
+    }
+    mutable uint64_t taken = 0;
+};
+
 template <class Kernel> Kernel again(const Kernel& kernel) {
     return MPS::KeyedUnarchiver::unarchivedObject<Kernel>(MPS::KeyedArchiver::archivedData(kernel),
                                                           testDevice());
@@ -70,6 +88,16 @@ template <class Kernel> Kernel again(const Kernel& kernel) {
 std::vector<std::byte> bytesOf(std::string_view text) {
     const auto all = std::as_bytes(std::span(text));
     return {all.begin(), all.end()};
+}
+
+/// The archive with other bytes in the place of the one after the key.
+std::vector<std::byte> altered(std::vector<std::byte> archive, std::string_view key,
+                               std::string_view value) {
+    const auto at = std::ranges::search(archive, bytesOf(key)).end();
+    REQUIRE(at != archive.end());
+    const auto bytes = bytesOf(value);
+    archive.insert(archive.erase(at), bytes.begin(), bytes.end());
+    return archive;
 }
 
 } // namespace
@@ -223,4 +251,61 @@ TEST_CASE("a damaged archive is refused or gives another kernel, and does nothin
             }
         }
     CHECK(refused > bytes.size());
+}
+
+TEST_CASE("bytes that nest without end are no archive") {
+    const auto refused = [](std::string_view item, size_t times) {
+        std::string text;
+        for (size_t i = 0; i < times; ++i) text += item;
+        return sentence<FormatError>([&] {
+            MPS::KeyedUnarchiver::unarchivedObject<MPS::CNNPoolingMax>(bytesOf(text), testDevice());
+        });
+    };
+    const auto nested = ContainsSubstring("bytes are no archive: their items are nested too deep");
+    CHECK_THAT(refused("\x81", 100000), nested);     // arrays of one item
+    CHECK_THAT(refused("\xa1\x60", 100000), nested); // maps of one key
+    CHECK_THAT(refused("\x5f", 3000000), nested);    // bytes of open length
+}
+
+TEST_CASE("an archive whose version is no text that can be shown is refused with a sentence") {
+    const auto pool =
+        MPS::KeyedArchiver::archivedData(MPS::CNNPoolingMax(testDevice(), 2, 2, 2, 2));
+    CHECK_THAT(sentence<FormatError>([&] {
+                   MPS::KeyedUnarchiver::unarchivedObject<MPS::CNNPoolingMax>(
+                       altered(pool, "version", "\x62\xff\xfe"), testDevice());
+               }),
+               ContainsSubstring("but this library reads 1."));
+}
+
+TEST_CASE("an archive that claims a huge convolution is refused before memory is taken for it") {
+    const auto values = reference::randomVector(3 * 3 * 4 * 8, 1);
+    const auto biases = reference::randomVector(8, 2);
+    const auto refused = [&](std::shared_ptr<FixedWeights> source) {
+        const auto bytes =
+            MPS::KeyedArchiver::archivedData(MPS::CNNConvolution(testDevice(), source));
+        const auto wide = altered(bytes, "kernelWidth", std::string_view("\x1a\0\x10\0\x03", 5));
+        return sentence<FormatError>([&] {
+            MPS::KeyedUnarchiver::unarchivedObject<MPS::CNNConvolution>(wide, testDevice());
+        });
+    };
+    const auto sizes = ContainsSubstring("The data source has 1152 bytes of weights but its "
+                                         "descriptor asks for 402654336.");
+    const MPS::CNNConvolutionDescriptor d(3, 3, 4, 8);
+    CHECK_THAT(refused(std::make_shared<FixedWeights>(d, values, biases)), sizes);
+
+    std::shared_ptr<WatchfulWeights> made;
+    uint64_t before = 0;
+    MPS::KeyedUnarchiver::setClass(
+        [&](MPS::KeyedUnarchiver& coder) {
+            const auto width = uint64_t(coder.decodeInt64("kernelWidth"));
+            made = std::make_shared<WatchfulWeights>(MPS::CNNConvolutionDescriptor(width, 3, 4, 8),
+                                                     values, biases);
+            before = testDevice().currentAllocatedSize();
+            return made;
+        },
+        "test watchful weights");
+    CHECK_THAT(refused(std::make_shared<WatchfulWeights>(d, values, biases)), sizes);
+    REQUIRE(made);
+    CHECK(made->taken == before);
+    CHECK(testDevice().currentAllocatedSize() <= before);
 }

@@ -202,6 +202,22 @@ TEST_CASE("label gradients have the labels' channels") {
     CHECK(reference::channels(download(dt), 5, 7).v == Tensor(2, 2, 3, 7).v);
 }
 
+TEST_CASE("labels that are also the gradient are read once") {
+    const LossCase k{lossOf(reference::LossType::MeanSquaredError, Reduction::None, false)};
+    const LossData data(k.loss, 1, 2, 3, 5);
+    MPS::CNNNeuron copy(testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::None));
+    MPS::NNLossGradient gradient(testDevice(), k.descriptor(5));
+    Guarded dy(1, 2, 3, 5);
+    run([&](const MTL::CommandBuffer& commands) {
+        const auto t = copy.encodeBatch(commands, upload(data.t));
+        MPS::ImageBatchIncrementReadCount(t, 1);
+        gradient.encodeBatch(commands, t, upload(data.y), t, {}, {}, dy.images());
+        CHECK(t[0].as<MPS::TemporaryImage>().readCount() == 1);
+    });
+    CHECK(reference::compare(
+        dy.read(), reference::gradient(k.with(5), {data.y, data.t, nullptr}, data.t), {2e-5}));
+}
+
 TEST_CASE("an initial gradient is 1 in the clip rectangle") {
     for (const Variant variant : variants()) {
         MPS::NNInitialGradient initial(testDevice());

@@ -1,6 +1,7 @@
 #include "support/Conformance.hpp"
 #include "support/EveryKernel.hpp"
 #include "support/Optimizers.hpp"
+#include "support/Weights.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -231,6 +232,47 @@ TEST_CASE("properties of optimizers") {
           "[NNOptimizerAdam] beta2 is -0.250000 but must be at least 0 and less than 1.");
     CHECK(refused([&] { MPS::NNOptimizerAdam(MTL::Device(), .5f); }) ==
           "[Kernel] The device handle is empty.");
+}
+
+TEST_CASE("what is written may not overlap what belongs to other parts of an update") {
+    const std::string who = "[NNOptimizerStochasticGradientDescent] ";
+    MPS::NNOptimizerStochasticGradientDescent sgd(testDevice(), .5f),
+        heavy(testDevice(), .5f, false, {});
+    const MTL::Buffer memory = testDevice().newBuffer(72);
+    const MPS::MatrixDescriptor two(2, 3, 2, 12, 24, MPS::DataType::Float32);
+    const MPS::Matrix gradient(testDevice(), two), values(memory, two), again(memory, two),
+        behind(memory, 24, two);
+    gradient.write(std::vector<float>(12, 2));
+    values.write(std::vector<float>(12, 5));
+
+    const MPS::CNNConvolutionDescriptor d(1, 1, 1, 4);
+    const MPS::CNNConvolution convolution(
+        testDevice(), std::make_shared<FixedWeights>(d, Values(4, 1), Values(4, 1)));
+    const auto image = [](size_t channels) {
+        return upload(reference::Tensor(1, 2, 2, channels))[0];
+    };
+    const auto state =
+        convolution.resultState(image(1), {}, image(4)).as<MPS::CNNConvolutionGradientState>();
+    const auto of = [&](uint64_t weights, uint64_t biases) {
+        return MPS::CNNConvolutionWeightsAndBiasesState(memory, weights, memory, biases, d);
+    };
+    const MPS::CNNConvolutionWeightsAndBiasesState apart(testDevice(), d), other(testDevice(), d);
+    const MPS::Vector momentum = vectorOf(Values(4, 0));
+    run([&](const MTL::CommandBuffer& commands) {
+        const auto says = [&](auto call) {
+            CHECK(refused(call).find("overlap in memory.") != std::string::npos);
+        };
+        CHECK(refused([&] { sgd.encode(commands, gradient, values, MPS::Matrix{}, behind); }) ==
+              who + "inputValuesMatrix and resultValuesMatrix overlap in memory.");
+        says([&] { heavy.encode(commands, state, apart, {momentum, momentum}, other); });
+        says([&] { sgd.encode(commands, state, apart, {}, of(0, 8)); });
+        says([&] { sgd.encode(commands, state, of(0, 16), {}, of(16, 0)); });
+        CHECK(rangesOf(commands).empty());
+        sgd.encode(commands, gradient, values, MPS::Matrix{}, again);
+    });
+    std::vector<float> got(12);
+    values.read(got);
+    CHECK(got == std::vector<float>(12, 4));
 }
 
 TEST_CASE("what optimizers of vectors and matrices refuse") {

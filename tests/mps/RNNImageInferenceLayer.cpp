@@ -324,6 +324,36 @@ TEST_CASE("image states are stored after every step, and temporary ones given ba
     CHECK(valuesOf(again[0]).v == valuesOf(y[2]).v);
 }
 
+TEST_CASE("a source that stands in several time steps and directions is read once") {
+    auto back = descriptorOf(layers()[0]);
+    back.setLayerSequenceDirection(MPS::RNNSequenceDirection::Backward);
+    MPS::RNNImageInferenceLayer one(testDevice(), descriptorOf(layers()[0])),
+        both(testDevice(), {descriptorOf(layers()[0]), back});
+    MPS::CNNNeuron fill(testDevice(), MPS::NNNeuronDescriptor(MPS::CNNNeuronType::None));
+    const auto x = sequence(1, 3, 85);
+    const auto other = uploaded(x)[0];
+    const auto y = empty(2, 5), forward = empty(3, 5), backward = empty(3, 5);
+    run([&](const MTL::CommandBuffer& commands) {
+        const MPS::TemporaryImage twice(
+            commands, MPS::ImageDescriptor(MPS::ImageFeatureChannelFormat::Float32, 5, 4, 3, 2));
+        twice.setReadCount(3);
+        fill.encode(commands, other, twice);
+        one.encodeSequence(commands, {twice, twice}, y, {}, nullptr);
+        CHECK(twice.readCount() == 2);
+        for (const uint64_t left : {1, 0}) {
+            both.encodeBidirectionalSequence(commands, {twice, other, twice}, forward, backward);
+            CHECK(twice.readCount() == left);
+        }
+    });
+    Reference reference{layers()[0], EdgeMode::Zero, {}, {}};
+    for (size_t t = 0; t < 3; ++t) {
+        const Tensor expected = reference.step(x[0]);
+        if (t < 2) CHECK(reference::compare(valuesOf(y[t]), expected, {1e-5}));
+        CHECK(reference::compare(valuesOf(forward[t]), expected, {1e-5}));
+        CHECK(reference::compare(valuesOf(backward[2 - t]), expected, {1e-5}));
+    }
+}
+
 TEST_CASE("copies and archives of a layer on images compute the same bits") {
     const auto x = uploaded(sequence(2, 3, 90));
     MPS::RNNImageInferenceLayer kernel(

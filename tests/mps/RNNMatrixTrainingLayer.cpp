@@ -286,6 +286,26 @@ TEST_CASE("every smooth neuron may stand in a gate") {
     check({randomLayer(RecurrentKind::SingleGate, 3, 5, 43, {.neurons = {slopes}}), {8, 5}});
 }
 
+TEST_CASE("a neuron that is infinite at zero is not seen beyond the last channel") {
+    auto layer = randomLayer(RecurrentKind::GRU, 2, 3, 45);
+    auto& gate = layer.gates[1];
+    gate.neuron = {NeuronType::Power, 1, 0, -1};
+    gate.b.assign(3, 2);
+    for (Values* values : {&gate.w, &gate.u}) // the sums stay above 1
+        for (double& value : *values) value /= 4;
+    check({layer, {4, 3}});
+}
+
+TEST_CASE("an input gate that is closed has a gradient under a norm below 1") {
+    auto layer = randomLayer(RecurrentKind::GRU, 2, 3, 46, {.pNorm = 0.5});
+    auto& gate = layer.gates[0];
+    gate.neuron = {NeuronType::HardSigmoid, 0.25, 0.5};
+    gate.b.assign(3, -4);
+    for (Values* values : {&gate.w, &gate.u}) // the sums stay below -2
+        for (double& value : *values) value /= 4;
+    check({layer, {4, 3}});
+}
+
 TEST_CASE("sources, weights and gradients of a recurrent layer may be Float16") {
     for (const auto kind : {RecurrentKind::SingleGate, RecurrentKind::LSTM, RecurrentKind::GRU}) {
         const RecurrentOptions o{.hasMemory = true};

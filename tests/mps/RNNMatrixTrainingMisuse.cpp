@@ -20,6 +20,11 @@ std::shared_ptr<FixedWeights> weightsFor(uint64_t inputs, uint64_t outputs, uint
         Values(side * side * inputs * outputs), Values());
 }
 
+struct FailingPurge : FixedWeights {
+    using FixedWeights::FixedWeights;
+    void purge() override { throw std::runtime_error("purge failed"); }
+};
+
 } // namespace
 
 TEST_CASE("recurrent layers refuse descriptors that do not fit, with a sentence") {
@@ -210,4 +215,20 @@ TEST_CASE("encodes of a recurrent layer refuse what does not fit and record noth
     CHECK(refused([&] { k.encodeForwardSequence({}, x, y, nullptr, weights); }) ==
           who + "The command buffer handle is empty.");
     conforms("RNNMatrixTrainingLayer", Aspect::Misuse);
+}
+
+TEST_CASE("what the purge of a gate's source throws comes out unless its weights were refused") {
+    const auto source = std::make_shared<FailingPurge>(MPS::CNNConvolutionDescriptor(1, 1, 3, 5),
+                                                       Values(15), Values());
+    MPS::LSTMDescriptor lstm(3, 5);
+    lstm.setForgetGateInputWeights(source);
+    std::vector<MPS::Matrix> weights;
+    const auto make = [&] { MPS::RNNMatrixTrainingLayer(testDevice(), lstm, &weights); };
+    CHECK(sentence<std::runtime_error>(make) == "purge failed");
+    source->weightValues.pop_back();
+    CHECK(refused(make) ==
+          "[RNNMatrixTrainingLayer] In forgetGateInputWeights: The data source has 56 bytes of "
+          "weights but its descriptor asks for 60.");
+    CHECK(source->loads == 2);
+    CHECK(weights.empty());
 }

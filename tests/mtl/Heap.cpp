@@ -152,6 +152,13 @@ TEST_CASE("What heaps refuse", "[Heap]") {
           "[Heap] maxAvailableSize was given an alignment of 3 but it must be a power of two.");
 }
 
+TEST_CASE("A heap that no device holds is the device's trouble", "[Heap]") {
+    CHECK(sentence<DeviceError>([] { heapOf(UINT64_MAX - 1); })
+              .starts_with("[Device \"" + testDevice().name() +
+                           "\"] newHeap was given a size of 18446744073709551614 bytes but the "
+                           "device has "));
+}
+
 TEST_CASE("A texture of a heap counts in the heap's books", "[Heap]") {
     if (!hasTextures()) SKIP("the device has no textures");
     const MTL::TextureDescriptor descriptor(MTL::PixelFormat::RGBA32Float, 16, 16, false);

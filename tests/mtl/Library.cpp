@@ -116,6 +116,20 @@ TEST_CASE("Kernels that do not follow the binding rule are refused", "[Library]"
           }) == "The shader \"library\" uses a descriptor set other than 0.");
 }
 
+TEST_CASE("Kernels of textures that are no 2D arrays are refused", "[Library]") {
+    if (!compilesGlsl()) SKIP("built without a GLSL compiler");
+    const std::string refused = "The shader \"library\" declares an image that is no 2D array.";
+    CHECK(sentence<DeviceError>([] {
+              glsl("layout(binding = 32, r32f) uniform image2D i;",
+                   "imageStore(i, ivec2(0), vec4(0));");
+          }) == refused);
+    CHECK(sentence<DeviceError>([] {
+              glsl("layout(binding = 32) uniform sampler2D s;"
+                   "layout(binding = 0) buffer D { float d[]; };",
+                   "d[0] = texelFetch(s, ivec2(0), 0).x;");
+          }) == refused);
+}
+
 TEST_CASE("What libraries refuse", "[Library]") {
     const uint32_t words[] = {1, 2, 3};
     CHECK(sentence<DeviceError>([&] {

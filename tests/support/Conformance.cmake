@@ -57,12 +57,14 @@ endforeach()
 file(CONFIGURE OUTPUT "${CLAIMS}/conformance.md" @ONLY CONTENT [[
 # Conformance
 
-What the tests show of each kernel, state and data source of Apple's MPSNeuralNetwork. This page is
-made by the tests (`tests/support/Conformance.hpp`): a cell says yes when a test that checks it has
-passed, and the test suite fails when the page and the tests differ.
+What the tests show of each kernel, state and data source of Apple's MPSNeuralNetwork, MPSMatrix and
+MPSNDArray, and of the scaling of MPSImage. This page is made by the tests
+(`tests/support/Conformance.hpp`): a cell says yes when a test that checks it has passed, and the test
+suite fails when the page and the tests differ.
 
-- **forward**, **gradient**: equal to a double-precision reference, relative error at most 1e-5 in
-  fp32 and 4e-3 with fp16 images; gradients also by finite differences in mid-graph.
+- **forward**, **gradient**: equal to a double-precision reference within a tolerance that has a reason,
+  usually a relative error of 1e-5 in fp32 and 1e-3 with fp16 images; gradients also by finite differences
+  in mid-graph.
 - **state or source**: what a state keeps and a data source gives, and how long.
 - **buffers**, **textures**, **fp16**: the same with images stored so.
 - **copy, archive**: a copy and a kernel that went through an archive give the same bits.

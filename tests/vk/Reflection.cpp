@@ -104,6 +104,26 @@ TEST_CASE("What is no compute shader is refused by name", "[Reflection]") {
     CHECK(text(set) == "The shader \"mine\" uses a descriptor set other than 0.");
 }
 
+TEST_CASE("Images that are no 2D arrays are refused", "[Reflection]") {
+    const auto code = textureKernel();
+    const std::vector<uint32_t> good(code.begin(), code.end());
+    size_t images = 0;
+    for (size_t at = 5; at < good.size(); at += good[at] >> 16) {
+        if ((good[at] & 0xffff) != 25) continue; // OpTypeImage
+        ++images;
+        // It says dimensions, depth, arrayed and multisampled.
+        for (const auto& [word, value] : {std::array<uint32_t, 2>{3, 2}, {5, 0}, {6, 1}}) {
+            INFO("word " << word << " is " << value);
+            auto other = good;
+            REQUIRE(other[at + word] != value);
+            other[at + word] = value;
+            CHECK(sentence<DeviceError>([&] { vk::reflect("mine", other); }) ==
+                  "The shader \"mine\" declares an image that is no 2D array.");
+        }
+    }
+    CHECK(images == 2); // one is sampled, one is written
+}
+
 TEST_CASE("Damaged modules are refused or read, never followed out of bounds", "[Reflection]") {
     std::minstd_rand random(1);
     size_t refused = 0;

@@ -120,11 +120,13 @@ void printDevice(size_t index, const MTL::Device& device) {
 
 void printEnvironment() {
     std::cout << "Environment\n";
-    for (const char* name : {"MPSVK_DEVICE", "MPSVK_DISABLE", "MPSVK_VALIDATION", "MPSVK_CACHE_DIR",
-                             "MPSVK_AUTOTUNE", "VK_DRIVER_FILES", "VK_ICD_FILENAMES"}) {
+    for (const char* name :
+         {"MPSVK_DEVICE", "MPSVK_DISABLE", "MPSVK_VALIDATION", "MPSVK_CACHE_DIR", "MPSVK_AUTOTUNE",
+          "MPS_LOG_INFO", "VK_DRIVER_FILES", "VK_ICD_FILENAMES"}) {
         const char* value = std::getenv(name);
         print(name, value == nullptr ? "-" : value);
     }
+    for (const std::string& name : vk::unknownSwitches()) print("unknown in MPSVK_DISABLE", name);
 }
 
 } // namespace

@@ -14,7 +14,8 @@ class CNNBatchNormalizationState;
 /// Whether a graph's node computes the statistics of each batch. MPSCNNBatchNormalizationFlags.
 enum class CNNBatchNormalizationFlags : uint64_t {
     Default = 0,
-    CalculateStatisticsAutomatic = 0, ///< when a gradient node reads the node's state
+    CalculateStatisticsAutomatic = 0, ///< where the node's state is read by a gradient
+                                      ///< node, or exported
     CalculateStatisticsAlways = 1,
     CalculateStatisticsNever = 2, ///< the data source's mean and variance hold
     CalculateStatisticsMask = 3,

@@ -18,11 +18,13 @@ enum class CNNConvolutionGradientOption : uint64_t {
 
 /// Cross-correlation. With g the group of output channel o, and x the source,
 ///
-///     y[i,j,o] = f( b[o] + sum over q,p,c of W[o][q][p][c] * x[sy*i + ay + dy*q, sx*j + ax + dx*p,
-///     g*(Ci/G) + c] )
+///     y[i,j,o] = f(b[o] + sum over q,p,c of W[o][q][p][c] * x[r, t, g*(Ci/G) + c])
+///
+///     r = sy*i + ay + dy*q,  t = sx*j + ax + dx*p
 ///
 /// where ax = offset.x - floor(((kw-1)*dx+1)/2), i and j count from clipRect.origin, and pixels
 /// outside x are 0 (edge mode Zero) or the nearest pixel (Clamp). f is the descriptor's neuron.
+/// MPSCNNConvolution.
 class CNNConvolution : public CNNKernel {
 public:
     /// Loads the weights. Throws InvalidArgument when the source does not load, or its arrays do
@@ -111,6 +113,7 @@ private:
 };
 
 /// The whole source is one window: kernel size = source size, stride 1, one group, result 1x1.
+/// MPSCNNFullyConnected.
 class CNNFullyConnected : public CNNConvolution {
 public:
     CNNFullyConnected(const MTL::Device& device, std::shared_ptr<CNNConvolutionDataSource> weights);
@@ -128,14 +131,17 @@ private:
 
 /// With E the gradient of the result, and a as in CNNConvolution,
 ///
-///     dx[r,t,c] = sum of W[o][q][p][c] * E[i,j,o]   over sy*i + ay + dy*q = r, sx*j + ax + dx*p =
-///     t dW[o][q][p][c] = sum over images, i, j of E[i,j,o] * x[sy*i + ay + dy*q, sx*j + ax + dx*p,
-///     c] db[o]          = sum over images, i, j of E[i,j,o]
+///     dx[r,t,c]      = sum of W[o][q][p][c] * E[i,j,o] over all taps that read pixel (r, t)
+///
+///     dW[o][q][p][c] = sum over images, i, j of E[i,j,o] * x[r, t, c]
+///
+///     db[o]          = sum over images, i, j of E[i,j,o]
 ///
 /// dW and db go to the gradient state, added up over every encode with that state. Explicit
 /// destinations need kernelOffset = -offset + (dilated kernel even ? 1 : 0) and secondaryOffset =
 /// offset - floor(dilated kernel / 2), which the encodes that return the image set themselves.
 /// The fused neuron of a descriptor is not differentiated: such a descriptor is refused.
+/// MPSCNNConvolutionGradient.
 class CNNConvolutionGradient : public CNNGradientKernel {
 public:
     CNNConvolutionGradient(const MTL::Device& device,
@@ -194,6 +200,8 @@ private:
     bool serializeWeightsAndBiases_ = false;
 };
 
+/// The gradient of CNNFullyConnected: CNNConvolutionGradient with one window, the whole source,
+/// whose result has one pixel. Throws what that one throws. MPSCNNFullyConnectedGradient.
 class CNNFullyConnectedGradient : public CNNConvolutionGradient {
 public:
     CNNFullyConnectedGradient(const MTL::Device& device,

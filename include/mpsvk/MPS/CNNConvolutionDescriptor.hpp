@@ -14,6 +14,7 @@ class CNNConvolutionGradientState;
 class CNNConvolutionWeightsAndBiasesState;
 
 /// Window, channels, stride, dilation and groups of a convolution, and what is fused after it.
+/// MPSCNNConvolutionDescriptor.
 class CNNConvolutionDescriptor {
 public:
     /// Throws InvalidArgument when an argument is 0.
@@ -95,6 +96,7 @@ private:
 };
 
 /// The result is rearranged: scale^2 channels become one pixel block. Inference only.
+/// MPSCNNSubPixelConvolutionDescriptor.
 class CNNSubPixelConvolutionDescriptor : public CNNConvolutionDescriptor {
 public:
     using CNNConvolutionDescriptor::CNNConvolutionDescriptor;
@@ -102,6 +104,7 @@ public:
 };
 
 /// Output channel k*m + q depends on input channel k only, m = outputs / inputs.
+/// MPSCNNDepthWiseConvolutionDescriptor.
 class CNNDepthWiseConvolutionDescriptor : public CNNConvolutionDescriptor {
 public:
     CNNDepthWiseConvolutionDescriptor(uint64_t kernelWidth, uint64_t kernelHeight,
@@ -119,11 +122,14 @@ enum class NNConvolutionAccumulatorPrecisionOption : uint64_t { Half = 0, Float 
 /// Where a convolution's weights come from, and how training changes them. Implemented by the user;
 /// may be called from any thread. The order of calls is load, then the getters, then purge; what a
 /// getter returns is used only between load and purge. `load` may submit GPU work and wait for it.
+/// MPSCNNConvolutionDataSource.
 class CNNConvolutionDataSource {
 public:
     virtual ~CNNConvolutionDataSource() = default;
 
-    virtual DataType dataType() const = 0; ///< of weights(): Float32, Float16 or UInt8
+    /// Of weights(): Float32, Float16 or UInt8; of a transposed convolution Float32 or Float16, of
+    /// a binary one UInt32.
+    virtual DataType dataType() const = 0;
     virtual CNNConvolutionDescriptor descriptor() const = 0;
     /// descriptor().weightCount() elements of dataType(), [output][y][x][input of the group].
     virtual std::span<const std::byte> weights() const = 0;

@@ -22,8 +22,9 @@ public:
 
 /// Spreads the source apart, Z[s*j] = x[j] with zeros between and around, and correlates:
 ///
-///     y[i,j,o] = f( b[o] + sum over q,p,c of W[o][q][p][c] * Z[i + Ay + dy*q, j + Ax + dx*p,
-///     g*(Ci/G) + c] )
+///     y[i,j,o] = f(b[o] + sum over q,p,c of W[o][q][p][c] * Z[u, v, g*(Ci/G) + c])
+///
+///     u = i + Ay + dy*q,  v = j + Ax + dx*p
 ///
 /// where Ax = offset.x*sx + kernelOffsetX - floor(((kw-1)*dx+1)/2), g is the group of output
 /// channel o, and i and j count from clipRect.origin. The weights are used as they are, not turned
@@ -33,7 +34,7 @@ public:
 /// (the default gives (n-1)*s + 1 pixels) or, given a convolution's gradient state, so as to undo
 /// that convolution: the result then has the size of its source, and kernelOffset is -offset +
 /// (dilated kernel even ? 1 : 0) of the convolution. A temporary state is read once by each encode
-/// that is given it, or a state made with it.
+/// that is given it, or a state made with it. MPSCNNConvolutionTranspose.
 class CNNConvolutionTranspose : public CNNKernel {
 public:
     /// Loads the weights, Float32 or Float16. Throws InvalidArgument when the source does not load,
@@ -137,14 +138,17 @@ private:
 /// With E the gradient of the result, x the forward source and A as in CNNConvolutionTranspose,
 ///
 ///     dx[r,t,c]      = sum over q,p,o of W[o][q][p][c] * E[sy*r - Ay - dy*q, sx*t - Ax - dx*p, o]
-///     dW[o][q][p][c] = sum over images, r, t of E[sy*r - Ay - dy*q, sx*t - Ax - dx*p, o] *
-///     x[r,t,c] db[o]          = sum over images, i, j of E[i,j,o]
+///
+///     dW[o][q][p][c] = sum over images, r, t of E[u, v, o] * x[r,t,c]
+///     u = sy*r - Ay - dy*q,  v = sx*t - Ax - dx*p
+///
+///     db[o]          = sum over images, i, j of E[i,j,o]
 ///
 /// E outside its image being 0. dW and db go to the gradient state, added up over every encode with
 /// that state. Explicit destinations need secondaryOffset = the forward kernel's offset and
 /// kernelOffset = its kernelOffset, which the encodes that return the image set themselves;
 /// primaryOffset must be (0, 0). A fused neuron is not differentiated: such a descriptor is
-/// refused.
+/// refused. MPSCNNConvolutionTransposeGradient.
 class CNNConvolutionTransposeGradient : public CNNGradientKernel {
 public:
     CNNConvolutionTransposeGradient(const MTL::Device& device,

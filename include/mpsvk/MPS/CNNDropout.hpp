@@ -80,11 +80,7 @@ public:
     uint64_t seed() const { return seed_; }
     MTL::Size maskStrideInPixels() const { return maskStride_; }
     std::string className() const override { return "CNNDropoutGradient"; }
-    CNNDropoutGradient copy(const MTL::Device& device) const {
-        CNNDropoutGradient made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNDropoutGradient copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;

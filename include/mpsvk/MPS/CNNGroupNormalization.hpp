@@ -71,9 +71,7 @@ public:
     }
     std::string className() const override { return "CNNGroupNormalizationGradient"; }
     CNNGroupNormalizationGradient copy(const MTL::Device& device) const {
-        CNNGroupNormalizationGradient made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:

@@ -50,6 +50,7 @@ public:
     virtual bool updateGammaAndBeta(StateBatch gradientStates);
 };
 
+/// The kernel of the formulas above. What derives from it says how many groups there are.
 class CNNGroupwiseNormalization : public CNNKernel {
 public:
     ~CNNGroupwiseNormalization() override;

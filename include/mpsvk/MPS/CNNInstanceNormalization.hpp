@@ -66,9 +66,7 @@ public:
     }
     std::string className() const override { return "CNNInstanceNormalizationGradient"; }
     CNNInstanceNormalizationGradient copy(const MTL::Device& device) const {
-        CNNInstanceNormalizationGradient made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:

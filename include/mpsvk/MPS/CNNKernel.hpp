@@ -34,7 +34,7 @@ struct ImageRange {
 
 /// One source, one destination. Destination pixel x (counted from clipRect.origin) has its window's
 /// centre at source pixel offset + stride*x; tap t lies at centre - floor(Kd/2) + dilation*t, where
-/// Kd = (K-1)*dilation + 1.
+/// Kd = (K-1)*dilation + 1. MPSCNNKernel.
 class CNNKernel : public Kernel {
 public:
     using Kernel::encode;
@@ -69,6 +69,12 @@ public:
                 const Image& destinationImage);
     void encode(const MTL::CommandBuffer& commandBuffer, const Image& sourceImage,
                 const State& destinationState, const Image& destinationImage);
+    /// The encodes read the source and write the clip rectangle of the destination; other pixels
+    /// stay. The read count of each temporary source falls by one. Those that return images first
+    /// set `offset` by the padding policy and ask the allocator for the destination. Throws
+    /// InvalidArgument, before anything is recorded, for an empty, spent or foreign image, sizes,
+    /// formats or channels that do not fit, a destination that is also a source, and a committed
+    /// command buffer.
     Image encode(const MTL::CommandBuffer& commandBuffer, const Image& sourceImage);
     Image encode(const MTL::CommandBuffer& commandBuffer, const Image& sourceImage,
                  State* destinationState, bool destinationStateIsTemporary);
@@ -171,6 +177,7 @@ private:
 };
 
 /// Two sources, one destination; the source properties of CNNKernel come twice.
+/// MPSCNNBinaryKernel.
 class CNNBinaryKernel : public Kernel {
 public:
     using Kernel::encode;
@@ -299,7 +306,7 @@ protected:
     virtual void dispatchSums(const mps::BinaryPass& pass) const;
     /// False when an encode leaves the destination image alone (then none has to be given).
     virtual bool writesDestination() const { return true; }
-    /// True when the secondary image counts only by its size: its texels may not exist.
+    /// False when the secondary image counts only by its size: its texels may not exist.
     virtual bool readsSecondary() const { return true; }
 
     void run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& primaries,
@@ -326,6 +333,7 @@ private:
 ///
 /// The encodes that return the result take the forward kernel's geometry from the gradient state;
 /// those that are given the destination use this kernel's properties as they stand.
+/// MPSCNNGradientKernel.
 class CNNGradientKernel : public CNNBinaryKernel {
 public:
     using CNNBinaryKernel::encode;

@@ -19,9 +19,11 @@ enum class CNNLossType : uint32_t {
     SigmoidCrossEntropy = 3, ///< max(y, 0) - y t + ln(1 + e^-|y|); sigmoid(y) - t. y are logits
     CategoricalCrossEntropy = 4, ///< -t ln(y); -t / y; both 0 for t = 0
     Hinge = 5,                   ///< max(1 - (2t - 1) y, 0); 1 - 2t while the loss is above 0
-    Huber = 6,                   ///< |y - t| <= delta ? (y - t)^2 / 2 : delta |y - t| - delta^2 / 2
-    CosineDistance = 7,          ///< 1 - sum(y t) over the image, reduction Sum only; -t
-    Log = 8,                     ///< -t ln(y + epsilon) - (1 - t) ln(1 - y + epsilon)
+    Huber = 6,          ///< |y - t| <= delta ? (y - t)^2 / 2 : delta |y - t| - delta^2 / 2;
+                        ///< y - t, between -delta and delta
+    CosineDistance = 7, ///< 1 - sum(y t) over the image, reduction Sum only; -t
+    Log = 8,            ///< -t ln(y + epsilon) - (1 - t) ln(1 - y + epsilon);
+                        ///< (1 - t) / (1 - y + epsilon) - t / (y + epsilon)
     KullbackLeiblerDivergence = 9, ///< t (ln(t) - y); -t; both 0 for t = 0. y are log-probabilities
     Count = 10,
 };

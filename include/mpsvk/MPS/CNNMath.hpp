@@ -57,11 +57,6 @@ protected:
     /// `operation` is one of glsl/CNNMath.h.
     CNNArithmetic(const MTL::Device& device, const char* className, uint32_t operation)
         : CNNBinaryKernel(device, className), operation_(operation) {}
-    template <class Kernel> static Kernel copied(const Kernel& kernel, const MTL::Device& device) {
-        Kernel made(kernel);
-        static_cast<CNNArithmetic&>(made).setDevice(device);
-        return made;
-    }
     /// Of the comparison.
     virtual uint32_t comparison() const { return 0; }
     virtual float comparisonThreshold() const { return 0; }
@@ -209,11 +204,6 @@ protected:
     CNNArithmeticGradient(const MTL::Device& device, const char* className,
                           bool isSecondarySourceFilter)
         : CNNGradientKernel(device, className), isSecondarySourceFilter_(isSecondarySourceFilter) {}
-    template <class Kernel> static Kernel copied(const Kernel& kernel, const MTL::Device& device) {
-        Kernel made(kernel);
-        static_cast<CNNArithmeticGradient&>(made).setDevice(device);
-        return made;
-    }
     virtual bool multiplies() const { return false; }
     void archive(mps::Archive& archive) override;
 

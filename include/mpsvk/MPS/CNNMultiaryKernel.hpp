@@ -14,6 +14,7 @@ namespace mpsvk::MPS {
 /// that is not below sourceCount is an InvalidArgument. A stride of 0 repeats one pixel. Sources
 /// are given in the order of their indices: an ImageBatch with one image of each for `encode`, an
 /// array with the batch of each (`sourceImages[index][image of the batch]`) for `encodeBatch`.
+/// MPSCNNMultiaryKernel.
 class CNNMultiaryKernel : public Kernel {
 public:
     using Kernel::encode;

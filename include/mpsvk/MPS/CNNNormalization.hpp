@@ -88,11 +88,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "CNNSpatialNormalization"; }
-    CNNSpatialNormalization copy(const MTL::Device& device) const {
-        CNNSpatialNormalization made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNSpatialNormalization copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;
@@ -116,9 +112,7 @@ public:
     }
     std::string className() const override { return "CNNSpatialNormalizationGradient"; }
     CNNSpatialNormalizationGradient copy(const MTL::Device& device) const {
-        CNNSpatialNormalizationGradient made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:
@@ -143,9 +137,7 @@ public:
     }
     std::string className() const override { return "CNNLocalContrastNormalization"; }
     CNNLocalContrastNormalization copy(const MTL::Device& device) const {
-        CNNLocalContrastNormalization made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:
@@ -171,9 +163,7 @@ public:
     }
     std::string className() const override { return "CNNLocalContrastNormalizationGradient"; }
     CNNLocalContrastNormalizationGradient copy(const MTL::Device& device) const {
-        CNNLocalContrastNormalizationGradient made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:
@@ -197,9 +187,7 @@ public:
     uint64_t kernelSize() const { return kernelSize_; }
     std::string className() const override { return "CNNCrossChannelNormalization"; }
     CNNCrossChannelNormalization copy(const MTL::Device& device) const {
-        CNNCrossChannelNormalization made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:
@@ -226,9 +214,7 @@ public:
     uint64_t kernelSize() const { return kernelSize_; }
     std::string className() const override { return "CNNCrossChannelNormalizationGradient"; }
     CNNCrossChannelNormalizationGradient copy(const MTL::Device& device) const {
-        CNNCrossChannelNormalizationGradient made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:

@@ -48,11 +48,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "CNNPoolingMax"; }
-    CNNPoolingMax copy(const MTL::Device& device) const {
-        CNNPoolingMax made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNPoolingMax copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     const char* shader() const override { return "CNNPoolingMax"; }
@@ -79,11 +75,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "CNNPoolingAverage"; }
-    CNNPoolingAverage copy(const MTL::Device& device) const {
-        CNNPoolingAverage made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNPoolingAverage copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     const char* shader() const override { return "CNNPoolingAverage"; }
@@ -106,11 +98,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "CNNPoolingL2Norm"; }
-    CNNPoolingL2Norm copy(const MTL::Device& device) const {
-        CNNPoolingL2Norm made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNPoolingL2Norm copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     const char* shader() const override { return "CNNPoolingL2Norm"; }
@@ -132,11 +120,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "CNNDilatedPoolingMax"; }
-    CNNDilatedPoolingMax copy(const MTL::Device& device) const {
-        CNNDilatedPoolingMax made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNDilatedPoolingMax copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     const char* shader() const override { return "CNNPoolingMax"; }
@@ -198,11 +182,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "CNNPoolingMaxGradient"; }
-    CNNPoolingMaxGradient copy(const MTL::Device& device) const {
-        CNNPoolingMaxGradient made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNPoolingMaxGradient copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     const char* shader() const override { return "CNNPoolingMaxGradient"; }
@@ -229,9 +209,7 @@ public:
     }
     std::string className() const override { return "CNNPoolingAverageGradient"; }
     CNNPoolingAverageGradient copy(const MTL::Device& device) const {
-        CNNPoolingAverageGradient made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:
@@ -258,11 +236,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "CNNPoolingL2NormGradient"; }
-    CNNPoolingL2NormGradient copy(const MTL::Device& device) const {
-        CNNPoolingL2NormGradient made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNPoolingL2NormGradient copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     const char* shader() const override { return "CNNPoolingL2NormGradient"; }
@@ -288,9 +262,7 @@ public:
     }
     std::string className() const override { return "CNNDilatedPoolingMaxGradient"; }
     CNNDilatedPoolingMaxGradient copy(const MTL::Device& device) const {
-        CNNDilatedPoolingMaxGradient made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:

@@ -17,11 +17,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "CNNSoftMax"; }
-    CNNSoftMax copy(const MTL::Device& device) const {
-        CNNSoftMax made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNSoftMax copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void dispatch(const mps::UnaryPass& pass) const override;
@@ -37,11 +33,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "CNNLogSoftMax"; }
-    CNNLogSoftMax copy(const MTL::Device& device) const {
-        CNNLogSoftMax made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNLogSoftMax copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void dispatch(const mps::UnaryPass& pass) const override;
@@ -60,11 +52,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "CNNSoftMaxGradient"; }
-    CNNSoftMaxGradient copy(const MTL::Device& device) const {
-        CNNSoftMaxGradient made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNSoftMaxGradient copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     std::string forwardClassName() const override { return "CNNSoftMax"; }
@@ -83,11 +71,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "CNNLogSoftMaxGradient"; }
-    CNNLogSoftMaxGradient copy(const MTL::Device& device) const {
-        CNNLogSoftMaxGradient made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNLogSoftMaxGradient copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     std::string forwardClassName() const override { return "CNNLogSoftMax"; }

@@ -47,11 +47,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "CNNUpsamplingNearest"; }
-    CNNUpsamplingNearest copy(const MTL::Device& device) const {
-        CNNUpsamplingNearest made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNUpsamplingNearest copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     const char* shader() const override { return "CNNUpsamplingNearest"; }
@@ -74,11 +70,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "CNNUpsamplingBilinear"; }
-    CNNUpsamplingBilinear copy(const MTL::Device& device) const {
-        CNNUpsamplingBilinear made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    CNNUpsamplingBilinear copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     const char* shader() const override { return "CNNUpsamplingBilinear"; }
@@ -128,9 +120,7 @@ public:
     }
     std::string className() const override { return "CNNUpsamplingNearestGradient"; }
     CNNUpsamplingNearestGradient copy(const MTL::Device& device) const {
-        CNNUpsamplingNearestGradient made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:
@@ -152,9 +142,7 @@ public:
     }
     std::string className() const override { return "CNNUpsamplingBilinearGradient"; }
     CNNUpsamplingBilinearGradient copy(const MTL::Device& device) const {
-        CNNUpsamplingBilinearGradient made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:

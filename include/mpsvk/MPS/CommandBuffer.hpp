@@ -8,7 +8,7 @@
 namespace mpsvk::MPS {
 
 /// Stands for another command buffer, its root, wherever an MTL::CommandBuffer is asked for.
-/// Copying the handle shares the wrapper.
+/// Copying the handle shares the wrapper. MPSCommandBuffer.
 class CommandBuffer : public MTL::CommandBuffer {
 public:
     CommandBuffer() = default;

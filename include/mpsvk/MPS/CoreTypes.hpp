@@ -8,41 +8,48 @@
 
 namespace mpsvk::MPS {
 
-/// Signed position in pixels; z is an image index.
+/// Signed position in pixels; z is an image index. MPSOffset.
 struct Offset {
     int64_t x = 0, y = 0, z = 0;
     friend bool operator==(const Offset&, const Offset&) = default;
 };
 
+/// A position in pixels. MPSOrigin.
 struct Origin {
     double x = 0, y = 0, z = 0;
     friend bool operator==(const Origin&, const Origin&) = default;
 };
 
+/// A size in pixels. MPSSize.
 struct Size {
     double width = 0, height = 0, depth = 0;
     friend bool operator==(const Size&, const Size&) = default;
 };
 
+/// A box of pixels. MPSRegion.
 struct Region {
     Origin origin;
     Size size;
     friend bool operator==(const Region&, const Region&) = default;
 };
 
+/// What a resampling scales and moves by. MPSScaleTransform.
 struct ScaleTransform {
     double scaleX = 1, scaleY = 1, translateX = 0, translateY = 0;
 };
 
+/// A pixel, and a channel of it. MPSImageCoordinate.
 struct ImageCoordinate {
     uint64_t x = 0, y = 0, channel = 0;
     friend bool operator==(const ImageCoordinate&, const ImageCoordinate&) = default;
 };
 
+/// A box of pixels and channels. MPSImageRegion.
 struct ImageRegion {
     ImageCoordinate offset, size;
 };
 
+/// A part of a dimension: `length` from `start` on. MPSDimensionSlice.
 struct DimensionSlice {
     uint64_t start = 0, length = 0;
 };
@@ -120,7 +127,11 @@ enum class DataLayout : uint64_t {
 
 enum class DeviceOptions : uint64_t { Default = 0, LowPower = 1, SkipRemovable = 2 };
 
+/// True unless the handle is empty. MPSSupportsMTLDevice.
 bool SupportsMTLDevice(const MTL::Device& device);
+/// The first integrated GPU for LowPower, where there is one; else what CreateSystemDefaultDevice()
+/// gives. SkipRemovable changes nothing, since Vulkan does not say what can be removed. An empty
+/// handle when there is no device. MPSGetPreferredDevice.
 MTL::Device GetPreferredDevice(DeviceOptions options);
 
 } // namespace mpsvk::MPS

@@ -83,7 +83,7 @@ struct ImageReadWriteParams {
     uint64_t numberOfFeatureChannelsToReadWrite = 0; ///< a multiple of 4 unless the offset is 0
 };
 
-/// Makes the images that an encode returns. Called on the encoding thread.
+/// Makes the images that an encode returns. Called on the encoding thread. MPSImageAllocator.
 class ImageAllocator {
 public:
     virtual ~ImageAllocator() = default;

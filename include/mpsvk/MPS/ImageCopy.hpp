@@ -39,11 +39,7 @@ public:
                      const Matrix& destinationMatrix);
 
     std::string className() const override { return "ImageCopyToMatrix"; }
-    ImageCopyToMatrix copy(const MTL::Device& device) const {
-        ImageCopyToMatrix made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    ImageCopyToMatrix copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;
@@ -77,11 +73,7 @@ public:
                      const ImageBatch& destinationImages);
 
     std::string className() const override { return "MatrixCopyToImage"; }
-    MatrixCopyToImage copy(const MTL::Device& device) const {
-        MatrixCopyToImage made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    MatrixCopyToImage copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;

@@ -19,7 +19,7 @@ class KeyedUnarchiver;
 ///
 /// Every class has `copy(device)`, for another device (an empty one: the same), and a constructor
 /// `(KeyedUnarchiver& coder, const MTL::Device& device)` that makes the kernel again from what
-/// `encode(coder)` wrote; see KeyedArchiver.
+/// `encode(coder)` wrote; see KeyedArchiver. MPSKernel.
 class Kernel {
 public:
     virtual ~Kernel() = default;
@@ -46,6 +46,11 @@ protected:
     /// `[ClassName "label"] `, the beginning of every message about this kernel.
     std::string subject() const;
     void setDevice(const MTL::Device& device);
+    /// What every class's `copy(device)` gives.
+    template <class K> static K copied(K made, const MTL::Device& device) {
+        made.setDevice(device);
+        return made;
+    }
 
     /// Lists the properties, for writing and for reading alike. A class with properties of its own
     /// overrides it and calls its base's first.

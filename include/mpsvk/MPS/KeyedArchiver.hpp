@@ -21,7 +21,7 @@
 
 namespace mpsvk::MPS {
 
-/// Takes values under keys that are unique within one object.
+/// Takes values under keys that are unique within one object. NSKeyedArchiver.
 class KeyedArchiver {
 public:
     /// A kernel, a descriptor, or a SecureCoding object (by itself or in a shared_ptr). Throws
@@ -66,6 +66,7 @@ private:
 
 /// Gives the values back. Everything that does not fit (bytes that are no archive, a key or a class
 /// that is not there, a value of another type or out of range) is a FormatError.
+/// MPSKeyedUnarchiver.
 class KeyedUnarchiver {
 public:
     using Factory = std::function<std::shared_ptr<SecureCoding>(KeyedUnarchiver&)>;

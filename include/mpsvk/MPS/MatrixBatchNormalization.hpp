@@ -62,11 +62,7 @@ public:
                 const Vector& betaVector, const Matrix& resultMatrix);
 
     std::string className() const override { return "MatrixBatchNormalization"; }
-    MatrixBatchNormalization copy(const MTL::Device& device) const {
-        MatrixBatchNormalization made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    MatrixBatchNormalization copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;
@@ -111,9 +107,7 @@ public:
 
     std::string className() const override { return "MatrixBatchNormalizationGradient"; }
     MatrixBatchNormalizationGradient copy(const MTL::Device& device) const {
-        MatrixBatchNormalizationGradient made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:

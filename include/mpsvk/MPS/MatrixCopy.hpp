@@ -6,7 +6,7 @@
 namespace mpsvk::MPS {
 
 /// Where a copy begins; rows and columns are those of the operand as it is
-/// read: of a transposed one they are swapped against its storage.
+/// read: of a transposed one they are swapped against its storage. MPSMatrixCopyOffsets.
 struct MatrixCopyOffsets {
     uint32_t sourceRowOffset = 0, sourceColumnOffset = 0;
     uint32_t destinationRowOffset = 0, destinationColumnOffset = 0;
@@ -87,11 +87,7 @@ public:
                 const Vector& columnPermuteIndices, uint64_t columnPermuteOffset);
 
     std::string className() const override { return "MatrixCopy"; }
-    MatrixCopy copy(const MTL::Device& device) const {
-        MatrixCopy made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    MatrixCopy copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;

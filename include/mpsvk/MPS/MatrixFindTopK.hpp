@@ -45,11 +45,7 @@ public:
                 const Matrix& resultIndexMatrix, const Matrix& resultValueMatrix);
 
     std::string className() const override { return "MatrixFindTopK"; }
-    MatrixFindTopK copy(const MTL::Device& device) const {
-        MatrixFindTopK made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    MatrixFindTopK copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;

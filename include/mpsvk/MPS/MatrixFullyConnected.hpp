@@ -58,11 +58,7 @@ public:
                 const Matrix& weightMatrix, const Vector& biasVector, const Matrix& resultMatrix);
 
     std::string className() const override { return "MatrixFullyConnected"; }
-    MatrixFullyConnected copy(const MTL::Device& device) const {
-        MatrixFullyConnected made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    MatrixFullyConnected copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;
@@ -96,9 +92,7 @@ public:
 
     std::string className() const override { return "MatrixFullyConnectedGradient"; }
     MatrixFullyConnectedGradient copy(const MTL::Device& device) const {
-        MatrixFullyConnectedGradient made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:

@@ -48,11 +48,7 @@ public:
                 const Matrix& rightMatrix, const Matrix& resultMatrix);
 
     std::string className() const override { return "MatrixMultiplication"; }
-    MatrixMultiplication copy(const MTL::Device& device) const {
-        MatrixMultiplication made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    MatrixMultiplication copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;
@@ -86,9 +82,7 @@ public:
 
     std::string className() const override { return "MatrixVectorMultiplication"; }
     MatrixVectorMultiplication copy(const MTL::Device& device) const {
-        MatrixVectorMultiplication made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:

@@ -116,11 +116,7 @@ public:
     void setCounter(const std::array<uint32_t, 4>& counter);
 
     std::string className() const override { return "MatrixRandomPhilox"; }
-    MatrixRandomPhilox copy(const MTL::Device& device) const {
-        MatrixRandomPhilox made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    MatrixRandomPhilox copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;

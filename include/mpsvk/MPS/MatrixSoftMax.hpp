@@ -39,11 +39,7 @@ public:
                 const Matrix& resultMatrix);
 
     std::string className() const override { return "MatrixSoftMax"; }
-    MatrixSoftMax copy(const MTL::Device& device) const {
-        MatrixSoftMax made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    MatrixSoftMax copy(const MTL::Device& device) const { return copied(*this, device); }
 
 protected:
     void archive(mps::Archive& archive) override;
@@ -65,11 +61,7 @@ public:
     }
 
     std::string className() const override { return "MatrixLogSoftMax"; }
-    MatrixLogSoftMax copy(const MTL::Device& device) const {
-        MatrixLogSoftMax made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    MatrixLogSoftMax copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     bool isLogarithm() const override { return true; }
@@ -97,11 +89,7 @@ public:
                 const Matrix& forwardOutputMatrix, const Matrix& resultMatrix);
 
     std::string className() const override { return "MatrixSoftMaxGradient"; }
-    MatrixSoftMaxGradient copy(const MTL::Device& device) const {
-        MatrixSoftMaxGradient made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    MatrixSoftMaxGradient copy(const MTL::Device& device) const { return copied(*this, device); }
 
 protected:
     void archive(mps::Archive& archive) override;
@@ -123,11 +111,7 @@ public:
     }
 
     std::string className() const override { return "MatrixLogSoftMaxGradient"; }
-    MatrixLogSoftMaxGradient copy(const MTL::Device& device) const {
-        MatrixLogSoftMaxGradient made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    MatrixLogSoftMaxGradient copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     bool isLogarithm() const override { return true; }

@@ -49,11 +49,7 @@ public:
                 const Vector& biasVector, uint64_t startIndex);
 
     std::string className() const override { return "MatrixSum"; }
-    MatrixSum copy(const MTL::Device& device) const {
-        MatrixSum made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    MatrixSum copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;

@@ -26,7 +26,7 @@ constexpr AliasingStrategy operator&(AliasingStrategy a, AliasingStrategy b) {
     return AliasingStrategy(uint64_t(a) & uint64_t(b));
 }
 
-/// One number for each dimension, dimension 0 (the fastest) first.
+/// One number for each dimension, dimension 0 (the fastest) first. MPSNDArrayOffsets.
 struct NDArrayOffsets {
     std::array<int64_t, 16> dimensions{};
     friend bool operator==(const NDArrayOffsets&, const NDArrayOffsets&) = default;
@@ -95,7 +95,7 @@ public:
 };
 
 /// Elements along dimension 0 lie together in a row; rows of dimension 1, then the higher
-/// dimensions, follow each other. A view has any strides.
+/// dimensions, follow each other. A view has any strides. MPSNDArray.
 class NDArray : public Object {
 public:
     NDArray() = default;

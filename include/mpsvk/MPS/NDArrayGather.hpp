@@ -31,11 +31,7 @@ public:
     void setAxis(uint64_t v) { axis_ = v; }
 
     std::string className() const override { return "NDArrayGather"; }
-    NDArrayGather copy(const MTL::Device& device) const {
-        NDArrayGather made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    NDArrayGather copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;
@@ -60,11 +56,7 @@ public:
     }
 
     std::string className() const override { return "NDArrayGatherGradient"; }
-    NDArrayGatherGradient copy(const MTL::Device& device) const {
-        NDArrayGatherGradient made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    NDArrayGatherGradient copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     std::string forwardClassName() const override { return "NDArrayGather"; }

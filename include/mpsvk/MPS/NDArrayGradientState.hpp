@@ -7,7 +7,7 @@ namespace mpsvk::MPS {
 
 /// Records a forward kernel's properties and the shapes of its arrays. Made by
 /// NDArrayMultiaryBase::resultState and by the encodes that return a state; an encode that is given
-/// one records anew. Keeps no memory, and so is never temporary.
+/// one records anew. Keeps no memory, and so is never temporary. MPSNDArrayGradientState.
 class NDArrayGradientState : public State {
 public:
     NDArrayGradientState() = default;

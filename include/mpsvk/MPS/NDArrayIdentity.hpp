@@ -41,11 +41,7 @@ public:
                     std::span<const uint64_t> dimensionSizes);
 
     std::string className() const override { return "NDArrayIdentity"; }
-    NDArrayIdentity copy(const MTL::Device& device) const {
-        NDArrayIdentity made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    NDArrayIdentity copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     NDArrayDescriptor resultDescriptor(const std::vector<NDArray>& sources) const override;

@@ -30,9 +30,7 @@ public:
 
     std::string className() const override { return "NDArrayMatrixMultiplication"; }
     NDArrayMatrixMultiplication copy(const MTL::Device& device) const {
-        NDArrayMatrixMultiplication made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:

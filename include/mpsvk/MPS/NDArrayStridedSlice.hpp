@@ -22,11 +22,7 @@ public:
     void setStrides(const NDArrayOffsets& v) { strides_ = v; }
 
     std::string className() const override { return "NDArrayStridedSlice"; }
-    NDArrayStridedSlice copy(const MTL::Device& device) const {
-        NDArrayStridedSlice made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    NDArrayStridedSlice copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;
@@ -52,9 +48,7 @@ public:
 
     std::string className() const override { return "NDArrayStridedSliceGradient"; }
     NDArrayStridedSliceGradient copy(const MTL::Device& device) const {
-        NDArrayStridedSliceGradient made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:

@@ -7,6 +7,7 @@ namespace mpsvk::MPS {
 
 /// Records a forward kernel's properties (geometry, edge mode, channel ranges, sizes) at the moment
 /// of its creation. Made by CNNKernel::resultState and by the encodes that return a state.
+/// MPSNNGradientState.
 class NNGradientState : public State {
 public:
     NNGradientState() = default;
@@ -15,7 +16,7 @@ public:
     explicit NNGradientState(std::shared_ptr<Impl> impl);
 };
 
-/// The same for a kernel with two sources. Not an NNGradientState.
+/// The same for a kernel with two sources. Not an NNGradientState. MPSNNBinaryGradientState.
 class NNBinaryGradientState : public State {
 public:
     NNBinaryGradientState() = default;
@@ -24,7 +25,7 @@ public:
     explicit NNBinaryGradientState(std::shared_ptr<Impl> impl);
 };
 
-/// The same for a kernel with any number of sources.
+/// The same for a kernel with any number of sources. MPSNNMultiaryGradientState.
 class NNMultiaryGradientState : public State {
 public:
     NNMultiaryGradientState() = default;

@@ -25,11 +25,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "NNGramMatrixCalculation"; }
-    NNGramMatrixCalculation copy(const MTL::Device& device) const {
-        NNGramMatrixCalculation made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    NNGramMatrixCalculation copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;
@@ -63,9 +59,7 @@ public:
     }
     std::string className() const override { return "NNGramMatrixCalculationGradient"; }
     NNGramMatrixCalculationGradient copy(const MTL::Device& device) const {
-        NNGramMatrixCalculationGradient made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:

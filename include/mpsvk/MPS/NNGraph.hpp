@@ -18,7 +18,7 @@ namespace mpsvk::MPS {
 /// whole batch went through it; what it returns is loaded into every kernel made from that source,
 /// or from its forward node's if that is another one, for the next encode. Gradients of weights are
 /// summed over the batch and over all gradient nodes of a convolution, of which the last one's data
-/// source is asked.
+/// source is asked. MPSNNGraph.
 class NNGraph : public Object {
 public:
     using CompletionHandler = std::function<void(Image result, std::string error)>;

@@ -47,6 +47,8 @@ public:
     void setImageAllocator(std::shared_ptr<ImageAllocator> allocator) const;
     bool exportFromGraph() const;
     void setExportFromGraph(bool value) const;
+    /// Host reads need no synchronization here; a node's image is one of its own for it, and
+    /// nothing is fused across it.
     bool synchronizeResource() const;
     void setSynchronizeResource(bool value) const;
     /// trainingGraph goes no further than this image.
@@ -76,32 +78,37 @@ public:
     explicit NNStateNode(std::shared_ptr<Impl> impl);
 };
 
+/// The place of a gradient state in a graph; filter nodes make it. MPSNNGradientStateNode.
 class NNGradientStateNode : public NNStateNode {
 public:
     using NNStateNode::NNStateNode;
     static bool isKindOf(const detail::ObjectImpl&);
 };
+/// The same of two sources. MPSNNBinaryGradientStateNode.
 class NNBinaryGradientStateNode : public NNStateNode {
 public:
     using NNStateNode::NNStateNode;
     static bool isKindOf(const detail::ObjectImpl&);
 };
+/// The same of several sources. MPSNNMultiaryGradientStateNode.
 class NNMultiaryGradientStateNode : public NNStateNode {
 public:
     using NNStateNode::NNStateNode;
     static bool isKindOf(const detail::ObjectImpl&);
 };
+/// The same of a convolution. MPSCNNConvolutionGradientStateNode.
 class CNNConvolutionGradientStateNode : public NNGradientStateNode {
 public:
     using NNGradientStateNode::NNGradientStateNode;
     static bool isKindOf(const detail::ObjectImpl&);
 };
+/// The same of a transposed convolution. MPSCNNConvolutionTransposeGradientStateNode.
 class CNNConvolutionTransposeGradientStateNode : public CNNConvolutionGradientStateNode {
 public:
     using CNNConvolutionGradientStateNode::CNNConvolutionGradientStateNode;
     static bool isKindOf(const detail::ObjectImpl&);
 };
-/// The input place of CNNLossLabels, obtained from a loss node.
+/// The input place of CNNLossLabels, obtained from a loss node. MPSNNLabelsNode.
 class NNLabelsNode : public NNStateNode {
 public:
     using NNStateNode::NNStateNode;
@@ -159,6 +166,8 @@ public:
     static bool isKindOf(const detail::ObjectImpl&);
 };
 
+/// A node of the backward pass, from the gradient of a result to that of a source. It has no
+/// gradient node itself. MPSNNGradientFilterNode.
 class NNGradientFilterNode : public NNFilterNode {
 public:
     using NNFilterNode::NNFilterNode;

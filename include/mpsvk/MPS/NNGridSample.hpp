@@ -24,11 +24,7 @@ public:
     bool useGridValueAsInputCoordinate() const { return useGridValueAsInputCoordinate_; }
     void setUseGridValueAsInputCoordinate(bool v) { useGridValueAsInputCoordinate_ = v; }
     std::string className() const override { return "NNGridSample"; }
-    NNGridSample copy(const MTL::Device& device) const {
-        NNGridSample made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    NNGridSample copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;

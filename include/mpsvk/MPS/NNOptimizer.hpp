@@ -89,10 +89,6 @@ protected:
     NNOptimizer(const MTL::Device& device, const NNOptimizerDescriptor& descriptor);
     const NNOptimizerDescriptor& descriptor() const { return descriptor_; }
     void archive(mps::Archive& archive) override;
-    template <class Optimizer> static Optimizer copied(Optimizer made, const MTL::Device& device) {
-        made.setDevice(device);
-        return made;
-    }
 
 private:
     NNOptimizerDescriptor descriptor_;
@@ -100,8 +96,8 @@ private:
 
 /// Without momentum        w = w - learningRate * g
 /// with momentum           m = momentumScale * m + learningRate * g;  w = w - m
-/// with Nesterov momentum  m = momentumScale * m + g;  w = w - learningRate * (g + momentumScale *
-/// m)
+/// with Nesterov momentum  m = momentumScale * m + g
+///                         w = w - learningRate * (g + momentumScale * m)
 ///
 /// An empty momentum means without. MPSNNOptimizerStochasticGradientDescent.
 class NNOptimizerStochasticGradientDescent : public NNOptimizer {

@@ -33,11 +33,6 @@ protected:
 
     NNReduceUnary(const MTL::Device& device, const char* className, Axis axis, Operation operation)
         : CNNKernel(device, className), className_(className), axis_(axis), operation_(operation) {}
-    template <class Kernel> static Kernel copied(const Kernel& kernel, const MTL::Device& device) {
-        Kernel made(kernel);
-        made.setDevice(device);
-        return made;
-    }
     /// What is read of the source. Throws InvalidArgument when that is nothing.
     mps::Clip sourceClip(const Image& source) const;
     virtual float factor() const { return 1; }
@@ -306,9 +301,7 @@ public:
     bool doWeightedSumByNonZeroWeights() const { return byNonZeroWeights_; }
     std::string className() const override { return "NNReduceFeatureChannelsAndWeightsSum"; }
     NNReduceFeatureChannelsAndWeightsSum copy(const MTL::Device& device) const {
-        NNReduceFeatureChannelsAndWeightsSum made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:
@@ -329,9 +322,7 @@ public:
     }
     std::string className() const override { return "NNReduceFeatureChannelsAndWeightsMean"; }
     NNReduceFeatureChannelsAndWeightsMean copy(const MTL::Device& device) const {
-        NNReduceFeatureChannelsAndWeightsMean made(*this);
-        made.setDevice(device);
-        return made;
+        return copied(*this, device);
     }
 
 private:
@@ -361,11 +352,7 @@ public:
     uint64_t strideInY() const { return strideInY_; }
     void setStrideInY(uint64_t v) { strideInY_ = v; }
     std::string className() const override { return "NNLocalCorrelation"; }
-    NNLocalCorrelation copy(const MTL::Device& device) const {
-        NNLocalCorrelation made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    NNLocalCorrelation copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;

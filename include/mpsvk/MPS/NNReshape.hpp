@@ -37,11 +37,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "NNReshape"; }
-    NNReshape copy(const MTL::Device& device) const {
-        NNReshape made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    NNReshape copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     struct Shape {
@@ -69,11 +65,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "NNReshapeGradient"; }
-    NNReshapeGradient copy(const MTL::Device& device) const {
-        NNReshapeGradient made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    NNReshapeGradient copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     std::string forwardClassName() const override { return "NNReshape"; }
@@ -155,11 +147,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "NNPadGradient"; }
-    NNPadGradient copy(const MTL::Device& device) const {
-        NNPadGradient made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    NNPadGradient copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     std::string forwardClassName() const override { return "NNPad"; }

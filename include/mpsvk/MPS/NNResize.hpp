@@ -26,11 +26,7 @@ public:
     uint64_t resizeHeight() const { return resizeHeight_; }
     bool alignCorners() const { return alignCorners_; }
     std::string className() const override { return "NNResizeBilinear"; }
-    NNResizeBilinear copy(const MTL::Device& device) const {
-        NNResizeBilinear made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    NNResizeBilinear copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;

@@ -19,11 +19,7 @@ public:
         unarchive(coder);
     }
     std::string className() const override { return "NNSlice"; }
-    NNSlice copy(const MTL::Device& device) const {
-        NNSlice made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    NNSlice copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     uint64_t channelsWritten(uint64_t sourceChannels, const Image& destination) const override;

@@ -151,11 +151,7 @@ public:
     }
 
     std::string className() const override { return "RNNMatrixTrainingLayer"; }
-    RNNMatrixTrainingLayer copy(const MTL::Device& device) const {
-        RNNMatrixTrainingLayer made(*this);
-        made.setDevice(device);
-        return made;
-    }
+    RNNMatrixTrainingLayer copy(const MTL::Device& device) const { return copied(*this, device); }
 
 private:
     void archive(mps::Archive& archive) override;

@@ -9,7 +9,7 @@ class KeyedArchiver;
 class KeyedUnarchiver;
 
 /// Implemented beside another interface by data sources, padding policies, image allocators and
-/// handles that are to be archived with the kernels and graphs that hold them.
+/// handles that are to be archived with the kernels and graphs that hold them. NSSecureCoding.
 struct SecureCoding {
     virtual ~SecureCoding() = default;
     /// The name that KeyedUnarchiver::setClass registers the class's factory under.

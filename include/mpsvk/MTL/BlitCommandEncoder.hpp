@@ -9,7 +9,7 @@
 namespace mpsvk::MTL {
 
 /// Every method throws InvalidArgument for an empty handle, for another device's resource and for
-/// bytes or texels that are not there.
+/// bytes or texels that are not there. MTLBlitCommandEncoder.
 class BlitCommandEncoder : public CommandEncoder {
 public:
     BlitCommandEncoder() = default;

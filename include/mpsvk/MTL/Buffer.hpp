@@ -5,6 +5,7 @@
 
 namespace mpsvk::MTL {
 
+/// Memory of the device. MTLBuffer.
 class Buffer : public Resource {
 public:
     Buffer() = default;

@@ -44,6 +44,7 @@ struct CommandBufferError {
 enum class CommandBufferErrorOption : uint64_t { None = 0, EncoderExecutionStatus = 1 };
 enum class DispatchType : uint64_t { Serial = 0, Concurrent = 1 };
 
+/// Commands that are run once, in their order, when it is committed. MTLCommandBuffer.
 class CommandBuffer : public Object {
 public:
     using Handler = std::function<void(CommandBuffer)>;

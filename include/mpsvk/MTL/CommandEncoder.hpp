@@ -6,7 +6,7 @@
 namespace mpsvk::MTL {
 
 /// Writes commands into a command buffer. One encoder of a command buffer is open at a time; its
-/// methods throw InvalidArgument once it is ended.
+/// methods throw InvalidArgument once it is ended. MTLCommandEncoder.
 class CommandEncoder : public Object {
 public:
     std::string label() const;

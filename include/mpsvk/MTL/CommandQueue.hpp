@@ -7,6 +7,8 @@ namespace mpsvk::MTL {
 
 class CommandBuffer;
 
+/// Runs the command buffers made from it in the order in which they were committed or enqueued.
+/// MTLCommandQueue.
 class CommandQueue : public Object {
 public:
     CommandQueue() = default;

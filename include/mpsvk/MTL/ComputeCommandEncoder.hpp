@@ -26,6 +26,7 @@ constexpr BarrierScope operator|(BarrierScope a, BarrierScope b) {
 /// Bindings stay until they are replaced, for the encoder's life. How a kernel finds them is said
 /// in MTL/Library.hpp. Whatever the dispatch type, a dispatch that reads or writes what an earlier
 /// one wrote waits for it, and those that share nothing run side by side.
+/// MTLComputeCommandEncoder.
 class ComputeCommandEncoder : public CommandEncoder {
 public:
     ComputeCommandEncoder() = default;

@@ -8,6 +8,7 @@ namespace mpsvk::MTL {
 /// GLSL fixes the threads of a threadgroup (`layout(local_size_x = 64) in;`) unless it leaves them
 /// open as specialization constants (`layout(local_size_x_id = 0) in;`); then every dispatch says
 /// how many it wants, and the driver compiles the kernel once for each answer.
+/// MTLComputePipelineState.
 class ComputePipelineState : public Object {
 public:
     ComputePipelineState() = default;

@@ -24,6 +24,7 @@ class SharedEvent;
 class Texture;
 class TextureDescriptor;
 
+/// A Vulkan device with a queue for compute; an empty handle stands for none. MTLDevice.
 class Device : public Object {
 public:
     std::string name() const;

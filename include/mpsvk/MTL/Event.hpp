@@ -8,6 +8,7 @@
 namespace mpsvk::MTL {
 
 /// Orders command buffers of one device, through CommandBuffer::encodeSignalEvent and encodeWait.
+/// MTLEvent.
 class Event : public Object {
 public:
     Event() = default;
@@ -22,6 +23,7 @@ public:
 };
 
 /// An event that the host can read, set and wait for. Its value starts at 0 and only grows.
+/// MTLSharedEvent.
 class SharedEvent : public Event {
 public:
     SharedEvent() = default;
@@ -39,7 +41,7 @@ public:
 };
 
 /// Orders encoders. The recorder tracks every resource here, so that a fence has nothing to add:
-/// waiting and updating are accepted because they are always satisfied.
+/// waiting and updating are accepted because they are always satisfied. MTLFence.
 class Fence : public Object {
 public:
     Fence() = default;

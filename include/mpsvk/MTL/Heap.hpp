@@ -10,6 +10,7 @@ enum class HeapType : uint64_t {
     Placement = 1, ///< the user gives the place; resources that overlap share memory
 };
 
+/// What a heap is to be like. MTLHeapDescriptor.
 class HeapDescriptor {
 public:
     /// Size 0, private storage, untracked, Automatic.
@@ -43,7 +44,7 @@ private:
 /// after the other are safe. Contents of a new resource are undefined.
 ///
 /// A texture has memory of its own in Vulkan: it takes the bytes that it needs out of the heap's
-/// books, but shares no memory with the heap's buffers.
+/// books, but shares no memory with the heap's buffers. MTLHeap.
 class Heap : public Object {
 public:
     Heap() = default;

@@ -12,6 +12,7 @@
 namespace mpsvk::MTL {
 
 /// Values of function constants, which are specialization constants (`layout(constant_id = 3)`).
+/// MTLFunctionConstantValues.
 class FunctionConstantValues {
 public:
     void setConstantValue(bool value, uint64_t index);
@@ -30,7 +31,7 @@ private:
     std::vector<Value> values_;
 };
 
-/// A compute entry point with the values of its constants.
+/// A compute entry point with the values of its constants. MTLFunction.
 class Function : public Object {
 public:
     Function() = default;
@@ -46,6 +47,7 @@ public:
 };
 
 /// One module of SPIR-V, which has one compute entry point (GLSL's is called "main").
+/// MTLLibrary.
 class Library : public Object {
 public:
     Library() = default;

@@ -5,6 +5,7 @@
 
 namespace mpsvk::MTL {
 
+/// What buffers and textures have in common. MTLResource.
 class Resource : public Object {
 public:
     std::string label() const;

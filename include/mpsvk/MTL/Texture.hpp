@@ -6,7 +6,7 @@
 namespace mpsvk::MTL {
 
 /// What a texture is to be. Only Type2D and Type2DArray, one mipmap level, one sample and a depth
-/// of 1 can be made; Device::newTexture says so of anything else.
+/// of 1 can be made; Device::newTexture says so of anything else. MTLTextureDescriptor.
 class TextureDescriptor {
 public:
     /// 2D, RGBA8Unorm, 1x1, everything else 1 too; shared storage, read by shaders.
@@ -57,7 +57,7 @@ private:
 };
 
 /// Texels start as zeros. Shaders read a texture as `texture2DArray`/`sampler2DArray` and write it
-/// as `image2DArray`, whatever its type: a Type2D texture is an array of one slice.
+/// as `image2DArray`, whatever its type: a Type2D texture is an array of one slice. MTLTexture.
 class Texture : public Resource {
 public:
     Texture() = default;

@@ -5,28 +5,32 @@
 
 namespace mpsvk::MTL {
 
+/// A position in a texture, in texels. MTLOrigin.
 struct Origin {
     uint64_t x = 0, y = 0, z = 0;
     friend bool operator==(const Origin&, const Origin&) = default;
 };
 
+/// A number of texels or invocations in each direction. MTLSize.
 struct Size {
     uint64_t width = 0, height = 0, depth = 0;
     friend bool operator==(const Size&, const Size&) = default;
 };
 
+/// A box of texels. MTLRegion.
 struct Region {
     Origin origin;
     Size size;
     friend bool operator==(const Region&, const Region&) = default;
 };
 
+/// So many bytes from a place on. NSRange.
 struct Range {
     uint64_t location = 0, length = 0;
     friend bool operator==(const Range&, const Range&) = default;
 };
 
-/// Bytes that a resource takes in a heap.
+/// Bytes that a resource takes in a heap. MTLSizeAndAlign.
 struct SizeAndAlign {
     uint64_t size = 0, align = 0;
     friend bool operator==(const SizeAndAlign&, const SizeAndAlign&) = default;

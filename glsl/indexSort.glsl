@@ -1,7 +1,7 @@
 // One pass of a radix sort by eight bits: what its shaders have in common. The list of keys is an
 // array of any integer type at first, and what the pass before has placed after that.
 #include "IndexSort.h"
-#include "ndindices.glsl"
+#include "ndIndices.glsl"
 
 layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { IndexSortParameters p; };
