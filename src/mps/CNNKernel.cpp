@@ -257,7 +257,9 @@ void CNNKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBatch& s
     const Image& destination = writes ? destinations[0] : source;
 
     mps::UnaryPass pass;
-    pass.clip = mps::clipOf(clipRect_, destination);
+    MTL::Region rectangle = clipRect_;
+    if (!writes) rectangle.origin = {}; // a place in a destination, and there is none
+    pass.clip = mps::clipOf(rectangle, destination);
     pass.offset = offset_;
     pass.edgeMode = edgeMode_;
     pass.window = window_;

@@ -239,7 +239,8 @@ TEST_CASE("binary convolutions refuse what cannot be") {
     CHECK(make(MPS::CNNBinaryConvolutionType::AND, MPS::CNNBinaryConvolutionFlags(2)) ==
           "[CNNBinaryConvolution] The flags are 2 but only UseBetaScaling, 1, is known.");
     source->type = MPS::DataType::Float32;
-    CHECK(make() == "[CNNBinaryConvolution] The data source's dataType is not UInt32.");
+    CHECK(make() ==
+          "[CNNBinaryConvolution] The data source's dataType is Float32 but must be UInt32.");
     CHECK(source->loads == 0);
     source->type = MPS::DataType::UInt32;
     source->words.pop_back();

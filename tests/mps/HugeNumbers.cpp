@@ -12,6 +12,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <array>
+
 using namespace mpsvk;
 using namespace mpsvk::test;
 using Catch::Matchers::ContainsSubstring;

@@ -227,9 +227,21 @@ TEST_CASE("products refuse operands that do not fit, with a sentence") {
                   "65535.");
             scale.setBatchSize(many - 1);
             scale.encode(commands, matrices, vectors, results);
+            MPS::MatrixVectorMultiplication wide(testDevice(), transpose, 1, 2, 1, 0);
+            const std::string who = "[MatrixVectorMultiplication] ";
+            CHECK(refused([&] {
+                      wide.encode(commands, matrices, vectors, results);
+                  }).starts_with(who + "inputMatrix "));
+            CHECK(refused([&] {
+                      scale.encode(commands, matrices, MPS::Vector(), results);
+                  }).starts_with(who + "inputVector "));
+            CHECK(refused([&] {
+                      scale.encode(commands, matrices, vectors, vectors);
+                  }).starts_with(who + "resultVector "));
         }
     });
     conforms("MatrixMultiplication", Aspect::Misuse);
+    conforms("MatrixVectorMultiplication", Aspect::Misuse);
     CHECK(refused([] { MPS::MatrixMultiplication(testDevice(), 1, 0, 1); }) ==
           "[MatrixMultiplication] A size is 0 but each must be at least 1.");
 }

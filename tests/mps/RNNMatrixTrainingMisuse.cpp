@@ -51,7 +51,7 @@ TEST_CASE("recurrent layers refuse descriptors that do not fit, with a sentence"
     CHECK(made(lstm) == who + "In forgetGateInputWeights: the data source has 4 bias terms but 5 "
                               "output feature channels.");
     source->loadResult = false;
-    CHECK(made(lstm) == who + "load of the data source in forgetGateInputWeights returned false.");
+    CHECK(made(lstm) == who + "In forgetGateInputWeights: The data source's load returned false.");
     MPS::CNNConvolutionDescriptor strided(1, 1, 3, 5);
     strided.setStrideInPixelsX(2);
     lstm.setForgetGateInputWeights(std::make_shared<FixedWeights>(strided, Values(15), Values()));

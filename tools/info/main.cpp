@@ -1,5 +1,6 @@
 // mpsvk-info: the devices, and what the library found out about them. For reports of bugs.
 #include "mtl/Device.hpp"
+#include "vk/Instance.hpp"
 #include "vk/PipelineCacheFile.hpp"
 
 #include <mpsvk/Error.hpp>
