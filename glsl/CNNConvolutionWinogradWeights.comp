@@ -38,8 +38,8 @@ void main() {
     uint columns =
         ((transposed ? parameters.inputChannels : parameters.outputChannels) + 3u) / 4u * 4u;
     uint i = gridIndex(), block = i / 128u, down = rows / 8u;
-    uint row = block % down * 8u + i / 4u % 8u;
-    uint column = block / down * 16u + i / 32u % 4u * 4u + i % 4u;
+    uint row = block % down * 8u + i / 8u % 8u;
+    uint column = block / down * 16u + i / 64u % 2u * 8u + i % 8u;
     if (column >= columns) {
         return;
     }

@@ -78,7 +78,8 @@ uint64_t placeApart(std::span<Tenant> tenants, uint64_t chunk) {
     const uint64_t least = place(tenants, chunk), most = std::max(littleMemory, least + least / 10);
     std::vector<Tenant> apart(tenants.begin(), tenants.end());
     for (const size_t rest : rests) {
-        for (size_t i = 0; i < tenants.size(); ++i) apart[i].end = tenants[i].end + rest;
+        for (size_t i = 0; i < tenants.size(); ++i)
+            if (tenants[i].begin < tenants[i].end) apart[i].end = tenants[i].end + rest;
         const uint64_t needed = place(apart, chunk);
         if (needed > most) continue;
         for (size_t i = 0; i < tenants.size(); ++i) tenants[i].offset = apart[i].offset;
