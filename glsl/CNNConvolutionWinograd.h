@@ -8,6 +8,10 @@
 //
 // The gradient of weights multiplies the sources' matrices with those of the incoming gradient,
 // [tile][result channel], to [result channel][channel] for each position.
+//
+// Filtering of rows alone goes without matrices in memory: a tile is a segment of a row of results that
+// reads 8 source pixels, and sums run over the rows of taps and the channels. Its weights are
+// [row of taps][channel][position][result channel].
 #ifndef MPSVK_GLSL_CNNCONVOLUTIONWINOGRAD_H
 #define MPSVK_GLSL_CNNCONVOLUTIONWINOGRAD_H
 
@@ -48,6 +52,19 @@ const uint winogradResults = 4u;
 MPSVK_FUNCTION uint winogradSpan(uint taps) { return winogradResults + taps - 1u; }
 MPSVK_FUNCTION uint winogradPositions(uint taps) {
     return winogradSpan(taps) * winogradSpan(taps);
+}
+
+// Of a row alone: the source pixels of a segment, and its results.
+const uint winogradRowSpan = 8u;
+MPSVK_FUNCTION uint winogradRowResults(uint taps) { return winogradRowSpan + 1u - taps; }
+// Channels of a step, and how many there are for each row of taps.
+const uint winogradRowStep = 8u;
+MPSVK_FUNCTION uint winogradRowChannels(uint channels) {
+    return (channels + winogradRowStep - 1u) / winogradRowStep * winogradRowStep;
+}
+// Texels of the results of a tap, in whole tiles of 8 or 16.
+MPSVK_FUNCTION uint winogradRowTexels(uint texels) {
+    return texels <= 8u ? 8u : (texels + 15u) / 16u * 16u;
 }
 
 // Invocations that share the sources of a tile: an invocation holds 36 positions, but not 64.

@@ -27,12 +27,11 @@ void main() {
     uint left = uint(at.x) * winogradResults, top = uint(at.y) * winogradResults;
     top += uint(parameters.originY);
     ImageView view = texelView(parameters.source, at.slice);
-    const uint pixels = winogradResults;
-    vec4 rows[mostSpan][pixels];
-    [[unroll]] for (uint r = 0u; r < pixels; ++r) {
-        vec4 x[pixels];
+    vec4 rows[mostSpan][mostResults];
+    [[unroll]] for (uint r = 0u; r < results; ++r) {
+        vec4 x[mostResults];
         uint column = min(left + r, parameters.source.width - 1u);
-        [[unroll]] for (uint q = 0u; q < pixels; ++q) {
+        [[unroll]] for (uint q = 0u; q < results; ++q) {
             uint row = min(top + q, parameters.source.height - 1u);
             x[q] = source_load(view, int(column), int(row), 0u, image);
             bool isInside =

@@ -29,14 +29,13 @@ void main() {
     Place at = placeOf(grid, i);
     uint tile = (at.image * grid.height + uint(at.y)) * grid.width + uint(at.x);
     uint from = tile * parameters.rowTexels + at.slice;
-    const uint results = winogradResults;
     vec4 rows[results][mostSpan];
     [[unroll]] for (uint r = 0u; r < span; ++r) {
         vec4 x[mostSpan];
         [[unroll]] for (uint q = 0u; q < span; ++q) {
             x[q] = matrices[from + (q * span + r) * parameters.positionTexels];
         }
-        vec4 column[results] = winogradResult(x);
+        vec4 column[mostResults] = winogradResult(x);
         [[unroll]] for (uint q = 0u; q < results; ++q) {
             rows[q][r] = column[q];
         }
@@ -48,7 +47,7 @@ void main() {
     }
     uint left = uint(at.x) * results, top = uint(at.y) * results;
     [[unroll]] for (uint q = 0u; q < results; ++q) {
-        vec4 row[results] = winogradResult(rows[q]);
+        vec4 row[mostResults] = winogradResult(rows[q]);
         [[unroll]] for (uint r = 0u; r < results; ++r) {
             vec4 value = row[r] + bias;
             if (NEURON != neuronNone) {

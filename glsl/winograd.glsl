@@ -1,6 +1,7 @@
-// One dimension of Winograd's transformations for four results and three or five taps. Polynomials are
-// taken at 0, infinity, and pairs of points +-p. For three taps, of sums over many channels these points
-// double the rounding error of a plain sum, where the customary +-1 and +-2 make it four times as large.
+// One dimension of Winograd's transformations: for four results, or with WINOGRAD_ROWS defined for those
+// that read 8 source pixels. Polynomials are taken at 0, infinity, and pairs of points +-p. For four results
+// of three taps, of sums over many channels these points double the rounding error of a plain sum, where the
+// customary +-1 and +-2 make it four times as large.
 //
 // Positions are pairs: of 0 and infinity, then of the points +p and -p.
 #ifndef MPSVK_WINOGRAD_GLSL
@@ -9,13 +10,18 @@
 #include "CNNConvolutionWinograd.h"
 
 layout(constant_id = 38) const uint TAPS = 3u;
-const uint span = TAPS + 3u; // winogradSpan
+#ifdef WINOGRAD_ROWS
+const uint results = 9u - TAPS; // winogradRowResults
+#else
+const uint results = 4u; // winogradResults
+#endif
+const uint span = TAPS + results - 1u;
 const uint pairs = span / 2u;
-// Arrays have room for five taps.
-const uint mostTaps = 5u, mostSpan = 8u;
+// Arrays have room for five taps, or for the results of three.
+const uint mostTaps = 5u, mostSpan = 8u, mostResults = 6u;
 
 float winogradPoint(uint pair) {
-    if (TAPS == 3u) {
+    if (span == 6u) {
         return pair == 1u ? 0.625 : 1.5;
     }
     return pair == 1u ? 0.5 : pair == 2u ? 1.0 : 2.0;
@@ -79,27 +85,38 @@ vec2 winogradWeights(float w[mostTaps], uint pair) {
     return vec2(even + odd, even - odd);
 }
 
-// Four results of the products.
-vec4[4] winogradResult(vec4 x[mostSpan]) {
-    vec4 made[4] = vec4[4](x[0], vec4(0.0), vec4(0.0), x[1]);
+// The results of the products.
+vec4[mostResults] winogradResult(vec4 x[mostSpan]) {
+    vec4 made[mostResults];
+    [[unroll]] for (uint i = 0u; i < results; ++i) {
+        made[i] = i == 0u ? x[0] : i + 1u == results ? x[1] : vec4(0.0);
+    }
     [[unroll]] for (uint pair = 1u; pair < pairs; ++pair) {
         vec4 even = x[2u * pair] + x[2u * pair + 1u], odd = x[2u * pair] - x[2u * pair + 1u];
-        odd *= winogradPoint(pair);
-        made[0] += even;
-        made[1] += odd;
-        made[2] += winogradSquare(pair) * even;
-        made[3] += winogradSquare(pair) * odd;
+        float power = 1.0;
+        [[unroll]] for (uint i = 0u; i < results; ++i) {
+            made[i] += power * (i % 2u == 0u ? even : odd);
+            power *= winogradPoint(pair);
+        }
     }
     return made;
 }
 
 // The adjoint of winogradResult, and that of winogradWeights, for four channels.
-vec4[2] winogradGradient(vec4 x[4], uint pair) {
+vec4[2] winogradGradient(vec4 x[mostResults], uint pair) {
     if (pair == 0u) {
-        return vec4[2](x[0], x[3]);
+        return vec4[2](x[0], x[results - 1u]);
     }
-    vec4 even = x[0] + winogradSquare(pair) * x[2];
-    vec4 odd = winogradPoint(pair) * (x[1] + winogradSquare(pair) * x[3]);
+    vec4 even = vec4(0.0), odd = vec4(0.0);
+    float power = 1.0;
+    [[unroll]] for (uint i = 0u; i < results; ++i) {
+        if (i % 2u == 0u) {
+            even += power * x[i];
+        } else {
+            odd += power * x[i];
+        }
+        power *= winogradPoint(pair);
+    }
     return vec4[2](even + odd, even - odd);
 }
 

@@ -8,6 +8,7 @@
 #include "mps/ThinGradient.hpp"
 #include "mps/TileTrial.hpp"
 #include "mps/WinogradGradient.hpp"
+#include "mps/WinogradRowsGradient.hpp"
 #include "vk/Instance.hpp"
 
 #include <algorithm>
@@ -166,7 +167,8 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     const bool blocks = hasBlocks(tile, shape, p, windows, taps);
     const bool bfloat16 =
         blocks && !inHalves && encoder.reducesPrecision() && hasCooperativeTile(device, true);
-    if (!bfloat16 && dispatchWinogradGradient(encoder, shape, p, windows, taps, state)) {
+    if (!bfloat16 && (dispatchWinogradRowsGradient(encoder, shape, p, windows, taps, state) ||
+                      dispatchWinogradGradient(encoder, shape, p, windows, taps, state))) {
         if (!p.transposed) BiasGradient(encoder, p.gradient, p.images, windows, state).finish();
         return;
     }

@@ -9,6 +9,7 @@
 #include "mps/ThinTile.hpp"
 #include "mps/TileTrial.hpp"
 #include "mps/WinogradProduct.hpp"
+#include "mps/WinogradRows.hpp"
 #include "vk/Instance.hpp"
 
 #include <algorithm>
@@ -347,7 +348,8 @@ void dispatchGather(Encoder& encoder, const ConvolutionWeights& weights,
         dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, false) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, false) ||
         (tilesOf(encoder, weights, layout, p, source, destination) != Tiles::Bfloat16 &&
-         dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, false)))
+         (dispatchWinogradRows(encoder, weights, layout, p, source, destination, neuron, false) ||
+          dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, false))))
         return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, false);
@@ -364,7 +366,8 @@ void dispatchSpread(Encoder& encoder, const ConvolutionWeights& weights,
         dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, true) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, true) ||
         (tilesOf(encoder, weights, layout, p, source, destination) != Tiles::Bfloat16 &&
-         dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, true)))
+         (dispatchWinogradRows(encoder, weights, layout, p, source, destination, neuron, true) ||
+          dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, true))))
         return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, true);

@@ -3,6 +3,7 @@
 #include "mps/GraphPlan.hpp"
 #include "mps/Matrix.hpp"
 #include "mps/WinogradProduct.hpp"
+#include "mps/WinogradRows.hpp"
 #include "vk/Submission.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -28,7 +29,7 @@ using Layout = ConvolutionWeights::Layout;
 
 /// Each one can be packed when those before it are.
 constexpr Layout::Copy Layout::*copies[] = {&Layout::floats, &Layout::halves, &Layout::grouped,
-                                            &Layout::winograd};
+                                            &Layout::winograd, &Layout::winogradRows};
 
 /// Of the copy in halves.
 void setHalves(glsl::CNNConvolutionPackParameters& parameters, const Layout& layout) {
@@ -102,7 +103,7 @@ ConvolutionWeights::ConvolutionWeights(const ConvolutionWeights& other)
         for (Layout& layout : layouts_)
             for (vk::BufferSlice* slice :
                  {&layout.floats.memory, &layout.halves.memory, &layout.grouped.memory,
-                  &layout.winograd.memory, &layout.channels}) {
+                  &layout.winograd.memory, &layout.winogradRows.memory, &layout.channels}) {
                 const vk::BufferSlice from = *slice;
                 if (!from) continue;
                 *slice = vk::whole(
@@ -160,10 +161,11 @@ void ConvolutionWeights::packCopy(Encoder& encoder, const Layout& layout,
     parameters.roundToHalf = roundToHalf_ && raw;
     parameters.hasScale = bool(scale_) && raw;
     if (copy == &Layout::halves) setHalves(parameters, layout);
-    if (copy == &Layout::winograd) {
-        packWinograd(encoder, parameters, from.slice, scale_, layout.winograd.memory);
-        return;
-    }
+    if (copy == &Layout::winograd)
+        return packWinograd(encoder, parameters, from.slice, scale_, layout.winograd.memory);
+    if (copy == &Layout::winogradRows)
+        return packWinogradRows(encoder, parameters, from.slice, scale_,
+                                layout.winogradRows.memory);
     const bool isPlain = parameters.groups == 1 && parameters.tileTexels != 0 &&
                          parameters.subPixelBlocks == 1 && !parameters.hasScale;
     const bool wholeTexels = isPlain && !parameters.mergedTaps &&
@@ -217,7 +219,8 @@ void ConvolutionWeights::choose(Layout& layout, bool all) const {
     if (&layout == layouts_.data() && !layout.halves.current) layout.floats.current = true;
     layout.grouped.current =
         may(layout.grouped) && layout.floats.current && (isNew || layout.grouped.used);
-    layout.winograd.current = may(layout.winograd) && layout.winograd.used;
+    for (const auto copy : {&Layout::winograd, &Layout::winogradRows})
+        (layout.*copy).current = may(layout.*copy) && (layout.*copy).used;
     layout.channelsMade.current = layout.channelsMade.current || all;
 }
 
@@ -272,9 +275,11 @@ const vk::BufferSlice& ConvolutionWeights::use(Encoder& encoder, Layout& layout,
                                                Layout::Copy Layout::*which) const {
     Layout::Copy& copy = layout.*which;
     if (which == &Layout::grouped) layout.floats.used = true; // what it is packed from
-    if (!copy.used && which == &Layout::winograd)
+    const bool isRows = which == &Layout::winogradRows;
+    if (!copy.used && (isRows || which == &Layout::winograd))
         copy.memory = vk::whole(device_.impl().vk->memory().allocate(
-            winogradBytes(layout.parameters), vk::MemoryKind::Device));
+            isRows ? winogradRowsBytes(layout.parameters) : winogradBytes(layout.parameters),
+            vk::MemoryKind::Device));
     copy.used = true;
     derive(encoder, copy, [&](Encoder& on) {
         const auto floats = on.scratch(descriptor_.weightCount() * sizeof(float));

@@ -103,6 +103,7 @@ public:
         bool thin = false;        ///< what is read has few channels: see ThinTile
         Copy grouped;             ///< the same for the kernels of few channels
         Copy winograd;            ///< transformed for WinogradProduct; made at its first use
+        Copy winogradRows;        ///< the same for WinogradRows
         vk::BufferSlice channels; ///< biases, then slopes of PReLU
         Derived channelsMade;
         bool hasNoBiases = false; ///< the biases in `channels` are zeros, whatever is still to run

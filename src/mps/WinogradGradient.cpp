@@ -14,21 +14,22 @@ using glsl::winogradResults;
 /// Of five taps it would take as long as the plain product.
 constexpr uint32_t size = 3;
 
-bool isWinograd(const ConvolutionShape& shape, const glsl::CNNConvolutionWeightsParameters& p,
-                const ImageRun& windows, const ImageRun& taps) {
+} // namespace
+
+bool isWinogradGradient(const ConvolutionShape& shape,
+                        const glsl::CNNConvolutionWeightsParameters& p, const ImageRun& windows,
+                        const ImageRun& taps) {
     return shape.kernelWidth == size && shape.kernelHeight == size &&
            hasWinograd(size, shape.inputs, shape.outputs) && p.strideX == 1 && p.strideY == 1 &&
            p.dilationX == 1 && p.dilationY == 1 && shape.groups == 1 && !p.clampEdges &&
            winogradReads(windows) && winogradReads(taps);
 }
 
-} // namespace
-
 bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
                               const glsl::CNNConvolutionWeightsParameters& p,
                               const ImageRun& windows, const ImageRun& taps,
                               MPS::CNNConvolutionGradientState::Impl& state) {
-    if (!isWinograd(shape, p, windows, taps)) return false;
+    if (!isWinogradGradient(shape, p, windows, taps)) return false;
     const WinogradShape convolution{.images = p.images,
                                     .width = p.gradient.width,
                                     .height = p.gradient.height,

@@ -6,8 +6,11 @@
 
 namespace mpsvk::mps {
 
-/// dW; false where it would take longer so, or is none of these. `windows` has one pixel per
-/// window, `taps` is read at them.
+/// `windows` has one pixel per window, `taps` is read at them.
+bool isWinogradGradient(const ConvolutionShape& shape,
+                        const glsl::CNNConvolutionWeightsParameters& p, const ImageRun& windows,
+                        const ImageRun& taps);
+/// dW; false where it would take longer so, or is none of these.
 bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
                               const glsl::CNNConvolutionWeightsParameters& p,
                               const ImageRun& windows, const ImageRun& taps,

@@ -19,10 +19,31 @@ constexpr uint64_t smallPartBytes = 1 << 16;
 
 } // namespace
 
+uint32_t reducedChannels(const glsl::CNNConvolutionPackParameters& p) {
+    return p.transposed ? p.outputChannels : p.inputChannels;
+}
+
+uint32_t resultTexels(const glsl::CNNConvolutionPackParameters& p) {
+    return uint32_t(vk::divideUp(p.transposed ? p.inputChannels : p.outputChannels, 4));
+}
+
+bool isUnstrided(const ConvolutionWeights::Layout& layout,
+                 const glsl::CNNConvolutionParameters& p) {
+    return p.strideX == 1 && p.dilationX == 1 && layout.shape.groups == 1 &&
+           !layout.shape.depthwise && p.subPixelScale == 1 && !p.clampEdges;
+}
+
 bool hasWinograd(uint32_t taps, uint64_t channels, uint64_t resultChannels) {
     return (taps == 3 || (taps == 5 && channels <= mostChannelsOfFive)) &&
            std::min(channels, resultChannels) >= leastChannels && !vk::isDisabled("winograd");
 }
+
+bool hasWinogradRows(uint32_t taps, uint64_t channels, uint64_t resultChannels) {
+    return taps >= 3 && taps <= 5 && std::min(channels, resultChannels) >= leastChannels &&
+           !vk::isDisabled("winograd") && !vk::isDisabled("winograd_rows");
+}
+
+bool isFloatBuffer(const ImageRun& run) { return !run.isTexture() && run.storageConstant() == 0; }
 
 bool winogradReads(const ImageRun& run) { return run.isTexture() || run.storageConstant() == 0; }
 

@@ -2,14 +2,23 @@
 #pragma once
 
 #include "CNNConvolutionWinograd.h"
+#include "mps/ConvolutionWeights.hpp"
 #include "mps/MatrixProduct.hpp"
 #include "mps/WinogradPlan.hpp"
 
 namespace mpsvk::mps {
 
+/// Channels that are summed over, and texels of those of the results.
+uint32_t reducedChannels(const glsl::CNNConvolutionPackParameters& p);
+uint32_t resultTexels(const glsl::CNNConvolutionPackParameters& p);
+
+/// A convolution, or its adjoint, that moves along rows one by one, pixel by pixel.
+bool isUnstrided(const ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p);
 /// Whether there are transformations of so many taps a row, and work for products of matrices;
 /// channels are those of the source and of the result.
 bool hasWinograd(uint32_t taps, uint64_t channels, uint64_t resultChannels);
+bool hasWinogradRows(uint32_t taps, uint64_t channels, uint64_t resultChannels);
+bool isFloatBuffer(const ImageRun& run);
 /// Halves in buffers are for cooperative matrices.
 bool winogradReads(const ImageRun& run);
 /// A CPU does so only to be tested.

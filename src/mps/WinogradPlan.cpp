@@ -5,6 +5,7 @@
 #include "vk/Rounding.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace mpsvk::mps {
 
@@ -18,6 +19,13 @@ constexpr double directOperations = 32e6, productOperations = 38e6, bytesMoved =
 constexpr double shortOperations = 9e6;
 /// A product's workgroup takes as long for its beginning and end as for so much of the interior.
 constexpr uint64_t shortInterior = 48;
+/// Of filtered rows: segments of a workgroup, workgroups that share a multiprocessor, and what one
+/// or two of them take for a channel of 64 or 32 columns, and for their beginning and end.
+constexpr uint64_t rowSegments = 32, rowGroupsEach = 2;
+constexpr double wideTimes[] = {0.18, 0.265}, narrowTimes[] = {0.095, 0.152}, rowEnds = 3;
+/// Of their gradient's workgroups, one on a multiprocessor, for a segment, and beginning and end.
+constexpr double segmentTime = 0.31, gradientEnds = 3;
+constexpr uint64_t segmentsOfStep = 4, leastSegments = 32, mostParts = 512;
 /// Of a dispatch that waits for the one before it.
 constexpr double dispatch = 3;
 /// The least sides of the products' tiles.
@@ -43,6 +51,12 @@ double bytes(const WinogradShape& s) {
                   4 * glsl::winogradPositions(s.taps) * s.channels * s.resultChannels);
 }
 
+/// Whether an invocation has registers for so many sums.
+bool holds(const vk::Processor& on, uint64_t sums) {
+    const DeviceTable table = tableOf(on);
+    return table.isMeasured || table.mostSums >= sums;
+}
+
 } // namespace
 
 WinogradPlan winogradParts(const WinogradShape& s, uint64_t partBytes) {
@@ -57,9 +71,56 @@ WinogradPlan winogradParts(const WinogradShape& s, uint64_t partBytes) {
 }
 
 double directTime(const vk::Processor& on, const WinogradShape& s) {
-    const double operations = 2.0 * s.taps * s.taps * double(s.images * s.width * s.height) *
+    const double operations = 2.0 * s.taps * s.tapRows * double(s.images * s.width * s.height) *
                               double(s.channels * s.resultChannels);
     return dispatch + operations / (directOperations * speedOf(on));
+}
+
+WinogradRows winogradRows(const vk::Processor& on, const WinogradShape& s) {
+    const uint64_t segments =
+        s.images * s.height * vk::divideUp(s.width, glsl::winogradRowResults(s.taps));
+    const uint64_t channels = s.tapRows * glsl::winogradRowChannels(uint32_t(s.channels));
+    WinogradRows best{.microseconds = std::numeric_limits<double>::infinity()};
+    for (const uint32_t columns : {64, 32}) {
+        if (columns == 64 && !holds(on, 128)) continue;
+        const uint64_t groups =
+            vk::divideUp(segments, rowSegments) * vk::divideUp(s.resultChannels, columns);
+        const uint64_t wave = rowGroupsEach * on.multiprocessors, last = groups % wave;
+        const double* times = columns == 64 ? wideTimes : narrowTimes;
+        double time = rowEnds + double(groups / wave) * (double(channels) * times[1] + rowEnds);
+        if (last > 0) time += double(channels) * times[last > on.multiprocessors] + rowEnds;
+        time = dispatch + time / tableOf(on).speed;
+        if (time < best.microseconds) best = {columns, groups, time};
+    }
+    return best;
+}
+
+WinogradRowsGradient winogradRowsGradient(const vk::Processor& on, const WinogradShape& s) {
+    const uint64_t segments =
+        s.images * s.height * vk::divideUp(s.width, glsl::winogradRowResults(s.taps));
+    const uint64_t columns = s.tapRows * vk::roundUp(s.channels, 4);
+    WinogradRowsGradient best{.tilesDown =
+                                  uint32_t(vk::divideUp(s.resultChannels, winogradRowsSide)),
+                              .tilesAcross = uint32_t(vk::divideUp(columns, winogradRowsSide)),
+                              .microseconds = std::numeric_limits<double>::infinity()};
+    if (!holds(on, 128)) return best;
+    const uint64_t tiles = uint64_t(best.tilesDown) * best.tilesAcross;
+    const double sums = 2.0 * 16 * double(s.resultChannels * columns * s.taps) / 4;
+    const uint64_t most = std::clamp<uint64_t>(segments / leastSegments, 1, mostParts);
+    for (uint64_t parts = 1; parts <= most; ++parts) {
+        const uint64_t each = vk::roundUp(vk::divideUp(segments, parts), segmentsOfStep);
+        const uint64_t waves = vk::divideUp(tiles * parts, on.multiprocessors);
+        const double time =
+            2 * dispatch +
+            double(waves) * (double(each) * segmentTime + gradientEnds) / tableOf(on).speed +
+            double(parts) * sums / (bytesMoved * bandwidthOf(on));
+        if (time < best.microseconds) {
+            best.parts = uint32_t(vk::divideUp(segments, each));
+            best.segments = uint32_t(each);
+            best.microseconds = time;
+        }
+    }
+    return best;
 }
 
 double winogradTime(const vk::Processor& on, const WinogradShape& s, const WinogradPlan& plan) {

@@ -11,9 +11,10 @@ namespace mpsvk::mps {
 
 /// A convolution with stride 1.
 struct WinogradShape {
-    uint32_t taps = 3;                          ///< of a row, and rows
+    uint32_t taps = 3;                          ///< of a row
     uint64_t images = 1, width = 1, height = 1; ///< of the results
     uint64_t channels = 1, resultChannels = 1;  ///< that are summed over, and of the results
+    uint32_t tapRows = taps;
 };
 
 /// Transformed sources and products of a part are in memory at once.
@@ -27,6 +28,25 @@ struct WinogradPlan {
 constexpr uint64_t winogradPartBytes = 256 << 20;
 
 WinogradPlan winogradParts(const WinogradShape& shape, uint64_t partBytes = winogradPartBytes);
+
+/// Filtering of rows: tiles of so many result channels, and workgroups.
+struct WinogradRows {
+    uint32_t columns = 64;
+    uint64_t groups = 1;
+    double microseconds = 0; ///< estimated
+};
+
+WinogradRows winogradRows(const vk::Processor& on, const WinogradShape& shape);
+
+/// Its gradient of weights: tiles of so many channels a side, and parts of so many segments.
+constexpr uint32_t winogradRowsSide = 64;
+struct WinogradRowsGradient {
+    uint32_t tilesDown = 1, tilesAcross = 1;
+    uint32_t parts = 1, segments = 1;
+    double microseconds = 0; ///< estimated
+};
+
+WinogradRowsGradient winogradRowsGradient(const vk::Processor& on, const WinogradShape& shape);
 
 /// Estimates in microseconds.
 double directTime(const vk::Processor& on, const WinogradShape& shape);

@@ -8,32 +8,17 @@
 
 namespace mpsvk::mps {
 
-namespace {
-
 using glsl::winogradResults;
 
-/// Channels that are summed over, and texels of those of the results.
-uint32_t reducedChannels(const glsl::CNNConvolutionPackParameters& p) {
-    return p.transposed ? p.outputChannels : p.inputChannels;
-}
-
-uint32_t resultTexels(const glsl::CNNConvolutionPackParameters& p) {
-    return uint32_t(vk::divideUp(p.transposed ? p.inputChannels : p.outputChannels, 4));
-}
-
-bool isWinograd(const Encoder& encoder, const ConvolutionWeights::Layout& layout,
-                const glsl::CNNConvolutionParameters& p, const ImageRun& source,
-                const ImageRun& destination) {
+bool isWinogradTiles(const ConvolutionWeights::Layout& layout,
+                     const glsl::CNNConvolutionParameters& p, const ImageRun& source,
+                     const ImageRun& destination) {
     const auto& weights = layout.parameters;
     return p.kernelWidth == p.kernelHeight &&
            hasWinograd(p.kernelWidth, reducedChannels(weights), 4 * resultTexels(weights)) &&
-           p.strideX == 1 && p.strideY == 1 && p.dilationX == 1 && p.dilationY == 1 &&
-           layout.shape.groups == 1 && !layout.shape.depthwise && p.subPixelScale == 1 &&
-           !p.clampEdges && winogradReads(source) && winogradReads(destination) &&
-           winogradBytes(weights) <= encoder.limits().storageBufferRange;
+           p.strideY == 1 && p.dilationY == 1 && isUnstrided(layout, p) && winogradReads(source) &&
+           winogradReads(destination);
 }
-
-} // namespace
 
 uint64_t winogradBytes(const glsl::CNNConvolutionPackParameters& p) {
     return winogradBytes(p.kernelWidth, glsl::winogradRows(reducedChannels(p)),
@@ -54,7 +39,9 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
                       ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
                       const ImageRun& source, const ImageRun& destination, uint32_t neuron,
                       bool spread) {
-    if (!isWinograd(encoder, layout, p, source, destination)) return false;
+    if (!isWinogradTiles(layout, p, source, destination) ||
+        winogradBytes(layout.parameters) > encoder.limits().storageBufferRange)
+        return false;
     const uint64_t channels = reducedChannels(layout.parameters);
     const uint64_t texels = resultTexels(layout.parameters);
     const uint32_t taps = p.kernelWidth;

@@ -52,6 +52,7 @@ inline constexpr std::string_view switches[] = {
     "thin_tile",
     "whole_group",
     "winograd",
+    "winograd_rows",
 };
 /// True when `name` stands in that list.
 bool isDisabled(std::string_view name);

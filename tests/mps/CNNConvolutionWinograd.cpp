@@ -1,5 +1,6 @@
 // Convolutions of 3x3 or 5x5 taps and many channels by Winograd's products. Disabling direct_tile
-// has them used for any size and on any device, disabling large_parts splits small images.
+// and winograd_rows has them used for any size and on any device, disabling large_parts splits
+// small images.
 #include "mps/ConvolutionCases.hpp"
 #include "mps/WinogradPlan.hpp"
 #include "support/Graphs.hpp"
@@ -16,8 +17,8 @@ using namespace mpsvk::test;
 
 namespace {
 
-constexpr const char* forced = "direct_tile";
-constexpr const char* inParts = "direct_tile,large_parts";
+constexpr const char* forced = "direct_tile,winograd_rows";
+constexpr const char* inParts = "direct_tile,winograd_rows,large_parts";
 
 const Case cases[] = {
     {"32 to 32", 2, 8, 8, 32, 32, 3, 3, 1, 1, 1, false, false, same},
@@ -205,7 +206,7 @@ TEST_CASE("a graph replays Winograd's products with the weights that it has") {
 
 TEST_CASE("Winograd's products are exact to 1e-5 for many channels and many pixels") {
     // A CPU driver takes long to compile the large tiles.
-    const Environment environment("MPSVK_DISABLE", "direct_tile,large_tile");
+    const Environment environment("MPSVK_DISABLE", "direct_tile,winograd_rows,large_tile");
     for (const Case& k :
          {Case{"512 to 16", 1, 8, 8, 512, 16, 3, 3, 1, 1, 1, false, false, same},
           Case{"64 x 64 pixels", 4, 64, 64, 16, 16, 3, 3, 1, 1, 1, false, false, same},
