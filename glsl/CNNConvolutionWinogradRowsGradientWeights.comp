@@ -9,12 +9,11 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+layout(local_size_x = 256) in;
 #include "CNNConvolution.h"
 #include "pixel.glsl"
 #define WINOGRAD_ROWS
 #include "winograd.glsl"
-
-layout(local_size_x = 256) in;
 
 layout(set = 0, binding = 0) uniform Block {
     TexelGrid grid; // of segments
