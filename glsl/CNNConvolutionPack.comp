@@ -1,4 +1,5 @@
-// Weights of a data source to the layout of CNNConvolution.h.
+// Weights of a data source to the layout of CNNConvolution.h, or to that of CNNConvolutionGrouped.comp:
+// [q][r][slice][k][tile][n].
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNConvolutionPack.glsl"
@@ -22,6 +23,18 @@ layout(set = 0, binding = 1, std430) readonly buffer SourceTexels {
 
 // 1: with isPlain, the data source's channels fill whole texels, and taps are not merged.
 layout(constant_id = 41) const uint wholeTexels = 0u;
+
+// 1: to the second layout.
+layout(constant_id = 42) const uint isGrouped = 0u;
+
+uint placeOfTexel(uint at) {
+    if (isGrouped == 0u) {
+        return at;
+    }
+    uint texels = parameters.tileTexels, rows = packedTaps(parameters) * parameters.tileSlices * 4u;
+    uint row = at / texels, tile = row / rows;
+    return ((row - tile * rows) * parameters.tiles + tile) * texels + at % texels;
+}
 
 // All is found before the first load, and what is not there is read elsewhere: a load in a branch
 // waits for those before it.
@@ -84,7 +97,7 @@ void main() {
         }
     }
     [[unroll]] for (uint row = 0u; row < 4u; ++row) if (row < block.rows) {
-        uint at = block.first + row * block.stride;
+        uint at = placeOfTexel(block.first + row * block.stride);
         if (parameters.inHalves != 0u) {
             packedHalves[at] =
                 uvec2(packHalf2x16(weights[row].xy), packHalf2x16(weights[row].zw));

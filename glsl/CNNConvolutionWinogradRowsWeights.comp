@@ -1,5 +1,4 @@
-// Weights of a data source as CNNConvolutionWinogradRows.comp reads them: an invocation has the rows of taps of
-// a pair of channels.
+// Weights of a data source as CNNConvolutionWinogradRows.comp reads them: an invocation has a row of taps.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "CNNConvolutionPack.glsl"
@@ -10,20 +9,19 @@
 void main() {
     uint rows = winogradRowChannels(reducedChannels());
     uint columns = 4u * winogradRowTexels((resultChannels() + 3u) / 4u);
-    uvec2 at = placeOfWeight(gridIndex(), rows);
-    if (at.y >= columns) {
+    uint perRow = rows * ((columns + 15u) / 16u * 16u), q = gridIndex() / perRow;
+    uvec2 at = placeOfWeight(gridIndex() - q * perRow, rows);
+    if (at.y >= columns || q >= parameters.kernelHeight) {
         return;
     }
-    for (uint q = 0u; q < parameters.kernelHeight; ++q) {
-        float w[mostTaps];
-        [[unroll]] for (uint r = 0u; r < TAPS; ++r) {
-            w[r] = weightOf(at.x, at.y, q * TAPS + r);
-        }
-        uint to = (q * rows + at.x) * span * columns + at.y;
-        [[unroll]] for (uint pair = 0u; pair < pairs; ++pair) {
-            vec2 two = winogradWeights(w, pair);
-            matrices[to + 2u * pair * columns] = two.x;
-            matrices[to + (2u * pair + 1u) * columns] = two.y;
-        }
+    float w[mostTaps];
+    [[unroll]] for (uint r = 0u; r < TAPS; ++r) {
+        w[r] = weightOf(at.x, at.y, q * TAPS + r);
+    }
+    uint to = (q * rows + at.x) * span * columns + at.y;
+    [[unroll]] for (uint pair = 0u; pair < pairs; ++pair) {
+        vec2 two = winogradWeights(w, pair);
+        matrices[to + 2u * pair * columns] = two.x;
+        matrices[to + (2u * pair + 1u) * columns] = two.y;
     }
 }

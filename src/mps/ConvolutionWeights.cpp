@@ -27,7 +27,6 @@ vk::BufferSlice uploaded(const MTL::Device& device, std::span<const float> value
 
 using Layout = ConvolutionWeights::Layout;
 
-/// Each one can be packed when those before it are.
 constexpr Layout::Copy Layout::*copies[] = {&Layout::floats, &Layout::halves, &Layout::grouped,
                                             &Layout::winograd, &Layout::winogradRows};
 
@@ -150,12 +149,6 @@ void ConvolutionWeights::packCopy(Encoder& encoder, const Layout& layout,
                                   Layout::Copy Layout::*copy, const vk::BufferSlice& weights,
                                   bool raw) const {
     auto parameters = layout.parameters;
-    if (copy == &Layout::grouped) {
-        encoder.dispatch("CNNConvolutionGroupedWeights", parameters,
-                         Grid::of(layout.grouped.memory.size / sizeof(float) / 4),
-                         {{1, layout.floats.memory}, {2, layout.grouped.memory}});
-        return;
-    }
     const AlignedSlice from(weights, encoder.limits());
     parameters.sourceOffset = uint32_t(from.skipped / sizeof(float));
     parameters.roundToHalf = roundToHalf_ && raw;
@@ -172,7 +165,8 @@ void ConvolutionWeights::packCopy(Encoder& encoder, const Layout& layout,
                              parameters.inputChannels % 4 == 0 && parameters.sourceOffset % 4 == 0;
     encoder.dispatch("CNNConvolutionPack", parameters, Grid::of(packedBlockCount(parameters)),
                      {{1, from.slice}, {2, (layout.*copy).memory}, {3, scale_}},
-                     {constant(40, uint32_t(isPlain)), constant(41, uint32_t(wholeTexels))});
+                     {constant(40, uint32_t(isPlain)), constant(41, uint32_t(wholeTexels)),
+                      constant(42, uint32_t(copy == &Layout::grouped))});
 }
 
 void ConvolutionWeights::pack(Encoder& encoder, Layout& layout, const vk::BufferSlice& weights,
@@ -217,8 +211,7 @@ void ConvolutionWeights::choose(Layout& layout, bool all) const {
     layout.floats.current = may(layout.floats) && (layout.floats.used || !readsHalves);
     layout.halves.current = may(layout.halves) && roundToHalf_ && (isNew || readsHalves);
     if (&layout == layouts_.data() && !layout.halves.current) layout.floats.current = true;
-    layout.grouped.current =
-        may(layout.grouped) && layout.floats.current && (isNew || layout.grouped.used);
+    layout.grouped.current = may(layout.grouped) && (isNew || layout.grouped.used);
     for (const auto copy : {&Layout::winograd, &Layout::winogradRows})
         (layout.*copy).current = may(layout.*copy) && (layout.*copy).used;
     layout.channelsMade.current = layout.channelsMade.current || all;
@@ -274,7 +267,6 @@ ConvolutionWeights::Layout& ConvolutionWeights::layout(Encoder& encoder, bool fl
 const vk::BufferSlice& ConvolutionWeights::use(Encoder& encoder, Layout& layout,
                                                Layout::Copy Layout::*which) const {
     Layout::Copy& copy = layout.*which;
-    if (which == &Layout::grouped) layout.floats.used = true; // what it is packed from
     const bool isRows = which == &Layout::winogradRows;
     if (!copy.used && (isRows || which == &Layout::winograd))
         copy.memory = vk::whole(device_.impl().vk->memory().allocate(
@@ -284,8 +276,6 @@ const vk::BufferSlice& ConvolutionWeights::use(Encoder& encoder, Layout& layout,
     derive(encoder, copy, [&](Encoder& on) {
         const auto floats = on.scratch(descriptor_.weightCount() * sizeof(float));
         unpackWeights(on, *floats);
-        if (which == &Layout::grouped && !layout.floats.current)
-            packCopy(on, layout, &Layout::floats, *floats, false);
         packCopy(on, layout, which, *floats, false);
     });
     return copy.memory;

@@ -40,7 +40,8 @@ bool dispatchThinGradient(Encoder& encoder, const ConvolutionShape& shape,
     const auto turns = uint32_t(std::min<uint64_t>(most / lanes, bytes / handedOver * 2 + 1));
     const uint64_t groups = vk::divideUp(columns, lanes);
     const uint64_t wanted = groupsWanted(encoder, ThinGradientTile::groupsEach, 8);
-    const Split split(blocks, vk::divideUp(wanted, groups), 4 * turns, turns);
+    const Split split(blocks, vk::divideUp(wanted, groups), ThinGradientTile::blocksEach * turns,
+                      turns);
     p.splits = split.parts;
     p.splitPixels = split.pixels;
     const uint64_t weights = uint64_t(p.kernelWidth) * p.kernelHeight * channels;

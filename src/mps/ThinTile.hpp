@@ -26,6 +26,7 @@ struct ThinGradientTile {
     static constexpr uint32_t size = 128;          ///< of a workgroup, at most
     static constexpr uint32_t groupsEach = 3;      ///< workgroups for a multiprocessor
     static constexpr uint32_t sharedBytes = 32768; ///< at most
+    static constexpr uint32_t blocksEach = 12;     ///< for an invocation, at least, where there are
     /// A CPU's driver takes long to compile more products than these.
     static constexpr uint32_t cpuProducts = 48;
 

@@ -40,7 +40,8 @@ void packWinogradRows(Encoder& encoder, const glsl::CNNConvolutionPackParameters
     // Blocks of 8 by 16 channels.
     const uint64_t blocks = glsl::winogradRowChannels(reducedChannels(p)) / 8 *
                             vk::divideUp(glsl::winogradRowTexels(resultTexels(p)), 4);
-    encoder.dispatch("CNNConvolutionWinogradRowsWeights", p, Grid::of(128 * blocks),
+    encoder.dispatch("CNNConvolutionWinogradRowsWeights", p,
+                     Grid::of(128 * blocks * p.kernelHeight),
                      {{1, weights}, {2, packed}, {3, scale}}, {winogradConstant(p.kernelWidth)});
 }
 
