@@ -95,27 +95,30 @@ void Submission::finish(VkCommandBuffer commands, VkFence fence) {
 /// Writes the commands of one list into command buffers.
 class Submission::Emitter {
 public:
-    Emitter(Submission& owner, VkCommandBuffer commands)
-        : owner_(owner), device_(owner.device_), commands_(commands) {}
+    Emitter(Submission& owner, VkCommandBuffer commands, const CommandList& list)
+        : owner_(owner), device_(owner.device_), commands_(commands), list_(list) {}
     VkCommandBuffer commands() const { return commands_; }
 
     void barrier() {
         VkMemoryBarrier memory{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
         memory.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
         memory.dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
-                               VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT |
-                               VK_ACCESS_INDIRECT_COMMAND_READ_BIT;
+                               VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
         constexpr VkPipelineStageFlags stages =
             VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
-        vkCmdPipelineBarrier(commands_, stages, stages | VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT, 0, 1,
-                             &memory, 0, nullptr, 0, nullptr);
+        VkPipelineStageFlags waiting = stages;
+        if (readsGroupCounts_) { // has NVIDIA's driver wait 2 us longer
+            memory.dstAccessMask |= VK_ACCESS_INDIRECT_COMMAND_READ_BIT;
+            waiting |= VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT;
+        }
+        vkCmdPipelineBarrier(commands_, stages, waiting, 0, 1, &memory, 0, nullptr, 0, nullptr);
     }
 
-    void emit(const CommandList& list) {
+    void emit() {
         const size_t most = owner_.pace_.dispatchesPerPiece();
         size_t dispatches = 0;
-        for (const auto& [index, afterBarrier] : schedule(list)) {
-            const auto& command = list.commands()[index];
+        for (const auto& [index, afterBarrier] : schedule(list_)) {
+            const auto& command = list_.commands()[index];
             const bool isDispatch = command.kind == CommandList::Kind::Dispatch ||
                                     command.kind == CommandList::Kind::DispatchIndirect;
             if (isDispatch && dispatches++ == most) {
@@ -123,10 +126,10 @@ public:
                 dispatches = 1;
             }
             if (afterBarrier) barrier();
-            const auto bindings = list.bindings(command);
+            const auto bindings = list_.bindings(command);
             switch (command.kind) {
             case CommandList::Kind::Dispatch:
-            case CommandList::Kind::DispatchIndirect: dispatch(list, command, bindings); break;
+            case CommandList::Kind::DispatchIndirect: dispatch(command, bindings); break;
             case CommandList::Kind::Copy: {
                 const VkBufferCopy region{bindings[0].offset, bindings[1].offset, bindings[0].size};
                 vkCmdCopyBuffer(commands_, bindings[0].handle, bindings[1].handle, 1, &region);
@@ -137,20 +140,20 @@ public:
                                 command.groups[0]);
                 break;
             case CommandList::Kind::CopyToTexture: {
-                VkBufferImageCopy region = list.textureRegion(command);
+                VkBufferImageCopy region = list_.textureRegion(command);
                 region.bufferOffset += bindings[0].offset;
                 vkCmdCopyBufferToImage(commands_, bindings[0].handle, bindings[1].texture->image(),
                                        VK_IMAGE_LAYOUT_GENERAL, 1, &region);
                 break;
             }
             case CommandList::Kind::CopyFromTexture: {
-                VkBufferImageCopy region = list.textureRegion(command);
+                VkBufferImageCopy region = list_.textureRegion(command);
                 region.bufferOffset += bindings[1].offset;
                 vkCmdCopyImageToBuffer(commands_, bindings[0].texture->image(),
                                        VK_IMAGE_LAYOUT_GENERAL, bindings[1].handle, 1, &region);
                 break;
             }
-            case CommandList::Kind::Label: label(list, command); break;
+            case CommandList::Kind::Label: label(command); break;
             case CommandList::Kind::Included: break; // expanded by submit()
             }
         }
@@ -164,9 +167,9 @@ private:
         bound_ = nullptr;
     }
 
-    void label(const CommandList& list, const CommandList::Command& command) {
+    void label(const CommandList::Command& command) {
         if (!device_.features().debugLabels) return;
-        const auto bytes = list.bytes(command.push, command.pushBytes);
+        const auto bytes = list_.bytes(command.push, command.pushBytes);
         const std::string name(reinterpret_cast<const char*>(bytes.data()), bytes.size());
         VkDebugUtilsLabelEXT info{VK_STRUCTURE_TYPE_DEBUG_UTILS_LABEL_EXT};
         info.pLabelName = name.c_str();
@@ -177,8 +180,7 @@ private:
         }
     }
 
-    void dispatch(const CommandList& list, const CommandList::Command& command,
-                  std::span<const Binding> bindings) {
+    void dispatch(const CommandList::Command& command, std::span<const Binding> bindings) {
         const Pipeline& pipeline = *command.pipeline;
         if (bound_ != &pipeline) {
             vkCmdBindPipeline(commands_, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.handle());
@@ -186,11 +188,11 @@ private:
         }
         const bool indirect = command.kind == CommandList::Kind::DispatchIndirect;
         const auto operands = indirect ? bindings.first(bindings.size() - 1) : bindings;
-        bindResources(pipeline, operands, list.bytes(command.parameters, command.parameterBytes));
+        bindResources(pipeline, operands, list_.bytes(command.parameters, command.parameterBytes));
         if (command.pushBytes)
             vkCmdPushConstants(commands_, pipeline.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0,
                                command.pushBytes,
-                               list.bytes(command.push, command.pushBytes).data());
+                               list_.bytes(command.push, command.pushBytes).data());
         if (indirect)
             vkCmdDispatchIndirect(commands_, bindings.back().handle, bindings.back().offset);
         else
@@ -303,6 +305,10 @@ private:
     Submission& owner_;
     Device& device_;
     VkCommandBuffer commands_;
+    const CommandList& list_;
+    const bool readsGroupCounts_ =
+        std::ranges::count(list_.commands(), CommandList::Kind::DispatchIndirect,
+                           &CommandList::Command::kind) > 0;
     const Pipeline* bound_ = nullptr;
     std::vector<VkWriteDescriptorSet> writes_;
     std::vector<VkDescriptorBufferInfo> buffers_;
@@ -325,13 +331,13 @@ void Submission::submit(const CommandList& given) {
     clears_.clear();
     submittedAt_ = steadySeconds();
     try {
-        Emitter emitter(*this, begin());
+        Emitter emitter(*this, begin(), list);
         if (queries_) {
             vkCmdResetQueryPool(emitter.commands(), queries_, 0, 2);
             vkCmdWriteTimestamp(emitter.commands(), VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, queries_, 0);
         }
         emitter.barrier(); // after every earlier submission to this queue
-        emitter.emit(list);
+        emitter.emit();
         VkMemoryBarrier toHost{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
         toHost.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
         toHost.dstAccessMask = VK_ACCESS_HOST_READ_BIT;
