@@ -1,6 +1,6 @@
-// Convolutions of 3x3 or 5x5 taps and many channels by Winograd's products. Disabling direct_tile
-// and winograd_rows has them used for any size and on any device, disabling large_parts splits
-// small images.
+// Convolutions by Winograd's filtering, of rows and of tiles. Disabling direct_tile has them used
+// for any size and on any device, disabling winograd_rows leaves tiles, and disabling large_parts
+// splits small images for these.
 #include "mps/ConvolutionCases.hpp"
 #include "mps/WinogradPlan.hpp"
 #include "support/Graphs.hpp"
@@ -9,15 +9,18 @@
 #include <mpsvk/MPS/NNConvolutionNodes.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include <algorithm>
+#include <string_view>
 
 using namespace mpsvk;
 using namespace mpsvk::test;
 
 namespace {
 
-constexpr const char* forced = "direct_tile,winograd_rows";
+constexpr const char* rows = "direct_tile";
+constexpr const char* tiles = "direct_tile,winograd_rows";
 constexpr const char* inParts = "direct_tile,winograd_rows,large_parts";
 
 const Case cases[] = {
@@ -25,6 +28,7 @@ const Case cases[] = {
     {"17 to 22", 2, 7, 9, 17, 22, 3, 3, 1, 1, 1, false, false, valid},
     {"64 to 48, full", 3, 5, 6, 64, 48, 3, 3, 1, 1, 1, false, false, full},
     {"36 to 16, small", 3, 2, 1, 36, 16, 3, 3, 1, 1, 1, false, false, same},
+    {"16 to 72, 13 columns", 2, 3, 13, 16, 72, 3, 3, 1, 1, 1, false, false, same},
     {"32 to 16, 5x5", 2, 8, 8, 32, 16, 5, 5, 1, 1, 1, false, false, same},
     {"18 to 23, 5x5", 2, 7, 9, 18, 23, 5, 5, 1, 1, 1, false, false, valid},
     {"64 to 17, 5x5, full", 3, 5, 2, 64, 17, 5, 5, 1, 1, 1, false, false, full},
@@ -49,9 +53,9 @@ void check(const Passes& got, const Reference& r, const Tensor& x, Variant varia
 
 } // namespace
 
-TEST_CASE("a convolution by Winograd's products equals the reference") {
+TEST_CASE("a convolution by Winograd's filtering equals the reference") {
     size_t index = 0;
-    for (const char* disabled : {forced, inParts}) {
+    for (const char* disabled : {rows, tiles, inParts}) {
         const Environment environment("MPSVK_DISABLE", disabled);
         for (const Case& k : cases)
             for (const Variant variant : storages()) {
@@ -68,14 +72,15 @@ TEST_CASE("a convolution by Winograd's products equals the reference") {
     }
 }
 
-TEST_CASE("a transposed convolution by Winograd's products equals the reference") {
-    const Environment environment("MPSVK_DISABLE", inParts);
+TEST_CASE("a transposed convolution by Winograd's filtering equals the reference") {
+    const std::string_view disabled = GENERATE(rows, inParts);
+    const Environment environment("MPSVK_DISABLE", disabled.data());
     for (const auto& [padding, taps] :
          {std::pair(same, 3), {valid, 3}, {full, 3}, {same, 5}, {full, 5}}) {
-        INFO(taps << " taps");
+        INFO(taps << " taps, without " << disabled);
         reference::ConvolutionTranspose r;
         r.inputChannels = 24;
-        r.outputChannels = 33;
+        r.outputChannels = disabled == rows ? 36 : 33;
         r.kernelWidth = r.kernelHeight = size_t(taps);
         fill(r, 8);
         const auto source = sourceOf(r);
@@ -95,9 +100,9 @@ TEST_CASE("a transposed convolution by Winograd's products equals the reference"
     }
 }
 
-TEST_CASE("a convolution by Winograd's products writes and reads parts of images, normalizes and "
+TEST_CASE("a convolution by Winograd's filtering writes and reads parts of images, normalizes and "
           "activates") {
-    const Environment environment("MPSVK_DISABLE", inParts);
+    const Environment environment("MPSVK_DISABLE", GENERATE(rows, inParts));
     for (const Variant variant : storages()) {
         INFO(variant.name());
         auto r = referenceOf({"", 2, 9, 11, 20, 24, 3, 3, 1, 1, 1, false, false, same}, 3);
@@ -147,8 +152,8 @@ TEST_CASE("a convolution by Winograd's products writes and reads parts of images
     }
 }
 
-TEST_CASE("Winograd's products read what was loaded last") {
-    const Environment environment("MPSVK_DISABLE", forced);
+TEST_CASE("Winograd's filtering reads what was loaded last") {
+    const Environment environment("MPSVK_DISABLE", GENERATE(rows, tiles));
     auto first = referenceOf({"", 1, 6, 6, 32, 16, 3, 3, 1, 1, 1, false, false, same}, 1);
     auto second = first;
     fill(second, 9);
@@ -183,8 +188,8 @@ TEST_CASE("Winograd's products read what was loaded last") {
     check(late, second);
 }
 
-TEST_CASE("a graph replays Winograd's products with the weights that it has") {
-    const Environment environment("MPSVK_DISABLE", forced);
+TEST_CASE("a graph replays Winograd's filtering with the weights that it has") {
+    const Environment environment("MPSVK_DISABLE", GENERATE(rows, tiles));
     auto r = referenceOf({"", 1, 6, 6, 32, 16, 3, 3, 1, 1, 1, false, false, same}, 1);
     r.outputWidth = r.outputHeight = 6;
     const auto source = sourceOf(r);
@@ -204,9 +209,10 @@ TEST_CASE("a graph replays Winograd's products with the weights that it has") {
     }
 }
 
-TEST_CASE("Winograd's products are exact to 1e-5 for many channels and many pixels") {
+TEST_CASE("Winograd's filtering is exact to 1e-5 for many channels and many pixels") {
     // A CPU driver takes long to compile the large tiles.
-    const Environment environment("MPSVK_DISABLE", "direct_tile,winograd_rows,large_tile");
+    const Environment environment("MPSVK_DISABLE",
+                                  GENERATE(rows, "direct_tile,winograd_rows,large_tile"));
     for (const Case& k :
          {Case{"512 to 16", 1, 8, 8, 512, 16, 3, 3, 1, 1, 1, false, false, same},
           Case{"64 x 64 pixels", 4, 64, 64, 16, 16, 3, 3, 1, 1, 1, false, false, same},
