@@ -73,7 +73,7 @@ private:
 
     const Subject who_;
     Encoder encoder_;
-    std::array<std::byte, 1024> stack_; // enough for two ranges: nothing is allocated then
+    std::array<std::byte, 2048> stack_; // enough for two ranges: nothing is allocated then
     std::pmr::monotonic_buffer_resource memory_{stack_.data(), stack_.size()};
     std::pmr::vector<Range> ranges_{&memory_};
     std::array<const char*, SlotCount> roles_{};

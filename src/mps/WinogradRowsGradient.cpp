@@ -57,7 +57,9 @@ bool dispatchWinogradRowsGradient(Encoder& encoder, const ConvolutionShape& shap
     p.accumulate = state.accumulated;
     p.biasColumn = 0;
     const uint64_t columns = uint64_t(p.kernelWidth) * p.kernelHeight * p.tileSlices + 1;
-    const auto partials = encoder.scratch(columns * p.tiles * p.tileChannels * p.splits * 16);
+    const uint64_t bytes = columns * p.tiles * p.tileChannels * p.splits * 16;
+    if (bytes > limits.storageBufferRange) return false;
+    const auto partials = encoder.scratch(bytes);
     Grid grid{uint64_t(plan.tilesAcross) * invocations, plan.tilesDown, plan.parts};
     grid.texels =
         texelGrid(1, vk::divideUp(p.gradient.width, glsl::winogradRowResults(shape.kernelWidth)),

@@ -40,16 +40,6 @@ private:
     std::vector<std::byte> bytes_;
 };
 
-/// A data source whose purge fails, but for the first `quiet` ones.
-class FailingPurge : public FixedWeights {
-public:
-    using FixedWeights::FixedWeights;
-    void purge() override {
-        if (++purges > quiet) throw std::runtime_error("purge failed");
-    }
-    int quiet = 0;
-};
-
 MPS::CNNConvolutionWeightsAndBiasesState exported(const MPS::CNNConvolution& conv) {
     MPS::CNNConvolutionWeightsAndBiasesState state;
     run([&](const MTL::CommandBuffer& commands) {

@@ -20,11 +20,6 @@ std::shared_ptr<FixedWeights> weightsFor(uint64_t inputs, uint64_t outputs, uint
         Values(side * side * inputs * outputs), Values());
 }
 
-struct FailingPurge : FixedWeights {
-    using FixedWeights::FixedWeights;
-    void purge() override { throw std::runtime_error("purge failed"); }
-};
-
 } // namespace
 
 TEST_CASE("recurrent layers refuse descriptors that do not fit, with a sentence") {

@@ -4,6 +4,7 @@
 #include <mpsvk/MPS/CNNConvolution.hpp>
 
 #include <cstring>
+#include <stdexcept>
 #include <vector>
 
 namespace mpsvk::test {
@@ -37,6 +38,16 @@ public:
 
 private:
     MPS::CNNConvolutionDescriptor descriptor_;
+};
+
+/// A data source whose purge fails, but for the first `quiet` ones.
+class FailingPurge : public FixedWeights {
+public:
+    using FixedWeights::FixedWeights;
+    void purge() override {
+        if (++purges > quiet) throw std::runtime_error("purge failed");
+    }
+    int quiet = 0;
 };
 
 } // namespace mpsvk::test
