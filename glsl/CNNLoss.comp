@@ -6,6 +6,7 @@
 #include "loss.glsl"
 
 layout(local_size_x = 128) in;
+layout(constant_id = 32) const uint TYPE = 0u; // CNNLossType
 layout(set = 0, binding = 0) uniform Parameters { CNNLossParameters p; };
 IMAGE_SOURCE(1, source)
 IMAGE_SOURCE(2, labels)
@@ -30,7 +31,7 @@ void main() {
         bool isActive = pixel < pixels;
         int x = int(pixel % p.source.width), y = int(pixel / p.source.width);
         vec2 softMax = vec2(0.0);
-        if (p.type == lossSoftMaxCrossEntropy)
+        if (TYPE == lossSoftMaxCrossEntropy)
             softMax = teamSoftMax(p.source, isActive, x, y, image, thread, lane, p.lanes);
         if (!isActive) continue;
         for (uint slice = lane; slice < slices; slice += p.lanes) {
@@ -44,10 +45,10 @@ void main() {
             counts = mix(vec4(0.0), counts, channelsOf(p.source, slice));
             bvec4 used = greaterThan(counts, vec4(0.0));
             weight *= p.weight;
-            vec4 l = lossValue(p.type, value, label, logSoftMax, p.epsilon, p.delta);
+            vec4 l = lossValue(TYPE, value, label, logSoftMax, p.epsilon, p.delta);
             l = mix(vec4(0.0), weight * l, used);
             if (p.writesGradient != 0u) {
-                vec4 g = lossGradient(p.type, value, label, logSoftMax, p.epsilon, p.delta);
+                vec4 g = lossGradient(TYPE, value, label, logSoftMax, p.epsilon, p.delta);
                 gradient_store(p.gradient, x, y, slice, image, mix(vec4(0.0), weight * g, used));
             }
             if (p.outputs == lossOutputElements) loss_store(p.loss, x, y, slice, image, l);

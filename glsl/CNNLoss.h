@@ -17,7 +17,6 @@ struct CNNLossParameters {
     ImageView weights;
     ImageView gradient;
     ImageView loss;
-    uint type;       // CNNLossType
     uint images;     // of this dispatch
     uint firstImage; // of them, in the batch
     uint groups;     // workgroups that share an image
@@ -31,6 +30,7 @@ struct CNNLossParameters {
     float delta;
     float lossShift, lossFactor; // loss = (sum + shift) * factor
     uint countsWeights;          // divided by the number of weights that are not 0
+    uint padding0;
 };
 
 struct CNNLossReduceParameters {
@@ -52,7 +52,6 @@ struct NNLossGradientParameters {
     ImageView labels;
     ImageView weights;
     ImageView destination;
-    uint type;
     uint images;
     uint firstImage;
     uint groups;
@@ -65,7 +64,7 @@ struct NNLossGradientParameters {
     float labelScale, labelShift;
     float epsilon;
     float delta;
-    uint padding0, padding1;
+    uint padding0, padding1, padding2;
 };
 
 struct NNInitialGradientParameters {

@@ -24,7 +24,7 @@ struct MPSVK_ALIGNED CNNYOLOLossPart {
 };
 
 struct CNNYOLOLossParameters {
-    CNNLossParameters loss; // its type, lanes, weight, label and element parameters do not count
+    CNNLossParameters loss; // its lanes, weight, label and element parameters do not count
     CNNYOLOLossPart parts[4];
     uint anchors;
     uint anchorChannels; // 5 + classes

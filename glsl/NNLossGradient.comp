@@ -6,6 +6,7 @@
 #include "loss.glsl"
 
 layout(local_size_x = 128) in;
+layout(constant_id = 32) const uint TYPE = 0u; // CNNLossType
 layout(set = 0, binding = 0) uniform Parameters { NNLossGradientParameters p; };
 IMAGE_SOURCE(1, gradient)
 IMAGE_SOURCE(2, source)
@@ -32,7 +33,7 @@ void main() {
         bool isActive = pixel < pixels;
         int x = int(pixel % p.source.width), y = int(pixel / p.source.width);
         vec2 softMax = vec2(0.0);
-        if (p.type == lossSoftMaxCrossEntropy)
+        if (TYPE == lossSoftMaxCrossEntropy)
             softMax = teamSoftMax(p.source, isActive, x, y, image, thread, lane, p.lanes);
         if (!isActive) continue;
         for (uint slice = lane; slice < destinationSlices; slice += p.lanes) {
@@ -42,10 +43,10 @@ void main() {
                 vec4 label = labels_load(p.labels, x, y, slice, image) * p.labelScale + p.labelShift;
                 vec4 logSoftMax = value - softMax.x - softMax.y;
                 if (p.labelGradients != 0u)
-                    result = lossLabelGradient(p.type, value, label, logSoftMax, p.labelScale,
+                    result = lossLabelGradient(TYPE, value, label, logSoftMax, p.labelScale,
                                                p.epsilon, p.delta);
                 else
-                    result = lossGradient(p.type, value, label, logSoftMax, p.epsilon, p.delta);
+                    result = lossGradient(TYPE, value, label, logSoftMax, p.epsilon, p.delta);
                 result *= factor;
                 bvec4 used = channelsOf(p.source, slice);
                 if (p.hasWeights != 0u) {

@@ -128,7 +128,6 @@ public:
                         .labels = runs[2].view(0, images_.channels),
                         .weights = runs[3].view(0, images_.channels),
                         .destination = runs[4].view(destinations.offset, destinations.channels),
-                        .type = uint32_t(d_.lossType()),
                         .images = uint32_t(count),
                         .firstImage = uint32_t(stretch.first + first),
                         .groups = uint32_t(groups_),
@@ -149,7 +148,8 @@ public:
                                        {3, runs[2]},
                                        {4, runs[3]},
                                        {5, runs[4]},
-                                       {6, factors ? *factors : vk::BufferSlice{}}});
+                                       {6, factors ? *factors : vk::BufferSlice{}}},
+                                      {constant(32, uint32_t(d_.lossType()))});
                 });
         }
     }
@@ -208,7 +208,6 @@ private:
                                .weights = runs[2].view(0, images_.channels),
                                .gradient = runs[3].view(gradients.offset, images_.channels),
                                .loss = runs[4].view(losses.offset, whole_ ? images_.channels : 1),
-                               .type = uint32_t(d_.lossType()),
                                .images = uint32_t(count),
                                .firstImage = uint32_t(stretch.first + first),
                                .groups = uint32_t(groups_),
@@ -234,7 +233,8 @@ private:
                                                          {3, runs[2]},
                                                          {4, runs[3]},
                                                          {5, runs[4]},
-                                                         sums});
+                                                         sums},
+                                                        {constant(32, uint32_t(d_.lossType()))});
                            glsl::CNNYOLOLossParameters q = anchors_->parameters;
                            q.loss = p;
                            q.anchorChannels = uint32_t(images_.channels / q.anchors);
