@@ -57,6 +57,8 @@ MPSVK_FUNCTION uint winogradPositions(uint taps) {
 // Of a row alone: the source pixels of a segment, and its results.
 const uint winogradRowSpan = 8u;
 MPSVK_FUNCTION uint winogradRowResults(uint taps) { return winogradRowSpan + 1u - taps; }
+// Segments of a workgroup, and for the gradient of weights the channels of a tile in each direction.
+const uint winogradRowSegments = 32u, winogradRowSide = 64u;
 // Channels of a step, and how many there are for each row of taps.
 const uint winogradRowStep = 8u;
 MPSVK_FUNCTION uint winogradRowChannels(uint channels) {

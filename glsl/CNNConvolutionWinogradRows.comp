@@ -22,7 +22,6 @@ layout(constant_id = 40) const uint TILE_COLUMNS = 64u; // or 32
 layout(set = 0, binding = 0) uniform Block {
     CNNConvolutionParameters parameters;
 };
-IMAGE_SOURCE(1, source)
 layout(set = 0, binding = 1, std430) readonly buffer SourcePairs {
     vec2 sourcePairs[];
 };
@@ -36,7 +35,7 @@ layout(set = 0, binding = 4, std430) readonly buffer Channels {
 };
 #include "finishedSum.glsl"
 
-const uint segments = 32u;
+const uint segments = winogradRowSegments;
 const uint columnGroups = TILE_COLUMNS / 8u, rowGroups = 16u / columnGroups;
 const uint blocksDown = segments / 4u / rowGroups, blocksAcross = 2u;
 const uint STEP_PAIRS = winogradRowStep / 2u;

@@ -29,7 +29,7 @@ layout(set = 0, binding = 3, std430) writeonly buffer Partials {
     vec4 partials[];
 };
 
-const uint side = 64u, sideTexels = side / 4u, step = 4u;
+const uint side = winogradRowSide, sideTexels = side / 4u, step = 4u;
 const uint rowGroups = 4u, columnGroups = 8u, blocksDown = 4u, blocksAcross = 2u;
 
 // [parity][gradients, sources][position][segment][channel / 4], then sums. The even channels of a tile come

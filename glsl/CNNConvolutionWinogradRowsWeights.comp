@@ -9,11 +9,11 @@
 void main() {
     uint rows = winogradRowChannels(reducedChannels());
     uint columns = 4u * winogradRowTexels((resultChannels() + 3u) / 4u);
-    uint perRow = rows * ((columns + 15u) / 16u * 16u), q = gridIndex() / perRow;
-    uvec2 at = placeOfWeight(gridIndex() - q * perRow, rows);
-    if (at.y >= columns || q >= parameters.kernelHeight) {
+    uint perRow = rows * columns, q = gridIndex() / perRow;
+    if (q >= parameters.kernelHeight) {
         return;
     }
+    uvec2 at = placeOfWeight(gridIndex() - q * perRow, rows);
     float w[mostTaps];
     [[unroll]] for (uint r = 0u; r < TAPS; ++r) {
         w[r] = weightOf(at.x, at.y, q * TAPS + r);

@@ -267,11 +267,13 @@ ConvolutionWeights::Layout& ConvolutionWeights::layout(Encoder& encoder, bool fl
 const vk::BufferSlice& ConvolutionWeights::use(Encoder& encoder, Layout& layout,
                                                Layout::Copy Layout::*which) const {
     Layout::Copy& copy = layout.*which;
-    const bool isRows = which == &Layout::winogradRows;
-    if (!copy.used && (isRows || which == &Layout::winograd))
-        copy.memory = vk::whole(device_.impl().vk->memory().allocate(
-            isRows ? winogradRowsBytes(layout.parameters) : winogradBytes(layout.parameters),
-            vk::MemoryKind::Device));
+    const uint64_t missing = copy.used                        ? 0
+                             : which == &Layout::winograd     ? winogradBytes(layout.parameters)
+                             : which == &Layout::winogradRows ? winogradRowsBytes(layout.parameters)
+                                                              : 0;
+    if (missing > 0)
+        copy.memory =
+            vk::whole(device_.impl().vk->memory().allocate(missing, vk::MemoryKind::Device));
     copy.used = true;
     derive(encoder, copy, [&](Encoder& on) {
         const auto floats = on.scratch(descriptor_.weightCount() * sizeof(float));

@@ -4,6 +4,7 @@
 #include "vk/Instance.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace mpsvk::mps {
 
@@ -43,6 +44,10 @@ bool hasWinogradRows(uint32_t taps, uint64_t channels, uint64_t resultChannels) 
            !vk::isDisabled("winograd") && !vk::isDisabled("winograd_rows");
 }
 
+int turnedOrigin(int origin, uint32_t taps, int dilation) {
+    return (1 - int(taps)) * dilation - origin;
+}
+
 bool isFloatBuffer(const ImageRun& run) { return !run.isTexture() && run.storageConstant() == 0; }
 
 bool winogradReads(const ImageRun& run) { return run.isTexture() || run.storageConstant() == 0; }
@@ -71,6 +76,7 @@ uint64_t winogradBytes(uint32_t taps, uint64_t rows, uint64_t columns) {
 vk::Constant winogradConstant(uint32_t taps) { return constant(38, taps); }
 
 bool winogradIsFaster(const vk::Device& device, double time, double otherwise) {
+    if (std::isinf(time)) return false;
     if (vk::isDisabled("direct_tile")) return true;
     return !isCpu(device) && time < otherwise;
 }

@@ -18,10 +18,12 @@ bool isUnstrided(const ConvolutionWeights::Layout& layout, const glsl::CNNConvol
 /// channels are those of the source and of the result.
 bool hasWinograd(uint32_t taps, uint64_t channels, uint64_t resultChannels);
 bool hasWinogradRows(uint32_t taps, uint64_t channels, uint64_t resultChannels);
+/// Of the adjoint, whose taps are turned around and begin at the last one.
+int turnedOrigin(int origin, uint32_t taps, int dilation);
 bool isFloatBuffer(const ImageRun& run);
 /// Halves in buffers are for cooperative matrices.
 bool winogradReads(const ImageRun& run);
-/// A CPU does so only to be tested.
+/// A CPU does so only to be tested. An infinite time is that of what cannot be.
 bool winogradIsFaster(const vk::Device& device, double time, double otherwise);
 WinogradPlan winogradPlan(const vk::Limits& limits, const WinogradShape& shape);
 

@@ -19,13 +19,15 @@ constexpr double directOperations = 32e6, productOperations = 38e6, bytesMoved =
 constexpr double shortOperations = 9e6;
 /// A product's workgroup takes as long for its beginning and end as for so much of the interior.
 constexpr uint64_t shortInterior = 48;
-/// Of filtered rows: segments of a workgroup, workgroups that share a multiprocessor, and what one
-/// or two of them take for a channel of 64 or 32 columns, and for their beginning and end.
-constexpr uint64_t rowSegments = 32, rowGroupsEach = 2;
+/// Of filtered rows: workgroups that share a multiprocessor, and what one or two of them take for a
+/// channel of 64 or 32 columns, and for their beginning and end.
+constexpr uint64_t rowGroupsEach = 2;
 constexpr double wideTimes[] = {0.18, 0.265}, narrowTimes[] = {0.095, 0.152}, rowEnds = 3;
 /// Of their gradient's workgroups, one on a multiprocessor, for a segment, and beginning and end.
 constexpr double segmentTime = 0.31, gradientEnds = 3;
 constexpr uint64_t segmentsOfStep = 4, leastSegments = 32, mostParts = 512;
+/// Sums of more products are off by more than 1e-5.
+constexpr uint64_t mostSummed = 2560;
 /// Of a dispatch that waits for the one before it.
 constexpr double dispatch = 3;
 /// The least sides of the products' tiles.
@@ -76,15 +78,19 @@ double directTime(const vk::Processor& on, const WinogradShape& s) {
     return dispatch + operations / (directOperations * speedOf(on));
 }
 
+uint64_t winogradSegments(const WinogradShape& s) {
+    return s.images * s.height * vk::divideUp(s.width, glsl::winogradRowResults(s.taps));
+}
+
 WinogradRows winogradRows(const vk::Processor& on, const WinogradShape& s) {
-    const uint64_t segments =
-        s.images * s.height * vk::divideUp(s.width, glsl::winogradRowResults(s.taps));
-    const uint64_t channels = s.tapRows * glsl::winogradRowChannels(uint32_t(s.channels));
     WinogradRows best{.microseconds = std::numeric_limits<double>::infinity()};
+    const uint64_t channels = s.tapRows * glsl::winogradRowChannels(uint32_t(s.channels));
+    if (channels > mostSummed) return best;
     for (const uint32_t columns : {64, 32}) {
-        if (columns == 64 && !holds(on, 128)) continue;
-        const uint64_t groups =
-            vk::divideUp(segments, rowSegments) * vk::divideUp(s.resultChannels, columns);
+        // Weights of up to 32 channels are packed for tiles of so many.
+        if (!holds(on, 2 * columns) || (columns == 64 && s.resultChannels <= 32)) continue;
+        const uint64_t groups = vk::divideUp(winogradSegments(s), glsl::winogradRowSegments) *
+                                vk::divideUp(s.resultChannels, columns);
         const uint64_t wave = rowGroupsEach * on.multiprocessors, last = groups % wave;
         const double* times = columns == 64 ? wideTimes : narrowTimes;
         double time = rowEnds + double(groups / wave) * (double(channels) * times[1] + rowEnds);
@@ -95,25 +101,31 @@ WinogradRows winogradRows(const vk::Processor& on, const WinogradShape& s) {
     return best;
 }
 
-WinogradRowsGradient winogradRowsGradient(const vk::Processor& on, const WinogradShape& s) {
-    const uint64_t segments =
-        s.images * s.height * vk::divideUp(s.width, glsl::winogradRowResults(s.taps));
+uint64_t winogradRowsPartBytes(const WinogradShape& s) {
+    const uint64_t columns = s.taps * s.tapRows * vk::divideUp(s.channels, 4) + 1;
+    return 16 * columns * vk::roundUp(s.resultChannels, glsl::winogradRowSide);
+}
+
+WinogradRowsGradient winogradRowsGradient(const vk::Processor& on, const WinogradShape& s,
+                                          uint64_t mostBytes) {
     const uint64_t columns = s.tapRows * vk::roundUp(s.channels, 4);
     WinogradRowsGradient best{.tilesDown =
-                                  uint32_t(vk::divideUp(s.resultChannels, winogradRowsSide)),
-                              .tilesAcross = uint32_t(vk::divideUp(columns, winogradRowsSide)),
+                                  uint32_t(vk::divideUp(s.resultChannels, glsl::winogradRowSide)),
+                              .tilesAcross = uint32_t(vk::divideUp(columns, glsl::winogradRowSide)),
                               .microseconds = std::numeric_limits<double>::infinity()};
     if (!holds(on, 128)) return best;
     const uint64_t tiles = uint64_t(best.tilesDown) * best.tilesAcross;
-    const double sums = 2.0 * 16 * double(s.resultChannels * columns * s.taps) / 4;
-    const uint64_t most = std::clamp<uint64_t>(segments / leastSegments, 1, mostParts);
-    for (uint64_t parts = 1; parts <= most; ++parts) {
+    const uint64_t segments = winogradSegments(s), partBytes = winogradRowsPartBytes(s);
+    const uint64_t least = vk::divideUp(segments, mostSummed),
+                   most = std::min({std::max(segments / leastSegments, least), mostParts,
+                                    mostBytes / partBytes});
+    for (uint64_t parts = least; parts <= most; ++parts) {
         const uint64_t each = vk::roundUp(vk::divideUp(segments, parts), segmentsOfStep);
         const uint64_t waves = vk::divideUp(tiles * parts, on.multiprocessors);
         const double time =
             2 * dispatch +
             double(waves) * (double(each) * segmentTime + gradientEnds) / tableOf(on).speed +
-            double(parts) * sums / (bytesMoved * bandwidthOf(on));
+            2.0 * double(parts * partBytes) / (bytesMoved * bandwidthOf(on));
         if (time < best.microseconds) {
             best.parts = uint32_t(vk::divideUp(segments, each));
             best.segments = uint32_t(each);

@@ -9,7 +9,7 @@
 
 namespace mpsvk::mps {
 
-/// A convolution with stride 1.
+/// A convolution with stride 1 along rows.
 struct WinogradShape {
     uint32_t taps = 3;                          ///< of a row
     uint64_t images = 1, width = 1, height = 1; ///< of the results
@@ -29,7 +29,11 @@ constexpr uint64_t winogradPartBytes = 256 << 20;
 
 WinogradPlan winogradParts(const WinogradShape& shape, uint64_t partBytes = winogradPartBytes);
 
-/// Filtering of rows: tiles of so many result channels, and workgroups.
+/// Segments of filtered rows.
+uint64_t winogradSegments(const WinogradShape& shape);
+
+/// Filtering of rows: tiles of so many result channels, and workgroups; an infinite time where the
+/// device has too few registers, or rounding errors would be too large.
 struct WinogradRows {
     uint32_t columns = 64;
     uint64_t groups = 1;
@@ -38,15 +42,18 @@ struct WinogradRows {
 
 WinogradRows winogradRows(const vk::Processor& on, const WinogradShape& shape);
 
-/// Its gradient of weights: tiles of so many channels a side, and parts of so many segments.
-constexpr uint32_t winogradRowsSide = 64;
+/// Its gradient of weights: tiles, and parts of so many segments, whose sums take no more than so
+/// many bytes together.
 struct WinogradRowsGradient {
     uint32_t tilesDown = 1, tilesAcross = 1;
     uint32_t parts = 1, segments = 1;
     double microseconds = 0; ///< estimated
 };
 
-WinogradRowsGradient winogradRowsGradient(const vk::Processor& on, const WinogradShape& shape);
+WinogradRowsGradient winogradRowsGradient(const vk::Processor& on, const WinogradShape& shape,
+                                          uint64_t mostBytes);
+/// Of the sums of a part.
+uint64_t winogradRowsPartBytes(const WinogradShape& shape);
 
 /// Estimates in microseconds.
 double directTime(const vk::Processor& on, const WinogradShape& shape);

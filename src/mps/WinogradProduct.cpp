@@ -10,14 +10,14 @@ namespace mpsvk::mps {
 
 using glsl::winogradResults;
 
-bool isWinogradTiles(const ConvolutionWeights::Layout& layout,
+bool isWinogradTiles(const vk::Limits& limits, const ConvolutionWeights::Layout& layout,
                      const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                      const ImageRun& destination) {
     const auto& weights = layout.parameters;
     return p.kernelWidth == p.kernelHeight &&
            hasWinograd(p.kernelWidth, reducedChannels(weights), 4 * resultTexels(weights)) &&
            p.strideY == 1 && p.dilationY == 1 && isUnstrided(layout, p) && winogradReads(source) &&
-           winogradReads(destination);
+           winogradReads(destination) && winogradBytes(weights) <= limits.storageBufferRange;
 }
 
 uint64_t winogradBytes(const glsl::CNNConvolutionPackParameters& p) {
@@ -39,9 +39,7 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
                       ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
                       const ImageRun& source, const ImageRun& destination, uint32_t neuron,
                       bool spread) {
-    if (!isWinogradTiles(layout, p, source, destination) ||
-        winogradBytes(layout.parameters) > encoder.limits().storageBufferRange)
-        return false;
+    if (!isWinogradTiles(encoder.limits(), layout, p, source, destination)) return false;
     const uint64_t channels = reducedChannels(layout.parameters);
     const uint64_t texels = resultTexels(layout.parameters);
     const uint32_t taps = p.kernelWidth;
@@ -71,9 +69,8 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
     glsl::CNNConvolutionWinogradParameters part{};
     part.clipX = p.clipX;
     part.clipWidth = p.clipWidth;
-    // The adjoint's taps are turned around, and begin at the last one.
-    const int turn = int(taps) - 1;
-    part.originX = spread ? -p.originX - turn : p.originX;
+    const auto origin = [&](int of) { return spread ? turnedOrigin(of, taps, 1) : of; };
+    part.originX = origin(p.originX);
     part.slopes = layout.tiles * layout.tile.texels;
     part.hasBias = p.hasBias;
     part.neuronA = p.neuronA;
@@ -87,7 +84,7 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
             const auto first = uint32_t(winogradResults * row);
             part.source = imagesFrom(p.source, image);
             part.destination = imagesFrom(p.destination, image);
-            part.originY = (spread ? -p.originY - turn : p.originY) + int(first);
+            part.originY = origin(p.originY) + int(first);
             part.clipY = p.clipY + first;
             part.clipHeight = p.clipHeight - first;
             part.tiles = uint32_t(tiles);

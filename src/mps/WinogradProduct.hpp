@@ -11,7 +11,7 @@ void packWinograd(Encoder& encoder, const glsl::CNNConvolutionPackParameters& p,
                   const vk::BufferSlice& weights, const vk::BufferSlice& scale,
                   const vk::BufferSlice& packed);
 
-bool isWinogradTiles(const ConvolutionWeights::Layout& layout,
+bool isWinogradTiles(const vk::Limits& limits, const ConvolutionWeights::Layout& layout,
                      const glsl::CNNConvolutionParameters& p, const ImageRun& source,
                      const ImageRun& destination);
 /// The product, or with `spread` its adjoint; false where it would take longer so, or is none of

@@ -37,11 +37,10 @@ uint64_t winogradRowsBytes(const glsl::CNNConvolutionPackParameters& p) {
 void packWinogradRows(Encoder& encoder, const glsl::CNNConvolutionPackParameters& p,
                       const vk::BufferSlice& weights, const vk::BufferSlice& scale,
                       const vk::BufferSlice& packed) {
-    // Blocks of 8 by 16 channels.
-    const uint64_t blocks = glsl::winogradRowChannels(reducedChannels(p)) / 8 *
-                            vk::divideUp(glsl::winogradRowTexels(resultTexels(p)), 4);
+    const uint64_t weightsOfTap = uint64_t(glsl::winogradRowChannels(reducedChannels(p))) * 4 *
+                                  glsl::winogradRowTexels(resultTexels(p));
     encoder.dispatch("CNNConvolutionWinogradRowsWeights", p,
-                     Grid::of(128 * blocks * p.kernelHeight),
+                     Grid::of(weightsOfTap * p.kernelHeight),
                      {{1, weights}, {2, packed}, {3, scale}}, {winogradConstant(p.kernelWidth)});
 }
 
@@ -61,14 +60,14 @@ bool dispatchWinogradRows(Encoder& encoder, const ConvolutionWeights& weights,
     const auto& on = limits.processor;
     const WinogradRows rows = winogradRows(on, shape);
     double otherwise = directTime(on, shape);
-    if (isWinogradTiles(layout, p, source, destination))
+    if (isWinogradTiles(limits, layout, p, source, destination))
         otherwise = std::min(otherwise, winogradTime(on, shape, winogradPlan(limits, shape)));
     if (!winogradIsFaster(encoder.device(), rows.microseconds, otherwise)) return false;
 
     glsl::CNNConvolutionParameters turned = p;
-    if (spread) { // the adjoint's taps are turned around, and begin at the last one
-        turned.originX = 1 - int(p.kernelWidth) - p.originX;
-        turned.originY = (1 - int(p.kernelHeight)) * p.dilationY - p.originY;
+    if (spread) {
+        turned.originX = turnedOrigin(p.originX, p.kernelWidth, 1);
+        turned.originY = turnedOrigin(p.originY, p.kernelHeight, p.dilationY);
     }
     const uint64_t most = std::max<uint64_t>(1, encoder.limits().workGroupCount),
                    y = vk::divideUp(rows.groups, most);

@@ -15,7 +15,7 @@ namespace {
 /// Of the shader's workgroups: invocations, and what they share.
 constexpr uint32_t invocations = 256, sharedBytes = 32768;
 
-bool isWinogradRows(const vk::Limits& limits, const ConvolutionShape& shape,
+bool isRowsGradient(const vk::Limits& limits, const ConvolutionShape& shape,
                     const glsl::CNNConvolutionWeightsParameters& p, const ImageRun& windows,
                     const ImageRun& taps) {
     return hasWinogradRows(shape.kernelWidth, p.source.channels, p.gradient.channels) &&
@@ -31,7 +31,7 @@ bool dispatchWinogradRowsGradient(Encoder& encoder, const ConvolutionShape& shap
                                   const ImageRun& taps,
                                   MPS::CNNConvolutionGradientState::Impl& state) {
     const vk::Limits limits = tileLimits(encoder.device());
-    if (!isWinogradRows(limits, shape, p, windows, taps)) return false;
+    if (!isRowsGradient(limits, shape, p, windows, taps)) return false;
     const WinogradShape convolution{.taps = shape.kernelWidth,
                                     .images = p.images,
                                     .width = p.gradient.width,
@@ -39,7 +39,8 @@ bool dispatchWinogradRowsGradient(Encoder& encoder, const ConvolutionShape& shap
                                     .channels = p.source.channels,
                                     .resultChannels = p.gradient.channels,
                                     .tapRows = shape.kernelHeight};
-    const auto plan = winogradRowsGradient(limits.processor, convolution);
+    const auto plan =
+        winogradRowsGradient(limits.processor, convolution, limits.storageBufferRange);
     double otherwise = directTime(limits.processor, convolution);
     if (isWinogradGradient(shape, p, windows, taps))
         otherwise = std::min(otherwise, winogradGradientTime(limits.processor, convolution,
@@ -50,16 +51,14 @@ bool dispatchWinogradRowsGradient(Encoder& encoder, const ConvolutionShape& shap
     p.kernelHeight = shape.kernelHeight;
     p.outputChannels = p.gradient.channels;
     p.tiles = plan.tilesDown;
-    p.tileChannels = winogradRowsSide;
+    p.tileChannels = glsl::winogradRowSide;
     p.tileSlices = uint32_t(vk::divideUp(p.source.channels, 4));
     p.splits = plan.parts;
     p.splitPixels = plan.segments;
     p.accumulate = state.accumulated;
     p.biasColumn = 0;
     const uint64_t columns = uint64_t(p.kernelWidth) * p.kernelHeight * p.tileSlices + 1;
-    const uint64_t bytes = columns * p.tiles * p.tileChannels * p.splits * 16;
-    if (bytes > limits.storageBufferRange) return false;
-    const auto partials = encoder.scratch(bytes);
+    const auto partials = encoder.scratch(winogradRowsPartBytes(convolution) * p.splits);
     Grid grid{uint64_t(plan.tilesAcross) * invocations, plan.tilesDown, plan.parts};
     grid.texels =
         texelGrid(1, vk::divideUp(p.gradient.width, glsl::winogradRowResults(shape.kernelWidth)),

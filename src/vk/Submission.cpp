@@ -307,8 +307,8 @@ private:
     VkCommandBuffer commands_;
     const CommandList& list_;
     const bool readsGroupCounts_ =
-        std::ranges::count(list_.commands(), CommandList::Kind::DispatchIndirect,
-                           &CommandList::Command::kind) > 0;
+        std::ranges::find(list_.commands(), CommandList::Kind::DispatchIndirect,
+                          &CommandList::Command::kind) != list_.commands().end();
     const Pipeline* bound_ = nullptr;
     std::vector<VkWriteDescriptorSet> writes_;
     std::vector<VkDescriptorBufferInfo> buffers_;

@@ -7,6 +7,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 
 using namespace mpsvk;
@@ -98,13 +99,34 @@ TEST_CASE("filtered rows are for few channels and large batches") {
     CHECK(best({3, 1, 7, 7, 512, 512}) == "direct");
     CHECK(mps::winogradRows(on, {5, 128, 14, 14, 64, 32}).columns == 32);
 
-    const auto plan = mps::winogradRowsGradient(on, {3, 64, 56, 56, 64, 64});
+    constexpr uint64_t most = uint64_t(1) << 32;
+    const auto plan = mps::winogradRowsGradient(on, {3, 64, 56, 56, 64, 64}, most);
     CHECK(plan.tilesDown == 1);
     CHECK(plan.tilesAcross == 3);
     CHECK(plan.parts == 44);
     CHECK(plan.parts * plan.segments >= 64 * 56 * 10);
     CHECK((plan.parts - 1) * plan.segments < 64 * 56 * 10);
     CHECK(plan.microseconds < mps::directTime(on, {3, 64, 56, 56, 64, 64}));
-    CHECK(mps::winogradRowsGradient(on, {3, 64, 56, 56, 32, 32}).microseconds >
+    CHECK(mps::winogradRowsGradient(on, {3, 64, 56, 56, 32, 32}, most).microseconds >
           mps::directTime(on, {3, 64, 56, 56, 32, 32}));
+}
+
+TEST_CASE("filtered rows are not for long sums, few registers and little memory") {
+    const vk::Processor on{vk::Architecture::Nvidia, VK_DRIVER_ID_NVIDIA_PROPRIETARY, 132, false};
+    CHECK(std::isinf(mps::winogradRows(on, {3, 64, 56, 56, 1024, 64}).microseconds));
+    CHECK(std::isinf(mps::winogradRows(on, {5, 64, 56, 56, 520, 64}).microseconds));
+    const vk::Processor phone{vk::Architecture::Mali, VK_DRIVER_ID_ARM_PROPRIETARY, 8, false};
+    const mps::WinogradShape shape{3, 256, 112, 112, 64, 64};
+    CHECK(std::isinf(mps::winogradRows(phone, shape).microseconds));
+    CHECK(std::isinf(mps::winogradRowsGradient(phone, shape, 1 << 27).microseconds));
+
+    const uint64_t bytes = mps::winogradRowsPartBytes(shape);
+    CHECK(bytes == 16 * (9 * 16 + 1) * 64);
+    for (const uint64_t most : {bytes * 300, bytes * 500, uint64_t(1) << 32}) {
+        const auto plan = mps::winogradRowsGradient(on, shape, most);
+        CHECK(plan.segments <= 2560);
+        CHECK(plan.parts * bytes <= most);
+        CHECK(uint64_t(plan.parts) * plan.segments >= mps::winogradSegments(shape));
+    }
+    CHECK(std::isinf(mps::winogradRowsGradient(on, shape, bytes * 100).microseconds));
 }
