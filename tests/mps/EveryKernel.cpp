@@ -10,6 +10,7 @@
 
 using namespace mpsvk;
 using namespace mpsvk::test;
+using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::StartsWith;
 using reference::Tensor;
 
@@ -39,10 +40,12 @@ class Refusals {
 public:
     Refusals(std::string name, std::string label)
         : name_(std::move(name)), subject_("[" + name_ + " \"" + label + "\"] ") {}
-    template <class Call> void expect(const char* what, Call call) const {
+    /// The sentence says `about`.
+    template <class Call> void expect(const char* what, const char* about, Call call) const {
         INFO(name_ << ", " << what);
         const std::string text = refusal(call);
         CHECK_THAT(text, StartsWith(subject_));
+        CHECK_THAT(text, ContainsSubstring(about));
         CHECK(text.ends_with("."));
     }
 
@@ -166,74 +169,89 @@ TEST_CASE("every forward kernel refuses misuse with a sentence and records nothi
             return other;
         };
         run([&](const MTL::CommandBuffer& commands) {
-            refused.expect("no command buffer", [&] { k.encodeBatch(MTL::CommandBuffer(), x, y); });
-            refused.expect("no command buffer, returned",
+            refused.expect("no command buffer", "The command buffer handle is empty",
+                           [&] { k.encodeBatch(MTL::CommandBuffer(), x, y); });
+            refused.expect("no command buffer, returned", "The command buffer handle is empty",
                            [&] { k.encodeBatch(MTL::CommandBuffer(), x); });
             MTL::CommandBuffer committed = testQueue().commandBuffer();
             committed.commit();
-            refused.expect("a committed command buffer", [&] { k.encodeBatch(committed, x, y); });
-            refused.expect("empty handle", [&] { k.encode(commands, MPS::Image(), y[0]); });
-            refused.expect("empty destination", [&] { k.encode(commands, x[0], MPS::Image()); });
-            refused.expect("empty handle in a batch", [&] {
-                k.encodeBatch(commands, {x[0], MPS::Image()}, y);
-            });
-            refused.expect("empty batch",
+            refused.expect("a committed command buffer", "The command buffer is committed already",
+                           [&] { k.encodeBatch(committed, x, y); });
+            refused.expect("empty handle", "sourceImage is an empty image handle",
+                           [&] { k.encode(commands, MPS::Image(), y[0]); });
+            refused.expect("empty destination", "destinationImage is an empty image handle",
+                           [&] { k.encode(commands, x[0], MPS::Image()); });
+            refused.expect("empty handle in a batch", "sourceImages[1] is an empty image handle",
+                           [&] {
+                               k.encodeBatch(commands, {x[0], MPS::Image()}, y);
+                           });
+            refused.expect("empty batch", "sourceImages is an empty batch",
                            [&] { k.encodeBatch(commands, MPS::ImageBatch(), MPS::ImageBatch()); });
-            refused.expect("empty batch, returned",
+            refused.expect("empty batch, returned", "sourceImages is an empty batch",
                            [&] { k.encodeBatch(commands, MPS::ImageBatch()); });
             refused.expect("batches of two lengths",
+                           "sourceImages has 2 images but destinationImages has 1",
                            [&] { k.encodeBatch(commands, x, MPS::ImageBatch{y[0]}); });
             auto several = descriptorLike(x[0]);
             several.setNumberOfImages(2);
             const MPS::Image array(testDevice(), several);
-            refused.expect("arrays in a batch", [&] {
+            refused.expect("arrays in a batch", "has numberOfImages 2", [&] {
                 k.encodeBatch(commands, {array, array}, y);
             });
-            refused.expect("source and destination in one", [&] { k.encodeBatch(commands, x, x); });
+            refused.expect("source and destination in one", "does not work in place",
+                           [&] { k.encodeBatch(commands, x, x); });
             auto wide = descriptorLike(x[0]);
             wide.setWidth(wide.width() + 1);
             const MPS::Image wider(testDevice(), wide);
-            refused.expect("two shapes in a batch", [&] {
+            refused.expect("two shapes in a batch", "sourceImages[1] is ", [&] {
                 k.encodeBatch(commands, {x[0], wider}, y);
             });
-            refused.expect("a source of another device", [&] {
+            refused.expect("a source of another device", "sourceImage belongs to the device", [&] {
                 k.encode(commands, MPS::Image(foreignDevice(), descriptorLike(x[0])), y[0]);
             });
             refused.expect("a destination of another device",
+                           "destinationImage belongs to the device",
                            [&] { k.encode(commands, x[0], MPS::Image(foreignDevice(), d)); });
             MTL::CommandBuffer foreign = foreignDevice().newCommandQueue().commandBuffer();
-            refused.expect("a command buffer of another device", [&] {
-                k.encode(foreign, MPS::Image(foreignDevice(), descriptorLike(x[0])),
-                         MPS::Image(foreignDevice(), d));
-            });
+            refused.expect("a command buffer of another device",
+                           "The command buffer belongs to the device", [&] {
+                               k.encode(foreign, MPS::Image(foreignDevice(), descriptorLike(x[0])),
+                                        MPS::Image(foreignDevice(), d));
+                           });
             if (!each.anyChannelOffset) {
                 const auto odd = changed([](auto& o) { o.setSourceFeatureChannelOffset(2); });
                 refused.expect("a source channel offset of 2",
+                               "sourceFeatureChannelOffset is 2 but must be a multiple of 4",
                                [&] { odd->encodeBatch(commands, x, y); });
             }
             const auto oddTo = changed([](auto& o) { o.setDestinationFeatureChannelOffset(2); });
             refused.expect("a destination channel offset of 2",
+                           "destinationFeatureChannelOffset is 2 but must be a multiple of 4",
                            [&] { oddTo->encodeBatch(commands, x, y); });
             const auto beyond = changed([](auto& o) { o.setSourceFeatureChannelOffset(400); });
-            refused.expect("source channels that are not there",
+            refused.expect("source channels that are not there", "sourceImage has ",
                            [&] { beyond->encodeBatch(commands, x, y); });
             const auto beyondTo =
                 changed([](auto& o) { o.setDestinationFeatureChannelOffset(400); });
-            refused.expect("destination channels that are not there",
+            refused.expect("destination channels that are not there", "destinationImage has ",
                            [&] { beyondTo->encodeBatch(commands, x, y); });
             const MPS::TemporaryImage spent(commands, descriptorLike(x[0]));
             spent.setReadCount(0);
-            refused.expect("a spent temporary image", [&] { k.encode(commands, spent, y[0]); });
+            refused.expect("a spent temporary image",
+                           "sourceImage is a temporary image whose read count is 0",
+                           [&] { k.encode(commands, spent, y[0]); });
             const MPS::TemporaryImage temporary(commands, descriptorLike(x[0]));
-            refused.expect("a temporary and a missing image", [&] {
-                k.encodeBatch(commands, {temporary, MPS::Image()}, y);
-            });
+            refused.expect("a temporary and a missing image",
+                           "sourceImages[1] is an empty image handle", [&] {
+                               k.encodeBatch(commands, {temporary, MPS::Image()}, y);
+                           });
             CHECK(temporary.readCount() == 1);
             const auto states = k.resultStateBatch(x, {}, y);
             if (!states.empty()) {
                 refused.expect("one state for two images",
+                               "There are 2 images but destinationStates has 1 state",
                                [&] { k.encodeBatch(commands, x, MPS::StateBatch{states[0]}, y); });
-                refused.expect("a state of no kernel", [&] {
+                refused.expect("a state of no kernel", "tate", [&] {
                     const MPS::State stranger(testDevice(), 64);
                     k.encodeBatch(commands, x, MPS::StateBatch{stranger, stranger}, y);
                 });
@@ -262,63 +280,68 @@ TEST_CASE("every gradient kernel refuses misuse with a sentence and records noth
             return other;
         };
         run([&](const MTL::CommandBuffer& commands) {
-            refused.expect("no command buffer",
+            refused.expect("no command buffer", "The command buffer handle is empty",
                            [&] { k.encodeBatch(MTL::CommandBuffer(), g, s, states, dx); });
-            refused.expect("no command buffer, returned",
+            refused.expect("no command buffer, returned", "The command buffer handle is empty",
                            [&] { k.encodeBatch(MTL::CommandBuffer(), g, s, states); });
-            refused.expect("empty gradient",
+            refused.expect("empty gradient", "primaryImage is an empty image handle",
                            [&] { k.encode(commands, MPS::Image(), s[0], states[0], dx[0]); });
-            refused.expect("empty source image",
+            refused.expect("empty source image", "secondaryImage is an empty image handle",
                            [&] { k.encode(commands, g[0], MPS::Image(), states[0], dx[0]); });
-            refused.expect("empty state",
+            refused.expect("empty state", "is an empty state handle",
                            [&] { k.encode(commands, g[0], s[0], MPS::State(), dx[0]); });
-            refused.expect("empty state, returned",
+            refused.expect("empty state, returned", "is an empty state handle",
                            [&] { k.encode(commands, g[0], s[0], MPS::State()); });
-            refused.expect("empty destination",
+            refused.expect("empty destination", "destinationImage is an empty image handle",
                            [&] { k.encode(commands, g[0], s[0], states[0], MPS::Image()); });
-            refused.expect("fewer source images",
+            refused.expect("fewer source images", "has 2 images but the secondary batch has 1",
                            [&] { k.encodeBatch(commands, g, MPS::ImageBatch{s[0]}, states, dx); });
-            refused.expect("fewer states",
+            refused.expect("fewer states", "There are 2 images but gradientStates has 1 state",
                            [&] { k.encodeBatch(commands, g, s, MPS::StateBatch{states[0]}, dx); });
-            refused.expect("fewer destinations",
+            refused.expect("fewer destinations", "has 2 images but destinationImages has 1",
                            [&] { k.encodeBatch(commands, g, s, states, MPS::ImageBatch{dx[0]}); });
             const MPS::State stranger(testDevice(), 64);
-            refused.expect("a state of no kernel", [&] {
+            refused.expect("a state of no kernel", "is no gradient state of a forward kernel", [&] {
                 k.encodeBatch(commands, g, s, MPS::StateBatch{stranger, stranger}, dx);
             });
-            refused.expect("gradient and destination in one",
+            refused.expect("gradient and destination in one", "does not work in place",
                            [&] { k.encodeBatch(commands, g, s, states, g); });
-            refused.expect("a gradient of another device", [&] {
-                k.encode(commands, MPS::Image(foreignDevice(), descriptorLike(g[0])), s[0],
-                         states[0], dx[0]);
-            });
-            refused.expect("a destination of another device", [&] {
-                k.encode(commands, g[0], s[0], states[0], MPS::Image(foreignDevice(), d));
-            });
+            refused.expect("a gradient of another device", "primaryImage belongs to the device",
+                           [&] {
+                               k.encode(commands, MPS::Image(foreignDevice(), descriptorLike(g[0])),
+                                        s[0], states[0], dx[0]);
+                           });
+            refused.expect(
+                "a destination of another device", "destinationImage belongs to the device",
+                [&] { k.encode(commands, g[0], s[0], states[0], MPS::Image(foreignDevice(), d)); });
             const auto odd = changed([](auto& o) { o.setPrimarySourceFeatureChannelOffset(2); });
             refused.expect("a gradient channel offset of 2",
+                           "primarySourceFeatureChannelOffset is 2 but must be a multiple of 4",
                            [&] { odd->encodeBatch(commands, g, s, states, dx); });
             const auto oddSecond =
                 changed([](auto& o) { o.setSecondarySourceFeatureChannelOffset(2); });
             refused.expect("a source channel offset of 2",
+                           "secondarySourceFeatureChannelOffset is 2 but must be a multiple of 4",
                            [&] { oddSecond->encodeBatch(commands, g, s, states, dx); });
             const auto oddTo = changed([](auto& o) { o.setDestinationFeatureChannelOffset(2); });
             refused.expect("a destination channel offset of 2",
+                           "destinationFeatureChannelOffset is 2 but must be a multiple of 4",
                            [&] { oddTo->encodeBatch(commands, g, s, states, dx); });
             const auto beyond =
                 changed([](auto& o) { o.setPrimarySourceFeatureChannelOffset(400); });
-            refused.expect("gradient channels that are not there",
+            refused.expect("gradient channels that are not there", "primaryImage has ",
                            [&] { beyond->encodeBatch(commands, g, s, states, dx); });
             const auto beyondTo =
                 changed([](auto& o) { o.setDestinationFeatureChannelOffset(400); });
-            refused.expect("destination channels that are not there",
+            refused.expect("destination channels that are not there", "destinationImage has ",
                            [&] { beyondTo->encodeBatch(commands, g, s, states, dx); });
             const MPS::TemporaryImage spent(commands, descriptorLike(g[0]));
             spent.setReadCount(0);
             refused.expect("a spent temporary image",
+                           "primaryImage is a temporary image whose read count is 0",
                            [&] { k.encode(commands, spent, s[0], states[0], dx[0]); });
             const MPS::TemporaryImage temporary(commands, descriptorLike(g[0]));
-            refused.expect("a temporary image and an empty state",
+            refused.expect("a temporary image and an empty state", "is an empty state handle",
                            [&] { k.encode(commands, temporary, s[0], MPS::State(), dx[0]); });
             CHECK(temporary.readCount() == 1);
         });
