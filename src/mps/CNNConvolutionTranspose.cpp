@@ -181,8 +181,8 @@ StateBatch CNNConvolutionTranspose::statesRead(const StateBatch& states) const {
 
 void CNNConvolutionTranspose::validate(const mps::UnaryPass& pass) const {
     if (pass.edgeMode != ImageEdgeMode::Zero)
-        throw InvalidArgument(subject() +
-                              "edgeMode must be Zero: around its spread source a transposed "
+        throw InvalidArgument(subject() + "edgeMode is " + mps::nameOf(pass.edgeMode) +
+                              " but must be Zero: around its spread source a transposed "
                               "convolution reads zeros.");
     mps::checkSpreadReach(subject(), pass.offset, {kernelOffsetX_, kernelOffsetY_, 0}, pass.window,
                           pass.sources[0].width(), pass.sources[0].height());

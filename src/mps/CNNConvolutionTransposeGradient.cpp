@@ -72,8 +72,10 @@ bool Gradient::sumsOverBatch() const {
 void Gradient::validate(const mps::BinaryPass& pass) const {
     CNNGradientKernel::validate(pass);
     if (secondaryEdgeMode() != ImageEdgeMode::Zero)
-        throw InvalidArgument(subject() + "secondaryEdgeMode must be Zero, as the edge mode of a "
-                                          "transposed convolution is.");
+        throw InvalidArgument(subject() + "secondaryEdgeMode is " +
+                              mps::nameOf(secondaryEdgeMode()) +
+                              " but must be Zero, as the edge mode of a "
+                              "transposed convolution is.");
     if (primaryOffset().x != 0 || primaryOffset().y != 0)
         throw InvalidArgument(subject() + "primaryOffset is (" + std::to_string(primaryOffset().x) +
                               ", " + std::to_string(primaryOffset().y) +

@@ -1,6 +1,7 @@
 // The weights of a convolution's data source as floats, whatever it keeps them as.
 #include "mps/ConvolutionWeights.hpp"
 #include "mps/Half.hpp"
+#include "mps/MatrixPass.hpp"
 
 #include <mpsvk/Error.hpp>
 
@@ -16,8 +17,8 @@ std::vector<float> decodedWeights(const MPS::CNNConvolutionDataSource& source,
     const MPS::DataType type = source.dataType();
     if (type != MPS::DataType::Float32 && type != MPS::DataType::Float16 &&
         type != MPS::DataType::UInt8)
-        throw InvalidArgument(who +
-                              "The data source's dataType is neither Float32, Float16 nor UInt8.");
+        throw InvalidArgument(who + "The data source's dataType is " + nameOf(type) +
+                              " but must be Float32, Float16 or UInt8.");
     if (bytes.size() != count * MPS::bytesPerElement(type))
         throw InvalidArgument(who + "The data source has " + std::to_string(bytes.size()) +
                               " bytes of weights but its "

@@ -2,6 +2,7 @@
 
 #include "mps/GraphPlan.hpp"
 #include "mps/Matrix.hpp"
+#include "mps/MatrixPass.hpp"
 #include "mps/WinogradProduct.hpp"
 #include "mps/WinogradRows.hpp"
 #include "vk/Submission.hpp"
@@ -319,12 +320,12 @@ void ConvolutionWeights::loadFromSource(const std::string& who) {
         const LoadedSource loaded(who, *source_);
         const MPS::DataType kernelType = source_->kernelWeightsDataType();
         if (kernelType != MPS::DataType::Float16 && kernelType != MPS::DataType::Float32)
-            throw InvalidArgument(
-                who + "The data source's kernelWeightsDataType is neither Float16 nor Float32.");
+            throw InvalidArgument(who + "The data source's kernelWeightsDataType is " +
+                                  nameOf(kernelType) + " but must be Float16 or Float32.");
         if (kernelType == MPS::DataType::Float32 && source_->dataType() != MPS::DataType::Float32)
             throw InvalidArgument(
-                who +
-                "The data source's kernelWeightsDataType is Float32 but its weights are not.");
+                who + "The data source's kernelWeightsDataType is Float32 but its weights are " +
+                nameOf(source_->dataType()) + ".");
         roundToHalf_ = kernelType == MPS::DataType::Float16;
         if (isTranspose() && source_->dataType() == MPS::DataType::UInt8)
             throw InvalidArgument(who + "The data source's dataType is UInt8 but a transposed "

@@ -1,5 +1,7 @@
 #include "mps/ImageDescriptor.hpp"
 
+#include "mps/PassChecks.hpp"
+
 #include <mpsvk/Error.hpp>
 
 #include <algorithm>
@@ -56,10 +58,9 @@ MPS::ImageDescriptor checkedDescriptor(const char* who, MPS::ImageDescriptor d) 
     if (d.channelFormat() != MPS::ImageFeatureChannelFormat::Unorm8 &&
         d.channelFormat() != MPS::ImageFeatureChannelFormat::Float16 &&
         d.channelFormat() != MPS::ImageFeatureChannelFormat::Float32)
-        throw InvalidArgument(
-            begin + "The descriptor's channelFormat is " +
-            (d.channelFormat() == MPS::ImageFeatureChannelFormat::Unorm16 ? "Unorm16" : "None") +
-            " but images are stored as Unorm8, Float16 or Float32.");
+        throw InvalidArgument(begin + "The descriptor's channelFormat is " +
+                              nameOf(d.channelFormat()) +
+                              " but images are stored as Unorm8, Float16 or Float32.");
     if (d.storage() == MPS::ImageStorage::Automatic) d.setStorage(MPS::ImageStorage::Buffer);
     return d;
 }

@@ -157,7 +157,8 @@ void NNGraph::Impl::checkRequest(const Request& request) const {
     checkCount("source states", request.states.size(), inputStates.size());
     if (format != ImageFeatureChannelFormat::Float16 &&
         format != ImageFeatureChannelFormat::Float32 && format != ImageFeatureChannelFormat::Unorm8)
-        throw InvalidArgument(who + "format must be Float16, Float32 or Unorm8.");
+        throw InvalidArgument(who + "format is " + mps::nameOf(format) +
+                              " but must be Float16, Float32 or Unorm8.");
     const auto nameOf = [](const std::shared_ptr<Handle>& handle, const char* what, size_t k) {
         const std::string label = handle ? handle->label() : "";
         return std::string(what) + " " + std::to_string(k) +

@@ -12,12 +12,11 @@
 namespace mpsvk::mps {
 
 std::string PadGeometry::text() const {
-    constexpr const char* modes[] = {"Zero", "Clamp", "Mirror", "MirrorWithEdge", "Constant"};
     return sizeText(width, height) + " pixels from (" + std::to_string(offsetX) + ", " +
            std::to_string(offsetY) + ") of a " + sizeText(sourceWidth, sourceHeight) +
            " source with " + std::to_string(before) + " + " + std::to_string(channels) + " + " +
            std::to_string(after) + " feature channels from " + std::to_string(firstChannel) +
-           " on and edge mode " + modes[size_t(mode)];
+           " on and edge mode " + nameOf(mode);
 }
 
 } // namespace mpsvk::mps

@@ -249,7 +249,7 @@ TEST_CASE("what a transposed convolution refuses") {
              }),
              "is no gradient state of a CNNConvolution");
     kernel.setEdgeMode(MPS::ImageEdgeMode::Clamp);
-    contains(refusal([&] { kernel.encode(commands, x[0]); }), "edgeMode must be Zero");
+    contains(refusal([&] { kernel.encode(commands, x[0]); }), "edgeMode is Clamp but must be Zero");
 
     contains(
         refusal([&] { gradient.encode(commands, upload(Tensor(1, 6, 7, 4))[0], x[0], states[0]); }),
@@ -269,7 +269,7 @@ TEST_CASE("what a transposed convolution refuses") {
     gradient.setPrimaryOffset({});
     gradient.setSecondaryEdgeMode(MPS::ImageEdgeMode::Clamp);
     contains(refusal([&] { gradient.encode(commands, e[0], x[0], states[0], dx[0]); }),
-             "secondaryEdgeMode must be Zero");
+             "secondaryEdgeMode is Clamp but must be Zero");
     const auto given = [&](MPS::CNNConvolutionTransposeGradient again) {
         again.setSecondaryEdgeMode(MPS::ImageEdgeMode::Zero);
         return refusal([&] { again.encode(commands, e[0], x[0], states[0], dx[0]); });

@@ -228,7 +228,7 @@ TEST_CASE("16-bit and quantized weights are decoded") {
         source->kernelType = MPS::DataType::Float32;
         CHECK(refusal([&] {
                   MPS::CNNConvolution conv(testDevice(), source);
-              }).find("kernelWeightsDataType is Float32 but its weights are not") !=
+              }).find("kernelWeightsDataType is Float32 but its weights are UInt8.") !=
               std::string::npos);
     }
 }

@@ -326,7 +326,7 @@ TEST_CASE("misuse of a graph is refused with a sentence") {
                ContainsSubstring("there are 1"));
     training.graph.setFormat(ImageFeatureChannelFormat::None);
     CHECK(given({upload(x)}, {lossLabels(t)}) ==
-          "[NNGraph \"net\"] format must be Float16, Float32 or Unorm8.");
+          "[NNGraph \"net\"] format is None but must be Float16, Float32 or Unorm8.");
     training.graph.setFormat(ImageFeatureChannelFormat::Float32);
     // After all of this the graph still works.
     CHECK(result(training.graph, {upload(x)}, {lossLabels(t)}).n == 2);
