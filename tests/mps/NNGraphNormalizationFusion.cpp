@@ -9,6 +9,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <utility>
+
 using namespace mpsvk;
 using namespace mpsvk::MPS;
 using namespace mpsvk::test;
@@ -68,9 +70,11 @@ struct Result {
 Result train(const Layer& layer, const NNGraph& graph) {
     Result made;
     made.dx = result(graph, {upload(x())}, {lossLabels(t())});
-    if (!layer.source->latest) return made;
-    made.dGamma = values(layer.source->latest.gradientForGamma());
-    made.dBeta = values(layer.source->latest.gradientForBeta());
+    // A state keeps its data source: what that keeps is taken from it.
+    const auto state = std::exchange(layer.source->latest, {});
+    if (!state) return made;
+    made.dGamma = values(state.gradientForGamma());
+    made.dBeta = values(state.gradientForBeta());
     return made;
 }
 
