@@ -36,9 +36,8 @@ void store(uint slice, vec4 g[2], vec4 y[2], float sum) {
 
 void main() {
     uint pixel = pixelIndex();
-    if (pixel >= texelCount(grid)) return; // for a workgroup: all of it
     at = placeOf(grid, pixel);
-    uint slices = (p.result.channels + 3u) / 4u;
+    uint slices = pixel < texelCount(grid) ? (p.result.channels + 3u) / 4u : 0u;
 
     vec4 g[keptSteps][2], y[keptSteps][2];
     float sum = 0.0;

@@ -37,9 +37,8 @@ void store(uint slice, vec4 v[2], float sum, float logarithmOfSum) {
 
 void main() {
     uint pixel = pixelIndex();
-    if (pixel >= texelCount(grid)) return; // for a workgroup: all of it
     at = placeOf(grid, pixel);
-    uint slices = (p.source.channels + 3u) / 4u;
+    uint slices = pixel < texelCount(grid) ? (p.source.channels + 3u) / 4u : 0u;
 
     vec4 kept[keptSteps][2];
     float most = -3.402823466e38;

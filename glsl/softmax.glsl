@@ -1,15 +1,11 @@
-// Sums and maxima over the channels of a pixel, by one invocation or, with GROUP_PER_PIXEL, by a
-// workgroup: every invocation starts at slice channelFirst() and goes on by channelStep, `texels`
+// Sums and maxima over the channels of a pixel, by one invocation or, with GROUP_PER_PIXEL, by 64 of
+// a workgroup: every invocation starts at slice channelFirst() and goes on by channelStep, `texels`
 // slices at a time. What it reads in its first keptSteps stays in registers; it reads the others again.
 #ifndef MPSVK_SOFTMAX_GLSL
 #define MPSVK_SOFTMAX_GLSL
 
 #include "CNNSoftMax.h"
-#ifdef GROUP_PER_PIXEL
-layout(local_size_x = 64) in;
-#else
 layout(local_size_x = 256) in;
-#endif
 #include "pixel.glsl"
 
 #ifdef GROUP_PER_PIXEL
@@ -18,11 +14,11 @@ layout(local_size_x = 256) in;
 
 const uint channelStep = 64u * texels;
 
-uint pixelIndex() { return gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x; }
-uint channelFirst() { return gl_LocalInvocationID.x * texels; }
+uint pixelIndex() { return gridIndex() / 64u; }
+uint channelFirst() { return gl_LocalInvocationID.x % 64u * texels; }
 
-NEIGHBOUR_REDUCE(float, overChannelsSum, plus, 64, 6u)
-NEIGHBOUR_REDUCE(float, overChannelsMax, max, 64, 6u)
+NEIGHBOUR_REDUCE(float, overChannelsSum, plus, 256, 6u)
+NEIGHBOUR_REDUCE(float, overChannelsMax, max, 256, 6u)
 
 #else
 
@@ -35,7 +31,7 @@ float overChannelsMax(float own) { return own; }
 
 #endif
 
-const uint keptSteps = 4u;
+layout(constant_id = 33) const uint keptSteps = 4u;
 uint keptSlice(uint k) { return channelFirst() + k * channelStep; }
 
 bvec4 isChannel(uint slice, uint channels) {

@@ -9,9 +9,10 @@ namespace mpsvk::MPS {
 
 namespace {
 
-constexpr uint64_t groupSize = 64; // of glsl/softmax.glsl
+// Of glsl/softmax.glsl: invocations of a pixel, and what one keeps in registers.
+constexpr uint64_t groupSize = 64, mostKeptSteps = 4;
 
-// From here on a workgroup per pixel is faster than an invocation. Only the channels decide, so
+// From here on a group of invocations per pixel is faster than one. Only the channels decide, so
 // that a batch gives the same bits however it is cut.
 bool wantsGroups(uint64_t channels) { return channels >= 128; }
 
@@ -21,6 +22,12 @@ template <class Pass> mps::Grid gridOf(const Pass& pass, uint64_t channels) {
     grid.texelsEach = pass.texelsEach();
     grid.wholeTexels = pass.hasWholeTexels();
     return grid;
+}
+
+vk::Constant keptSteps(uint64_t channels, uint32_t texelsEach) {
+    const uint64_t atOnce = (wantsGroups(channels) ? groupSize : 1) * texelsEach;
+    return mps::constant(
+        33, uint32_t(std::min(mostKeptSteps, vk::divideUp(mps::slicesFor(channels), atOnce))));
 }
 
 void softMax(const mps::UnaryPass& pass, bool logarithm) {
@@ -36,7 +43,8 @@ void softMax(const mps::UnaryPass& pass, bool logarithm) {
     pass.encoder->dispatch(wantsGroups(pass.sourceChannels) ? "CNNSoftMaxGroup" : "CNNSoftMax",
                            parameters, gridOf(pass, pass.sourceChannels),
                            {{1, pass.source}, {2, pass.destination}},
-                           {mps::constant(32, uint32_t(logarithm))});
+                           {mps::constant(32, uint32_t(logarithm)),
+                            keptSteps(pass.sourceChannels, pass.texelsEach())});
 }
 
 void softMaxGradient(const mps::BinaryPass& pass, const Offset& gradient, const Offset& result,
@@ -56,7 +64,8 @@ void softMaxGradient(const mps::BinaryPass& pass, const Offset& gradient, const 
                                                                : "CNNSoftMaxGradient",
                            parameters, gridOf(pass, pass.secondaryChannels),
                            {{1, pass.primary}, {2, pass.secondary}, {3, pass.destination}},
-                           {mps::constant(32, uint32_t(logarithm))});
+                           {mps::constant(32, uint32_t(logarithm)),
+                            keptSteps(pass.secondaryChannels, pass.texelsEach())});
 }
 
 /// Both sources are images of the forward result's size: result pixel clip.origin + q belongs to
