@@ -6,9 +6,6 @@
 
 MPSVK_SHARED_BEGIN
 
-// An invocation of the bilinear gradient writes a block of pixels, which share most of what they read.
-const uint bilinearBlockWidth = 2u, bilinearBlockHeight = 2u;
-
 // Result x is sampled at source position offset + x * step / per: whole numbers, so that forward
 // pass and gradient agree on every position. No product reaches 2^30.
 struct CNNUpsamplingParameters {
@@ -33,8 +30,8 @@ struct CNNUpsamplingGradientParameters {
     int reachX, reachY;             // the whole part of the last result's position
     int sourceWidth, sourceHeight;
     uint clampEdges;
-    uint clipWidth, clipHeight;
-    uint padding0;
+    uint clipWidth;
+    uint padding0, padding1;
 };
 
 MPSVK_SHARED_END

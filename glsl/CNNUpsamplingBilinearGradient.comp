@@ -31,8 +31,10 @@ float weight(Results r, Scale s, int result) {
     return float(max(int(s.per) - abs(distance), 0)) / float(s.per);
 }
 
-const uint width = bilinearBlockWidth, height = bilinearBlockHeight;
-// Results along a row that a block reads at once: all of them, or equal shares where they are many.
+// Neighbours in a row, which share most of what they read, that an invocation has. Pairs of texels leave
+// fewer invocations to hide each other's waits, but finding pixels is what holds fp16 up.
+const uint width = texels;
+// Results along a row that they read at once: all of them, or equal shares where they are many.
 const uint anyStep = constantStepX + uint(constantStepX == 0u), anyPer = constantPerX + uint(constantPerX == 0u);
 const uint taps = ((width + 1u) * anyPer + anyStep - 1u) / anyStep - uint(anyPer % anyStep == 0u);
 const uint turns = (taps + 5u) / 6u;
@@ -45,28 +47,26 @@ void main() {
     if (i >= texelCount(grid)) return;
     Place at = placeOf(grid, i);
     at.x *= int(width);
-    at.y *= int(height);
     int x = p.originX + at.x, y = p.originY + at.y;
     Scale sx = scaleX(p.stepX, p.perX), sy = scaleY(p.stepY, p.perY);
-    Results columns[width], rows[height];
-    vec4 sum[height][width][2];
-    [[unroll]] for (uint b = 0u; b < width; ++b)
+    Results columns[width];
+    Results rows = resultsOf(min(y, p.sourceHeight - 1), p.sourceHeight, p.offsetY, sy, p.firstY, p.endY,
+                             p.reachY);
+    vec4 sum[width][2];
+    [[unroll]] for (uint b = 0u; b < width; ++b) {
         columns[b] = resultsOf(min(x + int(b), p.sourceWidth - 1), p.sourceWidth, p.offsetX, sx, p.firstX,
                                p.endX, p.reachX);
-    [[unroll]] for (uint a = 0u; a < height; ++a) {
-        rows[a] = resultsOf(min(y + int(a), p.sourceHeight - 1), p.sourceHeight, p.offsetY, sy, p.firstY,
-                            p.endY, p.reachY);
-        [[unroll]] for (uint b = 0u; b < width; ++b) sum[a][b] = vec4[2](vec4(0.0), vec4(0.0));
+        sum[b] = vec4[2](vec4(0.0), vec4(0.0));
     }
 
-    int end = columns[width - 1u].end, lastRow = rows[height - 1u].end;
+    int end = columns[width - 1u].end;
     if (!isSource(x, y)) end = columns[0].first;
     for (int first = columns[0].first; first < end; first += int(atOnce)) {
         float near[width][atOnce];
         [[unroll]] for (uint b = 0u; b < width; ++b)
             [[unroll]] for (uint c = 0u; c < atOnce; ++c)
                 near[b][c] = first + int(c) < end ? weight(columns[b], sx, first + int(c)) : 0.0;
-        for (int row = rows[0].first; row < lastRow; ++row) {
+        for (int row = rows.first; row < rows.end; ++row) {
             vec4 g[atOnce][2];
             [[unroll]] for (uint c = 0u; c < atOnce; ++c)
                 g[c] = gradient_loadTexels(p.gradient, p.gradientX + min(first + int(c), end - 1),
@@ -78,21 +78,17 @@ void main() {
                 [[unroll]] for (uint c = 0u; c < atOnce; ++c)
                     if (near[b][c] > 0.0) EACH_TEXEL(k) rowSum[b][k] += near[b][c] * g[c][k];
             }
-            [[unroll]] for (uint a = 0u; a < height; ++a) {
-                float nearRow = weight(rows[a], sy, row);
-                if (nearRow > 0.0)
-                    [[unroll]] for (uint b = 0u; b < width; ++b)
-                        EACH_TEXEL(k) sum[a][b][k] += nearRow * rowSum[b][k];
-            }
+            float nearRow = weight(rows, sy, row);
+            if (nearRow > 0.0)
+                [[unroll]] for (uint b = 0u; b < width; ++b)
+                    EACH_TEXEL(k) sum[b][k] += nearRow * rowSum[b][k];
         }
     }
-    [[unroll]] for (uint a = 0u; a < height; ++a)
-        [[unroll]] for (uint b = 0u; b < width; ++b) {
-            int toX = at.x + int(b), toY = at.y + int(a);
-            if (toX < int(p.clipWidth) && toY < int(p.clipHeight)) {
-                if (!isSource(p.originX + toX, p.originY + toY)) sum[a][b] = vec4[2](vec4(0.0), vec4(0.0));
-                destination_storeTexels(p.destination, p.clipX + toX, p.clipY + toY, at.slice, at.image,
-                                        sum[a][b]);
-            }
+    [[unroll]] for (uint b = 0u; b < width; ++b) {
+        int toX = at.x + int(b);
+        if (toX < int(p.clipWidth)) {
+            if (!isSource(p.originX + toX, y)) sum[b] = vec4[2](vec4(0.0), vec4(0.0));
+            destination_storeTexels(p.destination, p.clipX + toX, p.clipY + at.y, at.slice, at.image, sum[b]);
         }
+    }
 }

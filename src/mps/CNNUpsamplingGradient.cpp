@@ -141,15 +141,13 @@ void CNNUpsamplingGradient::dispatch(const mps::BinaryPass& pass) const {
         .sourceHeight = int(y.source),
         .clampEdges = secondaryEdgeMode() == ImageEdgeMode::Clamp,
         .clipWidth = uint32_t(pass.clip.width),
-        .clipHeight = uint32_t(pass.clip.height),
     };
-    const bool inBlocks = forwardClassName() == "CNNUpsamplingBilinear";
-    const auto blocks = [&](uint64_t pixels, uint32_t block) {
-        return inBlocks ? vk::divideUp(pixels, block) : pixels;
-    };
-    mps::Grid grid = mps::Grid::over(
-        mps::slicesFor(pass.destinationChannels), blocks(pass.clip.width, glsl::bilinearBlockWidth),
-        blocks(pass.clip.height, glsl::bilinearBlockHeight), pass.imageCount, pass.texelsEach());
+    // An invocation of the bilinear gradient has as many neighbouring pixels as texels.
+    const bool isBilinear = forwardClassName() == "CNNUpsamplingBilinear";
+    const uint64_t columns =
+        isBilinear ? vk::divideUp(pass.clip.width, pass.texelsEach()) : pass.clip.width;
+    mps::Grid grid = mps::Grid::over(mps::slicesFor(pass.destinationChannels), columns,
+                                     pass.clip.height, pass.imageCount, pass.texelsEach());
     grid.wholeTexels = pass.hasWholeTexels();
     pass.encoder->dispatch(
         shader(), parameters, grid, {{1, pass.primary}, {2, pass.destination}},
