@@ -2,10 +2,12 @@
 // state holds already.
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
 #include "CNNBatchNormalization.h"
 #include "moments.glsl"
 
 const uint size = 256u;
+const uint ahead = 5u; // reads under way at once
 
 layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { CNNBatchNormalizationReduceParameters p; };
@@ -25,9 +27,17 @@ void main() {
     if (slice * 4u >= p.channels) return; // all of the workgroup
     uint thread = gl_LocalInvocationID.x;
     Moments all = Moments(0.0, vec4(0.0), vec4(0.0));
-    for (uint chunk = thread; chunk < p.chunks; chunk += size) {
-        uint at = 2u * (slice * p.chunks + chunk);
-        momentsMerge(all, Moments(float(pixelsOf(chunk)), partials[at], partials[at + 1u]));
+    for (uint first = thread; first < p.chunks; first += ahead * size) {
+        vec4 means[ahead], squares[ahead];
+        [[unroll]] for (uint k = 0u; k < ahead; ++k) {
+            uint at = 2u * (slice * p.chunks + min(first + k * size, p.chunks - 1u));
+            means[k] = partials[at];
+            squares[k] = partials[at + 1u];
+        }
+        [[unroll]] for (uint k = 0u; k < ahead; ++k) {
+            uint chunk = first + k * size;
+            if (chunk < p.chunks) momentsMerge(all, Moments(float(pixelsOf(chunk)), means[k], squares[k]));
+        }
     }
     momentsOfGroup(all, 1u);
     if (thread != 0u) return;

@@ -13,7 +13,9 @@ layout(constant_id = 32) const uint type = 0u; // CNNNeuronType
 // Declares `vec4 N_of(uint slice)`: an array with a float per channel of the source, four at once.
 #define CHANNELS(B, N)                                                                             \
     layout(set = 0, binding = B, std430) readonly buffer N##_Channels { float N##_array[]; };      \
+    layout(set = 0, binding = B, std430) readonly buffer N##_Slices { vec4 N##_slices[]; };        \
     vec4 N##_of(uint slice) {                                                                      \
+        if (wholeTexels != 0u) return N##_slices[min(slice, p.source.channels / 4u - 1u)];         \
         uvec4 at = min(slice * 4u + uvec4(0u, 1u, 2u, 3u), uvec4(p.source.channels - 1u));         \
         return vec4(N##_array[at.x], N##_array[at.y], N##_array[at.z], N##_array[at.w]);           \
     }
