@@ -76,9 +76,12 @@ uint32_t groupedRows(const glsl::CNNConvolutionWeightsParameters& p, bool diagon
 /// The tile of that shader, for windows on such images; none where it does not do them.
 std::optional<GroupedTile> groupedTile(const vk::Device& device,
                                        const glsl::CNNConvolutionWeightsParameters& p,
-                                       const glsl::ImageView& windows) {
-    return GroupedTile::of(device, windows.width, GroupedTile::mostPixels, int(groupedTaps(p)),
-                           p.strideX, p.dilationX, p.originX, false);
+                                       const glsl::ImageView& windows, bool ofHalves,
+                                       bool diagonal) {
+    const bool isSmall = ofHalves && groupedRows(p, diagonal) > 1;
+    return GroupedTile::of(device, windows.width,
+                           isSmall ? GroupedTile::mostHalfWindows : GroupedTile::mostPixels,
+                           int(groupedTaps(p)), p.strideX, p.dilationX, p.originX, false);
 }
 
 /// Partial sums for groups with few channels: see glsl/CNNConvolutionGroupedGradientWeights.comp.
@@ -180,7 +183,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     p.outputChannels = rows;
     p.accumulate = state.accumulated;
     std::optional<GroupedTile> grouped;
-    if (tile.grouped) grouped = groupedTile(device, p, p.gradient);
+    if (tile.grouped) grouped = groupedTile(device, p, p.gradient, false, false);
     const bool isWide = cooperative || (!grouped && blocks);
     const vk::Limits limits = tileLimits(device);
     WeightsProduct product{};
@@ -299,7 +302,7 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionShape& shape,
         (uint64_t(shape.kernelWidth) * shape.kernelHeight + 1) * vk::divideUp(shape.outputs, 4);
     std::optional<GroupedTile> grouped;
     if (GroupedTile::isDiagonal(encoder.device(), p.multiplier))
-        grouped = groupedTile(encoder.device(), p, windows);
+        grouped = groupedTile(encoder.device(), p, windows, gradient.storageConstant() == 1, true);
     if (grouped) {
         if (p.transposed) std::swap(p.gradient, p.source);
         p.tiles = uint32_t(vk::divideUp(shape.outputs, 4));

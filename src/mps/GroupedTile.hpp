@@ -18,6 +18,7 @@ struct GroupedTile {
     static constexpr uint32_t productSize = 128;      ///< of a workgroup
     static constexpr uint32_t gradientTaps = 3;       ///< of a row, of an invocation; also rows of
                                                       ///< them where it goes down an image
+    static constexpr uint32_t mostHalfWindows = 4;    ///< of a row in fp16, where it does so
     static constexpr uint32_t gradientSize = 256;     ///< at most
     static constexpr uint32_t gradientGroupsEach = 2; ///< workgroups for a multiprocessor
     static constexpr uint32_t mostSpan = 32;          ///< what may be loaded for a row of taps
