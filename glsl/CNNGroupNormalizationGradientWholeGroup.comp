@@ -3,7 +3,6 @@
 #extension GL_GOOGLE_include_directive : require
 #define WHOLE_SUMS 2u
 #include "wholeGroup.glsl"
-#include "groupNormalizationGradient.glsl"
 
 layout(set = 0, binding = 0) uniform Parameters { CNNGroupNormalizationGradientParameters p; };
 layout(set = 0, binding = 1, std430) readonly buffer Gradient { uvec4 gradientUnits[]; };
@@ -17,11 +16,8 @@ layout(set = 0, binding = 9, std430) writeonly buffer GradientForBeta { vec4 gra
 // Of the block's slices.
 shared vec4 means[wholeSlices], inverses[wholeSlices], weights[wholeSlices];
 shared vec4 weighted[2u * wholeSlices]; // gamma times the sums
-shared vec4 meanTerms[wholeSlices], slopeTerms[wholeSlices];
-
-#define WEIGHTED_GAMMA(C) weighted[(C) / 4u][(C) % 4u]
-#define WEIGHTED_BETA(C) weighted[wholeSlices + (C) / 4u][(C) % 4u]
-GROUP_TERMS(groupTerms, WEIGHTED_GAMMA, WEIGHTED_BETA)
+// dx = scales * dy + slopes * (x - means) + shifts
+shared vec4 scales[wholeSlices], slopes[wholeSlices], shifts[wholeSlices];
 
 Share own;
 uvec4 xs[kept], dys[kept];
@@ -40,14 +36,14 @@ void addTexel(uint k) {
 
 // The results take the place of the incoming gradients, two channels at a time: few registers are
 // left. A compiler that knew the halves of the sums again would keep them unpacked until here.
-void finishPair(uint j) {
+void finishPair(uint j, bool isLast) {
     uint slice = own.unit * texels + j / 2u, zero = texels == 1u ? 0u : p.zero;
-    vec2 mean = halfOf(means[slice], j), inverse = halfOf(inverses[slice], j);
-    vec2 weight = halfOf(weights[slice], j);
-    vec2 meanTerm = halfOf(meanTerms[slice], j), slopeTerm = halfOf(slopeTerms[slice], j);
+    vec2 mean = halfOf(means[slice], j), scale = halfOf(scales[slice], j);
+    vec2 slope = halfOf(slopes[slice], j), shift = halfOf(shifts[slice], j);
     EACH_KEPT(i) {
         vec2 dy = pairOf(dys[i] ^ zero, j), x = pairOf(xs[i] ^ zero, j);
-        dys[i] = withPair(dys[i], j, inverse * (weight * dy - meanTerm - (x - mean) * slopeTerm));
+        dys[i] = withPair(dys[i], j, scale * dy + (slope * (x - mean) + shift));
+        if (isLast && counts(own, i)) destinationUnits[unitIndex(p.destination, own, i)] = dys[i];
     }
 }
 
@@ -55,6 +51,7 @@ void main() {
     own = shareOf(p.blocks, p.source.width * p.source.height);
     if (own.image >= p.images) return; // the whole workgroup
     uint thread = gl_LocalInvocationID.x;
+    stagger();
     EACH_KEPT(i) {
         xs[i] = sourceUnits[unitIndex(p.source, own, i)];
         dys[i] = gradientUnits[unitIndex(p.gradient, own, i)];
@@ -81,21 +78,25 @@ void main() {
         weighted[sumIndex() * wholeSlices + inBlock] = weights[inBlock] * sum;
     }
     barrier();
-    if (thread < wholeSlices) {
-        vec4 meanTerm, slopeTerm;
-        groupTerms(0u, thread, wholeSlices * 4u, p.groupChannels, p.groupElements, meanTerm, slopeTerm);
-        meanTerms[thread] = meanTerm;
-        slopeTerms[thread] = inverses[thread] * slopeTerm;
+    if (thread < wholeSlices * 4u) { // a channel each
+        uint slice = thread / 4u, lane = thread % 4u;
+        uint first = thread / p.groupChannels * p.groupChannels;
+        float gammaSum = 0.0, betaSum = 0.0;
+        for (uint c = first; c < first + p.groupChannels; ++c) {
+            gammaSum += weighted[c / 4u][c % 4u];
+            betaSum += weighted[wholeSlices + c / 4u][c % 4u];
+        }
+        float inverse = inverses[slice][lane];
+        scales[slice][lane] = inverse * weights[slice][lane];
+        slopes[slice][lane] = -inverse * inverse * (gammaSum / p.groupElements);
+        shifts[slice][lane] = -inverse * (betaSum / p.groupElements);
     }
     barrier();
 
-    finishPair(0u);
-    finishPair(1u);
+    finishPair(0u, false);
+    finishPair(1u, texels == 1u);
     if (texels == 2u) {
-        finishPair(2u);
-        finishPair(3u);
-    }
-    EACH_KEPT(i) {
-        if (counts(own, i)) destinationUnits[unitIndex(p.destination, own, i)] = dys[i];
+        finishPair(2u, false);
+        finishPair(3u, true);
     }
 }

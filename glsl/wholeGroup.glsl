@@ -13,6 +13,11 @@ layout(local_size_x_id = 32) in;
 layout(constant_id = 33) const uint blockUnits = 1u;
 layout(constant_id = 34) const uint kept = 1u; // pixels of an invocation
 
+// So many workgroups begin one after the other, the last of them after some turns of a loop. Multiprocessors
+// that begin together would load together and compute together, and leave memory idle meanwhile.
+layout(constant_id = 36) const uint staggered = 0u;
+layout(constant_id = 37) const uint staggerTurns = 0u;
+
 const uint invocations = gl_WorkGroupSize.x;
 const uint lanes = invocations / blockUnits;
 const uint wholeSlices = blockUnits * texels; // of the block
@@ -29,6 +34,14 @@ struct Share {
     uint lastPixel; // of the image
     bool hasAll;    // the last pixel of the invocation is one of the image, too
 };
+
+void stagger() {
+    uint group = gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x;
+    if (group >= staggered) return;
+    float x = 0.5;
+    for (uint turn = group * staggerTurns / staggered; turn > 0u; --turn) x = fma(x, 0.999, 0.001);
+    if (x < 0.0) laneSums[0] = vec4(x); // it never is, but then the loop would be left out
+}
 
 // The last workgroups of a folded grid have an image beyond the last one.
 Share shareOf(uint blocks, uint pixels) {

@@ -210,9 +210,10 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
     };
     if (kept) {
         p.blocks = kept->blocks;
+        const auto stagger = kept->stagger(encoder.limits().processor, pass.imageCount);
         dispatchWhole("CNNGroupNormalizationGradientWholeGroup", kept->grid(pass.imageCount),
                       {mps::constant(32, kept->invocations), mps::constant(33, kept->blockUnits),
-                       mps::constant(34, kept->kept)});
+                       mps::constant(34, kept->kept), stagger[0], stagger[1]});
     } else if (plan.whole) {
         dispatchWhole(sums, plan.grid(workgroups), {lanes, mps::constant(33, glsl::sumsResult)});
     } else {

@@ -69,6 +69,15 @@ std::optional<WholeGroup> WholeGroup::of(const vk::Limits& limits, const Shape& 
     return {};
 }
 
+std::array<vk::Constant, 2> WholeGroup::stagger(const vk::Processor& processor,
+                                                uint64_t images) const {
+    constexpr uint64_t fewestRounds = 4;
+    constexpr uint32_t turnsEach = 80; // for a kept pixel: together about what a workgroup takes
+    const uint64_t atOnce = processor.multiprocessors;
+    const bool gains = tableOf(processor).isMeasured && images * blocks >= fewestRounds * atOnce;
+    return {constant(36, gains ? uint32_t(atOnce) : 0), constant(37, turnsEach * kept)};
+}
+
 std::optional<WholeGroup> WholeGroup::of(Encoder& encoder, std::initializer_list<Operand> operands,
                                          uint32_t kept, uint64_t groupChannels) {
     const uint32_t texels = texelsOfUnits(operands);

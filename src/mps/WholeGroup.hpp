@@ -3,6 +3,7 @@
 
 #include "mps/Encoder.hpp"
 
+#include <array>
 #include <optional>
 
 namespace mpsvk::mps {
@@ -32,6 +33,10 @@ struct WholeGroup {
         made.texelsEach = texelsEach;
         return made;
     }
+
+    /// Of a kernel of which a multiprocessor has one workgroup at a time, for so many images: those
+    /// that begin one after the other, where there are enough to make up for the wait.
+    std::array<vk::Constant, 2> stagger(const vk::Processor& processor, uint64_t images) const;
 
     uint32_t invocations, blockUnits, kept; ///< of a workgroup, of a pixel, pixels of an invocation
     uint32_t blocks;                        ///< of an image

@@ -66,6 +66,25 @@ TEST_CASE("what does not fit in registers, or in the device's limits, is not kep
     CHECK_FALSE(WholeGroup::of(limits(), {3136, 63, 1, 2, 2})); // not of pairs
 }
 
+TEST_CASE("workgroups begin one after the other where there are many for each multiprocessor") {
+    const auto group = WholeGroup::of(limits(), {3136, 64, 1, 2, 2}).value();
+    vk::Processor processor = limits().processor;
+    processor.multiprocessors = 132;
+    const auto imagesFor = [&](uint64_t rounds) {
+        return vk::divideUp(rounds * processor.multiprocessors, group.blocks);
+    };
+    const auto many = group.stagger(processor, imagesFor(4));
+    CHECK(many[0].value == processor.multiprocessors);
+    CHECK(many[1].value == 80 * group.kept);
+    CHECK(group.stagger(processor, imagesFor(4) - 1)[0].value == 0);
+    vk::Processor unknown = processor;
+    unknown.multiprocessors = 0;
+    CHECK(group.stagger(unknown, imagesFor(4))[0].value == 0);
+    unknown = processor;
+    unknown.architecture = vk::Architecture::Mali;
+    CHECK(group.stagger(unknown, imagesFor(4))[0].value == 0);
+}
+
 TEST_CASE("planes that are read once are normalized as the reference does it") {
     struct Case {
         size_t channels, groups, width, height;
