@@ -31,9 +31,9 @@ float weight(Results r, Scale s, int result) {
     return float(max(int(s.per) - abs(distance), 0)) / float(s.per);
 }
 
-// Neighbours in a row, which share most of what they read, that an invocation has. Pairs of texels leave
-// fewer invocations to hide each other's waits, but finding pixels is what holds fp16 up.
-const uint width = texels;
+// Neighbours in a row that an invocation has: they share most of what they read. Finding it is what holds
+// fp16 up; in fp32 more invocations hide each other's waits better.
+const uint width = gradient_storage == STORAGE_FLOAT16 ? 2u : 1u;
 // Results along a row that they read at once: all of them, or equal shares where they are many.
 const uint anyStep = constantStepX + uint(constantStepX == 0u), anyPer = constantPerX + uint(constantPerX == 0u);
 const uint taps = ((width + 1u) * anyPer + anyStep - 1u) / anyStep - uint(anyPer % anyStep == 0u);
@@ -52,11 +52,11 @@ void main() {
     Results columns[width];
     Results rows = resultsOf(min(y, p.sourceHeight - 1), p.sourceHeight, p.offsetY, sy, p.firstY, p.endY,
                              p.reachY);
-    vec4 sum[width][2];
+    vec4 sum[width];
     [[unroll]] for (uint b = 0u; b < width; ++b) {
         columns[b] = resultsOf(min(x + int(b), p.sourceWidth - 1), p.sourceWidth, p.offsetX, sx, p.firstX,
                                p.endX, p.reachX);
-        sum[b] = vec4[2](vec4(0.0), vec4(0.0));
+        sum[b] = vec4(0.0);
     }
 
     int end = columns[width - 1u].end;
@@ -67,28 +67,27 @@ void main() {
             [[unroll]] for (uint c = 0u; c < atOnce; ++c)
                 near[b][c] = first + int(c) < end ? weight(columns[b], sx, first + int(c)) : 0.0;
         for (int row = rows.first; row < rows.end; ++row) {
-            vec4 g[atOnce][2];
+            vec4 g[atOnce];
             [[unroll]] for (uint c = 0u; c < atOnce; ++c)
-                g[c] = gradient_loadTexels(p.gradient, p.gradientX + min(first + int(c), end - 1),
-                                           p.gradientY + row, at.slice, at.image);
-            vec4 rowSum[width][2];
+                g[c] = gradient_load(p.gradient, p.gradientX + min(first + int(c), end - 1),
+                                     p.gradientY + row, at.slice, at.image);
+            vec4 rowSum[width];
             // What has no weight may be no number.
             [[unroll]] for (uint b = 0u; b < width; ++b) {
-                rowSum[b] = vec4[2](vec4(0.0), vec4(0.0));
+                rowSum[b] = vec4(0.0);
                 [[unroll]] for (uint c = 0u; c < atOnce; ++c)
-                    if (near[b][c] > 0.0) EACH_TEXEL(k) rowSum[b][k] += near[b][c] * g[c][k];
+                    if (near[b][c] > 0.0) rowSum[b] += near[b][c] * g[c];
             }
             float nearRow = weight(rows, sy, row);
             if (nearRow > 0.0)
-                [[unroll]] for (uint b = 0u; b < width; ++b)
-                    EACH_TEXEL(k) sum[b][k] += nearRow * rowSum[b][k];
+                [[unroll]] for (uint b = 0u; b < width; ++b) sum[b] += nearRow * rowSum[b];
         }
     }
     [[unroll]] for (uint b = 0u; b < width; ++b) {
         int toX = at.x + int(b);
         if (toX < int(p.clipWidth)) {
-            if (!isSource(p.originX + toX, y)) sum[b] = vec4[2](vec4(0.0), vec4(0.0));
-            destination_storeTexels(p.destination, p.clipX + toX, p.clipY + at.y, at.slice, at.image, sum[b]);
+            if (!isSource(p.originX + toX, y)) sum[b] = vec4(0.0);
+            destination_store(p.destination, p.clipX + toX, p.clipY + at.y, at.slice, at.image, sum[b]);
         }
     }
 }

@@ -142,12 +142,12 @@ void CNNUpsamplingGradient::dispatch(const mps::BinaryPass& pass) const {
         .clampEdges = secondaryEdgeMode() == ImageEdgeMode::Clamp,
         .clipWidth = uint32_t(pass.clip.width),
     };
-    // An invocation of the bilinear gradient has as many neighbouring pixels as texels.
+    // Of glsl/CNNUpsamplingBilinearGradient.comp: an invocation's neighbours in a row.
     const bool isBilinear = forwardClassName() == "CNNUpsamplingBilinear";
-    const uint64_t columns =
-        isBilinear ? vk::divideUp(pass.clip.width, pass.texelsEach()) : pass.clip.width;
-    mps::Grid grid = mps::Grid::over(mps::slicesFor(pass.destinationChannels), columns,
-                                     pass.clip.height, pass.imageCount, pass.texelsEach());
+    const uint32_t neighbours = isBilinear && pass.primary.storageConstant() == 1 ? 2 : 1;
+    mps::Grid grid = mps::Grid::over(mps::slicesFor(pass.destinationChannels),
+                                     vk::divideUp(pass.clip.width, neighbours), pass.clip.height,
+                                     pass.imageCount, isBilinear ? 1 : pass.texelsEach());
     grid.wholeTexels = pass.hasWholeTexels();
     pass.encoder->dispatch(
         shader(), parameters, grid, {{1, pass.primary}, {2, pass.destination}},
