@@ -108,8 +108,11 @@ struct BinaryPass {
         return (primaryView.channels | secondaryView.channels | destinationView.channels) % 4 == 0;
     }
     uint32_t texelsEach() const {
-        return primary.hasPairs(primaryView) && secondary.hasPairs(secondaryView) &&
-                       (!destination || destination.hasPairs(destinationView))
+        const auto allows = [](const ImageRun& run, const glsl::ImageView& view) {
+            return !run || run.hasPairs(view); // one that is not there is not read or written
+        };
+        return primary.hasPairs(primaryView) && allows(secondary, secondaryView) &&
+                       allows(destination, destinationView)
                    ? 2
                    : 1;
     }
