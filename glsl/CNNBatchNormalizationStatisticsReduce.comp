@@ -7,7 +7,7 @@
 #include "moments.glsl"
 
 const uint size = 256u;
-const uint ahead = 5u; // reads under way at once
+const uint ahead = 2u; // reads under way at once
 
 layout(local_size_x = 256) in;
 layout(set = 0, binding = 0) uniform Parameters { CNNBatchNormalizationReduceParameters p; };

@@ -44,7 +44,7 @@ glsl::WalkParameters walkOver(const WalkShape& shape, WalkUse use) {
         // All workgroups go through the images together, so that caches end up with what was read
         // last; each takes at least 4 steps.
         w.chunks = uint32_t(std::clamp<uint64_t>(
-            vk::divideUp(steps, 4), 1, std::min(most(1056, w.tiles), shape.chunksAtMost)));
+            vk::divideUp(steps, 4), 1, std::min(most(396, w.tiles), shape.chunksAtMost)));
         w.chunkPixels = uint32_t(rows);
         w.span = w.pixels;
         step = rows * w.chunks;
