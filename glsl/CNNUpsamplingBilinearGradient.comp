@@ -31,9 +31,8 @@ float weight(Results r, Scale s, int result) {
     return float(max(int(s.per) - abs(distance), 0)) / float(s.per);
 }
 
-// Neighbours in a row that an invocation has: they share most of what they read. Finding it is what holds
-// fp16 up; in fp32 more invocations hide each other's waits better.
-const uint width = gradient_storage == STORAGE_FLOAT16 ? 2u : 1u;
+// Neighbours in a row that an invocation has: they share most of what they read.
+layout(constant_id = 36) const uint width = 1u;
 // Results along a row that they read at once: all of them, or equal shares where they are many.
 const uint anyStep = constantStepX + uint(constantStepX == 0u), anyPer = constantPerX + uint(constantPerX == 0u);
 const uint taps = ((width + 1u) * anyPer + anyStep - 1u) / anyStep - uint(anyPer % anyStep == 0u);

@@ -142,7 +142,9 @@ void CNNUpsamplingGradient::dispatch(const mps::BinaryPass& pass) const {
         .clampEdges = secondaryEdgeMode() == ImageEdgeMode::Clamp,
         .clipWidth = uint32_t(pass.clip.width),
     };
-    // Of glsl/CNNUpsamplingBilinearGradient.comp: an invocation's neighbours in a row.
+    // An invocation of the bilinear gradient has neighbours in a row: finding pixels is what holds
+    // fp16 up. In fp32, and instead of pairs of texels, more invocations hide each other's waits
+    // better.
     const bool isBilinear = forwardClassName() == "CNNUpsamplingBilinear";
     const uint32_t neighbours = isBilinear && pass.primary.storageConstant() == 1 ? 2 : 1;
     mps::Grid grid = mps::Grid::over(mps::slicesFor(pass.destinationChannels),
@@ -152,7 +154,8 @@ void CNNUpsamplingGradient::dispatch(const mps::BinaryPass& pass) const {
     pass.encoder->dispatch(
         shader(), parameters, grid, {{1, pass.primary}, {2, pass.destination}},
         {mps::constant(32, x.step.constantStep()), mps::constant(33, x.step.constantPer()),
-         mps::constant(34, y.step.constantStep()), mps::constant(35, y.step.constantPer())});
+         mps::constant(34, y.step.constantStep()), mps::constant(35, y.step.constantPer()),
+         mps::constant(36, neighbours)});
 }
 
 } // namespace mpsvk::MPS
