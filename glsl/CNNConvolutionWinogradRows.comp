@@ -39,7 +39,6 @@ const uint segments = winogradRowSegments;
 const uint columnGroups = TILE_COLUMNS / 8u, rowGroups = 16u / columnGroups;
 const uint blocksDown = segments / 4u / rowGroups, blocksAcross = 2u;
 const uint STEP_PAIRS = winogradRowStep / 2u;
-const uint OUTSIDE = 0xffffffffu;
 const uint ahead = 2u, slots = 4u; // of loads of weights
 
 // Of a channel's segments, in fours, at a position. What a quarter of a subgroup stores lies in different banks.
@@ -135,8 +134,7 @@ void main() {
         segmentResults[thread] = written.exists ? min(results, parameters.clipWidth - written.x) : 0u;
     }
 
-    uint steps = parameters.kernelHeight *
-                 ((parameters.source.channels + winogradRowStep - 1u) / winogradRowStep);
+    uint steps = parameters.kernelHeight * (winogradRowChannels(parameters.source.channels) / winogradRowStep);
     uint rowTexels = winogradRowTexels(parameters.resultSlices);
     uint ownWeights = position * rowTexels + firstTexel + columnGroup;
     uint weightsStride = winogradRowSpan * rowTexels;

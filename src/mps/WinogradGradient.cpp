@@ -20,9 +20,8 @@ bool isWinogradGradient(const ConvolutionShape& shape,
                         const glsl::CNNConvolutionWeightsParameters& p, const ImageRun& windows,
                         const ImageRun& taps) {
     return shape.kernelWidth == size && shape.kernelHeight == size &&
-           hasWinograd(size, shape.inputs, shape.outputs) && p.strideX == 1 && p.strideY == 1 &&
-           p.dilationX == 1 && p.dilationY == 1 && shape.groups == 1 && !p.clampEdges &&
-           winogradReads(windows) && winogradReads(taps);
+           hasWinograd(size, shape.inputs, shape.outputs) && p.strideY == 1 && p.dilationY == 1 &&
+           isUnstrided(shape, p) && winogradReads(windows) && winogradReads(taps);
 }
 
 bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,

@@ -34,6 +34,10 @@ bool isUnstrided(const ConvolutionWeights::Layout& layout,
            !layout.shape.depthwise && p.subPixelScale == 1 && !p.clampEdges;
 }
 
+bool isUnstrided(const ConvolutionShape& shape, const glsl::CNNConvolutionWeightsParameters& p) {
+    return p.strideX == 1 && p.dilationX == 1 && shape.groups == 1 && !p.clampEdges;
+}
+
 bool hasWinograd(uint32_t taps, uint64_t channels, uint64_t resultChannels) {
     return (taps == 3 || (taps == 5 && channels <= mostChannelsOfFive)) &&
            std::min(channels, resultChannels) >= leastChannels && !vk::isDisabled("winograd");

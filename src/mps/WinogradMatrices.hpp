@@ -14,6 +14,8 @@ uint32_t resultTexels(const glsl::CNNConvolutionPackParameters& p);
 
 /// A convolution, or its adjoint, that moves along rows one by one, pixel by pixel.
 bool isUnstrided(const ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p);
+/// The same of the gradient of weights.
+bool isUnstrided(const ConvolutionShape& shape, const glsl::CNNConvolutionWeightsParameters& p);
 /// Whether there are transformations of so many taps a row, and work for products of matrices;
 /// channels are those of the source and of the result.
 bool hasWinograd(uint32_t taps, uint64_t channels, uint64_t resultChannels);

@@ -19,8 +19,7 @@ bool isRowsGradient(const vk::Limits& limits, const ConvolutionShape& shape,
                     const glsl::CNNConvolutionWeightsParameters& p, const ImageRun& windows,
                     const ImageRun& taps) {
     return hasWinogradRows(shape.kernelWidth, p.source.channels, p.gradient.channels) &&
-           p.strideX == 1 && p.dilationX == 1 && shape.groups == 1 && !p.clampEdges &&
-           isFloatBuffer(windows) && isFloatBuffer(taps) &&
+           isUnstrided(shape, p) && isFloatBuffer(windows) && isFloatBuffer(taps) &&
            limits.workGroupInvocations >= invocations && limits.sharedMemoryBytes >= sharedBytes;
 }
 
