@@ -1,5 +1,5 @@
 #include "mps/CNNBinaryConvolution.hpp"
-#include "mps/MatrixPass.hpp"
+#include "mps/Names.hpp"
 
 #include <mpsvk/Error.hpp>
 

@@ -1,6 +1,7 @@
 #include "mps/CNNConvolutionState.hpp"
 #include "mps/ConvolutionGradientPass.hpp"
 #include "mps/ConvolutionPass.hpp"
+#include "mps/Names.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>

@@ -1,5 +1,6 @@
 #include "mps/ConvolutionGradientPass.hpp"
 #include "mps/ConvolutionPass.hpp"
+#include "mps/Names.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>

@@ -1,7 +1,7 @@
 // The weights of a convolution's data source as floats, whatever it keeps them as.
 #include "mps/ConvolutionWeights.hpp"
 #include "mps/Half.hpp"
-#include "mps/MatrixPass.hpp"
+#include "mps/Names.hpp"
 
 #include <mpsvk/Error.hpp>
 

@@ -2,7 +2,7 @@
 
 #include "mps/GraphPlan.hpp"
 #include "mps/Matrix.hpp"
-#include "mps/MatrixPass.hpp"
+#include "mps/Names.hpp"
 #include "mps/WinogradProduct.hpp"
 #include "mps/WinogradRows.hpp"
 #include "vk/Submission.hpp"

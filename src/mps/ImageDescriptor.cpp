@@ -1,6 +1,6 @@
 #include "mps/ImageDescriptor.hpp"
 
-#include "mps/PassChecks.hpp"
+#include "mps/Names.hpp"
 
 #include <mpsvk/Error.hpp>
 

@@ -2,6 +2,7 @@
 
 #include "mps/Archive.hpp"
 #include "mps/MatrixPass.hpp"
+#include "mps/Names.hpp"
 
 #include <mpsvk/MPS/MatrixCopy.hpp>
 

@@ -1,5 +1,6 @@
 #include "mps/MatrixPass.hpp"
 
+#include "mps/Names.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -7,22 +8,6 @@
 #include <algorithm>
 
 namespace mpsvk::mps {
-
-std::string nameOf(MPS::DataType type) {
-    switch (type) {
-    case MPS::DataType::Float32: return "Float32";
-    case MPS::DataType::Float16: return "Float16";
-    case MPS::DataType::BFloat16: return "BFloat16";
-    case MPS::DataType::Int8: return "Int8";
-    case MPS::DataType::Int16: return "Int16";
-    case MPS::DataType::Int32: return "Int32";
-    case MPS::DataType::UInt8: return "UInt8";
-    case MPS::DataType::UInt16: return "UInt16";
-    case MPS::DataType::UInt32: return "UInt32";
-    case MPS::DataType::Unorm8: return "Unorm8";
-    default: return std::to_string(uint32_t(type));
-    }
-}
 
 namespace {
 

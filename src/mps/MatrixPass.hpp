@@ -49,9 +49,6 @@ inline constexpr std::array floatTypes{MPS::DataType::Float32, MPS::DataType::Fl
 MatrixOperand boundOperand(const ArrayView& first, const vk::Limits& limits, uint64_t matrices = 1,
                            uint64_t matrixBytes = 0);
 
-/// "Float16".
-std::string nameOf(MPS::DataType type);
-
 /// Takes operands for one encode and checks them against each other.
 class MatrixOperands {
 public:

@@ -1,6 +1,7 @@
 // How a graph is encoded: its steps one by one, or a plan of them, and the updates after them.
 #include "mps/NNGraph.hpp"
 
+#include "mps/Names.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>

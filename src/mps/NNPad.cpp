@@ -2,7 +2,7 @@
 
 #include "NNPad.h"
 #include "mps/Archive.hpp"
-#include "mps/PassChecks.hpp"
+#include "mps/Names.hpp"
 
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/NNReshape.hpp>

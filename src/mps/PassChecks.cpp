@@ -1,5 +1,7 @@
 #include "mps/PassChecks.hpp"
 
+#include "mps/Names.hpp"
+
 #include <mpsvk/Error.hpp>
 
 #include <algorithm>
@@ -270,28 +272,6 @@ void checkOffsetReach(const std::string& who, const char* name, const MPS::Offse
     if (offset.x >= -most && offset.x <= most && offset.y >= -most && offset.y <= most) return;
     throw InvalidArgument(who + name + " is (" + std::to_string(offset.x) + ", " +
                           std::to_string(offset.y) + ") but each must be at most 2^30 either way.");
-}
-
-std::string nameOf(MPS::ImageEdgeMode mode) {
-    switch (mode) {
-    case MPS::ImageEdgeMode::Zero: return "Zero";
-    case MPS::ImageEdgeMode::Clamp: return "Clamp";
-    case MPS::ImageEdgeMode::Mirror: return "Mirror";
-    case MPS::ImageEdgeMode::MirrorWithEdge: return "MirrorWithEdge";
-    case MPS::ImageEdgeMode::Constant: return "Constant";
-    }
-    return std::to_string(uint64_t(mode));
-}
-
-std::string nameOf(MPS::ImageFeatureChannelFormat format) {
-    switch (format) {
-    case MPS::ImageFeatureChannelFormat::None: return "None";
-    case MPS::ImageFeatureChannelFormat::Unorm8: return "Unorm8";
-    case MPS::ImageFeatureChannelFormat::Unorm16: return "Unorm16";
-    case MPS::ImageFeatureChannelFormat::Float16: return "Float16";
-    case MPS::ImageFeatureChannelFormat::Float32: return "Float32";
-    }
-    return std::to_string(uint64_t(format));
 }
 
 void checkEdgeMode(const std::string& who, const char* property, MPS::ImageEdgeMode mode) {

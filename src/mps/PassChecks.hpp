@@ -6,9 +6,6 @@
 
 namespace mpsvk::mps {
 
-std::string nameOf(MPS::ImageEdgeMode mode);
-std::string nameOf(MPS::ImageFeatureChannelFormat format);
-
 void checkWindow(const char* className, const MPS::KernelWindow& window);
 /// The command buffer is of the kernel's device.
 void checkDevice(const std::string& who, const MTL::Device& kernel,
