@@ -78,9 +78,9 @@ void main() {
         weighted[sumIndex() * wholeSlices + inBlock] = weights[inBlock] * sum;
     }
     barrier();
-    if (thread < wholeSlices * 4u) { // a channel each
-        uint slice = thread / 4u, lane = thread % 4u;
-        uint first = thread / p.groupChannels * p.groupChannels;
+    for (uint channel = thread; channel < wholeSlices * 4u; channel += invocations) {
+        uint slice = channel / 4u, lane = channel % 4u;
+        uint first = channel / p.groupChannels * p.groupChannels;
         float gammaSum = 0.0, betaSum = 0.0;
         for (uint c = first; c < first + p.groupChannels; ++c) {
             gammaSum += weighted[c / 4u][c % 4u];

@@ -5,6 +5,8 @@
 #include <mpsvk/Error.hpp>
 #include <mpsvk/MPS/CNNSoftMax.hpp>
 
+#include <algorithm>
+
 namespace mpsvk::MPS {
 
 namespace {
