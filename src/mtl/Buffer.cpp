@@ -6,6 +6,14 @@
 
 namespace mpsvk::MTL {
 
+void checkKnown(ResourceOptions options, const std::string& who) {
+    const auto bits = uint64_t(options);
+    if (bits >> 10 || (bits & 0xf) > 1 || (bits >> 4 & 0xf) > 3 || (bits >> 8 & 3) > 2)
+        throw InvalidArgument(who + "resource options " + std::to_string(bits) +
+                              " but the cache mode (bits 0 to 3) is at most 1, the storage mode "
+                              "(4 to 7) at most 3 and hazard tracking (8 and 9) at most 2.");
+}
+
 Resource::Impl& Resource::impl() const {
     if (!impl_) throw InvalidArgument("[Resource] The resource handle is empty.");
     return static_cast<Impl&>(*impl_);

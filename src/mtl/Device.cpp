@@ -114,6 +114,7 @@ Buffer Device::newBuffer(uint64_t length, ResourceOptions options) const {
         throw DeviceError(who + "newBuffer was given a length of " + std::to_string(length) +
                           " bytes but the device's limit is " + std::to_string(maxBufferLength()) +
                           " (VK_ERROR_OUT_OF_DEVICE_MEMORY).");
+    checkKnown(options, who + "newBuffer was given ");
     const StorageMode mode = storageModeOf(options);
     if (mode == StorageMode::Memoryless)
         throw InvalidArgument(who +

@@ -115,6 +115,7 @@ void Heap::Impl::adopt(Resource::Impl& resource, const std::shared_ptr<Claim>& c
 
 Buffer Heap::Impl::newBuffer(uint64_t length, ResourceOptions options,
                              std::optional<uint64_t> offset) {
+    checkKnown(options, who() + "newBuffer was given ");
     checkOptions(options, "newBuffer");
     if (length == 0) throw InvalidArgument(who() + "newBuffer was given a length of 0 bytes.");
     if (length > device.maxBufferLength())
@@ -174,6 +175,7 @@ Heap Device::newHeap(const HeapDescriptor& descriptor) const {
         throw DeviceError(who + "a size of " + std::to_string(descriptor.size()) +
                           " bytes but the device has " + std::to_string(most) +
                           " (VK_ERROR_OUT_OF_DEVICE_MEMORY).");
+    checkKnown(descriptor.resourceOptions(), who);
     const StorageMode mode = descriptor.storageMode();
     if (mode != StorageMode::Private && mode != StorageMode::Shared)
         throw InvalidArgument(who + "storage mode " + std::to_string(uint64_t(mode)) +
@@ -186,8 +188,8 @@ Heap Device::newHeap(const HeapDescriptor& descriptor) const {
     return Heap(std::make_shared<Heap::Impl>(*this, rounded, std::move(memory)));
 }
 
-SizeAndAlign Device::heapBufferSizeAndAlign(uint64_t length, ResourceOptions) const {
-    impl();
+SizeAndAlign Device::heapBufferSizeAndAlign(uint64_t length, ResourceOptions options) const {
+    checkKnown(options, subject("Device", name()) + "heapBufferSizeAndAlign was given ");
     return {vk::roundUp(std::max<uint64_t>(length, 1), vk::Memory::alignment),
             vk::Memory::alignment};
 }

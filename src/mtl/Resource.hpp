@@ -26,4 +26,7 @@ struct Resource::Impl : detail::ObjectImpl {
     bool aliasable = false;
 };
 
+/// Throws InvalidArgument for values that none of the options' enumerations has.
+void checkKnown(ResourceOptions options, const std::string& who);
+
 } // namespace mpsvk::MTL

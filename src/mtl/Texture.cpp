@@ -100,6 +100,7 @@ void checkDescriptor(const TextureDescriptor& d, const std::string& who) {
     if (d.arrayLength() == 0 || (!isArray && d.arrayLength() != 1))
         refuse("an arrayLength of " + std::to_string(d.arrayLength()) + " but a " +
                (isArray ? "Type2DArray texture needs at least 1" : "Type2D texture has 1"));
+    checkKnown(d.resourceOptions(), who + "newTexture was given ");
     if (d.storageMode() == StorageMode::Memoryless)
         refuse("memoryless storage, which only render targets can have");
 }

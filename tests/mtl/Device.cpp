@@ -86,6 +86,17 @@ TEST_CASE("What a device does not make", "[Device]") {
     CHECK(sentence<InvalidArgument>([&] {
               device.newBuffer(4, ResourceOptions::StorageModeMemoryless);
           }) == who + "newBuffer was given memoryless storage, which buffers cannot have.");
+    for (const uint64_t unknown : {0x2, 0x40, 0x300, 0x400}) {
+        const std::string options =
+            "was given resource options " + std::to_string(unknown) +
+            " but the cache mode (bits 0 to 3) is at most 1, the storage mode (4 to 7) at most 3 "
+            "and hazard tracking (8 and 9) at most 2.";
+        CHECK(sentence<InvalidArgument>([&] { device.newBuffer(4, ResourceOptions(unknown)); }) ==
+              who + "newBuffer " + options);
+        CHECK(sentence<InvalidArgument>([&] {
+                  device.heapBufferSizeAndAlign(4, ResourceOptions(unknown));
+              }) == who + "heapBufferSizeAndAlign " + options);
+    }
     const std::byte four[4] = {};
     CHECK(
         sentence<InvalidArgument>(

@@ -146,6 +146,15 @@ TEST_CASE("What heaps refuse", "[Heap]") {
     CHECK(sentence<InvalidArgument>(
               [&] { heap.newBuffer(16, ResourceOptions::StorageModePrivate); }) ==
           "[Heap] newBuffer was given storage mode 2 and cache mode 0 but the heap has 0 and 0.");
+    CHECK(sentence<InvalidArgument>([&] {
+              heap.newBuffer(16, ResourceOptions(0x800));
+          }).starts_with("[Heap] newBuffer was given resource options 2048 but"));
+    MTL::HeapDescriptor unknown;
+    unknown.setSize(256);
+    unknown.setCpuCacheMode(MTL::CPUCacheMode(2));
+    CHECK(sentence<InvalidArgument>([&] {
+              testDevice().newHeap(unknown);
+          }).starts_with(device + "resource options"));
     CHECK(sentence<InvalidArgument>([&] { heap.newBuffer(0, shared); }) ==
           "[Heap] newBuffer was given a length of 0 bytes.");
     CHECK(sentence<InvalidArgument>([&] { heap.maxAvailableSize(3); }) ==

@@ -168,6 +168,9 @@ TEST_CASE("Textures that cannot be", "[Texture]") {
               d.setTextureType(TextureType::Type2DArray);
               d.setArrayLength(0);
           }) == who + "an arrayLength of 0 but a Type2DArray texture needs at least 1.");
+    CHECK(refused([](auto& d) {
+              d.setResourceOptions(MTL::ResourceOptions(0x1000));
+          }).starts_with(who + "resource options 4096 but the cache mode (bits 0 to 3)"));
     CHECK(refused([](auto& d) { d.setStorageMode(MTL::StorageMode::Memoryless); }) ==
           who + "memoryless storage, which only render targets can have.");
 

@@ -48,8 +48,8 @@ public:
     /// uncompleted command buffers. Throws InvalidArgument for 0.
     CommandQueue newCommandQueue(uint64_t maxCommandBufferCount) const;
 
-    /// Zero-filled. Throws InvalidArgument for a length of 0, DeviceError when there is no memory
-    /// or the length is above maxBufferLength().
+    /// Zero-filled. Throws InvalidArgument for a length of 0, memoryless storage and unknown
+    /// options, DeviceError when there is no memory or the length is above maxBufferLength().
     Buffer newBuffer(uint64_t length,
                      ResourceOptions options = ResourceOptions::StorageModeShared) const;
     /// A copy of `bytes`. Throws InvalidArgument for private storage.
