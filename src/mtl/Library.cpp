@@ -37,6 +37,10 @@ Library::Impl::Impl(Device owner, std::vector<uint32_t> words)
                           "\" declares push constants of " +
                           std::to_string(reflection.pushConstantBytes) +
                           " bytes but a dispatch has 12 to give, the uvec3 of its grid.");
+    for (const uint32_t capability : reflection.capabilities)
+        if (const char* const lacked = device.impl().vk->lackedBy(capability))
+            throw DeviceError("The kernel \"" + reflection.entryPoint + "\" needs " + lacked +
+                              ", with which the device \"" + device.name() + "\" was not opened.");
     for (const auto& binding : reflection.bindings) {
         const bool isTexture = binding.type == VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER ||
                                binding.type == VK_DESCRIPTOR_TYPE_STORAGE_IMAGE;

@@ -59,6 +59,21 @@ uint32_t computeFamily(VkPhysicalDevice device) {
     throw DeviceError("The device has no compute queue.");
 }
 
+/// Capabilities of SPIR-V that need a feature of the device which not every one has.
+enum Capability : uint32_t {
+    Float16 = 9,
+    Float64 = 10,
+    Int64 = 11,
+    Int16 = 22,
+    Int8 = 39,
+    StorageBuffer16BitAccess = 4433,
+    UniformAndStorageBuffer16BitAccess = 4434,
+    StoragePushConstant16 = 4435,
+    StorageBuffer8BitAccess = 4448,
+    UniformAndStorageBuffer8BitAccess = 4449,
+    StoragePushConstant8 = 4450
+};
+
 /// What shaders with cooperative matrices need, as extensions and features of a device.
 struct CooperativeMatrices {
     VkPhysicalDeviceShaderFloat16Int8Features float16{
@@ -157,6 +172,24 @@ std::shared_ptr<Device> Device::adopt(VkInstance instance, VkPhysicalDevice phys
     return device;
 }
 
+const char* Device::lackedBy(uint32_t capability) const {
+    if (adopted_) return nullptr;
+    switch (capability) {
+    case Float16: return features_.cooperativeMatrix ? nullptr : "16-bit floats";
+    case Float64: return enabled_.shaderFloat64 ? nullptr : "64-bit floats";
+    case Int64: return enabled_.shaderInt64 ? nullptr : "64-bit integers";
+    case Int16: return enabled_.shaderInt16 ? nullptr : "16-bit integers";
+    case Int8: return "8-bit integers";
+    case StorageBuffer16BitAccess:
+    case UniformAndStorageBuffer16BitAccess:
+    case StoragePushConstant16: return "16-bit storage";
+    case StorageBuffer8BitAccess:
+    case UniformAndStorageBuffer8BitAccess:
+    case StoragePushConstant8: return "8-bit storage";
+    default: return nullptr;
+    }
+}
+
 void Device::open(bool adopted) {
     adopted_ = adopted;
     vkGetPhysicalDeviceProperties(physicalDevice_, &properties_);
@@ -179,6 +212,10 @@ void Device::open(bool adopted) {
         wanted.shaderStorageImageWriteWithoutFormat =
             available.shaderStorageImageWriteWithoutFormat;
         wanted.shaderStorageImageExtendedFormats = available.shaderStorageImageExtendedFormats;
+        // Only users' kernels compute with these.
+        wanted.shaderFloat64 = available.shaderFloat64;
+        wanted.shaderInt64 = available.shaderInt64;
+        wanted.shaderInt16 = available.shaderInt16;
         features_.textureStorage =
             available.shaderStorageImageWriteWithoutFormat && !isDisabled("texture");
         features_.debugLabels = hasDebugLabels();
@@ -211,6 +248,7 @@ void Device::open(bool adopted) {
             info.pNext = &executables;
         }
         check(vkCreateDevice(physicalDevice_, &info, nullptr, &device_), "vkCreateDevice");
+        enabled_ = wanted;
         vkGetDeviceQueue(device_, queueFamily_, 0, &queue_);
     }
     VkPhysicalDevicePushDescriptorPropertiesKHR push{

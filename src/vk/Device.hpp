@@ -58,6 +58,9 @@ public:
     VkQueue queue() const { return queue_; }
     const VkPhysicalDeviceProperties& properties() const { return properties_; }
     const Features& features() const { return features_; }
+    /// What a shader with that SPIR-V capability needs and this device was not opened with; null:
+    /// nothing. Of a device of the user's nobody knows.
+    const char* lackedBy(uint32_t capability) const;
     const Limits& limits() const { return limits_; }
     bool hasUnifiedMemory() const { return unified_; }
     Memory& memory() { return *memory_; }
@@ -99,6 +102,7 @@ private:
     bool adopted_ = false, unified_ = false;
     VkPhysicalDeviceProperties properties_{};
     Features features_;
+    VkPhysicalDeviceFeatures enabled_{};
     Limits limits_;
     std::unique_ptr<Memory> memory_;
     std::unique_ptr<PipelineLibrary> pipelines_;

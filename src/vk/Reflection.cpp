@@ -14,6 +14,7 @@ namespace {
 enum Op : uint32_t {
     OpEntryPoint = 15,
     OpExecutionMode = 16,
+    OpCapability = 17,
     OpTypeBool = 20,
     OpTypeInt = 21,
     OpTypeFloat = 22,
@@ -127,6 +128,7 @@ private:
             result_.entryPoint = words.text(2);
             ++entryPoints_;
             break;
+        case OpCapability: result_.capabilities.push_back(words[0]); break;
         case OpExecutionMode:
         case OpExecutionModeId:
             for (uint32_t i = 0; i < 3 && (words[1] == LocalSize || words[1] == LocalSizeId); ++i) {

@@ -31,6 +31,7 @@ struct Reflection {
     std::vector<uint32_t> constantIds; ///< of all specialization constants, rising
     uint32_t pushConstantBytes = 0;
     uint64_t sharedBytes = 0; ///< of workgroup memory, with the given constants
+    std::vector<uint32_t> capabilities;
     std::string entryPoint;
 };
 

@@ -116,6 +116,44 @@ TEST_CASE("Kernels that do not follow the binding rule are refused", "[Library]"
           }) == "The shader \"library\" uses a descriptor set other than 0.");
 }
 
+TEST_CASE("Kernels compute with numbers that the device was opened with", "[Library]") {
+    if (!compilesGlsl()) SKIP("built without a GLSL compiler");
+    const auto make = [](const std::string& bits, const std::string& type) {
+        glsl("#extension GL_EXT_shader_explicit_arithmetic_types_int" + bits +
+                 " : require\nlayout(binding = 0) buffer D { float d[]; };",
+             type + " x = " + type + "(d[0]); x *= x; d[0] = float(x);");
+    };
+    const auto check = [&](bool has, const std::string& bits) {
+        const std::string type = "int" + bits + "_t";
+        if (has)
+            CHECK_NOTHROW(make(bits, type));
+        else
+            CHECK(sentence<DeviceError>([&] { make(bits, type); }) ==
+                  "The kernel \"main\" needs " + bits + "-bit integers, with which the device \"" +
+                      testDevice().name() + "\" was not opened.");
+    };
+    VkPhysicalDeviceFeatures has;
+    vkGetPhysicalDeviceFeatures(testDevice().impl().vk->physicalDevice(), &has);
+    check(false, "8");
+    check(has.shaderInt16, "16");
+    check(has.shaderInt64, "64");
+    if (!has.shaderFloat64) return;
+    const MTL::Buffer data = bufferOf({1, 3});
+    const MTL::CommandBuffer commands = testQueue().commandBuffer();
+    const auto encoder = commands.computeCommandEncoder();
+    const auto library =
+        glsl("layout(binding = 0) buffer D { float d[]; };",
+             "double third = double(d[0]) / double(d[1]);"
+             "if (gl_GlobalInvocationID.x == 0) d[0] = float(third - double(float(third)));");
+    encoder.setComputePipelineState(
+        testDevice().newComputePipelineState(library.newFunction("main")));
+    encoder.setBuffer(data, 0, 0);
+    encoder.dispatchThreadgroups({1, 1, 1}, {4, 1, 1});
+    encoder.endEncoding();
+    finish(commands);
+    CHECK(valuesOf(data)[0] == float(1.0 / 3.0 - double(float(1.0 / 3.0))));
+}
+
 TEST_CASE("Kernels of textures that are no 2D arrays are refused", "[Library]") {
     if (!compilesGlsl()) SKIP("built without a GLSL compiler");
     const std::string refused = "The shader \"library\" declares an image that is no 2D array.";

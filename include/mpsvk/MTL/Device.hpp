@@ -69,7 +69,8 @@ public:
     /// Compiles GLSL 4.50 compute source. Throws DeviceError with the compiler's message, or when
     /// the library was built without a GLSL compiler.
     Library newLibrary(const std::string& glslSource) const;
-    /// Takes SPIR-V. Throws DeviceError when it is not a compute shader.
+    /// Takes SPIR-V. Throws DeviceError when it is not a compute shader, or computes with numbers
+    /// that the device was not opened with: of 8 bits, and of others as far as it has them.
     Library newLibrary(std::span<const uint32_t> spirv) const;
     ComputePipelineState newComputePipelineState(const Function& function) const;
 
