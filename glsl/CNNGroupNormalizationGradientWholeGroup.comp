@@ -16,8 +16,7 @@ layout(set = 0, binding = 9, std430) writeonly buffer GradientForBeta { vec4 gra
 // Of the block's slices.
 shared vec4 means[wholeSlices], inverses[wholeSlices], weights[wholeSlices];
 shared vec4 weighted[2u * wholeSlices]; // gamma times the sums
-// dx = scales * dy + slopes * (x - means) + shifts
-shared vec4 scales[wholeSlices], slopes[wholeSlices], shifts[wholeSlices];
+shared vec4 meanTerms[wholeSlices], slopeTerms[wholeSlices];
 
 Share own;
 uvec4 xs[kept], dys[kept];
@@ -38,11 +37,12 @@ void addTexel(uint k) {
 // left. A compiler that knew the halves of the sums again would keep them unpacked until here.
 void finishPair(uint j, bool isLast) {
     uint slice = own.unit * texels + j / 2u, zero = texels == 1u ? 0u : p.zero;
-    vec2 mean = halfOf(means[slice], j), scale = halfOf(scales[slice], j);
-    vec2 slope = halfOf(slopes[slice], j), shift = halfOf(shifts[slice], j);
+    vec2 mean = halfOf(means[slice], j), inverse = halfOf(inverses[slice], j);
+    vec2 weight = halfOf(weights[slice], j);
+    vec2 meanTerm = halfOf(meanTerms[slice], j), slopeTerm = halfOf(slopeTerms[slice], j);
     EACH_KEPT(i) {
         vec2 dy = pairOf(dys[i] ^ zero, j), x = pairOf(xs[i] ^ zero, j);
-        dys[i] = withPair(dys[i], j, scale * dy + (slope * (x - mean) + shift));
+        dys[i] = withPair(dys[i], j, inverse * (weight * dy - meanTerm - (x - mean) * slopeTerm));
         if (isLast && counts(own, i)) destinationUnits[unitIndex(p.destination, own, i)] = dys[i];
     }
 }
@@ -86,10 +86,8 @@ void main() {
             gammaSum += weighted[c / 4u][c % 4u];
             betaSum += weighted[wholeSlices + c / 4u][c % 4u];
         }
-        float inverse = inverses[slice][lane];
-        scales[slice][lane] = inverse * weights[slice][lane];
-        slopes[slice][lane] = -inverse * inverse * (gammaSum / p.groupElements);
-        shifts[slice][lane] = -inverse * (betaSum / p.groupElements);
+        meanTerms[slice][lane] = betaSum / p.groupElements;
+        slopeTerms[slice][lane] = inverses[slice][lane] * (gammaSum / p.groupElements);
     }
     barrier();
 

@@ -76,9 +76,9 @@ uint32_t groupedRows(const glsl::CNNConvolutionWeightsParameters& p, bool diagon
 /// The tile of that shader, for windows on such images; none where it does not do them.
 std::optional<GroupedTile> groupedTile(const vk::Device& device,
                                        const glsl::CNNConvolutionWeightsParameters& p,
-                                       const glsl::ImageView& windows, bool ofHalves,
+                                       const glsl::ImageView& windows, bool keepsHalves,
                                        bool diagonal) {
-    const bool isSmall = ofHalves && groupedRows(p, diagonal) > 1;
+    const bool isSmall = keepsHalves && groupedRows(p, diagonal) > 1;
     return GroupedTile::of(device, windows.width,
                            isSmall ? GroupedTile::mostHalfWindows : GroupedTile::mostPixels,
                            int(groupedTaps(p)), p.strideX, p.dilationX, p.originX, false);
@@ -302,7 +302,8 @@ void dispatchDepthwise(Encoder& encoder, const ConvolutionShape& shape,
         (uint64_t(shape.kernelWidth) * shape.kernelHeight + 1) * vk::divideUp(shape.outputs, 4);
     std::optional<GroupedTile> grouped;
     if (GroupedTile::isDiagonal(encoder.device(), p.multiplier))
-        grouped = groupedTile(encoder.device(), p, windows, gradient.storageConstant() == 1, true);
+        grouped = groupedTile(encoder.device(), p, windows,
+                              (p.transposed ? gradient : source).storageConstant() == 1, true);
     if (grouped) {
         if (p.transposed) std::swap(p.gradient, p.source);
         p.tiles = uint32_t(vk::divideUp(shape.outputs, 4));

@@ -8,6 +8,9 @@ namespace mpsvk::mps {
 namespace {
 
 constexpr uint64_t workgroup = 256;
+/// Three for each multiprocessor of a large GPU. What they leave is read by two loads of 256
+/// invocations: see glsl/CNNBatchNormalizationStatisticsReduce.comp.
+constexpr uint64_t mostSumGroups = 396;
 
 /// Slices side by side in a workgroup: as many as leave the fewest invocations idle, and among
 /// those the most, for reads that lie together; up to 512 bytes of fp32.
@@ -44,7 +47,7 @@ glsl::WalkParameters walkOver(const WalkShape& shape, WalkUse use) {
         // All workgroups go through the images together, so that caches end up with what was read
         // last; each takes at least 4 steps.
         w.chunks = uint32_t(std::clamp<uint64_t>(
-            vk::divideUp(steps, 4), 1, std::min(most(396, w.tiles), shape.chunksAtMost)));
+            vk::divideUp(steps, 4), 1, std::min(most(mostSumGroups, w.tiles), shape.chunksAtMost)));
         w.chunkPixels = uint32_t(rows);
         w.span = w.pixels;
         step = rows * w.chunks;

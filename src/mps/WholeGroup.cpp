@@ -73,8 +73,11 @@ std::array<vk::Constant, 2> WholeGroup::stagger(const vk::Processor& processor,
                                                 uint64_t images) const {
     constexpr uint64_t fewestRounds = 4;
     constexpr uint32_t turnsEach = 80; // for a kept pixel: together about what a workgroup takes
+    // What two operands and the rest take of the 65536 registers that a multiprocessor has.
+    const bool isAlone = 2 * invocations * (2 * 4 * kept + 50) > 65536;
     const uint64_t atOnce = processor.multiprocessors;
-    const bool gains = tableOf(processor).isMeasured && images * blocks >= fewestRounds * atOnce;
+    const bool gains =
+        isAlone && tableOf(processor).isMeasured && images * blocks >= fewestRounds * atOnce;
     return {constant(36, gains ? uint32_t(atOnce) : 0), constant(37, turnsEach * kept)};
 }
 

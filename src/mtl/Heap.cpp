@@ -17,7 +17,7 @@ ResourceOptions HeapDescriptor::resourceOptions() const {
 void HeapDescriptor::setResourceOptions(ResourceOptions v) {
     cpuCacheMode_ = CPUCacheMode(uint64_t(v) & 0xf);
     storageMode_ = storageModeOf(v);
-    hazardTrackingMode_ = HazardTrackingMode((uint64_t(v) >> 8) & 3);
+    hazardTrackingMode_ = HazardTrackingMode(uint64_t(v) >> 8); // with unknown bits, to be refused
 }
 
 class Heap::Impl::Claim {
@@ -175,7 +175,12 @@ Heap Device::newHeap(const HeapDescriptor& descriptor) const {
         throw DeviceError(who + "a size of " + std::to_string(descriptor.size()) +
                           " bytes but the device has " + std::to_string(most) +
                           " (VK_ERROR_OUT_OF_DEVICE_MEMORY).");
-    checkKnown(descriptor.resourceOptions(), who);
+    const auto cache = uint64_t(descriptor.cpuCacheMode()),
+               tracking = uint64_t(descriptor.hazardTrackingMode());
+    if (cache > 1 || tracking > 2)
+        throw InvalidArgument(who + "cpuCacheMode " + std::to_string(cache) +
+                              " and hazardTrackingMode " + std::to_string(tracking) +
+                              " but they are at most 1 and 2.");
     const StorageMode mode = descriptor.storageMode();
     if (mode != StorageMode::Private && mode != StorageMode::Shared)
         throw InvalidArgument(who + "storage mode " + std::to_string(uint64_t(mode)) +

@@ -64,6 +64,7 @@ enum Capability : uint32_t {
     Float16 = 9,
     Float64 = 10,
     Int64 = 11,
+    Int64Atomics = 12,
     Int16 = 22,
     Int8 = 39,
     StorageBuffer16BitAccess = 4433,
@@ -178,6 +179,7 @@ const char* Device::lackedBy(uint32_t capability) const {
     case Float16: return features_.cooperativeMatrix ? nullptr : "16-bit floats";
     case Float64: return enabled_.shaderFloat64 ? nullptr : "64-bit floats";
     case Int64: return enabled_.shaderInt64 ? nullptr : "64-bit integers";
+    case Int64Atomics: return "64-bit atomics";
     case Int16: return enabled_.shaderInt16 ? nullptr : "16-bit integers";
     case Int8: return "8-bit integers";
     case StorageBuffer16BitAccess:

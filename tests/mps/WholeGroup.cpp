@@ -77,6 +77,8 @@ TEST_CASE("workgroups begin one after the other where there are many for each mu
     CHECK(many[0].value == processor.multiprocessors);
     CHECK(many[1].value == 80 * group.kept);
     CHECK(group.stagger(processor, imagesFor(4) - 1)[0].value == 0);
+    // Two workgroups of 128 invocations fit.
+    CHECK(WholeGroup::of(limits(), {784, 64, 1, 2, 1})->stagger(processor, 1000)[0].value == 0);
     vk::Processor unknown = processor;
     unknown.multiprocessors = 0;
     CHECK(group.stagger(unknown, imagesFor(4))[0].value == 0);
@@ -90,9 +92,12 @@ TEST_CASE("planes that are read once are normalized as the reference does it") {
         size_t channels, groups, width, height;
         bool single, half; // formats
     };
-    // The last one's workgroup has more channels than invocations.
-    std::vector<Case> cases = {
-        {8, 8, 16, 17, true, false}, {24, 2, 15, 12, false, true}, {144, 1, 6, 5, false, true}};
+    // Of the last two, one has more channels than invocations, and one fills the least shared
+    // memory.
+    std::vector<Case> cases = {{8, 8, 16, 17, true, false},
+                               {24, 2, 15, 12, false, true},
+                               {144, 1, 6, 5, false, true},
+                               {160, 1, 8, 8, true, false}};
     // A CPU driver takes long to compile these.
     if (testDevice().impl().vk->properties().deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU)
         cases.insert(cases.end(), {{16, 4, 16, 17, true, true},

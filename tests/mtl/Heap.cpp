@@ -151,10 +151,12 @@ TEST_CASE("What heaps refuse", "[Heap]") {
           }).starts_with("[Heap] newBuffer was given resource options 2048 but"));
     MTL::HeapDescriptor unknown;
     unknown.setSize(256);
-    unknown.setCpuCacheMode(MTL::CPUCacheMode(2));
-    CHECK(sentence<InvalidArgument>([&] {
-              testDevice().newHeap(unknown);
-          }).starts_with(device + "resource options"));
+    unknown.setCpuCacheMode(MTL::CPUCacheMode(0x20));
+    CHECK(sentence<InvalidArgument>([&] { testDevice().newHeap(unknown); }) ==
+          device + "cpuCacheMode 32 and hazardTrackingMode 0 but they are at most 1 and 2.");
+    unknown.setResourceOptions(ResourceOptions(0x400));
+    CHECK(sentence<InvalidArgument>([&] { testDevice().newHeap(unknown); }) ==
+          device + "cpuCacheMode 0 and hazardTrackingMode 4 but they are at most 1 and 2.");
     CHECK(sentence<InvalidArgument>([&] { heap.newBuffer(0, shared); }) ==
           "[Heap] newBuffer was given a length of 0 bytes.");
     CHECK(sentence<InvalidArgument>([&] { heap.maxAvailableSize(3); }) ==

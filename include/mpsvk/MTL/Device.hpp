@@ -66,11 +66,13 @@ public:
     SharedEvent newSharedEvent() const;
     Fence newFence() const;
 
-    /// Compiles GLSL 4.50 compute source. Throws DeviceError with the compiler's message, or when
-    /// the library was built without a GLSL compiler.
+    /// Compiles GLSL 4.50 compute source. Throws DeviceError with the compiler's message, when the
+    /// library was built without a GLSL compiler, or as below.
     Library newLibrary(const std::string& glslSource) const;
-    /// Takes SPIR-V. Throws DeviceError when it is not a compute shader, or computes with numbers
-    /// that the device was not opened with: of 8 bits, and of others as far as it has them.
+    /// Takes SPIR-V. Throws DeviceError when it is not a compute shader, or needs what the device
+    /// was not opened with: 8-bit numbers, 8- or 16-bit storage, 64-bit atomics; 16-bit floats
+    /// unless it has cooperative matrices; 16- or 64-bit integers and 64-bit floats where it lacks
+    /// them.
     Library newLibrary(std::span<const uint32_t> spirv) const;
     ComputePipelineState newComputePipelineState(const Function& function) const;
 
