@@ -81,11 +81,6 @@ void main() {
                     source_load(sourceView, clampIndex(u + i, width), row, 0u, at.image);
             }
         }
-        if (x + PIXELS > windows) {
-            [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-                e[p] = x + p < windows ? e[p] : vec4(0.0);
-            }
-        }
         int bottom = v + (ROWS - 1) * parameters.dilationY;
         if (parameters.clampEdges == 0u &&
             (u < 0 || u + SPAN > width || v < 0 || bottom >= height)) {
@@ -99,6 +94,10 @@ void main() {
             }
         }
         [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+            // What the taps of a window beyond the last read may be no number.
+            if (x + p >= windows) {
+                break;
+            }
             sums[SUMS] += e[p];
             [[unroll]] for (int k = 0; k < ROWS; ++k) {
                 [[unroll]] for (int r = 0; r < TAPS; ++r) {

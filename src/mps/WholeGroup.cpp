@@ -16,6 +16,13 @@ constexpr uint64_t fewestUnits = 512;
 /// Then there is an invocation for each of a block's sums.
 constexpr uint64_t fewestLanes = 4;
 constexpr uint32_t sizes[] = {128, 256, 512};
+/// Of a multiprocessor.
+constexpr uint64_t registers = 65536;
+
+/// Of a workgroup, with what an invocation needs besides the operands that it keeps.
+uint64_t registersOf(uint64_t invocations, uint64_t operands, uint64_t kept) {
+    return invocations * (4 * operands * kept + 50);
+}
 
 /// Of glsl/wholeGroup.glsl and what the shaders share beside it.
 uint64_t sharedBytes(uint64_t sums, uint64_t texels, uint64_t invocations, uint64_t blockUnits) {
@@ -60,6 +67,7 @@ std::optional<WholeGroup> WholeGroup::of(const vk::Limits& limits, const Shape& 
         const uint64_t kept = vk::divideUp(shape.pixels, lanes);
         const auto invocations = uint32_t(lanes * block);
         if (kept > tableOf(limits.processor).mostKept ||
+            registersOf(invocations, shape.operands, kept) > registers ||
             sharedBytes(shape.operands, shape.texelsEach, invocations, block) >
                 limits.sharedMemoryBytes)
             continue;
@@ -73,8 +81,7 @@ std::array<vk::Constant, 2> WholeGroup::stagger(const vk::Processor& processor,
                                                 uint64_t images) const {
     constexpr uint64_t fewestRounds = 4;
     constexpr uint32_t turnsEach = 80; // for a kept pixel: together about what a workgroup takes
-    // What two operands and the rest take of the 65536 registers that a multiprocessor has.
-    const bool isAlone = 2 * invocations * (2 * 4 * kept + 50) > 65536;
+    const bool isAlone = 2 * registersOf(invocations, 2, kept) > registers;
     const uint64_t atOnce = processor.multiprocessors;
     const bool gains =
         isAlone && tableOf(processor).isMeasured && images * blocks >= fewestRounds * atOnce;

@@ -34,8 +34,8 @@ struct WholeGroup {
         return made;
     }
 
-    /// Of a kernel of which a multiprocessor has one workgroup at a time, for so many images: those
-    /// that begin one after the other, where there are enough to make up for the wait.
+    /// Of a gradient for so many images: the workgroups that begin one after the other, where a
+    /// multiprocessor has one at a time and there are enough to make up for the wait.
     std::array<vk::Constant, 2> stagger(const vk::Processor& processor, uint64_t images) const;
 
     uint32_t invocations, blockUnits, kept; ///< of a workgroup, of a pixel, pixels of an invocation

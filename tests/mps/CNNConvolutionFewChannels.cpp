@@ -268,4 +268,7 @@ TEST_CASE("columns that no window reads have no part in gradients of few channel
     const Environment environment("MPSVK_DISABLE", "direct_tile,blocks,winograd");
     compareUnread({"", 2, 4, 8, 5, 5, 3, 3, 1, 1, 1, true, false, same});
     compareUnread({"", 2, 4, 8, 8, 8, 3, 3, 1, 1, 4, false, false, same});
+    for (const size_t width : {8, 9, 10})
+        for (const size_t channels : {1, 3})
+            compareUnread({"", 2, 4, width, channels, 24, 3, 3, 1, 1, 1, false, false, same});
 }

@@ -61,6 +61,8 @@ TEST_CASE("what does not fit in registers, or in the device's limits, is not kep
     unknown.processor.architecture = vk::Architecture::Mali;
     CHECK_FALSE(WholeGroup::of(unknown, fits));
     CHECK_FALSE(WholeGroup::of(limits(), {12544, 64, 1, 2, 1})); // 112x112
+    CHECK_FALSE(WholeGroup::of(limits(), {4096, 64, 1, 2, 1}));  // 512 invocations would spill
+    CHECK(WholeGroup::of(limits(), {4096, 64, 1, 1, 1}));        // but not with one operand
     CHECK_FALSE(WholeGroup::of(limits(), {3136, 64, 256, 2, 1}));
     CHECK_FALSE(WholeGroup::of(limits(), {49, 64, 1, 2, 1}));   // the caches have these
     CHECK_FALSE(WholeGroup::of(limits(), {3136, 63, 1, 2, 2})); // not of pairs
