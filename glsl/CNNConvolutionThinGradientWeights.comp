@@ -66,12 +66,19 @@ void main() {
     uint end = isColumn ? min(begin + parameters.splitPixels, texelCount(grid)) : 0u;
     for (uint block = begin + turn; block < end; block += TURNS) {
         Place at = placeOf(grid, block);
-        int x = at.x * PIXELS;
+        // A last block that would not be full begins earlier; its first windows are counted already.
+        int x = min(at.x * PIXELS, windows - PIXELS);
+        int counted = at.x * PIXELS - x;
         int u = x * STRIDE + originX;
         int v = at.y * parameters.strideY + originY;
         vec4 e[PIXELS];
         [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-            e[p] = gradient_load(gradientView, min(x + p, windows - 1), at.y, 0u, at.image);
+            e[p] = gradient_load(gradientView, x + p, at.y, 0u, at.image);
+        }
+        if (counted > 0) {
+            [[unroll]] for (int p = 0; p < PIXELS; ++p) {
+                e[p] = p < counted ? vec4(0.0) : e[p];
+            }
         }
         vec4 values[ROWS * SPAN];
         [[unroll]] for (int k = 0; k < ROWS; ++k) {
@@ -94,10 +101,6 @@ void main() {
             }
         }
         [[unroll]] for (int p = 0; p < PIXELS; ++p) {
-            // What the taps of a window beyond the last read may be no number.
-            if (x + p >= windows) {
-                break;
-            }
             sums[SUMS] += e[p];
             [[unroll]] for (int k = 0; k < ROWS; ++k) {
                 [[unroll]] for (int r = 0; r < TAPS; ++r) {

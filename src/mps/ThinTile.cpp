@@ -27,7 +27,8 @@ ThinGradientTile::of(const vk::Device& device, const glsl::CNNConvolutionWeights
     const uint32_t channels = p.reducedPerGroup;
     std::optional<ThinGradientTile> best;
     uint64_t bestCost = UINT64_MAX;
-    for (uint32_t pixels = 1; pixels <= mostPixels; ++pixels)
+    const uint32_t most = std::min(mostPixels, p.gradient.width);
+    for (uint32_t pixels = 1; pixels <= most; ++pixels)
         for (uint32_t rows = 1; rows <= p.kernelHeight; ++rows)
             for (uint32_t taps = 1; taps <= p.kernelWidth; ++taps) {
                 const uint64_t span = 1 + uint64_t(pixels - 1) * uint32_t(p.strideX) +
