@@ -92,7 +92,8 @@ struct CooperativeMatrices {
 
     /// Whether the device has all of it, matrices of the size and types that shaders use, and
     /// whether the shader compiler knew these.
-    bool query(VkPhysicalDevice device, const std::set<std::string>& available) {
+    bool query(VkInstance instance, VkPhysicalDevice device,
+               const std::set<std::string>& available) {
         if (!std::ranges::count(shaders(), std::string_view("MatrixMultiplicationCooperative"),
                                 &Shader::name))
             return false;
@@ -120,11 +121,16 @@ struct CooperativeMatrices {
         memoryModel.vulkanMemoryModelDeviceScope = VK_FALSE;
         memoryModel.vulkanMemoryModelAvailabilityVisibilityChains = VK_FALSE;
         float16.shaderInt8 = VK_FALSE;
+        // From the device's own instance: loaders that do not know the extension number its
+        // functions in each instance anew.
+        const auto list = reinterpret_cast<PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR>(
+            vkGetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR"));
+        if (!list) return false;
         uint32_t count = 0;
-        vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, nullptr);
+        list(device, &count, nullptr);
         std::vector<VkCooperativeMatrixPropertiesKHR> all(
             count, {VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR});
-        vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, all.data());
+        list(device, &count, all.data());
         const auto has = [&all](VkComponentTypeKHR type, VkComponentTypeKHR sums) {
             return std::ranges::any_of(all, [=](const VkCooperativeMatrixPropertiesKHR& m) {
                 return m.MSize == 16 && m.NSize == 16 && m.KSize == 16 && m.AType == type &&
@@ -166,8 +172,9 @@ std::shared_ptr<Device> Device::adopt(VkInstance instance, VkPhysicalDevice phys
     device->features_ = enabled;
     device->features_.pipelineStatistics = false;
     CooperativeMatrices cooperative;
-    device->features_.cooperativeMatrix &=
-        cooperative.query(physicalDevice, deviceExtensions(physicalDevice));
+    device->features_.cooperativeMatrix =
+        enabled.cooperativeMatrix &&
+        cooperative.query(instance, physicalDevice, deviceExtensions(physicalDevice));
     device->features_.bfloat16 &= device->features_.cooperativeMatrix && cooperative.hasBfloat16;
     device->open(true);
     return device;
@@ -222,8 +229,8 @@ void Device::open(bool adopted) {
             available.shaderStorageImageWriteWithoutFormat && !isDisabled("texture");
         features_.debugLabels = hasDebugLabels();
         CooperativeMatrices cooperative;
-        features_.cooperativeMatrix =
-            !isDisabled("cooperative_matrix") && cooperative.query(physicalDevice_, extensions);
+        features_.cooperativeMatrix = !isDisabled("cooperative_matrix") &&
+                                      cooperative.query(instance_, physicalDevice_, extensions);
         if (features_.cooperativeMatrix)
             for (const char* name : CooperativeMatrices::extensions) enable(name);
         features_.bfloat16 = features_.cooperativeMatrix && cooperative.hasBfloat16 &&
