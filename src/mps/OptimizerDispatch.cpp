@@ -72,6 +72,17 @@ Single singleOf(const Parameters& parameters, Range& range, const vk::Limits& li
     return made;
 }
 
+/// Notes the memory of a list's updates. True when those before had certainly none of this range's:
+/// looking at each of them takes long.
+bool isNew(vk::AddressFilter& noted, const Range& range) {
+    bool known = false;
+    for (const ArrayView& view : range)
+        if (view) known = known || noted.mayHave(view.slice.buffer->memory());
+    for (const ArrayView& view : range)
+        if (view) noted.add(view.slice.buffer->memory());
+    return !known;
+}
+
 /// An optimizer's dispatch in a list.
 class Dispatch {
 public:
@@ -194,7 +205,8 @@ void OptimizerUpdate::dispatch(std::string_view shader, const Parameters& parame
         if (isShared) break;
     }
     // Optimizers' dispatches may come in any order as long as they do not meet.
-    for (size_t i = end; i > to; --i)
+    const bool meetsNone = isNew(list.noted(), range);
+    for (size_t i = end; i > to && !meetsNone; --i)
         if (Dispatch(list, i - 1).meets(own, range)) to = isShared ? end : i;
     if (isShared && to < end && Dispatch(list, to).take(own, range, encoder_.limits())) return;
     const auto operand = [&](Slot slot) {

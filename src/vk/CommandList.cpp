@@ -1,6 +1,7 @@
 #include "vk/CommandList.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <mutex>
 
 namespace mpsvk::vk {
@@ -64,6 +65,7 @@ void CommandList::swapContents(CommandList& other) {
     std::swap(included_, other.included_);
     std::swap(written_, other.written_);
     std::swap(retained_, other.retained_);
+    std::swap(noted_, other.noted_);
     std::swap(dispatches_, other.dispatches_);
 }
 
@@ -141,12 +143,12 @@ void CommandList::widen(size_t index, std::span<const Binding> wider,
         command.room = 2 * bytes; // so that growing step by step copies little
         const size_t at = bytes_.size();
         bytes_.resize(at + command.room);
-        std::copy_n(bytes_.data() + command.parameters, before, bytes_.data() + at);
+        std::memcpy(bytes_.data() + at, bytes_.data() + command.parameters, before);
         command.parameters = uint32_t(at);
     }
     std::byte* const parameters = bytes_.data() + command.parameters;
-    std::ranges::copy(beginning, parameters);
-    std::ranges::copy(more, parameters + before);
+    std::memcpy(parameters, beginning.data(), beginning.size());
+    std::memcpy(parameters + before, more.data(), more.size());
     command.parameterBytes = bytes;
     command.groups = groups;
 }
@@ -242,6 +244,7 @@ void CommandList::clear() {
     refreshes_.clear();
     included_.clear();
     retained_.clear();
+    noted_.clear();
     dispatches_ = 0;
 }
 

@@ -5,6 +5,7 @@
 // placed in one spot, where the list is turned into Vulkan commands (vk/Submission).
 #pragma once
 
+#include "vk/AddressFilter.hpp"
 #include "vk/Memory.hpp"
 #include "vk/Pipeline.hpp"
 #include "vk/Texture.hpp"
@@ -108,6 +109,8 @@ public:
     void alsoWrites(const std::shared_ptr<Resource>& resource) { noteWrite(resource); }
     /// Does not count as pending work what it writes there.
     void forgetWrites(std::span<const std::shared_ptr<Resource>> resources);
+    /// What those who record have noted here, or in a list whose commands this one has taken over.
+    AddressFilter& noted() { return noted_; }
     /// Keeps `object` alive until the commands are done.
     void retain(std::shared_ptr<const void> object) { retained_.push_back(std::move(object)); }
 
@@ -193,6 +196,7 @@ private:
     std::vector<Included> included_;
     std::vector<std::shared_ptr<Resource>> written_;
     std::vector<std::shared_ptr<const void>> retained_;
+    AddressFilter noted_;
     size_t dispatches_ = 0;
     bool isTemplate_ = false;
 };

@@ -111,6 +111,7 @@ void CommandList::append(const CommandList& other, std::span<const std::shared_p
         }
     }
     noteWritesOf(other, uses, own, resourceAt);
+    noted_.add(other.noted_);
     dispatches_ += other.dispatches_;
     retained_.insert(retained_.end(), other.retained_.begin(), other.retained_.end());
     // A resource that is used through another's binding is kept alive by nothing else.

@@ -63,8 +63,9 @@ Block::~Block() {
 
 Buffer::Buffer(std::shared_ptr<Block> block, VmaVirtualAllocation range, VkDeviceSize offset,
                VkDeviceSize size)
-    : block_(std::move(block)), range_(range), handle_(block_->handle), offset_(offset),
-      size_(size), mapped_(block_->mapped ? block_->mapped + offset : nullptr) {}
+    : handle_(block->handle), offset_(offset), size_(size), memory_(this),
+      mapped_(block->mapped ? block->mapped + offset : nullptr), block_(std::move(block)),
+      range_(range) {}
 
 Buffer::~Buffer() {
     if (!block_) return;

@@ -45,11 +45,12 @@ public:
            VkDeviceSize size);
     /// A VkBuffer of the user's: its lifetime is theirs.
     Buffer(VkBuffer handle, VkDeviceSize size, std::byte* mapped)
-        : handle_(handle), size_(size), mapped_(mapped) {}
+        : handle_(handle), size_(size), memory_((const void*)handle), mapped_(mapped) {}
     /// A part of another one, which it keeps.
     Buffer(std::shared_ptr<Buffer> whole, VkDeviceSize offset, VkDeviceSize size)
-        : whole_(std::move(whole)), handle_(whole_->handle_), offset_(whole_->offset_ + offset),
-          size_(size), mapped_(whole_->mapped_ ? whole_->mapped_ + offset : nullptr) {}
+        : handle_(whole->handle_), offset_(whole->offset_ + offset), size_(size),
+          memory_(whole->memory_), mapped_(whole->mapped_ ? whole->mapped_ + offset : nullptr),
+          whole_(std::move(whole)) {}
     ~Buffer() override;
     Buffer(const Buffer&) = delete;
 
@@ -57,14 +58,18 @@ public:
     VkDeviceSize offset() const { return offset_; }
     VkDeviceSize size() const { return size_; }
     std::byte* mapped() const { return mapped_; } ///< null when the host cannot reach it
+    /// The same for all buffers that may have bytes in common.
+    const void* memory() const { return memory_; }
 
 private:
+    // What each use reads comes first.
+    VkBuffer handle_ = VK_NULL_HANDLE;
+    VkDeviceSize offset_ = 0, size_ = 0;
+    const void* memory_ = nullptr;
+    std::byte* mapped_ = nullptr;
     std::shared_ptr<Block> block_;
     std::shared_ptr<Buffer> whole_;
     VmaVirtualAllocation range_ = VK_NULL_HANDLE;
-    VkBuffer handle_ = VK_NULL_HANDLE;
-    VkDeviceSize offset_ = 0, size_ = 0;
-    std::byte* mapped_ = nullptr;
 };
 
 /// A part of a buffer; `offset` counts from the buffer's own start.

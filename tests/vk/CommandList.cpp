@@ -37,6 +37,22 @@ TEST_CASE("A list replays with other buffers in some places", "[CommandList]") {
     }
 }
 
+TEST_CASE("A list knows what was noted in those whose commands it has", "[CommandList]") {
+    const int one = 1, two = 2;
+    vk::CommandList appended, taken, list;
+    appended.noted().add(&one);
+    taken.setTemplate();
+    taken.noted().add(&two);
+    list.take(taken); // as it is, for there is nothing before
+    CHECK(list.noted().mayHave(&two));
+    CHECK_FALSE(taken.noted().mayHave(&two));
+    list.append(appended);
+    CHECK(list.noted().mayHave(&one));
+    CHECK(list.noted().mayHave(&two));
+    list.clear();
+    CHECK_FALSE(list.noted().mayHave(&one));
+}
+
 TEST_CASE("A part of a replaced buffer stays the same part", "[CommandList]") {
     const auto pipeline = affinePipeline();
     std::vector<float> counting(256);
