@@ -12,26 +12,27 @@ AlignedSlice::AlignedSlice(vk::BufferSlice given, const vk::Limits& limits)
 }
 
 ArrayStorage::ArrayStorage(const char* className, MTL::Device device, uint64_t bytes)
-    : className_(className), device_(std::move(device)), bytes_(bytes) {
+    : device_(std::move(device)), className_(className), bytes_(bytes) {
     device_.impl();
 }
 
 ArrayStorage::ArrayStorage(const char* className, const MTL::Buffer& buffer, uint64_t offset,
                            uint64_t bytes, MPS::DataType dataType)
-    : className_(className), device_(buffer.device()), bytes_(bytes), offset_(offset),
-      wrapped_(true), object_(buffer) {
-    const std::string who = MTL::subject(className_, "");
+    : device_(buffer.device()), wrapped_(true), className_(className), bytes_(bytes),
+      offset_(offset), object_(buffer) {
+    const auto refuse = [&](const std::string& why) {
+        throw InvalidArgument(MTL::subject(className_, "") + why);
+    };
     const uint64_t element = MPS::bytesPerElement(dataType);
     if (offset % element != 0)
-        throw InvalidArgument(who + "offset is " + std::to_string(offset) +
-                              " but must be a multiple of the element's size, " +
-                              std::to_string(element) + ".");
+        refuse("offset is " + std::to_string(offset) +
+               " but must be a multiple of the element's size, " + std::to_string(element) + ".");
     const auto& all = buffer.impl().slice;
     if (offset > all.size || bytes > all.size - offset)
-        throw InvalidArgument(who + std::to_string(bytes) + " bytes are needed from offset " +
-                              std::to_string(offset) + " but the buffer has " +
-                              std::to_string(all.size) + ".");
+        refuse(std::to_string(bytes) + " bytes are needed from offset " + std::to_string(offset) +
+               " but the buffer has " + std::to_string(all.size) + ".");
     slice_ = {all.buffer, all.offset + offset, bytes};
+    isMade_ = true;
 }
 
 ArrayStorage::~ArrayStorage() { release(); }
@@ -42,8 +43,13 @@ void ArrayStorage::release() {
 }
 
 const vk::BufferSlice& ArrayStorage::slice() {
+    if (!isMade_.load(std::memory_order_acquire)) makeSlice();
+    return slice_;
+}
+
+void ArrayStorage::makeSlice() {
     std::lock_guard lock(mutex_);
-    if (slice_) return slice_;
+    if (slice_) return;
     if (temporary_) {
         range_ = heap_->allocate(bytes_);
         slice_ = range_.slice;
@@ -51,7 +57,7 @@ const vk::BufferSlice& ArrayStorage::slice() {
         object_ = device_.newBuffer(bytes_);
         slice_ = object_.impl().slice;
     }
-    return slice_;
+    isMade_.store(true, std::memory_order_release);
 }
 
 MTL::Buffer ArrayStorage::data() {
@@ -102,6 +108,7 @@ void ArrayStorage::setReadCount(uint64_t count) {
     readCount_ = count;
     if (count > 0) return;
     release();
+    isMade_ = false;
     slice_ = {};
     object_ = {};
 }

@@ -12,7 +12,7 @@ namespace mpsvk::mps {
 
 using MPS::DataType;
 
-uint64_t checkedElementBytes(const std::string& who, DataType type) {
+uint64_t checkedElementBytes(const Subject& who, DataType type) {
     switch (type) {
     case DataType::Float32:
     case DataType::Float16:

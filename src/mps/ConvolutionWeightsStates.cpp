@@ -34,7 +34,7 @@ void reloadWeights(const Subject& who, const CNNConvolutionDescriptor& d,
                    ConvolutionWeights& weights, const MTL::CommandBuffer& commands,
                    const CNNConvolutionWeightsAndBiasesState& state) {
     checkState(who, d, state, commands);
-    checkDevice(who.text(), weights.device(), commands);
+    checkDevice(who, weights.device(), commands);
     Encoder encoder(commands, who);
     auto& impl = state.impl();
     weights.load(encoder, impl.weightsSlice(), impl.biasesSlice());

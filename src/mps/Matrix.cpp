@@ -16,7 +16,7 @@ uint64_t roundedTo16(uint64_t bytes) { return vk::roundUp(bytes, 16); }
 bool overflows(uint64_t count, uint64_t bytes) { return bytes > uint64_t(INT64_MAX) / count; }
 
 void check(const MatrixDescriptor& d) {
-    const std::string who = "[MatrixDescriptor] ";
+    const mps::Subject who = "[MatrixDescriptor] ";
     if (d.rows() == 0 || d.columns() == 0 || d.matrices() == 0)
         throw InvalidArgument(who + text(d.matrices()) + " matrices of " + text(d.rows()) + "x" +
                               text(d.columns()) +
@@ -37,7 +37,7 @@ void check(const MatrixDescriptor& d) {
 }
 
 void check(const VectorDescriptor& d) {
-    const std::string who = "[VectorDescriptor] ";
+    const mps::Subject who = "[VectorDescriptor] ";
     if (d.length() == 0 || d.vectors() == 0)
         throw InvalidArgument(who + text(d.vectors()) + " vectors of length " + text(d.length()) +
                               " were asked for but each number must be at least 1.");

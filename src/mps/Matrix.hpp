@@ -8,6 +8,7 @@
 
 #include <mpsvk/MPS/Matrix.hpp>
 
+#include <atomic>
 #include <mutex>
 
 namespace mpsvk::mps {
@@ -66,14 +67,19 @@ public:
 private:
     void release();
 
-    const char* const className_;
+    void makeSlice();
+
+    // What each use reads comes first.
     const MTL::Device device_;
-    const uint64_t bytes_;
-    uint64_t offset_ = 0, readCount_ = 0;
+    vk::BufferSlice slice_;
+    std::atomic<bool> isMade_ = false; ///< slice_ is there
     bool wrapped_ = false, temporary_ = false;
+    uint64_t readCount_ = 0;
+    const char* const className_;
+    const uint64_t bytes_;
+    uint64_t offset_ = 0;
     std::mutex mutex_;
     MTL::Buffer object_;
-    vk::BufferSlice slice_;
     std::shared_ptr<TemporaryHeap> heap_;
     TemporaryHeap::Range range_;
     uint64_t owner_ = 0;

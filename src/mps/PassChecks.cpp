@@ -21,7 +21,7 @@ void checkWindow(const char* className, const MPS::KernelWindow& w) {
                           sizeText(w.dilationX, w.dilationY) + ", but each must be at least 1.");
 }
 
-void checkDevice(const std::string& who, const MTL::Device& kernel,
+void checkDevice(const Subject& who, const MTL::Device& kernel,
                  const MTL::CommandBuffer& commandBuffer) {
     if (kernel == commandBuffer.device()) return;
     throw InvalidArgument(who + "The command buffer belongs to the device \"" +

@@ -8,7 +8,7 @@ namespace mpsvk::mps {
 
 void checkWindow(const char* className, const MPS::KernelWindow& window);
 /// The command buffer is of the kernel's device.
-void checkDevice(const std::string& who, const MTL::Device& kernel,
+void checkDevice(const Subject& who, const MTL::Device& kernel,
                  const MTL::CommandBuffer& commandBuffer);
 /// Not empty, all on the command buffer's device and alive; `each` images each, if in a batch.
 void checkSources(const std::string& who, const char* role, const MPS::ImageBatch& images,

@@ -19,9 +19,9 @@ struct State::Impl : detail::ObjectImpl {
     /// heap.
     struct Resource {
         uint64_t bufferBytes = 0;
-        std::optional<MTL::TextureDescriptor> texture;
-        MTL::Resource object;
         vk::BufferSlice slice;
+        MTL::Resource object;
+        std::optional<MTL::TextureDescriptor> texture;
         mps::TemporaryHeap::Range range;
         std::shared_ptr<const void> shared; ///< the allocation that `slice` is a part of
     };
@@ -42,13 +42,14 @@ struct State::Impl : detail::ObjectImpl {
         return suggested;
     }
 
+    // What each use reads comes first.
     const MTL::Device device;
-    std::string label;
     std::vector<Resource> resources;
     bool temporary = false, wrapped = false;
     uint64_t readCount = 0;
     uint64_t owner = 0; ///< serial of a temporary state's command buffer
     std::shared_ptr<mps::TemporaryHeap> heap;
+    std::string label;
 };
 
 /// Lowers the read counts after an encode, once per object.
