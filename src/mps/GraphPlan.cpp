@@ -117,26 +117,14 @@ void GraphPlan::replaceEachTime(const std::shared_ptr<vk::Resource>& standIn) {
     heap->giveUp(standIn);
 }
 
-bool GraphPlan::isLatest(const Externals& now) const {
-    auto known = latest_.images.begin();
-    if (known == latest_.images.end()) return false;
-    for (const ExternalBatch& batch : now.batches())
-        for (const MPS::Image* image : batch.images) {
-            if (known->image != &image->impl() || known->alive.expired()) return false;
-            ++known;
-        }
-    return true;
-}
-
-void GraphPlan::setLatest(const Externals& now, const std::shared_ptr<const Inputs>& inputs) {
+void GraphPlan::setLatest(const Externals& now, const GraphInputs& given,
+                          const std::shared_ptr<const Inputs>& inputs) {
     uint64_t key = 0;
     for (const ExternalBatch& batch : now.batches())
         for (const MPS::Image* image : batch.images) key = key * 31 + (uintptr_t)&image->impl();
-    latest_.images.clear();
+    latest_.given.clear();
     if (std::exchange(latest_.key, key) != key) return;
-    for (const ExternalBatch& batch : now.batches())
-        for (const MPS::Image* image : batch.images)
-            latest_.images.push_back({&image->impl(), image->impl().weak_from_this()});
+    latest_.given.set(given);
     latest_.replaced.assign(inputs->replaced.begin(), inputs->replaced.end());
     latest_.gathered.assign(inputs->gathered.begin(), inputs->gathered.end());
     latest_.inputs = inputs;
@@ -168,19 +156,18 @@ bool GraphPlan::fits(const Known& known, const ExternalBatch& now) {
     return true;
 }
 
-GraphPlan::Fit GraphPlan::fit(Externals& now) {
+bool GraphPlan::fits(Externals& now) {
     const auto batches = now.batches();
     const auto sizesDiffer = [&](const ExternalBatch& batch) {
         return batch.images.size() != externals_[size_t(&batch - batches.data())].places.size();
     };
     if (batches.size() != externals_.size() || std::ranges::any_of(batches, sizesDiffer))
-        return Fit::None;
-    if (isLatest(now)) return Fit::Latest;
+        return false;
     now.find();
     bound_.assign(externalResources_, nullptr);
     for (size_t k = 0; k < batches.size(); ++k)
-        if (!fits(externals_[k], batches[k])) return Fit::None;
-    return gathers_.empty() || now.writesApart() ? Fit::Other : Fit::None;
+        if (!fits(externals_[k], batches[k])) return false;
+    return gathers_.empty() || now.writesApart();
 }
 
 bool GraphPlan::liesOtherwise(const Externals& now, size_t k) const {
@@ -197,18 +184,20 @@ bool GraphPlan::liesOtherwise(const Externals& now, size_t k) const {
     return differs;
 }
 
-std::shared_ptr<const GraphPlan::Inputs> GraphPlan::inputsFor(Externals& now, Fit fit) {
-    if (fit == Fit::Latest)
-        if (auto same = latest_.inputs.lock()) return same;
+std::shared_ptr<const GraphPlan::Inputs> GraphPlan::latestInputs() {
+    if (auto same = latest_.inputs.lock()) return same;
     const auto made = std::make_shared<Inputs>();
-    if (fit == Fit::Latest) {
-        made->replaced.reserve(latest_.replaced.size());
-        made->gathered.reserve(latest_.gathered.size());
-        for (const auto& resource : latest_.replaced) made->replaced.push_back(resource.lock());
-        for (const auto& resource : latest_.gathered) made->gathered.push_back(resource.lock());
-        latest_.inputs = made;
-        return made;
-    }
+    made->replaced.reserve(latest_.replaced.size());
+    made->gathered.reserve(latest_.gathered.size());
+    for (const auto& resource : latest_.replaced) made->replaced.push_back(resource.lock());
+    for (const auto& resource : latest_.gathered) made->gathered.push_back(resource.lock());
+    latest_.inputs = made;
+    return made;
+}
+
+std::shared_ptr<const GraphPlan::Inputs> GraphPlan::inputsFor(Externals& now,
+                                                              const GraphInputs& given) {
+    const auto made = std::make_shared<Inputs>();
     made->replaced.resize(externalResources_);
     const auto batches = now.batches();
     for (size_t k = 0; k < batches.size(); ++k)
@@ -219,7 +208,7 @@ std::shared_ptr<const GraphPlan::Inputs> GraphPlan::inputsFor(Externals& now, Fi
         gather.images.find(places);
         for (const FoundImage& place : places) made->gathered.push_back(place.shared());
     }
-    setLatest(now, made);
+    setLatest(now, given, made);
     return made;
 }
 

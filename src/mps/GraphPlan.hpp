@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mps/ImageGather.hpp"
+#include "mps/KnownInputs.hpp"
 #include "mps/PlanArena.hpp"
 #include "mtl/CommandBuffer.hpp"
 
@@ -31,9 +32,10 @@ struct GraphPlan {
     /// The commands work on another resource each time in place of this one, which stands for it.
     void replaceEachTime(const std::shared_ptr<vk::Resource>& standIn);
 
-    enum class Fit { None, Latest, Other };
-    /// Whether the commands can work on `now`, and whether they did so last time.
-    Fit fit(Externals& now);
+    /// Whether the commands can work on `now`.
+    bool fits(Externals& now);
+    /// Whether the commands worked on these very inputs last time, which are known to fit then.
+    bool isLatest(const GraphInputs& given) const { return latest_.given.are(given); }
     /// Whether batch k has other distances, in the same shape, than this plan was recorded for.
     bool liesOtherwise(const Externals& now, size_t k) const;
     size_t gatheredCount() const { return gathers_.size(); }
@@ -48,7 +50,9 @@ struct GraphPlan {
         std::shared_ptr<const Inputs> inputs;
         Resources leaving; ///< those for replaceEachTime, in the order of the calls
     };
-    std::shared_ptr<const Inputs> inputsFor(Externals& now, Fit fit);
+    std::shared_ptr<const Inputs> inputsFor(Externals& now, const GraphInputs& given);
+    /// The same as last time.
+    std::shared_ptr<const Inputs> latestInputs();
     /// The commands, in the arena's memory as it is now. The caller retains the plan.
     void encode(Encoder& encoder, Operands operands);
 
@@ -65,28 +69,24 @@ private:
         bool isRead;    ///< or not all of it is written
         ImageGather images;
     };
-    /// The images that it worked on last, and their resources. It keeps none of them alive.
+    /// What it worked on last, and its resources. It keeps none of them alive.
     /// Remembering them takes long: it does so when they seem to have come twice in a row.
     struct Latest {
-        uint64_t key = 0; ///< of their addresses
-        struct Image {
-            const MPS::Image::Impl* image;
-            std::weak_ptr<const MPS::Image::Impl> alive;
-        };
-        std::vector<Image> images;
+        uint64_t key = 0; ///< of the images' addresses
+        KnownInputs given;
         std::vector<std::weak_ptr<vk::Resource>> replaced, gathered;
         std::weak_ptr<const Inputs> inputs; ///< the same, as long as an encode has them
     };
     bool fits(const Known& known, const ExternalBatch& now);
-    bool isLatest(const Externals& now) const;
-    void setLatest(const Externals& now, const std::shared_ptr<const Inputs>& inputs);
+    void setLatest(const Externals& now, const GraphInputs& given,
+                   const std::shared_ptr<const Inputs>& inputs);
     void moveToArena();
 
     Resources replaced_;
     size_t externalResources_ = 0; ///< of these
     std::vector<Known> externals_;
     std::vector<Gather> gathers_;
-    std::vector<const vk::Resource*> bound_; ///< in place of replaced_, while `fit` looks
+    std::vector<const vk::Resource*> bound_; ///< in place of replaced_, while `fits` looks
     Latest latest_;
     uint64_t chunk_ = 0;
     struct Placed {

@@ -164,7 +164,7 @@ uint64_t NNGraph::encodeCount() const { return impl().encodeCount; }
 
 void NNGraph::setEncodeCount(uint64_t count) const {
     impl().encodeCount = count;
-    for (auto& step : impl().steps) step.stage->setEncodeCount(count);
+    for (mps::Stage* stage : impl().counting) stage->setEncodeCount(count);
 }
 
 std::string NNGraph::debugDescription() const { return impl().description(); }

@@ -43,9 +43,10 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     /// A gradient state that a data source's update takes once in each encode.
     struct Trained {
         size_t state;
-        size_t step;                      ///< the last that adds to it: its data source is asked
+        mps::Stage* stage;                ///< the last that adds to it: its data source is asked
         mps::Stage* exporter;             ///< has the parameters
         std::vector<mps::Stage*> readers; ///< all stages that have them
+        std::optional<NNTrainingStyle> style; ///< of its node
     };
     struct ImageSlot {
         NNImageNode node;
@@ -95,7 +96,9 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     std::string subject() const;
     void setOptions(KernelOptions options);
     void archiveSettings(mps::Archive& archive);
-    void checkRequest(const Request& request) const;
+    /// What can be wrong with an encode. `checkInputs` looks at each image and state.
+    void checkCall(const Request& request) const;
+    void checkInputs(const Request& request) const;
     /// What was asked of an allocator.
     struct Asked {
         ImageDescriptor shape;
@@ -153,17 +156,23 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
         Made made;
     };
     /// Empty, and says why, when no plan fits and it seems of no use to make another one.
-    Replay replay(const Request& request);
+    Replay replay(const Request& request, const std::shared_ptr<Plan>& latest);
     /// Why each encode is encoded anew; empty: plans are replayed.
     std::string obstacleToReplay() const;
+    /// Of that, what the nodes decide.
+    std::string obstacleInSteps() const;
+    std::string allocatorObstacle(const Step& step) const;
     /// The images that a plan for the request works on; why it cannot have one, or empty.
     std::string externalsOf(const Request& request, mps::Externals& made) const;
     /// Whether a plan is of more use when it works on copies of batch k of `externals`.
     bool shouldGather(size_t k) const;
     bool isFree(const Plan& plan) const;
     Made makeFor(const Request& request, Plan& plan, mps::GraphPlan::Resources& resources) const;
+    bool isUsable(const Plan& plan, const Request& request) const;
+    /// The plan that worked on these very images and states last time; null: none did.
+    std::shared_ptr<Plan> findLatest(const Request& request);
     /// The plan for `externals` that needs the fewest copies; null: none fits.
-    std::shared_ptr<Plan> findPlan(const Request& request, mps::GraphPlan::Fit& fit);
+    std::shared_ptr<Plan> findPlan(const Request& request);
     std::shared_ptr<Plan> makePlan(const Request& request);
     void forgetPlans();
     /// Asks for updates and loads them; gives what is to be called on completion.
@@ -187,10 +196,12 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     ImageFeatureChannelFormat format = ImageFeatureChannelFormat::Float16;
     bool outputStateIsTemporary = false;
     std::shared_ptr<ImageAllocator> allocator = Image::defaultAllocator();
-    std::vector<Node> nodes;          ///< in use, as the user described them
-    std::vector<Step> steps;          ///< what became of them
-    std::vector<Trained> trained;     ///< of these
-    std::vector<std::string> remarks; ///< on optimizations, done or not
+    std::vector<Node> nodes;           ///< in use, as the user described them
+    std::vector<Step> steps;           ///< what became of them
+    std::vector<mps::Stage*> counting; ///< those whose results depend on how often they ran
+    std::string stepsObstacle;         ///< to replays
+    std::vector<Trained> trained;      ///< of these
+    std::vector<std::string> remarks;  ///< on optimizations, done or not
     std::vector<ImageSlot> images;
     std::vector<StateSlot> states;
     std::vector<size_t> inputImages, inputStates, results, intermediateImages, resultStates;

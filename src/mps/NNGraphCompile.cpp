@@ -142,7 +142,9 @@ void NNGraph::Impl::makeSteps(std::vector<Node> from) {
             throw InvalidArgument("[" + nameOf(node) + "] " + error.what());
         }
         const std::string& name = node.node->label;
-        if (!name.empty()) steps.back().stage->kernel().setLabel(name);
+        mps::Stage& stage = *steps.back().stage;
+        if (!name.empty()) stage.kernel().setLabel(name);
+        if (stage.countsEncodes()) counting.push_back(&stage);
     }
 }
 
@@ -166,7 +168,7 @@ void NNGraph::Impl::findTrained() {
         auto all = readers[own->dataSource()];
         if (exporter->dataSource() != own->dataSource())
             std::ranges::copy(readers[exporter->dataSource()], std::back_inserter(all));
-        trained.push_back({state, i, exporter, std::move(all)});
+        trained.push_back({state, own, exporter, std::move(all), steps[i].node->trainingStyle});
     }
 }
 
@@ -199,6 +201,7 @@ void NNGraph::Impl::compile() {
     fuseAdditions(optimized);
     makeSteps(std::move(optimized));
     findTrained();
+    stepsObstacle = obstacleInSteps();
     for (size_t k = 1; k < results.size(); ++k)
         if (resultsNeeded[k]) intermediateImages.push_back(results[k]);
     for (size_t s = 0; s < images.size(); ++s)

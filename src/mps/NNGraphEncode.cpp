@@ -144,7 +144,7 @@ ImageFeatureChannelFormat NNGraph::Impl::formatOf(size_t image) const {
     return own == ImageFeatureChannelFormat::None ? format : own;
 }
 
-void NNGraph::Impl::checkRequest(const Request& request) const {
+void NNGraph::Impl::checkCall(const Request& request) const {
     const std::string who = subject();
     if (!request.commands) throw InvalidArgument(who + "The command buffer handle is empty.");
     mps::checkDevice(who, device, request.commands);
@@ -160,6 +160,10 @@ void NNGraph::Impl::checkRequest(const Request& request) const {
         format != ImageFeatureChannelFormat::Float32 && format != ImageFeatureChannelFormat::Unorm8)
         throw InvalidArgument(who + "format is " + mps::nameOf(format) +
                               " but must be Float16, Float32 or Unorm8.");
+}
+
+void NNGraph::Impl::checkInputs(const Request& request) const {
+    const std::string who = subject();
     const auto nameOf = [](const std::shared_ptr<Handle>& handle, const char* what, size_t k) {
         const std::string label = handle ? handle->label() : "";
         return std::string(what) + " " + std::to_string(k) +
@@ -254,8 +258,8 @@ bool NNGraph::Impl::isUpdated(size_t state) const {
 }
 
 bool NNGraph::Impl::updatesOnHost() const {
-    return std::ranges::any_of(trained, [&](const Trained& each) {
-        return steps[each.step].node->trainingStyle == NNTrainingStyle::UpdateDeviceCPU;
+    return std::ranges::any_of(trained, [](const Trained& each) {
+        return each.style == NNTrainingStyle::UpdateDeviceCPU;
     });
 }
 
@@ -266,17 +270,16 @@ NNGraph::Impl::update(const MTL::CommandBuffer& commands, const std::vector<Stat
     std::vector<std::pair<const Trained*, State>> loads;
     loads.reserve(2 * trained.size());
     for (const Trained& each : trained) {
-        const Step& step = steps[each.step];
-        if (!step.node->trainingStyle) continue;
+        if (!each.style) continue;
         const StateBatch& gradients = made[each.state];
-        if (*step.node->trainingStyle == NNTrainingStyle::UpdateDeviceGPU) {
-            for (State& state : step.stage->update(commands, gradients, *each.exporter))
+        if (*each.style == NNTrainingStyle::UpdateDeviceGPU) {
+            for (State& state : each.stage->update(commands, gradients, *each.exporter))
                 if (state) loads.emplace_back(&each, std::move(state));
             const uint64_t left = states[each.state].isExported ? 1 : 0;
+            if (gradients.empty() || !gradients[0].impl().temporary) continue;
             for (const State& gradient : gradients)
-                if (gradient.impl().temporary && gradient.impl().readCount > left)
-                    gradient.impl().setReadCount(left);
-        } else if (*step.node->trainingStyle == NNTrainingStyle::UpdateDeviceCPU) {
+                if (gradient.impl().readCount > left) gradient.impl().setReadCount(left);
+        } else if (*each.style == NNTrainingStyle::UpdateDeviceCPU) {
             const State source = each.exporter->exportParameters(commands, false);
             std::vector<std::pair<mps::Stage*, mps::DeferredReload>> reloads;
             for (mps::Stage* reader : each.readers)
@@ -284,8 +287,8 @@ NNGraph::Impl::update(const MTL::CommandBuffer& commands, const std::vector<Stat
                     reloads.emplace_back(reader, std::move(reload));
             handlers.push_back([self = shared_from_this(), &each, gradients, source,
                                 reloads](const MTL::CommandBuffer& done) {
-                mps::Stage& stage = *self->steps[each.step].stage;
-                if (done.error() || !stage.updateOnHost(gradients, *each.exporter, source)) return;
+                if (done.error() || !each.stage->updateOnHost(gradients, *each.exporter, source))
+                    return;
                 for (const auto& [reader, read] : reloads) {
                     auto loaded = read();
                     std::lock_guard lock(self->hostUpdatesMutex);
@@ -323,18 +326,24 @@ NNGraph::Impl::Made NNGraph::Impl::handOver(const Outcome& outcome) const {
 }
 
 NNGraph::Impl::Made NNGraph::Impl::encode(const Request& request) {
-    checkRequest(request);
+    checkCall(request);
+    const auto latest = findLatest(request);
+    if (!latest) checkInputs(request);
     takeHostUpdates();
-    mps::Draft draft(request.commands, subject(), request.images, request.states);
+    // What was replayed with has no read counts to keep.
+    static const std::vector<ImageBatch> noImages;
+    static const std::vector<StateBatch> noStates;
+    mps::Draft draft(request.commands, subject(), latest ? noImages : request.images,
+                     latest ? noStates : request.states);
     // An encode that was refused halfway has counted in some kernels.
-    for (Step& step : steps) step.stage->setEncodeCount(encodeCount);
+    for (mps::Stage* stage : counting) stage->setEncodeCount(encodeCount);
     std::vector<MTL::CommandBuffer::Handler> handlers;
     Replay replayed;
     Made made;
     try {
         whyEncodedAnew = obstacleToReplay();
-        if (whyEncodedAnew.empty()) whyEncodedAnew = externalsOf(request, externals);
-        if (whyEncodedAnew.empty()) replayed = replay(request);
+        if (whyEncodedAnew.empty() && !latest) whyEncodedAnew = externalsOf(request, externals);
+        if (whyEncodedAnew.empty()) replayed = replay(request, latest);
         if (replayed.plan) {
             mps::Encoder encoder(request.commands, subject());
             replayed.plan->encode(encoder, std::move(replayed.operands));

@@ -98,10 +98,8 @@ const NNGraph::Impl::Layout* NNGraph::Impl::layoutFor(const Request& request) {
     }
     const Request like{recording.commands, inputs, request.states, request.isBatch};
     const Outcome outcome = encodeSteps(like, {.temporaryStates = true, .ownAllocators = false});
-    for (Step& step : steps) {
-        step.stage->encodeWasUndone();
-        step.stage->setEncodeCount(encodeCount);
-    }
+    for (Step& step : steps) step.stage->encodeWasUndone();
+    for (mps::Stage* stage : counting) stage->setEncodeCount(encodeCount);
 
     // The last concatenation first: what lies in one that lies in another lies in the latter.
     for (auto step = steps.rbegin(); step != steps.rend(); ++step) {

@@ -40,6 +40,12 @@ bool isAsked(const std::shared_ptr<NNPadding>& padding) {
            !std::dynamic_pointer_cast<NNDefaultPadding>(padding);
 }
 
+/// Whether it makes images or temporary images and nothing else. Null: that is left to the graph.
+bool isLibrarys(const std::shared_ptr<ImageAllocator>& allocator) {
+    return !allocator || allocator == Image::defaultAllocator() ||
+           allocator == TemporaryImage::defaultAllocator();
+}
+
 /// The states as handles that keep `owner`, which has them.
 StateBatch lent(const StateBatch& states, const std::shared_ptr<const void>& owner) {
     StateBatch all;
@@ -55,18 +61,25 @@ std::string NNGraph::Impl::obstacleToReplay() const {
         return "weights are updated on the host, which may give kernels new memory";
     if (!resultStates.empty() && outputStateIsTemporary)
         return "states that leave the graph are to be temporary, and a plan's live on";
-    const auto plain = Image::defaultAllocator(), temporary = TemporaryImage::defaultAllocator();
-    const auto isLibrarys = [&](size_t image) {
-        const auto& own = isFirstResult(image) ? allocator : images[image].node.impl().allocator;
-        return !own || own == plain || own == temporary;
-    };
+    if (!stepsObstacle.empty()) return stepsObstacle;
+    if (!resultsNeeded[0] || isLibrarys(allocator)) return {};
+    const auto last = std::ranges::find(steps, results[0], &Step::imageResult);
+    return last == steps.end() ? "" : allocatorObstacle(*last);
+}
+
+std::string NNGraph::Impl::obstacleInSteps() const {
     for (const Step& step : steps) {
         if (!step.stage->replays() || isAsked(step.node->padding))
             return nameOf(step) + " asks the program, which may say something else each time";
-        if (!isLibrarys(step.imageResult))
-            return "the result of " + nameOf(step) + " has an allocator of the program's";
+        if (!isFirstResult(step.imageResult) &&
+            !isLibrarys(images[step.imageResult].node.impl().allocator))
+            return allocatorObstacle(step);
     }
     return {};
+}
+
+std::string NNGraph::Impl::allocatorObstacle(const Step& step) const {
+    return "the result of " + nameOf(step) + " has an allocator of the program's";
 }
 
 std::string NNGraph::Impl::externalsOf(const Request& request, mps::Externals& made) const {
@@ -190,37 +203,39 @@ NNGraph::Impl::Made NNGraph::Impl::makeFor(const Request& request, Plan& plan,
     return made;
 }
 
-std::shared_ptr<NNGraph::Impl::Plan> NNGraph::Impl::findPlan(const Request& request,
-                                                             mps::GraphPlan::Fit& fit) {
-    using Fit = mps::GraphPlan::Fit;
-    const auto arena = mps::planArena(request.commands);
-    const auto isUsable = [&](const Plan& plan) {
-        return plan.isBatch == request.isBatch && plan.arena == arena && isFree(plan) &&
-               std::ranges::all_of(plan.leaving, [&](const Plan::Leaving& each) {
-                   return each.isTemporary ==
-                          (ownAllocator(each.image) == TemporaryImage::defaultAllocator());
-               });
-    };
+bool NNGraph::Impl::isUsable(const Plan& plan, const Request& request) const {
+    return plan.isBatch == request.isBatch && plan.arena == mps::planArena(request.commands) &&
+           isFree(plan) && std::ranges::all_of(plan.leaving, [&](const Plan::Leaving& each) {
+               return each.isTemporary ==
+                      (ownAllocator(each.image) == TemporaryImage::defaultAllocator());
+           });
+}
+
+std::shared_ptr<NNGraph::Impl::Plan> NNGraph::Impl::findLatest(const Request& request) {
+    const auto found = std::ranges::find_if(plans, [&](const std::shared_ptr<Plan>& plan) {
+        return plan->isLatest({request.images, request.states}) && isUsable(*plan, request);
+    });
+    if (found == plans.end()) return nullptr;
+    plans.splice(plans.begin(), plans, found);
+    return plans.front();
+}
+
+std::shared_ptr<NNGraph::Impl::Plan> NNGraph::Impl::findPlan(const Request& request) {
     auto found = plans.end();
-    fit = Fit::None;
-    for (auto it = plans.begin(); it != plans.end() && fit != Fit::Latest; ++it) {
+    for (auto it = plans.begin(); it != plans.end(); ++it) {
         const bool isBetter =
             found == plans.end() || (*it)->gatheredCount() < (*found)->gatheredCount();
-        if (!isBetter || !isUsable(**it)) continue;
-        const Fit now = (*it)->fit(externals);
-        if (now == Fit::None) continue;
-        fit = now;
-        found = it;
+        if (isBetter && isUsable(**it, request) && (*it)->fits(externals)) found = it;
     }
     if (found == plans.end()) return nullptr;
     plans.splice(plans.begin(), plans, found);
     return plans.front();
 }
 
-NNGraph::Impl::Replay NNGraph::Impl::replay(const Request& request) {
+NNGraph::Impl::Replay NNGraph::Impl::replay(const Request& request,
+                                            const std::shared_ptr<Plan>& latest) {
     Replay found;
-    mps::GraphPlan::Fit fit;
-    found.plan = findPlan(request, fit);
+    found.plan = latest ? latest : findPlan(request);
     missesInARow = found.plan ? 0 : missesInARow + 1;
     if (!found.plan && missesInARow > mostMisses) {
         whyEncodedAnew = "no plan fits, and none of the " + std::to_string(mostMisses) +
@@ -229,13 +244,14 @@ NNGraph::Impl::Replay NNGraph::Impl::replay(const Request& request) {
     }
     if (!found.plan) {
         found.plan = makePlan(request);
-        fit = mps::GraphPlan::Fit::Other;
         plans.push_front(found.plan);
         if (plans.size() > mostPlans) plans.pop_back();
         if ((options & KernelOptions::Verbose) == KernelOptions::Verbose)
             vk::log(int(LogLevel::Info), description());
     }
-    found.operands.inputs = found.plan->inputsFor(externals, fit);
+    found.operands.inputs =
+        latest ? latest->latestInputs()
+               : found.plan->inputsFor(externals, {request.images, request.states});
     found.made = makeFor(request, *found.plan, found.operands.leaving);
     return found;
 }

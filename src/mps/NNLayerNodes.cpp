@@ -43,6 +43,7 @@ struct DropoutSettings {
 class DropoutStage : public mps::UnaryStage<CNNDropout> {
 public:
     using UnaryStage::UnaryStage;
+    bool countsEncodes() const override { return true; }
     void setEncodeCount(uint64_t count) override { kernel_.setEncodeCount(count); }
 };
 

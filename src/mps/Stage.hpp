@@ -95,7 +95,8 @@ public:
     virtual bool replays() const { return true; }
     /// The commands of the latest encode are gone: what it made on the device is not there.
     virtual void encodeWasUndone() {}
-    /// How often the kernel was encoded, for kernels whose result depends on it (dropout).
+    /// Whether the result depends on how often the kernel was encoded (dropout), and that number.
+    virtual bool countsEncodes() const { return false; }
     virtual void setEncodeCount(uint64_t) {}
     /// `reloadFromDataSource` for an update on the host; empty: there is nothing to reload.
     virtual DeferredReload deferredReload() { return {}; }

@@ -35,7 +35,7 @@ std::vector<float> losses(const Case& given, int steps) {
     for (int i = 0; i < steps; ++i) {
         run(queue, [&](const MTL::CommandBuffer& commands) { training.encode(commands); });
         float sum = 0;
-        for (const MPS::State& state : training.labels) {
+        for (const MPS::State& state : training.labels.at(0)) {
             float loss = 0;
             state.as<MPS::CNNLossLabels>().lossImage().read(std::span(&loss, 1));
             sum += loss;

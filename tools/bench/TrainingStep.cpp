@@ -88,14 +88,16 @@ Training trainingOf(const MTL::CommandQueue& queue, const Case& c, const MPS::NN
     made.graph = MPS::NNGraph(queue.device(), ends.front().resultImage(), false);
     made.graph.setFormat(imageFormat(c));
     made.graph.setOptions(optionsOf(c));
-    made.pictures = Images{queue, imageFormat(c)}.random(c.n, c.w, c.h, c.ci, 1);
+    made.pictures = {Images{queue, imageFormat(c)}.random(c.n, c.w, c.h, c.ci, 1)};
+    MPS::StateBatch labels;
     for (uint64_t i = 0; i < c.n; ++i) {
         std::vector<float> label(classes, 0);
         label[(i * 7 + 3) % classes] = 1;
-        made.labels.push_back(MPS::CNNLossLabels(
+        labels.push_back(MPS::CNNLossLabels(
             queue.device(),
             {label, MPS::DataLayout::HeightxWidthxFeatureChannels, {1, 1, classes}}));
     }
+    made.labels = {std::move(labels)};
     return made;
 }
 

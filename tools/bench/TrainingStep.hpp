@@ -10,11 +10,11 @@ namespace mpsvk::bench {
 
 struct Training {
     MPS::NNGraph graph;
-    MPS::ImageBatch pictures;
-    MPS::StateBatch labels; ///< after a step also each picture's loss
+    std::vector<MPS::ImageBatch> pictures; ///< one batch
+    std::vector<MPS::StateBatch> labels;   ///< likewise; after a step also each picture's loss
 
     void encode(const MTL::CommandBuffer& commands) const {
-        graph.encodeBatch(commands, {pictures}, {labels});
+        graph.encodeBatch(commands, pictures, labels);
     }
 };
 
