@@ -66,7 +66,8 @@ void main() {
     uint end = isColumn ? min(begin + parameters.splitPixels, texelCount(grid)) : 0u;
     for (uint block = begin + turn; block < end; block += TURNS) {
         Place at = placeOf(grid, block);
-        // A last block that would not be full begins earlier; its first windows are counted already.
+        // A last block that would not be full begins earlier; its first windows are counted already
+        // and multiplied by 0, so that what is infinite there gives NaN.
         int x = min(at.x * PIXELS, windows - PIXELS);
         int counted = at.x * PIXELS - x;
         int u = x * STRIDE + originX;

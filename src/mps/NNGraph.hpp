@@ -159,8 +159,9 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     Replay replay(const Request& request, const std::shared_ptr<Plan>& latest);
     /// Why each encode is encoded anew; empty: plans are replayed.
     std::string obstacleToReplay() const;
-    /// Of that, what the nodes decide.
+    /// Of that, what is so for good.
     std::string obstacleInSteps() const;
+    std::string askingObstacle(const Step& step) const;
     std::string allocatorObstacle(const Step& step) const;
     /// The images that a plan for the request works on; why it cannot have one, or empty.
     std::string externalsOf(const Request& request, mps::Externals& made) const;
@@ -177,7 +178,8 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     void forgetPlans();
     /// Asks for updates and loads them; gives what is to be called on completion.
     std::vector<MTL::CommandBuffer::Handler> update(const MTL::CommandBuffer& commands,
-                                                    const std::vector<StateBatch>& states);
+                                                    const std::vector<StateBatch>& states,
+                                                    bool mayBeTemporary);
     /// Has encodes from now on use what updates on the host have brought.
     void takeHostUpdates();
     /// Copies of `nodes`, `images` and `states`, in their order, on the same data sources.
@@ -196,12 +198,13 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     ImageFeatureChannelFormat format = ImageFeatureChannelFormat::Float16;
     bool outputStateIsTemporary = false;
     std::shared_ptr<ImageAllocator> allocator = Image::defaultAllocator();
-    std::vector<Node> nodes;           ///< in use, as the user described them
-    std::vector<Step> steps;           ///< what became of them
-    std::vector<mps::Stage*> counting; ///< those whose results depend on how often they ran
-    std::string stepsObstacle;         ///< to replays
-    std::vector<Trained> trained;      ///< of these
-    std::vector<std::string> remarks;  ///< on optimizations, done or not
+    std::vector<Node> nodes;              ///< in use, as the user described them
+    std::vector<Step> steps;              ///< what became of them
+    std::vector<mps::Stage*> counting;    ///< those whose results depend on how often they ran
+    std::string stepsObstacle;            ///< to replays
+    std::vector<const Step*> policySteps; ///< those with a padding policy of the program's
+    std::vector<Trained> trained;         ///< of these
+    std::vector<std::string> remarks;     ///< on optimizations, done or not
     std::vector<ImageSlot> images;
     std::vector<StateSlot> states;
     std::vector<size_t> inputImages, inputStates, results, intermediateImages, resultStates;

@@ -202,6 +202,9 @@ void NNGraph::Impl::compile() {
     makeSteps(std::move(optimized));
     findTrained();
     stepsObstacle = obstacleInSteps();
+    for (const Step& step : steps)
+        if (step.node->padding && !std::dynamic_pointer_cast<NNDefaultPadding>(step.node->padding))
+            policySteps.push_back(&step);
     for (size_t k = 1; k < results.size(); ++k)
         if (resultsNeeded[k]) intermediateImages.push_back(results[k]);
     for (size_t s = 0; s < images.size(); ++s)

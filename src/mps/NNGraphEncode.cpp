@@ -263,8 +263,9 @@ bool NNGraph::Impl::updatesOnHost() const {
     });
 }
 
-std::vector<MTL::CommandBuffer::Handler>
-NNGraph::Impl::update(const MTL::CommandBuffer& commands, const std::vector<StateBatch>& made) {
+std::vector<MTL::CommandBuffer::Handler> NNGraph::Impl::update(const MTL::CommandBuffer& commands,
+                                                               const std::vector<StateBatch>& made,
+                                                               bool mayBeTemporary) {
     std::vector<MTL::CommandBuffer::Handler> handlers;
     // Every use of a weight in this encode comes before its change: reload when all are encoded.
     std::vector<std::pair<const Trained*, State>> loads;
@@ -276,9 +277,10 @@ NNGraph::Impl::update(const MTL::CommandBuffer& commands, const std::vector<Stat
             for (State& state : each.stage->update(commands, gradients, *each.exporter))
                 if (state) loads.emplace_back(&each, std::move(state));
             const uint64_t left = states[each.state].isExported ? 1 : 0;
-            if (gradients.empty() || !gradients[0].impl().temporary) continue;
+            if (!mayBeTemporary) continue; // there are many
             for (const State& gradient : gradients)
-                if (gradient.impl().readCount > left) gradient.impl().setReadCount(left);
+                if (gradient.impl().temporary && gradient.impl().readCount > left)
+                    gradient.impl().setReadCount(left);
         } else if (*each.style == NNTrainingStyle::UpdateDeviceCPU) {
             const State source = each.exporter->exportParameters(commands, false);
             std::vector<std::pair<mps::Stage*, mps::DeferredReload>> reloads;
@@ -348,12 +350,12 @@ NNGraph::Impl::Made NNGraph::Impl::encode(const Request& request) {
             mps::Encoder encoder(request.commands, subject());
             replayed.plan->encode(encoder, std::move(replayed.operands));
             encoder.list().retain(replayed.plan);
-            handlers = update(request.commands, replayed.plan->states);
+            handlers = update(request.commands, replayed.plan->states, false);
             made = std::move(replayed.made);
         } else {
             const Outcome outcome = encodeSteps(
                 request, {.temporaryStates = !updatesOnHost(), .layout = layoutFor(request)});
-            handlers = update(request.commands, outcome.states);
+            handlers = update(request.commands, outcome.states, true);
             made = handOver(outcome);
         }
     } catch (...) {

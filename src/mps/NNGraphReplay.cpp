@@ -34,12 +34,6 @@ bool areTemporary(const std::vector<const Image*>& images) {
     return std::ranges::any_of(images, [](const Image* i) { return i->impl().temporary; });
 }
 
-/// Whether a policy of the program's is asked in each encode.
-bool isAsked(const std::shared_ptr<NNPadding>& padding) {
-    return padding && uint64_t(padding->paddingMethod() & NNPaddingMethod::Custom) &&
-           !std::dynamic_pointer_cast<NNDefaultPadding>(padding);
-}
-
 /// Whether it makes images or temporary images and nothing else. Null: that is left to the graph.
 bool isLibrarys(const std::shared_ptr<ImageAllocator>& allocator) {
     return !allocator || allocator == Image::defaultAllocator() ||
@@ -62,6 +56,9 @@ std::string NNGraph::Impl::obstacleToReplay() const {
     if (!resultStates.empty() && outputStateIsTemporary)
         return "states that leave the graph are to be temporary, and a plan's live on";
     if (!stepsObstacle.empty()) return stepsObstacle;
+    for (const Step* step : policySteps) // which may say something else by now
+        if (uint64_t(step->node->padding->paddingMethod() & NNPaddingMethod::Custom))
+            return askingObstacle(*step);
     if (!resultsNeeded[0] || isLibrarys(allocator)) return {};
     const auto last = std::ranges::find(steps, results[0], &Step::imageResult);
     return last == steps.end() ? "" : allocatorObstacle(*last);
@@ -69,13 +66,16 @@ std::string NNGraph::Impl::obstacleToReplay() const {
 
 std::string NNGraph::Impl::obstacleInSteps() const {
     for (const Step& step : steps) {
-        if (!step.stage->replays() || isAsked(step.node->padding))
-            return nameOf(step) + " asks the program, which may say something else each time";
+        if (!step.stage->replays()) return askingObstacle(step);
         if (!isFirstResult(step.imageResult) &&
             !isLibrarys(images[step.imageResult].node.impl().allocator))
             return allocatorObstacle(step);
     }
     return {};
+}
+
+std::string NNGraph::Impl::askingObstacle(const Step& step) const {
+    return nameOf(step) + " asks the program, which may say something else each time";
 }
 
 std::string NNGraph::Impl::allocatorObstacle(const Step& step) const {

@@ -75,9 +75,11 @@ Single singleOf(const Parameters& parameters, Range& range, const vk::Limits& li
 /// Notes the memory of a list's updates. True when those before had certainly none of this range's:
 /// looking at each of them takes long.
 bool isNew(vk::AddressFilter& noted, const Range& range) {
-    bool known = false;
-    for (const ArrayView& view : range)
-        if (view) known = known || noted.mayHave(view.slice.buffer->memory());
+    bool known = noted.mayHave(nullptr);
+    for (const ArrayView& view : range) {
+        const void* const memory = view ? view.slice.buffer->memory() : &noted;
+        known = known || !memory || noted.mayHave(memory);
+    }
     for (const ArrayView& view : range)
         if (view) noted.add(view.slice.buffer->memory());
     return !known;

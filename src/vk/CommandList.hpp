@@ -109,7 +109,8 @@ public:
     void alsoWrites(const std::shared_ptr<Resource>& resource) { noteWrite(resource); }
     /// Does not count as pending work what it writes there.
     void forgetWrites(std::span<const std::shared_ptr<Resource>> resources);
-    /// What those who record have noted here, or in a list whose commands this one has taken over.
+    /// What those who record have noted here, or in lists that were appended or taken. Resources
+    /// that stand in for others are not noted.
     AddressFilter& noted() { return noted_; }
     /// Keeps `object` alive until the commands are done.
     void retain(std::shared_ptr<const void> object) { retained_.push_back(std::move(object)); }

@@ -1,5 +1,6 @@
 #include "vk/Device.hpp"
 
+#include "vk/Capabilities.hpp"
 #include "vk/Instance.hpp"
 #include "vk/Pipeline.hpp"
 #include "vk/Shaders.hpp"
@@ -58,22 +59,6 @@ uint32_t computeFamily(VkPhysicalDevice device) {
         if (families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) return i;
     throw DeviceError("The device has no compute queue.");
 }
-
-/// Capabilities of SPIR-V that need a feature of the device which not every one has.
-enum Capability : uint32_t {
-    Float16 = 9,
-    Float64 = 10,
-    Int64 = 11,
-    Int64Atomics = 12,
-    Int16 = 22,
-    Int8 = 39,
-    StorageBuffer16BitAccess = 4433,
-    UniformAndStorageBuffer16BitAccess = 4434,
-    StoragePushConstant16 = 4435,
-    StorageBuffer8BitAccess = 4448,
-    UniformAndStorageBuffer8BitAccess = 4449,
-    StoragePushConstant8 = 4450
-};
 
 /// What shaders with cooperative matrices need, as extensions and features of a device.
 struct CooperativeMatrices {
@@ -181,22 +166,7 @@ std::shared_ptr<Device> Device::adopt(VkInstance instance, VkPhysicalDevice phys
 }
 
 const char* Device::lackedBy(uint32_t capability) const {
-    if (adopted_) return nullptr;
-    switch (capability) {
-    case Float16: return features_.cooperativeMatrix ? nullptr : "16-bit floats";
-    case Float64: return enabled_.shaderFloat64 ? nullptr : "64-bit floats";
-    case Int64: return enabled_.shaderInt64 ? nullptr : "64-bit integers";
-    case Int64Atomics: return "64-bit atomics";
-    case Int16: return enabled_.shaderInt16 ? nullptr : "16-bit integers";
-    case Int8: return "8-bit integers";
-    case StorageBuffer16BitAccess:
-    case UniformAndStorageBuffer16BitAccess:
-    case StoragePushConstant16: return "16-bit storage";
-    case StorageBuffer8BitAccess:
-    case UniformAndStorageBuffer8BitAccess:
-    case StoragePushConstant8: return "8-bit storage";
-    default: return nullptr;
-    }
+    return adopted_ ? nullptr : vk::lackedBy(capability, enabled_, features_.cooperativeMatrix);
 }
 
 void Device::open(bool adopted) {

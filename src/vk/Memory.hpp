@@ -45,7 +45,7 @@ public:
            VkDeviceSize size);
     /// A VkBuffer of the user's: its lifetime is theirs.
     Buffer(VkBuffer handle, VkDeviceSize size, std::byte* mapped)
-        : handle_(handle), size_(size), memory_((const void*)handle), mapped_(mapped) {}
+        : handle_(handle), size_(size), mapped_(mapped) {}
     /// A part of another one, which it keeps.
     Buffer(std::shared_ptr<Buffer> whole, VkDeviceSize offset, VkDeviceSize size)
         : handle_(whole->handle_), offset_(whole->offset_ + offset), size_(size),
@@ -58,7 +58,8 @@ public:
     VkDeviceSize offset() const { return offset_; }
     VkDeviceSize size() const { return size_; }
     std::byte* mapped() const { return mapped_; } ///< null when the host cannot reach it
-    /// The same for all buffers that may have bytes in common.
+    /// The same for all buffers that have bytes in common. Null for a VkBuffer of the user's, which
+    /// may be anyone's.
     const void* memory() const { return memory_; }
 
 private:

@@ -6,6 +6,8 @@
 #include "support/Optimizers.hpp"
 #include "vk/Device.hpp"
 
+#include <mpsvk/vulkan.hpp>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include <bit>
@@ -382,4 +384,34 @@ TEST_CASE("while a plan is recorded updates stay where they are") {
     CHECK(rangesOf(commands) == Ranges{1, 1, 1});
     const auto& last = commands.impl().segments.back()->commands.commands().back();
     CHECK(last.groups[0] == (300000 + 1023) / 1024);
+}
+
+TEST_CASE("updates of one memory by two buffers keep their order") {
+    // The second buffer is the first one's VkBuffer, given back by the program.
+    const auto updated = [](bool apart) {
+        constexpr size_t count = 64;
+        std::vector<MPS::Vector> v;
+        for (uint64_t seed = 1; seed <= 7; ++seed) v.push_back(vectorOf(random(count, seed, 0)));
+        const auto inside = vulkan::handle(v[2].data());
+        const MTL::Buffer wrapped = vulkan::wrapBuffer(
+            testDevice(), inside.buffer, inside.offset + count * sizeof(float), nullptr);
+        const MPS::Vector same(wrapped, inside.offset,
+                               MPS::VectorDescriptor(count, MPS::DataType::Float32));
+        MPS::NNOptimizerStochasticGradientDescent descent(testDevice(), 0.5f);
+        MPS::NNOptimizerAdam adam(testDevice(), 0.1f);
+        const auto once = [&](const MTL::CommandBuffer& commands, int k) {
+            if (k == 0) descent.encode(commands, v[0], v[1], {}, v[1]);
+            if (k == 1) adam.encode(commands, v[3], v[2], v[4], v[5], v[2]);
+            if (k == 2) descent.encode(commands, same, v[6], {}, v[6]);
+        };
+        if (apart)
+            for (int k = 0; k < 3; ++k)
+                run([&](const MTL::CommandBuffer& commands) { once(commands, k); });
+        else
+            run([&](const MTL::CommandBuffer& commands) {
+                for (int k = 0; k < 3; ++k) once(commands, k);
+            });
+        return read(v[6]);
+    };
+    CHECK(updated(false) == updated(true));
 }
