@@ -6,7 +6,9 @@
 //
 // Operands are read in chunks, along the interior or across it, as they lie in memory, and keep that
 // order in shared memory. They are chunks of eight halves, or with MPSVK_BFLOAT16 of four elements in
-// fp32: each is then the sum of two bf16, high and low, and of their products only low * low is left out.
+// fp32, each of which is the sum of two or three bf16 (`shares`). Two are nearly all of it, and of their
+// products low * low is left out. Three are all 24 bits; the three products that are left out come to about
+// half a unit of the exact product's last place, as rounding would, and to two units at most.
 // The includer declares before this file
 //     const bool leftAlong, rightAlong;    // the interior is what lies together
 //     const bool advancesAmidProducts;     // for an advance() without branches: it fills gaps between them
@@ -44,8 +46,8 @@ layout(constant_id = 52) const uint subgroupsDeep = 1u;
 #ifdef MPSVK_BFLOAT16
 #define CHUNK 4u
 #define Chunk vec4
-const uint shares = 2u; // of an operand: high, low
-const uint products = 3u;
+layout(constant_id = 53) const uint shares = 2u; // of an operand: high, low; or high, middle, low
+const uint products = 3u; // of two shares
 #else
 #define CHUNK 8u
 #define Chunk uvec4
@@ -87,16 +89,26 @@ Chunk rightChunk(uint i, uint column, uint k);
 void elementsStore(uint row, uint column, vec4 sums);
 #define ELEMENTS_STORE(ROW, COLUMN, AT) elementsStore(ROW, COLUMN, stripSums(AT))
 
-// `low` is scaled by about half a unit of its last place and cut off: nearly as good as rounding it, and
-// unlike a half unit that is added to the bits it leaves NaN what it is. Infinity becomes NaN.
+// The bits of x as a bf16. It is scaled by about half a unit of the last place and cut off: nearly as good
+// as rounding it, and unlike a half unit that is added to the bits it leaves NaN what it is.
+uvec4 roundedBits(vec4 x) { return floatBitsToUint(x * 1.0026) & 0xffff0000u; }
+
+void shareStore(uint at, uint c, uvec4 bits) {
+    tiles[at][c] = bits.x >> 16 | bits.y;
+    tiles[at][c + 1u] = bits.z >> 16 | bits.w;
+}
+
+// Infinity becomes NaN. The first of three shares is cut off, lest the largest numbers become infinite.
 void chunkStore(uint base, uint size, uint place, vec4 x) {
-    uvec4 high = floatBitsToUint(x) + 0x8000u & 0xffff0000u;
-    uvec4 low = floatBitsToUint((x - uintBitsToFloat(high)) * 1.0026) & 0xffff0000u;
     uint at = base + place / 2u, c = place % 2u * 2u;
-    tiles[at][c] = high.x >> 16 | high.y;
-    tiles[at][c + 1u] = high.z >> 16 | high.w;
-    tiles[at + size][c] = low.x >> 16 | low.y;
-    tiles[at + size][c + 1u] = low.z >> 16 | low.w;
+    uvec4 high = floatBitsToUint(x) + (shares == 2u ? 0x8000u : 0u) & 0xffff0000u;
+    shareStore(at, c, high);
+    vec4 rest = x - uintBitsToFloat(high);
+    uvec4 next = roundedBits(rest);
+    shareStore(at + size, c, next);
+    if (shares == 3u) {
+        shareStore(at + 2u * size, c, floatBitsToUint(rest - uintBitsToFloat(next)) & 0xffff0000u);
+    }
 }
 #else
 #ifndef STORED_COLUMNS
@@ -156,6 +168,24 @@ uint alongInner(uint chunk, uint size) { return chunk % (depth / CHUNK); }
 void halvesStore(uint row, uint column, uvec4 results);
 #endif
 
+#define Sums coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator>
+
+// Block I of the left operand's share that begins at SHARE, at K of the step's depth; of the right one's J.
+#define LEFT_LOAD(A, SHARE, I, K)                                                                           \
+    if (leftAlong)                                                                                          \
+        coopMatLoad(A, tiles, (SHARE) + (firstRow + 16u * (I)) * alongPitch + (K) / 8u, alongPitch,         \
+                    gl_CooperativeMatrixLayoutRowMajor);                                                    \
+    else                                                                                                    \
+        coopMatLoad(A, tiles, (SHARE) + (K) * leftAcrossPitch + (firstRow + 16u * (I)) / 8u,                \
+                    leftAcrossPitch, gl_CooperativeMatrixLayoutColumnMajor);
+#define RIGHT_LOAD(B, SHARE, J, K)                                                                          \
+    if (rightAlong)                                                                                         \
+        coopMatLoad(B, tiles, rightBase + (SHARE) + (firstColumn + 16u * (J)) * alongPitch + (K) / 8u,      \
+                    alongPitch, gl_CooperativeMatrixLayoutColumnMajor);                                     \
+    else                                                                                                    \
+        coopMatLoad(B, tiles, rightBase + (SHARE) + (K) * rightAcrossPitch + (firstColumn + 16u * (J)) / 8u,  \
+                    rightAcrossPitch, gl_CooperativeMatrixLayoutRowMajor);
+
 void stripBarrier() {
     if (subgroupsDeep == 1u) subgroupBarrier();
     else barrier();
@@ -166,10 +196,10 @@ void productRun(uint steps) {
     uint level = subgroupsDeep == 1u ? 0u : gl_SubgroupID / subgroupsFlat; // in the depth
     uint firstRow = flatID / subgroupsAcross * ownRows;
     uint firstColumn = flatID % subgroupsAcross * ownColumns;
-    coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator> sums[blocksDown][blocksAcross];
+    Sums sums[blocksDown][blocksAcross];
     [[unroll]] for (uint i = 0u; i < blocksDown; ++i)
         [[unroll]] for (uint j = 0u; j < blocksAcross; ++j)
-            sums[i][j] = coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator>(0.0);
+            sums[i][j] = Sums(0.0);
     Chunk nextLeft[leftChunks], nextRight[rightChunks];
 #ifdef LOADS_TWO_AHEAD
     Chunk laterLeft[leftChunks], laterRight[rightChunks];

@@ -38,9 +38,8 @@ ConvolutionTile gradientTile(const vk::Device& device, uint32_t groups, uint32_t
 }
 
 /// Whether the device has tiles of cooperative matrices for such products.
-bool hasCooperativeTile(const vk::Device& device, bool bfloat16) {
-    return hasTile(tileLimits(device),
-                   {.bfloat16 = bfloat16, .interiorStep = 32, .rightAlong = false});
+bool hasCooperativeTile(const vk::Device& device, uint32_t shares) {
+    return hasTile(tileLimits(device), {.shares = shares, .interiorStep = 32, .rightAlong = false});
 }
 
 /// Whether the product can go through cooperative matrices: rows of whole chunks of eight channels.
@@ -50,7 +49,7 @@ bool isCooperative(const vk::Device& device, const ConvolutionShape& shape,
     return device.features().cooperativeMatrix && shape.groups == 1 && !p.clampEdges &&
            windows.hasPairs(p.gradient) && p.gradient.channels % 8 == 0 &&
            taps.storageConstant() == 1 && (taps.hasPairs(p.source) || p.source.channels % 8 != 0) &&
-           hasCooperativeTile(device, false);
+           hasCooperativeTile(device, 1);
 }
 
 /// Whether it can go through the tiles in registers.
@@ -168,14 +167,14 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     const ConvolutionTile tile =
         gradientTile(device, shape.groups, p.resultPerGroup, p.reducedPerGroup, rows);
     const bool blocks = hasBlocks(tile, shape, p, windows, taps);
-    const bool bfloat16 =
-        blocks && !inHalves && encoder.reducesPrecision() && hasCooperativeTile(device, true);
-    if (!bfloat16 && (dispatchWinogradRowsGradient(encoder, shape, p, windows, taps, state) ||
-                      dispatchWinogradGradient(encoder, shape, p, windows, taps, state))) {
+    const bool reduces =
+        blocks && !inHalves && encoder.reducesPrecision() && hasCooperativeTile(device, 2);
+    if (dispatchWinogradRowsGradient(encoder, shape, p, windows, taps, state) ||
+        dispatchWinogradGradient(encoder, shape, p, windows, taps, state)) {
         if (!p.transposed) BiasGradient(encoder, p.gradient, p.images, windows, state).finish();
         return;
     }
-    const bool cpu = isCpu(device), cooperative = inHalves || bfloat16;
+    const bool cpu = isCpu(device);
     const uint64_t pixels = uint64_t(p.gradient.width) * p.gradient.height * p.images;
     const uint64_t tapCount = uint64_t(shape.kernelWidth) * shape.kernelHeight;
     p.kernelWidth = shape.kernelWidth;
@@ -184,23 +183,30 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     p.accumulate = state.accumulated;
     std::optional<GroupedTile> grouped;
     if (tile.grouped) grouped = groupedTile(device, p, p.gradient, false, false);
-    const bool isWide = cooperative || (!grouped && blocks);
+    const bool isWide = inHalves || (!grouped && blocks);
     const vk::Limits limits = tileLimits(device);
+    const auto planFor = [&](bool cooperative, uint32_t shares) {
+        return planWeights(
+            limits,
+            {.rows = rows,
+             .columns = 4 * tapCount * vk::divideUp(p.reducedPerGroup, 4),
+             .interior = pixels,
+             .cooperative = cooperative,
+             .shares = shares,
+             .tileColumns = cooperative ? 128 : tableOf(limits.processor).widestColumns,
+             .interiorStep = cooperative ? 32u : 8u,
+             .mostParts = 512,
+             .atOnce = cooperative ? 2u : 8u,
+             .leftAlong = false,
+             .rightAlong = false},
+            !p.transposed, windows.binding(1, encoder.limits()).bytes);
+    };
     WeightsProduct product{};
-    if (isWide)
-        product =
-            planWeights(limits,
-                        {.rows = rows,
-                         .columns = 4 * tapCount * vk::divideUp(p.reducedPerGroup, 4),
-                         .interior = pixels,
-                         .cooperative = cooperative,
-                         .bfloat16 = bfloat16,
-                         .tileColumns = cooperative ? 128 : tableOf(limits.processor).widestColumns,
-                         .interiorStep = cooperative ? 32u : 8u,
-                         .mostParts = 512,
-                         .atOnce = cooperative ? 2u : 8u,
-                         .rightAlong = false},
-                        !p.transposed, windows.binding(1, encoder.limits()).bytes);
+    if (isWide) product = planFor(inHalves || reduces, reduces ? 2 : 1);
+    if (isWide && !inHalves && !reduces && splitsFloats(limits.processor)) {
+        const WeightsProduct split = planFor(true, 3);
+        if (split.plan.microseconds < product.plan.microseconds) product = split;
+    }
     uint64_t columns = 0;
     bool inPlace = false; // there is one part, whose sums go to the weights' gradient at once
     // For a tile of so many channels and texels.
@@ -242,9 +248,9 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     const auto dispatchOf = [&](const ProductTile& wide) -> TileDispatch {
         const Grid grid = layOutWide(wide);
         const auto bytes = std::as_bytes(std::span(&p, 1));
-        return {inHalves   ? "CNNConvolutionGradientWeightsCooperative"
-                : bfloat16 ? "CNNConvolutionGradientWeightsBfloat16"
-                           : "CNNConvolutionGradientWeightsBlocks",
+        return {inHalves           ? "CNNConvolutionGradientWeightsCooperative"
+                : wide.cooperative ? "CNNConvolutionGradientWeightsBfloat16"
+                                   : "CNNConvolutionGradientWeightsBlocks",
                 grid,
                 {bytes.begin(), bytes.end()},
                 wide.constants(device,

@@ -118,7 +118,7 @@ Tiles tilesOf(Encoder& encoder, const ConvolutionWeights& weights,
               const ImageRun& source, const ImageRun& destination) {
     if (isCooperative(weights, layout, p, source, destination)) return Tiles::Halves;
     if (!hasBlocks(layout, p, source, destination)) return Tiles::None;
-    const ProductShape reduced{.bfloat16 = true,
+    const ProductShape reduced{.shares = 2,
                                .tileColumns = 4 * layout.tile.texels,
                                .interiorStep = vk::roundUp(4 * p.tileSlices, 16),
                                .rightAlong = false};
@@ -195,19 +195,32 @@ void dispatchTiles(Encoder& encoder, bool spread, Tiles tiles, const Convolution
     if (inHalves) p.tileSlices = layout.halfSlices;
     const bool mergesTaps = inHalves && layout.mergesTaps;
     const uint64_t taps = mergesTaps ? p.kernelHeight : p.kernelWidth * p.kernelHeight;
-    ProductShape shape{.rows = rows,
-                       .columns = uint64_t(layout.tiles) * 4 * layout.tile.texels,
-                       .interior = 4 * p.tileSlices * taps / phases,
-                       .cooperative = tiles != Tiles::Floats,
-                       .bfloat16 = tiles == Tiles::Bfloat16,
-                       .products = phases,
-                       .tileColumns = 4 * layout.tile.texels,
-                       .interiorStep =
-                           tiles == Tiles::Floats ? 8 : vk::roundUp(4 * p.tileSlices, 16),
-                       .rightAlong = false,
-                       .mayBeDeep = !vk::isDisabled("deep_tiles")};
-    if (phases > 1) shape.mostParts = 1;
-    const ProductPlan plan = planProduct(tileLimits(encoder.device()), shape);
+    const auto shapeFor = [&](bool cooperative, uint32_t shares) {
+        ProductShape made{.rows = rows,
+                          .columns = uint64_t(layout.tiles) * 4 * layout.tile.texels,
+                          .interior = 4 * p.tileSlices * taps / phases,
+                          .cooperative = cooperative,
+                          .shares = shares,
+                          .products = phases,
+                          .tileColumns = 4 * layout.tile.texels,
+                          .interiorStep = cooperative ? vk::roundUp(4 * p.tileSlices, 16) : 8,
+                          .rightAlong = false,
+                          .mayBeDeep = !vk::isDisabled("deep_tiles")};
+        if (phases > 1) made.mostParts = 1;
+        return made;
+    };
+    const vk::Limits limits = tileLimits(encoder.device());
+    ProductShape shape = shapeFor(tiles != Tiles::Floats, tiles == Tiles::Bfloat16 ? 2 : 1);
+    ProductPlan plan = planProduct(limits, shape);
+    if (tiles == Tiles::Floats && splitsFloats(limits.processor)) {
+        const ProductShape split = shapeFor(true, 3);
+        const ProductPlan other = hasTile(limits, split) ? planProduct(limits, split) : plan;
+        if (other.microseconds < plan.microseconds) {
+            shape = split;
+            plan = other;
+            tiles = Tiles::Bfloat16;
+        }
+    }
     const uint64_t steps = taps * vk::divideUp(4 * p.tileSlices, plan.tile.depth);
     p.partSteps = uint32_t(vk::divideUp(steps, plan.parts));
     p.parts = uint32_t(vk::divideUp(steps, p.partSteps));
@@ -347,9 +360,8 @@ void dispatchGather(Encoder& encoder, const ConvolutionWeights& weights,
     if (dispatchNarrowProduct(encoder, weights, layout, p, source, destination, neuron) ||
         dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, false) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, false) ||
-        (tilesOf(encoder, weights, layout, p, source, destination) != Tiles::Bfloat16 &&
-         (dispatchWinogradRows(encoder, weights, layout, p, source, destination, neuron, false) ||
-          dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, false))))
+        dispatchWinogradRows(encoder, weights, layout, p, source, destination, neuron, false) ||
+        dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, false))
         return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, false);
@@ -365,9 +377,8 @@ void dispatchSpread(Encoder& encoder, const ConvolutionWeights& weights,
     if (dispatchNarrowAdjoint(encoder, weights, layout, p, source, destination, neuron) ||
         dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, true) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, true) ||
-        (tilesOf(encoder, weights, layout, p, source, destination) != Tiles::Bfloat16 &&
-         (dispatchWinogradRows(encoder, weights, layout, p, source, destination, neuron, true) ||
-          dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, true))))
+        dispatchWinogradRows(encoder, weights, layout, p, source, destination, neuron, true) ||
+        dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, true))
         return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, true);

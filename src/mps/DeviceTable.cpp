@@ -57,6 +57,10 @@ double microsecondsToRead(const vk::Processor& processor, uint64_t bytes) {
     return double(bytes) / (2.5e6 * bandwidthOf(processor));
 }
 
+bool splitsFloats(const vk::Processor& processor) {
+    return processor.hasFastBfloat16 && tableOf(processor).isMeasured;
+}
+
 bool hasWideTiles(const vk::Limits& limits) {
     constexpr uint32_t sharedBytes = 17 * 1024;
     return tableOf(limits.processor).widestColumns >= 128 && limits.workGroupInvocations >= 256 &&

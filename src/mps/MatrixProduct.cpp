@@ -40,10 +40,16 @@ bool isCooperative(const vk::Device& device, const MatrixProduct& product) {
 /// See glsl/matrixTiles.glsl.
 bool isInFours(const glsl::MatrixView& v) { return v.isAligned && v.columns % 4 == 0; }
 
-/// The same of bf16, for operands of which one or both are in fp32.
-bool isReduced(bool reducesPrecision, const MatrixProduct& product) {
-    return reducesPrecision && !product.exact && isInFours(product.left.view) &&
-           isInFours(product.right.view) && isInChunks(product, 4) && fillsTiles(product);
+/// The same of bf16, for operands of which one or both are in fp32: of how many an element is the
+/// sum, 0 where it cannot. The number of matrices and of parts do not count.
+uint32_t sharesOf(const vk::Device& device, bool reducesPrecision, const MatrixProduct& product) {
+    if (!isInFours(product.left.view) || !isInFours(product.right.view) ||
+        !isInChunks(product, 4) || !fillsTiles(product))
+        return 0;
+    if (reducesPrecision && !product.exact) return 2;
+    // Tiles that are half empty are no faster than products of fp32.
+    const bool isWide = product.result.rows() >= 64 && product.result.columns() >= 96;
+    return isWide && splitsFloats(tileLimits(device).processor) ? 3 : 0;
 }
 
 uint64_t tileCount(const Parameters& p, uint64_t rows, uint64_t columns) {
@@ -120,12 +126,13 @@ MatrixOperand rowsLike(const MatrixOperand& result) {
 }
 
 /// For tiles of cooperative matrices.
-ProductShape shapeOf(const MatrixProduct& product, bool bfloat16) {
+ProductShape shapeOf(const MatrixProduct& product, uint32_t shares) {
     return {.rows = product.result.rows(),
             .columns = product.result.columns(),
             .interior = product.interior,
-            .bfloat16 = bfloat16,
+            .shares = shares,
             .products = product.matrices,
+            .leftAlong = !product.transposeLeft,
             .rightAlong = product.transposeRight,
             .mayBeDeep = !vk::isDisabled("deep_tiles")};
 }
@@ -153,11 +160,12 @@ uint64_t bytesOfParts(const MatrixProduct& product, uint64_t parts) {
 
 ProductKernel productKernel(const vk::Device& device, bool reducesPrecision,
                             const MatrixProduct& product) {
-    const auto isTiled = [&](bool bfloat16) {
-        return hasTile(tileLimits(device), shapeOf(product, bfloat16));
+    const auto isTiled = [&](uint32_t shares) {
+        return hasTile(tileLimits(device), shapeOf(product, shares));
     };
-    if (isCooperative(device, product) && isTiled(false)) return ProductKernel::Cooperative;
-    if (isReduced(reducesPrecision, product) && isTiled(true)) return ProductKernel::Bfloat16;
+    if (isCooperative(device, product) && isTiled(1)) return ProductKernel::Cooperative;
+    const uint32_t shares = sharesOf(device, reducesPrecision, product);
+    if (shares > 0 && isTiled(shares)) return ProductKernel::Bfloat16;
     return isCpuWith(device, "direct_tile") ? ProductKernel::Direct : ProductKernel::Shared;
 }
 
@@ -190,10 +198,11 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     const char* shader = "";
     Grid grid;
     std::vector<vk::Constant> ofTile;
-    const bool reduced = kernel == ProductKernel::Bfloat16;
-    const bool isTiled = reduced || kernel == ProductKernel::Cooperative;
+    const bool isBfloat16 = kernel == ProductKernel::Bfloat16;
+    const bool isTiled = isBfloat16 || kernel == ProductKernel::Cooperative;
     const bool canSplit = product.partInterior == 0;
-    ProductShape shape = shapeOf(product, reduced);
+    ProductShape shape =
+        shapeOf(product, isBfloat16 ? sharesOf(device, encoder.reducesPrecision(), product) : 1);
     if (!canSplit) shape.parts = p.parts;
     const ProductPlan plan = isTiled ? planProduct(limits, shape) : ProductPlan();
     const auto setTile = [&](const ProductTile& tile) {
@@ -204,7 +213,7 @@ void encodeProduct(Encoder& encoder, const MatrixProduct& product) {
     };
     if (isTiled) {
         if (canSplit) splitIntoParts(p, plan.parts, plan.tile.depth);
-        shader = reduced ? "MatrixMultiplicationBfloat16" : "MatrixMultiplicationCooperative";
+        shader = isBfloat16 ? "MatrixMultiplicationBfloat16" : "MatrixMultiplicationCooperative";
     } else if (kernel == ProductKernel::Shared) {
         const PlainTile tile = sharedTile(limits, p, canSplit);
         splitIntoTiles(p, tile.rows, tile.columns);

@@ -16,7 +16,7 @@ struct MatrixProduct {
     uint64_t interior = 0; ///< columns of op(left), rows of op(right)
     double alpha = 1, beta = 0;
     uint64_t matrices = 1;
-    bool exact = false; ///< in fp32 whatever the kernel allows
+    bool exact = false; ///< as in fp32, whatever the kernel allows
     /// The result is its own transpose: half of it is enough, which is then mirrored. Without a
     /// bias and a neuron.
     bool symmetric = false;

@@ -16,7 +16,9 @@ struct ProductTile {
     uint32_t down = 2, across = 2; ///< subgroups or invocations
     uint32_t blocksDown = 4, blocksAcross = 4; ///< of such elements
     uint32_t depth = 32;                       ///< of the interior in a step
-    bool bfloat16 = false; ///< cooperative matrices of bf16 for operands in fp32, else of halves
+    /// Of what an element of a cooperative matrix is the sum: 1: a half; 2, 3: so many bf16, for
+    /// operands in fp32.
+    uint32_t shares = 1;
     uint32_t deep = 1; ///< times as many subgroups, which share a step's depth and add up theirs
 
     uint32_t rows() const { return side() * blocksDown * down; }
@@ -43,12 +45,14 @@ struct ProductPlan {
 };
 struct ProductShape {
     uint64_t rows, columns, interior;
-    bool cooperative = true, bfloat16 = false; ///< of the tile
-    uint64_t products = 1;                     ///< of this shape, at once
-    uint64_t tileColumns = 128;                ///< that the tile must have: 16, 32, 64 or 128
+    bool cooperative = true;    ///< the tile
+    uint32_t shares = 1;        ///< of the tile
+    uint64_t products = 1;      ///< of this shape, at once
+    uint64_t tileColumns = 128; ///< that the tile must have: 16, 32, 64 or 128
     uint64_t interiorStep = 64; ///< a multiple of the tile's depth; 32 or a multiple of it
     uint64_t mostParts = 32;    ///< of the interior
     uint64_t atOnce = 8;        ///< workgroups that may share a multiprocessor
+    bool leftAlong = true;      ///< the left operand lies along the interior, and not across it
     bool rightAlong = true;     ///< the right operand may lie along the interior
     bool mayBeDeep = true;      ///< the tile
     uint64_t parts = 0;         ///< that the interior must have, for sums that are the same to the

@@ -33,7 +33,8 @@ bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
                                     .width = p.gradient.width,
                                     .height = p.gradient.height,
                                     .channels = p.source.channels,
-                                    .resultChannels = p.gradient.channels};
+                                    .resultChannels = p.gradient.channels,
+                                    .reduces = encoder.reducesPrecision()};
     const auto plan = winogradPlan(encoder.limits(), convolution);
     const auto& on = encoder.limits().processor;
     if (!winogradIsFaster(encoder.device(), winogradGradientTime(on, convolution, plan),

@@ -15,10 +15,13 @@ using glsl::winogradResults;
 
 // Of an H100, per microsecond: what direct convolutions and products reach, and an estimate.
 constexpr double directOperations = 32e6, productOperations = 38e6, bytesMoved = 2.4e6;
+/// The same where operands are split in three bf16, or in two; tiles of 64 columns are slower then.
+constexpr double splitOperations = 52e6, narrowSplitOperations = 40e6, reducedOperations = 100e6,
+                 narrowReducedOperations = 70e6, splitBytesMoved = 3.5e6;
 /// Of products whose results have a short side.
 constexpr double shortOperations = 9e6;
 /// A product's workgroup takes as long for its beginning and end as for so much of the interior.
-constexpr uint64_t shortInterior = 48;
+constexpr uint64_t shortInterior = 48, shortSplitInterior = 16;
 /// Of filtered rows: workgroups that share a multiprocessor, and what one or two of them take for a
 /// channel of 64 or 32 columns, and for their beginning and end.
 constexpr uint64_t rowGroupsEach = 2;
@@ -53,6 +56,17 @@ double bytes(const WinogradShape& s) {
                   4 * glsl::winogradPositions(s.taps) * s.channels * s.resultChannels);
 }
 
+/// Of the products of positions, and of what is moved before and after them.
+struct Rates {
+    double operations = productOperations, bytes = bytesMoved;
+    uint64_t ends = shortInterior;
+};
+
+Rates ratesOf(const vk::Processor& on, const WinogradShape& s) {
+    if (!splitsFloats(on) || s.resultChannels <= tileSide) return {};
+    return {splitOperations, splitBytesMoved, shortSplitInterior};
+}
+
 /// Whether an invocation has registers for so many sums.
 bool holds(const vk::Processor& on, uint64_t sums) {
     const DeviceTable table = tableOf(on);
@@ -75,7 +89,11 @@ WinogradPlan winogradParts(const WinogradShape& s, uint64_t partBytes) {
 double directTime(const vk::Processor& on, const WinogradShape& s) {
     const double operations = 2.0 * s.taps * s.tapRows * double(s.images * s.width * s.height) *
                               double(s.channels * s.resultChannels);
-    return dispatch + operations / (directOperations * speedOf(on));
+    const bool isNarrow = s.resultChannels <= tileSide;
+    const double rate = s.reduces ? (isNarrow ? narrowReducedOperations : reducedOperations)
+                        : splitsFloats(on) ? (isNarrow ? narrowSplitOperations : splitOperations)
+                                           : directOperations;
+    return dispatch + operations / (rate * speedOf(on));
 }
 
 uint64_t winogradSegments(const WinogradShape& s) {
@@ -140,12 +158,13 @@ double winogradTime(const vk::Processor& on, const WinogradShape& s, const Winog
     // Of one part, whose tiles take a wave or more.
     const uint64_t groups = glsl::winogradPositions(s.taps) * vk::divideUp(tiles, tileSide) *
                             vk::divideUp(s.resultChannels, tileSide);
+    const Rates rates = ratesOf(on, s);
     const double products = 2.0 *
                             double(vk::roundUp(groups, on.multiprocessors) * tileSide * tileSide) *
-                            double(s.channels + shortInterior);
+                            double(s.channels + rates.ends);
     return double(partCount(s, plan)) *
-               (3 * dispatch + products / (productOperations * speedOf(on))) +
-           bytes(s) / (bytesMoved * bandwidthOf(on));
+               (3 * dispatch + products / (rates.operations * speedOf(on))) +
+           bytes(s) / (rates.bytes * bandwidthOf(on));
 }
 
 double winogradGradientTime(const vk::Processor& on, const WinogradShape& s,
@@ -158,9 +177,10 @@ double winogradGradientTime(const vk::Processor& on, const WinogradShape& s,
                             double(vk::roundUp(s.channels, tileSide)) *
                             double(vk::roundUp(s.resultChannels, tileSide));
     const bool isShort = std::min(s.channels, s.resultChannels) < 2 * tileSide;
-    const double rate = isShort ? shortOperations : productOperations;
+    const Rates rates = ratesOf(on, s);
+    const double rate = isShort ? shortOperations : rates.operations;
     return double(partCount(s, plan)) * (4 * dispatch + products / (rate * speedOf(on))) +
-           dispatch + bytes(s) / (bytesMoved * bandwidthOf(on));
+           dispatch + bytes(s) / (rates.bytes * bandwidthOf(on));
 }
 
 } // namespace mpsvk::mps

@@ -48,7 +48,8 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
                               .width = p.clipWidth,
                               .height = p.clipHeight,
                               .channels = channels,
-                              .resultChannels = 4 * texels};
+                              .resultChannels = 4 * texels,
+                              .reduces = encoder.reducesPrecision()};
     const auto plan = winogradPlan(encoder.limits(), shape);
     const auto& on = encoder.limits().processor;
     if (!winogradIsFaster(encoder.device(), winogradTime(on, shape, plan), directTime(on, shape)))

@@ -56,7 +56,8 @@ bool dispatchWinogradRows(Encoder& encoder, const ConvolutionWeights& weights,
                               .height = p.clipHeight,
                               .channels = reducedChannels(layout.parameters),
                               .resultChannels = 4 * resultTexels(layout.parameters),
-                              .tapRows = p.kernelHeight};
+                              .tapRows = p.kernelHeight,
+                              .reduces = encoder.reducesPrecision()};
     const auto& on = limits.processor;
     const WinogradRows rows = winogradRows(on, shape);
     double otherwise = directTime(on, shape);

@@ -37,7 +37,8 @@ bool dispatchWinogradRowsGradient(Encoder& encoder, const ConvolutionShape& shap
                                     .height = p.gradient.height,
                                     .channels = p.source.channels,
                                     .resultChannels = p.gradient.channels,
-                                    .tapRows = shape.kernelHeight};
+                                    .tapRows = shape.kernelHeight,
+                                    .reduces = encoder.reducesPrecision()};
     const auto plan =
         winogradRowsGradient(limits.processor, convolution, limits.storageBufferRange);
     double otherwise = directTime(limits.processor, convolution);

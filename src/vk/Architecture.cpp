@@ -109,6 +109,8 @@ Processor processorOf(VkPhysicalDevice device, const std::set<std::string>& exte
                                                              : arm.shaderCoreCount;
     made.isGuess = told == 0;
     made.multiprocessors = told ? told : guessMultiprocessors(made.architecture, base.deviceType);
+    // Others have 48 subgroups at a time, or 32.
+    made.hasFastBfloat16 = nvidia.shaderWarpsPerSM >= 64;
     return made;
 }
 

@@ -252,6 +252,7 @@ void Device::open(bool adopted) {
     limits_.sharedMemoryBytes = l.maxComputeSharedMemorySize;
     limits_.imageSize2D = l.maxImageDimension2D;
     limits_.imageLayers = l.maxImageArrayLayers;
+    limits_.processor.hasFastBfloat16 &= features_.bfloat16 && !isDisabled("exact_bfloat16");
     if (l.timestampComputeAndGraphics) limits_.nanosecondsPerTick = l.timestampPeriod;
     unified_ = (properties_.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ||
                 properties_.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU) &&

@@ -41,6 +41,7 @@ inline constexpr std::string_view switches[] = {
     "cached_windows",
     "deep_tiles",
     "direct_tile",
+    "exact_bfloat16",
     "grouped_tile",
     "large_parts",
     "large_shared_memory",

@@ -1,6 +1,7 @@
 // What filtering of rows by Winograd's transformations does beyond that of tiles: see
 // CNNConvolutionWinograd.cpp. Disabling direct_tile has it used for any size and on any device.
 #include "mps/ConvolutionCases.hpp"
+#include "mps/DeviceTable.hpp"
 #include "mps/WinogradPlan.hpp"
 #include "support/Sentence.hpp"
 
@@ -109,6 +110,36 @@ TEST_CASE("filtered rows are for few channels and large batches") {
     CHECK(plan.microseconds < mps::directTime(on, {3, 64, 56, 56, 64, 64}));
     CHECK(mps::winogradRowsGradient(on, {3, 64, 56, 56, 32, 32}, most).microseconds >
           mps::directTime(on, {3, 64, 56, 56, 32, 32}));
+}
+
+TEST_CASE(
+    "where operands are split in bf16, products of fp32 are faster and filtering still pays") {
+    vk::Processor on{vk::Architecture::Nvidia, VK_DRIVER_ID_NVIDIA_PROPRIETARY, 132, false};
+    const mps::WinogradShape large{3, 64, 28, 28, 128, 128}, small{3, 64, 7, 7, 512, 512};
+    const auto tiles = [&](const mps::WinogradShape& s) {
+        return mps::winogradTime(on, s, mps::winogradParts(s));
+    };
+    const double tilesBefore = tiles(large), directBefore = mps::directTime(on, large);
+    on.hasFastBfloat16 = true;
+    CHECK(mps::splitsFloats(on));
+    CHECK(tiles(large) < tilesBefore);
+    CHECK(mps::directTime(on, large) < directBefore);
+    CHECK(tiles(large) < mps::directTime(on, large));
+    CHECK(tiles(small) < mps::directTime(on, small));
+    CHECK(mps::winogradRows(on, {3, 64, 56, 56, 64, 64}).microseconds <
+          mps::directTime(on, {3, 64, 56, 56, 64, 64}));
+    // Two bf16 are faster still, but for images of few pixels.
+    mps::WinogradShape reduced = large;
+    reduced.reduces = true;
+    CHECK(mps::directTime(on, reduced) < tiles(reduced));
+    reduced = small;
+    reduced.reduces = true;
+    CHECK(tiles(reduced) < mps::directTime(on, reduced));
+    CHECK(mps::winogradGradientTime(on, reduced, mps::winogradParts(reduced)) <
+          mps::directTime(on, reduced));
+    // Another driver was not measured.
+    on.driver = VK_DRIVER_ID_MESA_NVK;
+    CHECK(!mps::splitsFloats(on));
 }
 
 TEST_CASE("filtered rows are not for long sums, few registers and little memory") {

@@ -43,13 +43,13 @@ const vk::Limits others[] = {
 
 void checkTile(const vk::Limits& limits, const ProductShape& shape, const ProductTile& tile) {
     CHECK(tile.cooperative == shape.cooperative);
-    CHECK(tile.bfloat16 == shape.bfloat16);
+    CHECK(tile.shares == shape.shares);
     CHECK(tile.columns() == shape.tileColumns);
     CHECK(shape.interiorStep % tile.depth == 0);
     // Each invocation loads whole chunks of both operands, and as many as the next one; of a narrow
     // right operand in registers one or none.
     const uint64_t lanes = tile.invocations(limits);
-    const uint64_t chunk = tile.cooperative && !tile.bfloat16 ? 8 : 4;
+    const uint64_t chunk = tile.cooperative && tile.shares == 1 ? 8 : 4;
     CHECK(lanes <= limits.workGroupInvocations);
     CHECK(tile.rows() <= mostTileRows);
     CHECK(tile.rows() * tile.depth / chunk % lanes == 0);
@@ -64,7 +64,7 @@ void checkPlan(const vk::Limits& limits, const ProductShape& shape) {
          << ", " << limits.sharedMemoryBytes << " bytes shared: " << shape.rows
          << " rows, tiles of " << shape.tileColumns << " columns, interior " << shape.interior
          << " in steps of " << shape.interiorStep << (shape.cooperative ? ", cooperative" : "")
-         << (shape.bfloat16 ? ", bf16" : "") << (shape.rightAlong ? ", right along" : ""));
+         << ", " << shape.shares << " shares" << (shape.rightAlong ? ", right along" : ""));
     const ProductPlan plan = planProduct(limits, shape);
     const uint64_t parts = plan.parts;
     CHECK(parts >= 1);
@@ -106,26 +106,29 @@ TEST_CASE("a plan of a product fits its shape and the device") {
 }
 
 TEST_CASE("a plan of a product of bf16 fits its shape and the device") {
-    for (const uint64_t columns : {32, 64, 128})
-        for (const uint64_t step : {16, 32, 48, 64})
-            for (const uint64_t rows : {1, 100, 3136, 50176, 1000000})
-                for (const uint64_t mostParts : {1, 8, 512})
-                    for (const bool rightAlong : {false, true})
-                        checkPlan(h100, {.rows = rows,
-                                         .columns = 2 * columns,
-                                         .interior = 36 * step,
-                                         .bfloat16 = true,
-                                         .tileColumns = columns,
-                                         .interiorStep = step,
-                                         .mostParts = mostParts,
-                                         .rightAlong = rightAlong});
+    for (const uint32_t shares : {2, 3})
+        for (const uint64_t columns : {32, 64, 128})
+            for (const uint64_t step : {16, 32, 48, 64})
+                for (const uint64_t rows : {1, 100, 3136, 50176, 1000000})
+                    for (const uint64_t mostParts : {1, 8, 512})
+                        for (const bool rightAlong : {false, true}) {
+                            if (shares == 3 && columns == 32) continue;
+                            checkPlan(h100, {.rows = rows,
+                                             .columns = 2 * columns,
+                                             .interior = 36 * step,
+                                             .shares = shares,
+                                             .tileColumns = columns,
+                                             .interiorStep = step,
+                                             .mostParts = mostParts,
+                                             .rightAlong = rightAlong});
+                        }
 }
 
 TEST_CASE("whether there is a tile for a product is known beforehand") {
     for (const uint32_t sharedBytes : {16 << 10, 32 << 10, 48 << 10}) {
         vk::Limits limits = h100;
         limits.sharedMemoryBytes = sharedBytes;
-        for (const bool bfloat16 : {false, true})
+        for (const uint32_t shares : {1, 2, 3})
             for (const bool cooperative : {false, true})
                 for (const uint64_t columns : {16, 32, 64, 128})
                     for (const uint64_t step : {8, 16, 32}) {
@@ -133,12 +136,12 @@ TEST_CASE("whether there is a tile for a product is known beforehand") {
                                                  .columns = columns,
                                                  .interior = 1024,
                                                  .cooperative = cooperative,
-                                                 .bfloat16 = bfloat16,
+                                                 .shares = shares,
                                                  .tileColumns = columns,
                                                  .interiorStep = step};
                         INFO(sharedBytes << " bytes shared, " << columns << " columns, steps of "
-                                         << step << (cooperative ? ", cooperative" : "")
-                                         << (bfloat16 ? ", bf16" : ""));
+                                         << step << (cooperative ? ", cooperative" : "") << ", "
+                                         << shares << " shares");
                         if (hasTile(limits, shape))
                             checkPlan(limits, shape);
                         else
@@ -151,23 +154,24 @@ TEST_CASE("whether there is a tile for a product is known beforehand") {
     CHECK(!hasTile(least, {.cooperative = true}));
     CHECK(hasTile(least, {.cooperative = false}));
     CHECK(hasTile(h100, {.cooperative = true}));
-    CHECK(hasTile(h100, {.bfloat16 = true}));
-    CHECK(!hasTile(least, {.bfloat16 = true, .tileColumns = 64}));
+    CHECK(hasTile(h100, {.shares = 2}));
+    CHECK(hasTile(h100, {.shares = 3}));
+    CHECK(!hasTile(h100, {.shares = 3, .tileColumns = 32}));
+    CHECK(!hasTile(least, {.shares = 2, .tileColumns = 64}));
 }
 
-TEST_CASE("tiles of bf16 have twice the operands in shared memory") {
+TEST_CASE("tiles of bf16 have all shares of their operands in shared memory") {
     const ProductTile halves{true, 4, 2, 3, 4, 64};
-    ProductTile bfloat16 = halves;
-    bfloat16.bfloat16 = true;
     const uint64_t pixels = 4 * halves.rows();
-    CHECK(bfloat16.sharedBytes() - pixels == 2 * (halves.sharedBytes() - pixels));
+    for (const uint32_t shares : {2, 3}) {
+        ProductTile tile = halves;
+        tile.shares = shares;
+        CHECK(tile.sharedBytes() - pixels == shares * (halves.sharedBytes() - pixels));
+    }
     // The largest one fits unless both operands lie along the interior.
     const auto hasLargest = [](bool rightAlong) {
-        const ProductShape shape{.rows = 50176,
-                                 .columns = 128,
-                                 .interior = 1152,
-                                 .bfloat16 = true,
-                                 .rightAlong = rightAlong};
+        const ProductShape shape{
+            .rows = 50176, .columns = 128, .interior = 1152, .shares = 2, .rightAlong = rightAlong};
         const auto tiles = tilesFor(h100, shape, planProduct(h100, shape));
         return std::ranges::count(tiles, 192u, &ProductTile::rows) > 0;
     };

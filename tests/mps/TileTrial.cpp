@@ -12,6 +12,7 @@
 #include <mpsvk/MPS/MatrixMultiplication.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include <algorithm>
 
@@ -102,6 +103,9 @@ TEST_CASE("like shapes are of one class") {
     mps::ProductShape across = along;
     across.rightAlong = false;
     CHECK(mps::shapeClass("A", along, {}) != mps::shapeClass("A", across, {}));
+    mps::ProductShape split = along;
+    split.shares = 3;
+    CHECK(mps::shapeClass("A", along, {}) != mps::shapeClass("A", split, {}));
 }
 
 TEST_CASE("a convolution tuned on the device has the same bits, and remembers its tile") {
@@ -154,8 +158,11 @@ TEST_CASE("a convolution tuned on the device has the same bits, and remembers it
     CHECK(trials() == 2);
 }
 
-TEST_CASE("a product in reduced precision has the same bits whatever its tile") {
-    if (!testDevice().impl().vk->features().bfloat16) return;
+TEST_CASE("a product of fp32 by matrices of bf16 has the same bits whatever its tile") {
+    const vk::Device& device = *testDevice().impl().vk;
+    if (!device.features().bfloat16) return;
+    const uint32_t shares = GENERATE(2, 3);
+    if (shares == 3 && !mps::splitsFloats(mps::tileLimits(device).processor)) return;
     const Folder folder;
     const Environment own("MPSVK_CACHE_DIR", folder.path.string().c_str());
     const Environment tuning("MPSVK_AUTOTUNE", "1");
@@ -164,7 +171,7 @@ TEST_CASE("a product in reduced precision has the same bits whatever its tile") 
     const Values a = randomValues(rows * interior, 1, single),
                  b = randomValues(interior * columns, 2, single), zeros(rows * columns, 0);
     MPS::MatrixMultiplication product(testDevice(), rows, columns, interior);
-    product.setOptions(MPS::KernelOptions::AllowReducedPrecision);
+    if (shares == 2) product.setOptions(MPS::KernelOptions::AllowReducedPrecision);
     const auto results = [&] {
         const MPS::Matrix result = matrixOf(zeros, rows, columns, single);
         run([&](const MTL::CommandBuffer& commands) {
@@ -177,7 +184,7 @@ TEST_CASE("a product in reduced precision has the same bits whatever its tile") 
     const mps::ProductShape shape{.rows = rows,
                                   .columns = columns,
                                   .interior = interior,
-                                  .bfloat16 = true,
+                                  .shares = shares,
                                   .rightAlong = false};
     checkEveryTile("MatrixMultiplicationBfloat16", shape, results, expected);
 }

@@ -65,7 +65,8 @@ enum class KernelOptions : uint64_t {
     /// error of a sum of some thousand products is about 1e-5, where fp32 has 1e-6; an infinite
     /// factor gives NaN. Of convolutions, also transposed ones and fully connected layers, of their
     /// gradients and of products of matrices and arrays, on devices with cooperative matrices of
-    /// bf16 (VK_KHR_shader_bfloat16). Elsewhere, and for all else, it changes nothing.
+    /// bf16 (VK_KHR_shader_bfloat16), but where Winograd's filtering is faster. Elsewhere, and for
+    /// all else, it changes nothing.
     AllowReducedPrecision = 1 << 1,
     DisableInternalTiling = 1 << 2, ///< kept for ported code: nothing is tiled
     /// The commands of an encode form a debug group with the kernel's label as its name, or that of
