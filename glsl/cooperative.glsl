@@ -8,7 +8,7 @@
 // order in shared memory. They are chunks of eight halves, or with MPSVK_BFLOAT16 of four elements in
 // fp32, each of which is the sum of two or three bf16 (`shares`). Two are nearly all of it, and of their
 // products low * low is left out. Three are all 24 bits; the three products that are left out come to about
-// half a unit of the exact product's last place, as rounding would, and to two units at most.
+// half a unit of the exact product's last place, as rounding would, and to less than three.
 // The includer declares before this file
 //     const bool leftAlong, rightAlong;    // the interior is what lies together
 //     const bool advancesAmidProducts;     // for an advance() without branches: it fills gaps between them

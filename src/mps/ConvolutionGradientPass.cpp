@@ -169,8 +169,11 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     const bool blocks = hasBlocks(tile, shape, p, windows, taps);
     const bool reduces =
         blocks && !inHalves && encoder.reducesPrecision() && hasCooperativeTile(device, 2);
-    if (dispatchWinogradRowsGradient(encoder, shape, p, windows, taps, state) ||
-        dispatchWinogradGradient(encoder, shape, p, windows, taps, state)) {
+    const vk::Limits limits = tileLimits(device);
+    const bool splits = blocks && !inHalves && !reduces && splitsFloats(limits.processor);
+    const uint32_t directShares = reduces ? 2 : splits ? 3 : 0;
+    if (dispatchWinogradRowsGradient(encoder, shape, p, windows, taps, state, directShares) ||
+        dispatchWinogradGradient(encoder, shape, p, windows, taps, state, directShares)) {
         if (!p.transposed) BiasGradient(encoder, p.gradient, p.images, windows, state).finish();
         return;
     }
@@ -184,7 +187,6 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     std::optional<GroupedTile> grouped;
     if (tile.grouped) grouped = groupedTile(device, p, p.gradient, false, false);
     const bool isWide = inHalves || (!grouped && blocks);
-    const vk::Limits limits = tileLimits(device);
     const auto planFor = [&](bool cooperative, uint32_t shares) {
         return planWeights(
             limits,
@@ -203,7 +205,7 @@ void dispatchWeights(Encoder& encoder, const ConvolutionShape& shape,
     };
     WeightsProduct product{};
     if (isWide) product = planFor(inHalves || reduces, reduces ? 2 : 1);
-    if (isWide && !inHalves && !reduces && splitsFloats(limits.processor)) {
+    if (isWide && splits) {
         const WeightsProduct split = planFor(true, 3);
         if (split.plan.microseconds < product.plan.microseconds) product = split;
     }

@@ -332,6 +332,20 @@ bool dispatchGrouped(Encoder& encoder, const ConvolutionWeights& weights,
     return true;
 }
 
+/// The product by Winograd's filtering; false where it would take longer, or is none for it.
+bool dispatchFiltered(Encoder& encoder, const ConvolutionWeights& weights,
+                      ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
+                      const ImageRun& source, const ImageRun& destination, uint32_t neuron,
+                      bool spread) {
+    const Tiles tiles = tilesOf(encoder, weights, layout, p, source, destination);
+    const bool splits = splitsFloats(tileLimits(encoder.device()).processor);
+    const uint32_t shares = tiles == Tiles::Bfloat16 ? 2 : tiles == Tiles::Floats && splits ? 3 : 0;
+    return dispatchWinogradRows(encoder, weights, layout, p, source, destination, neuron, spread,
+                                shares) ||
+           dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, spread,
+                            shares);
+}
+
 // One invocation per texel of the result. A depthwise kernel is packed per output channel: what
 // reads input channels and what reads output channels are two shaders, and either can do either
 // geometry.
@@ -360,8 +374,7 @@ void dispatchGather(Encoder& encoder, const ConvolutionWeights& weights,
     if (dispatchNarrowProduct(encoder, weights, layout, p, source, destination, neuron) ||
         dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, false) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, false) ||
-        dispatchWinogradRows(encoder, weights, layout, p, source, destination, neuron, false) ||
-        dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, false))
+        dispatchFiltered(encoder, weights, layout, p, source, destination, neuron, false))
         return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, false);
@@ -377,8 +390,7 @@ void dispatchSpread(Encoder& encoder, const ConvolutionWeights& weights,
     if (dispatchNarrowAdjoint(encoder, weights, layout, p, source, destination, neuron) ||
         dispatchThinProduct(encoder, weights, layout, p, source, destination, neuron, true) ||
         dispatchGrouped(encoder, weights, layout, p, source, destination, neuron, true) ||
-        dispatchWinogradRows(encoder, weights, layout, p, source, destination, neuron, true) ||
-        dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, true))
+        dispatchFiltered(encoder, weights, layout, p, source, destination, neuron, true))
         return;
     if (layout.shape.depthwise)
         return dispatchDepthwise(encoder, weights, layout, p, source, destination, neuron, true);

@@ -44,7 +44,7 @@ double bandwidthOf(const vk::Processor& processor);
 double microsecondsToRead(const vk::Processor& processor, uint64_t bytes);
 
 /// Whether operands in fp32 are split in three bf16, which hold all their bits, for products by
-/// cooperative matrices wherever those are estimated to be faster than products of fp32.
+/// cooperative matrices of sizes at which those are faster than products of fp32.
 bool splitsFloats(const vk::Processor& processor);
 
 /// Whether tiles of convolutions may have 128 columns: their simplest body needs 256 invocations

@@ -28,7 +28,8 @@ bool isInChunks(const MatrixProduct& product, uint64_t size) {
 
 /// All lengths fill the tiles of cooperative matrices well enough.
 bool fillsTiles(const MatrixProduct& product) {
-    return std::min({product.interior, product.result.rows(), product.result.columns()}) >= 32;
+    return std::min({product.interior, product.result.rows(), product.result.columns()}) >=
+           leastInterior;
 }
 
 /// Whether the product can go through cooperative matrices.
@@ -40,15 +41,15 @@ bool isCooperative(const vk::Device& device, const MatrixProduct& product) {
 /// See glsl/matrixTiles.glsl.
 bool isInFours(const glsl::MatrixView& v) { return v.isAligned && v.columns % 4 == 0; }
 
-/// The same of bf16, for operands of which one or both are in fp32: of how many an element is the
-/// sum, 0 where it cannot. The number of matrices and of parts do not count.
+/// The same of bf16, for other operands: of how many an element is the sum, 0 where it cannot. The
+/// number of matrices and of parts do not count.
 uint32_t sharesOf(const vk::Device& device, bool reducesPrecision, const MatrixProduct& product) {
     if (!isInFours(product.left.view) || !isInFours(product.right.view) ||
         !isInChunks(product, 4) || !fillsTiles(product))
         return 0;
     if (reducesPrecision && !product.exact) return 2;
-    // Tiles that are half empty are no faster than products of fp32.
-    const bool isWide = product.result.rows() >= 64 && product.result.columns() >= 96;
+    const bool isWide =
+        product.result.rows() >= leastSplitRows && product.result.columns() >= leastSplitColumns;
     return isWide && splitsFloats(tileLimits(device).processor) ? 3 : 0;
 }
 

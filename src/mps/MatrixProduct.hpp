@@ -28,6 +28,10 @@ struct MatrixProduct {
 };
 void encodeProduct(Encoder& encoder, const MatrixProduct& product);
 
+/// The least lengths that fill tiles of cooperative matrices, and what else tiles of three bf16
+/// must have to be no slower than products in fp32.
+constexpr uint64_t leastInterior = 32, leastSplitRows = 64, leastSplitColumns = 96;
+
 /// What multiplies: it depends on types, sizes and alignments.
 enum class ProductKernel { Direct, Shared, Bfloat16, Cooperative };
 ProductKernel productKernel(const vk::Device& device, bool reducesPrecision,

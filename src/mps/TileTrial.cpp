@@ -166,6 +166,7 @@ std::string shapeClass(const std::string& shader, const ProductShape& s, const P
     std::string name = shader + " " + std::to_string(s.tileColumns) + " columns";
     if (s.interiorStep % 64 != 0) name += " in steps of " + std::to_string(s.interiorStep % 64);
     if (s.shares > 1) name += " of " + std::to_string(s.shares) + " bf16";
+    if (s.shares == 3 && !s.leftAlong) name += ", left across";
     if (s.rightAlong) name += ", right along";
     if (plan.parts > 1) name += ", parts in steps of " + std::to_string(plan.tile.depth);
     for (const uint64_t size : {s.rows, s.columns, s.interior, s.products, uint64_t(plan.parts)})

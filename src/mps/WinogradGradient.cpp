@@ -1,5 +1,6 @@
 #include "mps/WinogradGradient.hpp"
 
+#include "mps/DeviceTable.hpp"
 #include "mps/WinogradMatrices.hpp"
 #include "vk/Instance.hpp"
 
@@ -27,16 +28,17 @@ bool isWinogradGradient(const ConvolutionShape& shape,
 bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
                               const glsl::CNNConvolutionWeightsParameters& p,
                               const ImageRun& windows, const ImageRun& taps,
-                              MPS::CNNConvolutionGradientState::Impl& state) {
+                              MPS::CNNConvolutionGradientState::Impl& state,
+                              uint32_t directShares) {
     if (!isWinogradGradient(shape, p, windows, taps)) return false;
     const WinogradShape convolution{.images = p.images,
                                     .width = p.gradient.width,
                                     .height = p.gradient.height,
                                     .channels = p.source.channels,
                                     .resultChannels = p.gradient.channels,
-                                    .reduces = encoder.reducesPrecision()};
+                                    .directShares = directShares};
     const auto plan = winogradPlan(encoder.limits(), convolution);
-    const auto& on = encoder.limits().processor;
+    const vk::Processor on = tileLimits(encoder.device()).processor;
     if (!winogradIsFaster(encoder.device(), winogradGradientTime(on, convolution, plan),
                           directTime(on, convolution)))
         return false;

@@ -11,9 +11,10 @@ bool isWinogradGradient(const ConvolutionShape& shape,
                         const glsl::CNNConvolutionWeightsParameters& p, const ImageRun& windows,
                         const ImageRun& taps);
 /// dW; false where it would take longer so, or is none of these.
+/// `directShares` is WinogradShape's.
 bool dispatchWinogradGradient(Encoder& encoder, const ConvolutionShape& shape,
                               const glsl::CNNConvolutionWeightsParameters& p,
                               const ImageRun& windows, const ImageRun& taps,
-                              MPS::CNNConvolutionGradientState::Impl& state);
+                              MPS::CNNConvolutionGradientState::Impl& state, uint32_t directShares);
 
 } // namespace mpsvk::mps

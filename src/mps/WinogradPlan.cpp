@@ -2,6 +2,7 @@
 
 #include "CNNConvolutionWinograd.h"
 #include "mps/DeviceTable.hpp"
+#include "mps/MatrixProduct.hpp"
 #include "vk/Rounding.hpp"
 
 #include <algorithm>
@@ -63,7 +64,8 @@ struct Rates {
 };
 
 Rates ratesOf(const vk::Processor& on, const WinogradShape& s) {
-    if (!splitsFloats(on) || s.resultChannels <= tileSide) return {};
+    const bool fills = s.resultChannels >= leastSplitColumns && s.channels >= leastInterior;
+    if (!splitsFloats(on) || !fills) return {};
     return {splitOperations, splitBytesMoved, shortSplitInterior};
 }
 
@@ -89,10 +91,11 @@ WinogradPlan winogradParts(const WinogradShape& s, uint64_t partBytes) {
 double directTime(const vk::Processor& on, const WinogradShape& s) {
     const double operations = 2.0 * s.taps * s.tapRows * double(s.images * s.width * s.height) *
                               double(s.channels * s.resultChannels);
-    const bool isNarrow = s.resultChannels <= tileSide;
-    const double rate = s.reduces ? (isNarrow ? narrowReducedOperations : reducedOperations)
-                        : splitsFloats(on) ? (isNarrow ? narrowSplitOperations : splitOperations)
-                                           : directOperations;
+    const bool isNarrow = s.resultChannels < 2 * tileSide;
+    const double rate = s.directShares == 2
+                            ? (isNarrow ? narrowReducedOperations : reducedOperations)
+                        : s.directShares == 3 ? (isNarrow ? narrowSplitOperations : splitOperations)
+                                              : directOperations;
     return dispatch + operations / (rate * speedOf(on));
 }
 

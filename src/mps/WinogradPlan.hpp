@@ -15,7 +15,7 @@ struct WinogradShape {
     uint64_t images = 1, width = 1, height = 1; ///< of the results
     uint64_t channels = 1, resultChannels = 1;  ///< that are summed over, and of the results
     uint32_t tapRows = taps;
-    bool reduces = false; ///< a direct convolution may reduce precision
+    uint32_t directShares = 0; ///< bf16 that a direct convolution splits an operand in; 0: none
 };
 
 /// Transformed sources and products of a part are in memory at once.

@@ -1,6 +1,7 @@
 #include "mps/WinogradProduct.hpp"
 
 #include "CNNConvolutionWinograd.h"
+#include "mps/DeviceTable.hpp"
 #include "mps/WinogradMatrices.hpp"
 #include "vk/Instance.hpp"
 
@@ -38,7 +39,7 @@ void packWinograd(Encoder& encoder, const glsl::CNNConvolutionPackParameters& p,
 bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
                       ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
                       const ImageRun& source, const ImageRun& destination, uint32_t neuron,
-                      bool spread) {
+                      bool spread, uint32_t directShares) {
     if (!isWinogradTiles(encoder.limits(), layout, p, source, destination)) return false;
     const uint64_t channels = reducedChannels(layout.parameters);
     const uint64_t texels = resultTexels(layout.parameters);
@@ -49,9 +50,9 @@ bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
                               .height = p.clipHeight,
                               .channels = channels,
                               .resultChannels = 4 * texels,
-                              .reduces = encoder.reducesPrecision()};
+                              .directShares = directShares};
     const auto plan = winogradPlan(encoder.limits(), shape);
-    const auto& on = encoder.limits().processor;
+    const vk::Processor on = tileLimits(encoder.device()).processor;
     if (!winogradIsFaster(encoder.device(), winogradTime(on, shape, plan), directTime(on, shape)))
         return false;
 

@@ -16,9 +16,10 @@ bool isWinogradTiles(const vk::Limits& limits, const ConvolutionWeights::Layout&
                      const ImageRun& destination);
 /// The product, or with `spread` its adjoint; false where it would take longer so, or is none of
 /// these.
+/// `directShares` is WinogradShape's.
 bool dispatchWinograd(Encoder& encoder, const ConvolutionWeights& weights,
                       ConvolutionWeights::Layout& layout, const glsl::CNNConvolutionParameters& p,
                       const ImageRun& source, const ImageRun& destination, uint32_t neuron,
-                      bool spread);
+                      bool spread, uint32_t directShares);
 
 } // namespace mpsvk::mps

@@ -47,7 +47,8 @@ void packWinogradRows(Encoder& encoder, const glsl::CNNConvolutionPackParameters
 bool dispatchWinogradRows(Encoder& encoder, const ConvolutionWeights& weights,
                           ConvolutionWeights::Layout& layout,
                           const glsl::CNNConvolutionParameters& p, const ImageRun& source,
-                          const ImageRun& destination, uint32_t neuron, bool spread) {
+                          const ImageRun& destination, uint32_t neuron, bool spread,
+                          uint32_t directShares) {
     const vk::Limits limits = tileLimits(encoder.device());
     if (!isWinogradRows(limits, layout, p, source, destination, spread)) return false;
     const WinogradShape shape{.taps = p.kernelWidth,
@@ -57,7 +58,7 @@ bool dispatchWinogradRows(Encoder& encoder, const ConvolutionWeights& weights,
                               .channels = reducedChannels(layout.parameters),
                               .resultChannels = 4 * resultTexels(layout.parameters),
                               .tapRows = p.kernelHeight,
-                              .reduces = encoder.reducesPrecision()};
+                              .directShares = directShares};
     const auto& on = limits.processor;
     const WinogradRows rows = winogradRows(on, shape);
     double otherwise = directTime(on, shape);

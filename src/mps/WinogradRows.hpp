@@ -14,9 +14,11 @@ void packWinogradRows(Encoder& encoder, const glsl::CNNConvolutionPackParameters
 
 /// The product, or with `spread` its adjoint; false where it would take longer so, or is none of
 /// these.
+/// `directShares` is WinogradShape's.
 bool dispatchWinogradRows(Encoder& encoder, const ConvolutionWeights& weights,
                           ConvolutionWeights::Layout& layout,
                           const glsl::CNNConvolutionParameters& p, const ImageRun& source,
-                          const ImageRun& destination, uint32_t neuron, bool spread);
+                          const ImageRun& destination, uint32_t neuron, bool spread,
+                          uint32_t directShares);
 
 } // namespace mpsvk::mps

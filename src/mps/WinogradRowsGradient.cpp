@@ -28,7 +28,8 @@ bool isRowsGradient(const vk::Limits& limits, const ConvolutionShape& shape,
 bool dispatchWinogradRowsGradient(Encoder& encoder, const ConvolutionShape& shape,
                                   glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
                                   const ImageRun& taps,
-                                  MPS::CNNConvolutionGradientState::Impl& state) {
+                                  MPS::CNNConvolutionGradientState::Impl& state,
+                                  uint32_t directShares) {
     const vk::Limits limits = tileLimits(encoder.device());
     if (!isRowsGradient(limits, shape, p, windows, taps)) return false;
     const WinogradShape convolution{.taps = shape.kernelWidth,
@@ -38,7 +39,7 @@ bool dispatchWinogradRowsGradient(Encoder& encoder, const ConvolutionShape& shap
                                     .channels = p.source.channels,
                                     .resultChannels = p.gradient.channels,
                                     .tapRows = shape.kernelHeight,
-                                    .reduces = encoder.reducesPrecision()};
+                                    .directShares = directShares};
     const auto plan =
         winogradRowsGradient(limits.processor, convolution, limits.storageBufferRange);
     double otherwise = directTime(limits.processor, convolution);

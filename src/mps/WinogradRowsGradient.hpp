@@ -7,10 +7,11 @@
 namespace mpsvk::mps {
 
 /// dW; false where it would take longer so, or is none of these. `p` has the channels of rows and
-/// columns.
+/// columns, `directShares` is WinogradShape's.
 bool dispatchWinogradRowsGradient(Encoder& encoder, const ConvolutionShape& shape,
                                   glsl::CNNConvolutionWeightsParameters p, const ImageRun& windows,
                                   const ImageRun& taps,
-                                  MPS::CNNConvolutionGradientState::Impl& state);
+                                  MPS::CNNConvolutionGradientState::Impl& state,
+                                  uint32_t directShares);
 
 } // namespace mpsvk::mps

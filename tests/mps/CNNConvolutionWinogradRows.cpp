@@ -119,24 +119,29 @@ TEST_CASE(
     const auto tiles = [&](const mps::WinogradShape& s) {
         return mps::winogradTime(on, s, mps::winogradParts(s));
     };
-    const double tilesBefore = tiles(large), directBefore = mps::directTime(on, large);
+    const auto direct = [&](mps::WinogradShape s, uint32_t shares) {
+        s.directShares = shares;
+        return mps::directTime(on, s);
+    };
+    const double tilesBefore = tiles(large);
     on.hasFastBfloat16 = true;
     CHECK(mps::splitsFloats(on));
     CHECK(tiles(large) < tilesBefore);
-    CHECK(mps::directTime(on, large) < directBefore);
-    CHECK(tiles(large) < mps::directTime(on, large));
-    CHECK(tiles(small) < mps::directTime(on, small));
-    CHECK(mps::winogradRows(on, {3, 64, 56, 56, 64, 64}).microseconds <
-          mps::directTime(on, {3, 64, 56, 56, 64, 64}));
+    CHECK(direct(large, 3) < direct(large, 0));
+    CHECK(tiles(large) < direct(large, 3));
+    CHECK(tiles(small) < direct(small, 3));
+    const mps::WinogradShape narrow{3, 64, 56, 56, 64, 64};
+    CHECK(mps::winogradRows(on, narrow).microseconds < direct(narrow, 3));
     // Two bf16 are faster still, but for images of few pixels.
-    mps::WinogradShape reduced = large;
-    reduced.reduces = true;
-    CHECK(mps::directTime(on, reduced) < tiles(reduced));
-    reduced = small;
-    reduced.reduces = true;
-    CHECK(tiles(reduced) < mps::directTime(on, reduced));
-    CHECK(mps::winogradGradientTime(on, reduced, mps::winogradParts(reduced)) <
-          mps::directTime(on, reduced));
+    CHECK(direct(large, 2) < tiles(large));
+    CHECK(tiles(small) < direct(small, 2));
+    CHECK(mps::winogradGradientTime(on, small, mps::winogradParts(small)) < direct(small, 2));
+    // Products that do not fill tiles of matrices stay in fp32.
+    const mps::WinogradShape few{3, 64, 28, 28, 128, 80};
+    const double split = tiles(few);
+    on.hasFastBfloat16 = false;
+    CHECK(tiles(few) == split);
+    on.hasFastBfloat16 = true;
     // Another driver was not measured.
     on.driver = VK_DRIVER_ID_MESA_NVK;
     CHECK(!mps::splitsFloats(on));

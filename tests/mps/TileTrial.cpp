@@ -106,6 +106,9 @@ TEST_CASE("like shapes are of one class") {
     mps::ProductShape split = along;
     split.shares = 3;
     CHECK(mps::shapeClass("A", along, {}) != mps::shapeClass("A", split, {}));
+    mps::ProductShape turned = split;
+    turned.leftAlong = false;
+    CHECK(mps::shapeClass("A", split, {}) != mps::shapeClass("A", turned, {}));
 }
 
 TEST_CASE("a convolution tuned on the device has the same bits, and remembers its tile") {

@@ -62,7 +62,7 @@ enum class KernelOptions : uint64_t {
     SkipAPIValidation = 1 << 0, ///< kept for ported code: arguments are checked all the same
     /// Products of fp32 may be formed of bf16: each factor x is split into high = bf16(x) and low =
     /// bf16(x - high), and low * high + high * low + high * high is summed up in fp32. The relative
-    /// error of a sum of some thousand products is about 1e-5, where fp32 has 1e-6; an infinite
+    /// error of a sum of some thousand products is about 5e-6, where fp32 has 4e-7; an infinite
     /// factor gives NaN. Of convolutions, also transposed ones and fully connected layers, of their
     /// gradients and of products of matrices and arrays, on devices with cooperative matrices of
     /// bf16 (VK_KHR_shader_bfloat16), but where Winograd's filtering is faster. Elsewhere, and for
