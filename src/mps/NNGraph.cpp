@@ -39,7 +39,7 @@ ImageBatch NNGraph::encodeBatch(const MTL::CommandBuffer& commandBuffer,
                                 const std::vector<StateBatch>& sourceStates,
                                 std::vector<ImageBatch>* intermediateImages,
                                 std::vector<StateBatch>* destinationStates) const {
-    Impl::Made made = impl().encode({commandBuffer, sourceImages, sourceStates, true});
+    Impl::Made made = impl().encode({{sourceImages, sourceStates}, commandBuffer, true});
     if (intermediateImages)
         std::ranges::move(made.intermediates, std::back_inserter(*intermediateImages));
     if (destinationStates) std::ranges::move(made.states, std::back_inserter(*destinationStates));
@@ -60,7 +60,7 @@ Image NNGraph::encode(const MTL::CommandBuffer& commandBuffer,
     std::vector<StateBatch> states;
     for (const Image& image : sourceImages) images.push_back({image});
     for (const State& state : sourceStates) states.push_back({state});
-    const Impl::Made made = impl().encode({commandBuffer, images, states, false});
+    const Impl::Made made = impl().encode({{images, states}, commandBuffer, false});
     if (intermediateImages)
         for (const ImageBatch& batch : made.intermediates)
             intermediateImages->push_back(batch.at(0));

@@ -71,10 +71,8 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
         std::vector<ImageBatch> intermediates;
         std::vector<StateBatch> states;
     };
-    struct Request { ///< for as long as an encode lasts
+    struct Request : mps::GraphInputs {
         MTL::CommandBuffer commands;
-        const std::vector<ImageBatch>& images;
-        const std::vector<StateBatch>& states;
         bool isBatch = true;
     };
 

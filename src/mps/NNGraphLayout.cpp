@@ -96,7 +96,7 @@ const NNGraph::Impl::Layout* NNGraph::Impl::layoutFor(const Request& request) {
             TemporaryImage::batch(recording.commands, made.inputs[k], request.images[k].size()));
         ImageBatchIncrementReadCount(inputs[k], int64_t(images[inputImages[k]].readers));
     }
-    const Request like{recording.commands, inputs, request.states, request.isBatch};
+    const Request like{{inputs, request.states}, recording.commands, request.isBatch};
     const Outcome outcome = encodeSteps(like, {.temporaryStates = true, .ownAllocators = false});
     for (Step& step : steps) step.stage->encodeWasUndone();
     for (mps::Stage* stage : counting) stage->setEncodeCount(encodeCount);

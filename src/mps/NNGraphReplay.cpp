@@ -155,7 +155,7 @@ std::shared_ptr<NNGraph::Impl::Plan> NNGraph::Impl::makePlan(const Request& requ
         states = mps::lossLabelsOn(states, forRole(Role::Labels), forRole(Role::Losses),
                                    forRole(Role::Weights));
     }
-    const Request recorded{plan->recording, inputs, labels, request.isBatch};
+    const Request recorded{{inputs, labels}, plan->recording, request.isBatch};
     std::map<size_t, std::shared_ptr<Asked>> leaving;
     Outcome outcome = encodeSteps(
         recorded, {.layout = layoutFor(request), .stepEnds = &plan->stepEnds, .leaving = &leaving});
@@ -213,7 +213,7 @@ bool NNGraph::Impl::isUsable(const Plan& plan, const Request& request) const {
 
 std::shared_ptr<NNGraph::Impl::Plan> NNGraph::Impl::findLatest(const Request& request) {
     const auto found = std::ranges::find_if(plans, [&](const std::shared_ptr<Plan>& plan) {
-        return plan->isLatest({request.images, request.states}) && isUsable(*plan, request);
+        return plan->isLatest(request) && isUsable(*plan, request);
     });
     if (found == plans.end()) return nullptr;
     plans.splice(plans.begin(), plans, found);
@@ -250,8 +250,7 @@ NNGraph::Impl::Replay NNGraph::Impl::replay(const Request& request,
             vk::log(int(LogLevel::Info), description());
     }
     found.operands.inputs =
-        latest ? latest->latestInputs()
-               : found.plan->inputsFor(externals, {request.images, request.states});
+        latest ? latest->latestInputs() : found.plan->inputsFor(externals, request);
     found.made = makeFor(request, *found.plan, found.operands.leaving);
     return found;
 }

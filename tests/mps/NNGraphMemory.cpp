@@ -154,7 +154,7 @@ TEST_CASE("a residual network's arena is little more than its largest sum of liv
     const ImageBatch images = Image::batch(
         testDevice(), ImageDescriptor(ImageFeatureChannelFormat::Float32, 224, 224, 3), 64);
     const auto plan = graph.impl().makePlan(
-        {commands, {images}, {lossLabels(reference::Tensor(64, 1, 1, 1000))}, true});
+        {{{images}, {lossLabels(reference::Tensor(64, 1, 1, 1000))}}, commands, true});
     INFO("arena " << plan->arenaBytes << ", largest sum " << plan->liveBytes);
     CHECK(plan->liveBytes > (uint64_t(4) << 30));
     CHECK(double(plan->arenaBytes) <= 1.15 * double(plan->liveBytes));
