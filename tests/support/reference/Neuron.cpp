@@ -39,7 +39,7 @@ double value(const Neuron& neuron, double x, std::size_t channel) {
     case NeuronType::Power: return std::pow(a * x + b, c);
     case NeuronType::Exponential: return c == -1 ? std::exp(a * x + b) : std::pow(c, a * x + b);
     case NeuronType::Logarithm: return std::log(a * x + b) / logarithmOfBase(c);
-    case NeuronType::GeLU: return 0.5 * x * (1 + std::erf(x * std::numbers::sqrt2 / 2));
+    case NeuronType::GeLU: return 0.5 * x * std::erfc(-x * std::numbers::sqrt2 / 2);
     }
     return NAN;
 }
@@ -63,7 +63,7 @@ double derivative(const Neuron& neuron, double x, std::size_t channel) {
     case NeuronType::Exponential: return a * logarithmOfBase(c) * value(neuron, x, channel);
     case NeuronType::Logarithm: return a / (logarithmOfBase(c) * (a * x + b));
     case NeuronType::GeLU:
-        return 0.5 * (1 + std::erf(x * std::numbers::sqrt2 / 2)) +
+        return 0.5 * std::erfc(-x * std::numbers::sqrt2 / 2) +
                x * std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi);
     }
     return NAN;
