@@ -30,8 +30,8 @@ struct CNNUpsamplingGradientParameters {
     int reachX, reachY;             // the whole part of the last result's position
     int sourceWidth, sourceHeight;
     uint clampEdges;
-    uint clipWidth;
-    uint padding0, padding1;
+    uint clipWidth, clipHeight;
+    uint padding0;
 };
 
 MPSVK_SHARED_END

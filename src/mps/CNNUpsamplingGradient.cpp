@@ -1,6 +1,7 @@
 #include "CNNUpsampling.h"
 #include "mps/Archive.hpp"
 #include "mps/CNNUpsampling.hpp"
+#include "mps/DeviceTable.hpp"
 #include "mps/PassChecks.hpp"
 
 #include <mpsvk/Error.hpp>
@@ -11,6 +12,12 @@
 namespace mpsvk::MPS {
 
 namespace {
+
+/// Of the strips of pixels that an invocation of the bilinear gradient has. Larger factors would
+/// make large shaders, and a CPU's driver, whose caches have what a strip's pixels share, takes
+/// seconds to compile any: `MPSVK_DISABLE=cached_strips` makes it take strips all the same.
+constexpr uint32_t largestStripFactor = 4;
+constexpr uint32_t stripHeight = 4;
 
 const mps::UpsamplingState* upsamplingState(const State& state) {
     return dynamic_cast<const mps::UpsamplingState*>(state.shared().get());
@@ -31,6 +38,16 @@ struct Axis {
     /// The whole part of the last result's position.
     int reach() const {
         return int(uint64_t(std::max<int64_t>(0, end - 1)) * step.step / step.per);
+    }
+
+    /// Each pixel has `per` results, the first of which lies on it: so all pixels but the first
+    /// have as many results on either side, those of the last one included.
+    bool isRegular() const {
+        return step.step == 1 && offset == 0 && first == 0 && end == source * int64_t(step.per);
+    }
+    /// Whether the gradient of as many pixels may go in strips.
+    bool suitsStrips(uint64_t pixels) const {
+        return isRegular() && step.per <= largestStripFactor && int64_t(pixels) <= source;
     }
 
     int64_t gradient, offset, source, origin, first, end;
@@ -141,21 +158,26 @@ void CNNUpsamplingGradient::dispatch(const mps::BinaryPass& pass) const {
         .sourceHeight = int(y.source),
         .clampEdges = secondaryEdgeMode() == ImageEdgeMode::Clamp,
         .clipWidth = uint32_t(pass.clip.width),
+        .clipHeight = uint32_t(pass.clip.height),
     };
     // An invocation of the bilinear gradient has neighbours in a row: finding pixels is what holds
     // fp16 up. In fp32, and instead of pairs of texels, more invocations hide each other's waits
-    // better.
+    // better. Where the geometry allows it, it has rows of them, which share what they read, too.
     const bool isBilinear = forwardClassName() == "CNNUpsamplingBilinear";
+    const bool inStrips = isBilinear && !mps::isCpuWith(pass.encoder->device(), "cached_strips") &&
+                          x.suitsStrips(pass.clip.width) && y.suitsStrips(pass.clip.height);
     const uint32_t neighbours = isBilinear && pass.primary.storageConstant() == 1 ? 2 : 1;
-    mps::Grid grid = mps::Grid::over(mps::slicesFor(pass.destinationChannels),
-                                     vk::divideUp(pass.clip.width, neighbours), pass.clip.height,
-                                     pass.imageCount, isBilinear ? 1 : pass.texelsEach());
+    const uint32_t rows = inStrips ? stripHeight : 1;
+    mps::Grid grid = mps::Grid::over(
+        mps::slicesFor(pass.destinationChannels), vk::divideUp(pass.clip.width, neighbours),
+        vk::divideUp(pass.clip.height, rows), pass.imageCount, isBilinear ? 1 : pass.texelsEach());
     grid.wholeTexels = pass.hasWholeTexels();
     pass.encoder->dispatch(
-        shader(), parameters, grid, {{1, pass.primary}, {2, pass.destination}},
+        inStrips ? "CNNUpsamplingBilinearGradientStrips" : shader(), parameters, grid,
+        {{1, pass.primary}, {2, pass.destination}},
         {mps::constant(32, x.step.constantStep()), mps::constant(33, x.step.constantPer()),
          mps::constant(34, y.step.constantStep()), mps::constant(35, y.step.constantPer()),
-         mps::constant(36, neighbours)});
+         mps::constant(36, neighbours), mps::constant(37, rows)});
 }
 
 } // namespace mpsvk::MPS

@@ -38,6 +38,7 @@ inline constexpr std::string_view switches[] = {
     "blocks",
     "cached_groups",
     "cached_rows",
+    "cached_strips",
     "cached_windows",
     "deep_tiles",
     "direct_tile",
