@@ -14,10 +14,10 @@ namespace mpsvk::MPS {
 namespace {
 
 /// Of the strips of pixels that an invocation of the bilinear gradient has. Larger factors would
-/// make large shaders, and a CPU's driver, whose caches have what a strip's pixels share, takes
-/// seconds to compile any: `MPSVK_DISABLE=cached_strips` makes it take strips all the same.
+/// make large shaders, and a CPU has in its caches what a strip's pixels share:
+/// `MPSVK_DISABLE=cached_strips` makes it take strips all the same.
 constexpr uint32_t largestStripFactor = 4;
-constexpr uint32_t stripHeight = 4;
+constexpr uint32_t stripHeight = 2; // as the shader has it
 
 const mps::UpsamplingState* upsamplingState(const State& state) {
     return dynamic_cast<const mps::UpsamplingState*>(state.shared().get());
@@ -162,11 +162,12 @@ void CNNUpsamplingGradient::dispatch(const mps::BinaryPass& pass) const {
     };
     // An invocation of the bilinear gradient has neighbours in a row: finding pixels is what holds
     // fp16 up. In fp32, and instead of pairs of texels, more invocations hide each other's waits
-    // better. Where the geometry allows it, it has rows of them, which share what they read, too.
+    // better. Where the geometry allows it, it has a strip of them, which share more.
     const bool isBilinear = forwardClassName() == "CNNUpsamplingBilinear";
     const bool inStrips = isBilinear && !mps::isCpuWith(pass.encoder->device(), "cached_strips") &&
                           x.suitsStrips(pass.clip.width) && y.suitsStrips(pass.clip.height);
-    const uint32_t neighbours = isBilinear && pass.primary.storageConstant() == 1 ? 2 : 1;
+    const uint32_t neighbours =
+        isBilinear && !inStrips && pass.primary.storageConstant() == 1 ? 2 : 1;
     const uint32_t rows = inStrips ? stripHeight : 1;
     mps::Grid grid = mps::Grid::over(
         mps::slicesFor(pass.destinationChannels), vk::divideUp(pass.clip.width, neighbours),
@@ -177,7 +178,7 @@ void CNNUpsamplingGradient::dispatch(const mps::BinaryPass& pass) const {
         {{1, pass.primary}, {2, pass.destination}},
         {mps::constant(32, x.step.constantStep()), mps::constant(33, x.step.constantPer()),
          mps::constant(34, y.step.constantStep()), mps::constant(35, y.step.constantPer()),
-         mps::constant(36, neighbours), mps::constant(37, rows)});
+         mps::constant(36, neighbours)});
 }
 
 } // namespace mpsvk::MPS
