@@ -11,6 +11,7 @@ IMAGE_SOURCE(1, gradient)
 IMAGE_SOURCE(2, source)
 IMAGE_DESTINATION(3, destination)
 layout(set = 0, binding = 4, std430) readonly buffer Selections { uint selections[]; };
+layout(set = 0, binding = 4, std430) readonly buffer SelectionPairs { uvec2 selectionPairs[]; };
 #include "poolingDerivative.glsl"
 
 void main() {
@@ -38,8 +39,9 @@ void main() {
                       (uint(j) * p.selectionWidth + uint(i)) * slices + b.at.slice;
         g[dj][di] = gradient_loadTexels(p.gradient, p.gradientX + i, p.gradientY + j, b.at.slice,
                                         b.at.image);
+        uvec2 both = texels == 2u ? selectionPairs[window >> 1] : uvec2(selections[window], 0u);
         EACH_TEXEL(t) {
-            packed[dj][di][t] = selections[window + t];
+            packed[dj][di][t] = both[t];
             g[dj][di][t] = mix(vec4(0.0), g[dj][di][t], bvec4(exists));
         }
     }
