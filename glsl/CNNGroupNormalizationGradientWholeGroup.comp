@@ -12,6 +12,8 @@ layout(set = 0, binding = 4, std430) readonly buffer Statistics { vec4 statistic
 layout(set = 0, binding = 5, std430) readonly buffer Gamma { vec4 gammas[]; };
 layout(set = 0, binding = 8, std430) writeonly buffer GradientForGamma { vec4 gradientForGamma[]; };
 layout(set = 0, binding = 9, std430) writeonly buffer GradientForBeta { vec4 gradientForBeta[]; };
+layout(set = 0, binding = 10, std430) coherent buffer MemberSums { vec4 memberSums[]; };
+layout(set = 0, binding = 11, std430) coherent buffer Arrived { uint arrived[]; }; // members of a block
 
 // Of the block's slices.
 shared vec4 means[wholeSlices], inverses[wholeSlices], weights[wholeSlices];
@@ -31,6 +33,26 @@ void addTexel(uint k) {
     }
     laneSums[k * invocations + gl_LocalInvocationID.x] = products;
     laneSums[(texels + k) * invocations + gl_LocalInvocationID.x] = gradients;
+}
+
+// Of all members, in their order. A member waits for the others, which run meanwhile: there are few, and
+// they begin one after the other.
+vec4 sumOfMembers(vec4 sum) {
+    const uint sums = WHOLE_SUMS * wholeSlices;
+    uint thread = gl_LocalInvocationID.x, set = own.image * p.blocks + own.block;
+    if (thread < sums) memberSums[(set * members + own.member) * sums + thread] = sum;
+    memoryBarrierBuffer();
+    barrier();
+    if (thread == 0u)
+        for (uint there = atomicAdd(arrived[set], 1u) + 1u; there < members;)
+            there = atomicAdd(arrived[set], 0u);
+    barrier();
+    memoryBarrierBuffer();
+    sum = vec4(0.0);
+    if (thread < sums)
+        [[unroll]] for (uint member = 0u; member < members; ++member)
+            sum += memberSums[(set * members + member) * sums + thread];
+    return sum;
 }
 
 // The results take the place of the incoming gradients, two channels at a time: few registers are
@@ -67,12 +89,13 @@ void main() {
     addTexel(0u);
     if (texels == 2u) addTexel(1u);
     vec4 sum = sumOfLanes();
+    if (members > 1u) sum = sumOfMembers(sum);
     if (thread < WHOLE_SUMS * wholeSlices) {
         uint inBlock = sumSlice(), slice = firstSlice + inBlock;
         if (sumIndex() == 0u) {
             sum *= inverses[inBlock];
-            gradientForGamma[own.image * p.gammaStride + slice] = sum;
-        } else {
+            if (own.member == 0u) gradientForGamma[own.image * p.gammaStride + slice] = sum;
+        } else if (own.member == 0u) {
             gradientForBeta[own.image * p.betaStride + slice] = sum;
         }
         weighted[sumIndex() * wholeSlices + inBlock] = weights[inBlock] * sum;

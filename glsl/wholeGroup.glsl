@@ -3,6 +3,8 @@
 // neighbouring ones of fp16, which stay halves until they are used. Invocation i has unit i % blockUnits
 // of the block's units of a pixel, of every `lanes`th pixel. Before it is included, WHOLE_SUMS is the
 // number of sums.
+//
+// Where `members` is more than 1, so many workgroups share a block's pixels, and have to add up their sums.
 #ifndef MPSVK_WHOLEGROUP_GLSL
 #define MPSVK_WHOLEGROUP_GLSL
 
@@ -12,6 +14,7 @@
 layout(local_size_x_id = 32) in;
 layout(constant_id = 33) const uint blockUnits = 1u;
 layout(constant_id = 34) const uint kept = 1u; // pixels of an invocation
+layout(constant_id = 38) const uint members = 1u;
 
 // So many workgroups begin one after the other, the last of them after some turns of a loop. Multiprocessors
 // that begin together would load together and compute together, and leave memory idle meanwhile.
@@ -30,7 +33,8 @@ shared vec4 pieceSums[WHOLE_SUMS * wholeSlices * pieces];
 #define EACH_KEPT(I) [[unroll]] for (uint I = 0u; I < kept; ++I)
 
 struct Share {
-    uint image, block, unit, lane;
+    uint image, block, member, unit;
+    uint lane;      // of all members'
     uint lastPixel; // of the image
     bool hasAll;    // the last pixel of the invocation is one of the image, too
 };
@@ -47,18 +51,19 @@ void stagger() {
 Share shareOf(uint blocks, uint pixels) {
     uint group = gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x;
     Share s;
-    s.image = group / blocks;
-    s.block = group % blocks;
+    s.image = group / members / blocks;
+    s.block = group / members % blocks;
+    s.member = group % members;
     s.unit = gl_LocalInvocationID.x % blockUnits;
-    s.lane = gl_LocalInvocationID.x / blockUnits;
+    s.lane = s.member * lanes + gl_LocalInvocationID.x / blockUnits;
     s.lastPixel = pixels - 1u;
-    s.hasAll = s.lane + (kept - 1u) * lanes < pixels;
+    s.hasAll = s.lane + (kept - 1u) * lanes * members < pixels;
     return s;
 }
 
 // Only the last pixel of an invocation may be beyond the image's: then it is the image's last.
 uint keptPixel(Share s, uint i) {
-    return min(s.lane + i * lanes, i + 1u == kept ? s.lastPixel : 0xffffffffu);
+    return min(s.lane + i * lanes * members, i + 1u == kept ? s.lastPixel : 0xffffffffu);
 }
 
 bool counts(Share s, uint i) { return i + 1u < kept || s.hasAll; }

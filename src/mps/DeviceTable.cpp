@@ -17,7 +17,9 @@ DeviceTable tableOf(const vk::Processor& processor) {
     switch (processor.architecture) {
     case Architecture::Nvidia:
         // Another driver has another compiler, which may need other registers.
-        return {.mostKept = 25, .isMeasured = processor.driver != VK_DRIVER_ID_MESA_NVK};
+        return {.mostKept = 25,
+                .beginsInOrder = processor.driver != VK_DRIVER_ID_MESA_NVK,
+                .isMeasured = processor.driver != VK_DRIVER_ID_MESA_NVK};
     case Architecture::Cpu:
         return {.mostKept = 25, .isMeasured = true}; // see guessMultiprocessors
     // The rest are estimates from what vendors name, not measured: a multiprocessor's fp32

@@ -21,7 +21,10 @@ struct DeviceTable {
     /// Of an operand that an invocation keeps in registers (mps/WholeGroup), in units of 16 bytes.
     uint64_t mostKept = 0;
     uint64_t widestColumns = 128; ///< of a tile of blocks: 64 or 128
-    bool isMeasured = false;      ///< the tiles, on such a device; else they are estimates
+    /// Workgroups begin in their order, and those that have begun all go on: some may wait for each
+    /// other. No driver promises it.
+    bool beginsInOrder = false;
+    bool isMeasured = false; ///< the tiles, on such a device; else they are estimates
 };
 
 /// A multiprocessor of whose kind the speeds are a part, by how many there were.

@@ -46,10 +46,9 @@ uint32_t texelsOfUnits(std::initializer_list<WholeGroup::Operand> operands) {
     return !all ? 0 : single ? 1 : 2;
 }
 
-} // namespace
-
-std::optional<WholeGroup> WholeGroup::of(const vk::Limits& limits, const Shape& shape) {
-    if (limits.workGroupInvocations < 1024 || shape.slices % shape.texelsEach != 0) return {};
+/// Units of a pixel: of whole groups, at least so many or all that there are.
+std::optional<uint64_t> blockOf(const WholeGroup::Shape& shape, uint64_t fewest) {
+    if (shape.slices % shape.texelsEach != 0) return {};
     const uint64_t units = shape.slices / shape.texelsEach;
     // Slices of whole groups, then blocks of those.
     const uint64_t groupSlices = shape.groupChannels % 4 == 0   ? shape.groupChannels / 4
@@ -58,23 +57,48 @@ std::optional<WholeGroup> WholeGroup::of(const vk::Limits& limits, const Shape& 
     const uint64_t least =
         groupSlices % shape.texelsEach == 0 ? groupSlices / shape.texelsEach : groupSlices;
     uint64_t block = least;
-    while (block <= units && (units % block != 0 || block < std::min(unitsTogether, units)))
+    while (block <= units && (units % block != 0 || block < std::min(fewest, units)))
         block += least;
-    if (block > units || shape.pixels * block < fewestUnits) return {};
-    for (const uint32_t size : sizes) {
-        const uint64_t lanes = size / block;
-        if (lanes < fewestLanes) continue;
-        const uint64_t kept = vk::divideUp(shape.pixels, lanes);
-        const auto invocations = uint32_t(lanes * block);
-        if (kept > tableOf(limits.processor).mostKept ||
-            registersOf(invocations, shape.operands, kept) > registers ||
-            sharedBytes(shape.operands, shape.texelsEach, invocations, block) >
-                limits.sharedMemoryBytes)
-            continue;
-        return WholeGroup{invocations, uint32_t(block), uint32_t(kept), uint32_t(units / block),
-                          shape.texelsEach};
-    }
+    if (block > units) return {};
+    return block;
+}
+
+std::optional<WholeGroup> withLanes(const vk::Limits& limits, const WholeGroup::Shape& shape,
+                                    uint64_t block, uint64_t lanes, uint64_t members) {
+    if (lanes < fewestLanes) return {};
+    const uint64_t kept = vk::divideUp(shape.pixels, lanes * members);
+    const uint64_t invocations = lanes * block;
+    if (kept > tableOf(limits.processor).mostKept ||
+        registersOf(invocations, shape.operands, kept) > registers ||
+        sharedBytes(shape.operands, shape.texelsEach, invocations, block) >
+            limits.sharedMemoryBytes)
+        return {};
+    return WholeGroup{uint32_t(invocations), uint32_t(block),
+                      uint32_t(kept),        uint32_t(shape.slices / shape.texelsEach / block),
+                      shape.texelsEach,      uint32_t(members)};
+}
+
+} // namespace
+
+std::optional<WholeGroup> WholeGroup::of(const vk::Limits& limits, const Shape& shape) {
+    const auto block = blockOf(shape, unitsTogether);
+    if (limits.workGroupInvocations < 1024 || !block || shape.pixels * *block < fewestUnits)
+        return {};
+    for (const uint32_t size : sizes)
+        if (const auto made = withLanes(limits, shape, *block, size / *block, 1)) return made;
     return {};
+}
+
+std::optional<WholeGroup> WholeGroup::shared(const vk::Limits& limits, const Shape& shape) {
+    constexpr uint64_t lineUnits = 8, size = 128;
+    const auto block = blockOf(shape, lineUnits);
+    const DeviceTable table = tableOf(limits.processor);
+    if (!table.beginsInOrder || !block || size / *block < fewestLanes) return {};
+    const uint64_t lanes = size / *block;
+    const uint64_t members = vk::divideUp(shape.pixels, lanes * table.mostKept);
+    // All of them must run at once, beside those of other kernels.
+    if (members < 2 || 4 * members > limits.processor.multiprocessors) return {};
+    return withLanes(limits, shape, *block, lanes, members);
 }
 
 std::array<vk::Constant, 2> WholeGroup::stagger(const vk::Processor& processor,
@@ -89,12 +113,17 @@ std::array<vk::Constant, 2> WholeGroup::stagger(const vk::Processor& processor,
 }
 
 std::optional<WholeGroup> WholeGroup::of(Encoder& encoder, std::initializer_list<Operand> operands,
-                                         uint32_t kept, uint64_t groupChannels) {
+                                         uint32_t kept, uint64_t groupChannels, bool mayShare) {
     const uint32_t texels = texelsOfUnits(operands);
     if (texels == 0 || !keepsGroups(encoder.device())) return {};
     const glsl::ImageView& view = operands.begin()->view;
-    return of(encoder.limits(),
-              {uint64_t(view.width) * view.height, view.channels / 4, groupChannels, kept, texels});
+    const Shape shape{uint64_t(view.width) * view.height, view.channels / 4, groupChannels, kept,
+                      texels};
+    const auto alone = of(encoder.limits(), shape);
+    // In fp16 waiting takes longer than lines that are read in part.
+    if (mayShare && (!alone || texels == 1) && !vk::isDisabled("waiting_workgroups"))
+        if (const auto made = shared(encoder.limits(), shape)) return made;
+    return alone;
 }
 
 } // namespace mpsvk::mps

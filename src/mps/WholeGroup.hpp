@@ -21,15 +21,19 @@ struct WholeGroup {
     };
     /// Nothing where the groups do not fit, or are so small that the caches keep them anyhow.
     static std::optional<WholeGroup> of(const vk::Limits& limits, const Shape& shape);
+    /// Workgroups that share the pixels of a block, so that each reads whole lines of the cache.
+    /// They wait for each other's sums: nothing where the device may run them one after the other.
+    static std::optional<WholeGroup> shared(const vk::Limits& limits, const Shape& shape);
     /// For operands that are read and written as wholes, `kept` of them being kept. They must lie
     /// in buffers, in units of one kind, without lanes that are no channels. Nothing for a CPU,
     /// which has few registers, and the group in its caches: `MPSVK_DISABLE=cached_groups` makes it
     /// keep groups all the same, `whole_group` nobody.
     static std::optional<WholeGroup> of(Encoder& encoder, std::initializer_list<Operand> operands,
-                                        uint32_t kept, uint64_t groupChannels);
+                                        uint32_t kept, uint64_t groupChannels,
+                                        bool mayShare = false);
 
     Grid grid(uint64_t images) const {
-        Grid made = Grid::of(images * blocks * invocations);
+        Grid made = Grid::of(images * blocks * members * invocations);
         made.texelsEach = texelsEach;
         return made;
     }
@@ -41,6 +45,7 @@ struct WholeGroup {
     uint32_t invocations, blockUnits, kept; ///< of a workgroup, of a pixel, pixels of an invocation
     uint32_t blocks;                        ///< of an image
     uint32_t texelsEach;
+    uint32_t members = 1; ///< workgroups that share the pixels of a block
 };
 
 } // namespace mpsvk::mps

@@ -52,6 +52,7 @@ inline constexpr std::string_view switches[] = {
     "shared_tile",
     "streamed_windows",
     "thin_tile",
+    "waiting_workgroups",
     "whole_group",
     "winograd",
     "winograd_rows",

@@ -68,6 +68,46 @@ TEST_CASE("what does not fit in registers, or in the device's limits, is not kep
     CHECK_FALSE(WholeGroup::of(limits(), {3136, 63, 1, 2, 2})); // not of pairs
 }
 
+TEST_CASE("workgroups share planes that are large, and read whole lines of the cache") {
+    vk::Limits limits = ::limits();
+    limits.processor.multiprocessors = 132;
+    struct Case {
+        uint64_t pixels, slices, groupChannels;
+        uint32_t texelsEach, invocations, blockUnits, kept, members;
+    };
+    const Case cases[] = {
+        {3136, 64, 1, 1, 128, 8, 25, 8},     {3136, 64, 8, 2, 128, 8, 25, 8},
+        {3136, 64, 128, 1, 128, 32, 25, 32}, // a group of many channels
+        {12544, 16, 1, 1, 128, 8, 25, 32},   {3136, 3, 1, 1, 126, 3, 25, 3},
+    };
+    for (const Case& c : cases) {
+        INFO(c.pixels << " pixels of " << c.slices << " slices, groups of " << c.groupChannels);
+        const auto group =
+            WholeGroup::shared(limits, {c.pixels, c.slices, c.groupChannels, 2, c.texelsEach});
+        REQUIRE(group);
+        CHECK(group->invocations == c.invocations);
+        CHECK(group->blockUnits == c.blockUnits);
+        CHECK(group->kept == c.kept);
+        CHECK(group->members == c.members);
+        CHECK(group->blocks * c.blockUnits * c.texelsEach == c.slices);
+        const uint64_t lanes = uint64_t(group->invocations) / group->blockUnits * group->members;
+        CHECK(group->kept * lanes >= c.pixels);
+        CHECK((group->kept - 1) * lanes < c.pixels);
+        CHECK(group->stagger(limits.processor, 1000)[0].value == 0);
+    }
+    const WholeGroup::Shape fits{3136, 64, 1, 2, 2};
+    CHECK_FALSE(WholeGroup::shared(limits, {400, 64, 1, 2, 1}));   // one workgroup has it all
+    CHECK_FALSE(WholeGroup::shared(limits, {13600, 64, 1, 2, 1})); // more than may wait
+    limits.processor.multiprocessors = 31;
+    CHECK_FALSE(WholeGroup::shared(limits, fits));
+    limits.processor.multiprocessors = 32;
+    CHECK(WholeGroup::shared(limits, fits));
+    limits.processor.driver = VK_DRIVER_ID_MESA_NVK;
+    CHECK_FALSE(WholeGroup::shared(limits, fits));
+    limits.processor = {.architecture = vk::Architecture::Amd, .multiprocessors = 132};
+    CHECK_FALSE(WholeGroup::shared(limits, fits));
+}
+
 TEST_CASE("workgroups begin one after the other where there are many for each multiprocessor") {
     const auto group = WholeGroup::of(limits(), {3136, 64, 1, 2, 2}).value();
     vk::Processor processor = limits().processor;
@@ -108,7 +148,9 @@ TEST_CASE("planes that are read once are normalized as the reference does it") {
                                    {8, 8, 33, 31, true, true},
                                    {16, 2, 56, 56, true, true},
                                    {32, 32, 56, 56, true, true},
-                                   {64, 1, 14, 15, true, true}});
+                                   {64, 1, 14, 15, true, true},
+                                   {64, 16, 64, 63, true, true},
+                                   {4, 1, 61, 57, true, false}});
     auto all = variants();
     all.resize(2); // in buffers
     for (const Case& c : cases)
