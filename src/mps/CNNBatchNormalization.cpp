@@ -260,6 +260,10 @@ void CNNBatchNormalizationStatistics::dispatch(const mps::UnaryPass& pass) const
 
 namespace mpsvk::mps {
 
+uint64_t NormalizationAccess::loadVersion(const MPS::CNNBatchNormalization& kernel) {
+    return kernel.parameters_->version;
+}
+
 DeferredReload NormalizationAccess::deferredReload(MPS::CNNBatchNormalization& kernel) {
     return [&kernel, old = kernel.parameters_, who = Subject(kernel).text()] {
         const auto loaded =

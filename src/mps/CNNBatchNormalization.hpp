@@ -3,6 +3,7 @@
 
 #include "CNNBatchNormalization.h"
 #include "mps/CNNNormalizationWeights.hpp"
+#include "mps/KnownUpdates.hpp"
 #include "mps/Pass.hpp"
 #include "mps/Walk.hpp"
 
@@ -38,6 +39,7 @@ struct BatchNormalizationParameters {
     const MTL::Device device;
     const Source source;
     const uint64_t channels;
+    const uint64_t version = newVersion(); ///< of the arrays, which stay the same
     std::array<MTL::Buffer, ArrayCount> arrays;
 };
 

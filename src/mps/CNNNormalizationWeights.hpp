@@ -39,6 +39,8 @@ struct NormalizationAccess {
     template <class Kernel> static void takeParameters(Kernel& kernel, const Kernel& other) {
         kernel.takeParameters(other);
     }
+    /// Of what is loaded into.
+    static uint64_t loadVersion(const MPS::CNNBatchNormalization& kernel);
     /// Of the kernel as it is now, which must be there when the second part is called.
     static DeferredReload deferredReload(MPS::CNNBatchNormalization& kernel);
     static DeferredReload deferredReload(MPS::CNNGroupwiseNormalization& kernel);

@@ -69,6 +69,13 @@ struct ConvolutionAccess {
     template <class Kernel> static void setDataSource(Kernel& kernel, ConvolutionSource source) {
         kernel.weights_->setSource(std::move(source));
     }
+    template <class Kernel> static uint64_t loadVersion(const Kernel& kernel) {
+        return kernel.weights_->loadVersion();
+    }
+    template <class Kernel>
+    static void loadedAgain(Kernel& kernel, const MTL::CommandBuffer& commands) {
+        kernel.weights_->loadedAgain(commands);
+    }
     template <class Kernel> static void encodeWasUndone(Kernel& kernel) {
         kernel.weights_->forgetDerived();
     }

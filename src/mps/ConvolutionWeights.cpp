@@ -178,6 +178,7 @@ void ConvolutionWeights::pack(Encoder& encoder, Layout& layout, const vk::Buffer
     }
     layout.channelsMade.madeIn = 0;
     if (!layout.channelsMade.current || isDataGradient() || (!biases && layout.hasNoBiases)) return;
+    if (layout.hasNoBiases) loadVersion_ = newVersion();
     layout.hasNoBiases = false;
     auto parameters = layout.parameters;
     parameters.hasBias = bool(biases);
@@ -197,6 +198,7 @@ void ConvolutionWeights::packAtOnce(const vk::BufferSlice& weights, const vk::Bu
     // Kernels that have read biases once go on reading them: then they are zeros.
     hasBias_ = hasBias_ || bool(biases) || bool(shift_);
     const bool all = !isLoading();
+    loadVersion_ = newVersion();
     runNow(device_, [&](Encoder& encoder) {
         for (Layout& layout : layouts_) {
             choose(layout, all);
@@ -220,13 +222,17 @@ void ConvolutionWeights::choose(Layout& layout, bool all) const {
 
 void ConvolutionWeights::load(Encoder& encoder, const vk::BufferSlice& weights,
                               const vk::BufferSlice& biases) {
-    isLoading(); // forgets those that have run
-    loading_.push_back(encoder.commandBuffer().impl().weak_from_this());
+    loadedAgain(encoder.commandBuffer());
     hasBias_ = hasBias_ || bool(biases);
     for (Layout& layout : layouts_) {
         choose(layout, false); // what is not current would not be so in other command buffers
         pack(encoder, layout, weights, biases, true);
     }
+}
+
+void ConvolutionWeights::loadedAgain(const MTL::CommandBuffer& commands) {
+    isLoading(); // forgets those that have run
+    loading_.push_back(commands.impl().weak_from_this());
 }
 
 bool ConvolutionWeights::isLoading() const {
@@ -240,6 +246,7 @@ bool ConvolutionWeights::isLoading() const {
 void ConvolutionWeights::derive(Encoder& encoder, Derived& derived,
                                 const std::function<void(Encoder&)>& make) const {
     if (derived.current) return;
+    loadVersion_ = newVersion();
     const uint64_t serial = encoder.commandBuffer().impl().serial;
     // What is in place already is packed once, not with each replay of the commands. Weights that
     // commands are still to load are in place for this command buffer only, if it is committed.
@@ -254,7 +261,10 @@ void ConvolutionWeights::derive(Encoder& encoder, Derived& derived,
 
 ConvolutionWeights::Layout& ConvolutionWeights::layout(Encoder& encoder, bool flat) {
     if (!flat_ || flat) return layouts_[0];
-    if (layouts_.size() == 1) layouts_.push_back(makeLayout(false));
+    if (layouts_.size() == 1) {
+        layouts_.push_back(makeLayout(false));
+        loadVersion_ = newVersion();
+    }
     Layout& taps = layouts_[1];
     if (isDataGradient()) return taps;
     derive(encoder, taps.channelsMade, [&](Encoder& on) {
@@ -268,6 +278,7 @@ ConvolutionWeights::Layout& ConvolutionWeights::layout(Encoder& encoder, bool fl
 const vk::BufferSlice& ConvolutionWeights::use(Encoder& encoder, Layout& layout,
                                                Layout::Copy Layout::*which) const {
     Layout::Copy& copy = layout.*which;
+    if (!copy.used) loadVersion_ = newVersion();
     const uint64_t missing = copy.used                        ? 0
                              : which == &Layout::winograd     ? winogradBytes(layout.parameters)
                              : which == &Layout::winogradRows ? winogradRowsBytes(layout.parameters)

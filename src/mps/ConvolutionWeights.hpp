@@ -4,6 +4,7 @@
 
 #include "CNNConvolution.h"
 #include "mps/CNNConvolutionState.hpp"
+#include "mps/KnownUpdates.hpp"
 
 namespace mpsvk::mps {
 
@@ -67,6 +68,10 @@ public:
     /// What the source has now, in buffers of its own.
     std::shared_ptr<ConvolutionWeights> loadedAnew(const std::string& who) const;
     void load(Encoder& encoder, const vk::BufferSlice& weights, const vk::BufferSlice& biases);
+    /// Changes with whatever decides which commands `load` records.
+    uint64_t loadVersion() const { return loadVersion_; }
+    /// Commands that `load` has recorded once are in this command buffer, too.
+    void loadedAgain(const MTL::CommandBuffer& commands);
     /// The weights in use as fp32, in the data source's layout.
     void unpack(Encoder& encoder, const vk::BufferSlice& weights,
                 const vk::BufferSlice& biases) const;
@@ -159,6 +164,7 @@ private:
     bool flat_;
     bool hasBias_ = false; ///< there have been biases; where there are none now they are zeros
     bool roundToHalf_ = true;
+    mutable uint64_t loadVersion_ = newVersion();
     /// Command buffers that load weights and perhaps have not run.
     mutable std::vector<std::weak_ptr<MTL::CommandBuffer::Impl>> loading_;
     std::vector<Layout> layouts_;

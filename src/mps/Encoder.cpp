@@ -253,6 +253,7 @@ bool has(KernelOptions options, KernelOptions any) {
 
 vk::CommandList& listOf(const MTL::CommandBuffer& commandBuffer, const Subject& who) {
     auto& impl = commandBuffer.impl();
+    impl.recordDeferred();
     vk::CommandList* const open = impl.openList();
     return open ? *open : impl.list(who.text());
 }
@@ -264,8 +265,11 @@ Encoder::Encoder(const MTL::CommandBuffer& commandBuffer, const Subject& who)
       device_(*commandBuffer.impl().device.impl().vk),
       reducesPrecision_(has(who.options(), KernelOptions::AllowReducedPrecision) &&
                         device_.features().bfloat16) {
-    if (has(who.options(), KernelOptions::InsertDebugGroups | KernelOptions::Verbose))
-        unannounced_ = who.kernel();
+    if (announces(who)) unannounced_ = who.kernel();
+}
+
+bool Encoder::announces(const Subject& who) {
+    return has(who.options(), KernelOptions::InsertDebugGroups | KernelOptions::Verbose);
 }
 
 Encoder::~Encoder() {

@@ -157,6 +157,8 @@ public:
     Encoder(const MTL::CommandBuffer& commandBuffer, const Subject& who);
     ~Encoder();
     Encoder(const Encoder&) = delete;
+    /// Whether a kernel's options ask that its encodes be heard of.
+    static bool announces(const Subject& who);
 
     const MTL::CommandBuffer& commandBuffer() const { return commandBuffer_; }
     /// To record into.

@@ -243,6 +243,7 @@ Draft::Draft(const MTL::CommandBuffer& commands, const std::string& who,
              const std::vector<MPS::ImageBatch>& images, const std::vector<MPS::StateBatch>& states)
     : buffer_(commands.impl()) {
     buffer_.list(who);
+    buffer_.recordDeferred();
     segment_ = buffer_.segments.size() - 1;
     buffer_.segments.push_back(std::make_unique<MTL::CommandBuffer::Impl::Segment>());
     buffer_.segments.back()->commands.setTemplate();

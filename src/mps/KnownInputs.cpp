@@ -17,7 +17,7 @@ void KnownInputs::set(const GraphInputs& inputs) {
     clear();
     all(inputs, [&](const auto& batch) {
         auto& known = batches_.emplace_back();
-        for (const auto& object : batch) known.push_back({object.shared().get(), object.shared()});
+        for (const auto& object : batch) known.emplace_back(object);
         return true;
     });
 }
@@ -26,10 +26,8 @@ bool KnownInputs::are(const GraphInputs& inputs) const {
     if (batches_.size() != inputs.images.size() + inputs.states.size()) return false;
     auto next = batches_.begin();
     return all(inputs, [&](const auto& batch) {
-        return std::ranges::equal(batch, *next++, [](const auto& object, const Known& known) {
-            const auto& now = object.shared();
-            return now.get() == known.address && !now.owner_before(known.owner) &&
-                   !known.owner.owner_before(now);
+        return std::ranges::equal(batch, *next++, [](const auto& object, const KnownObject& known) {
+            return known.is(object);
         });
     });
 }

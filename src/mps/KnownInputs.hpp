@@ -9,6 +9,23 @@
 
 namespace mpsvk::mps {
 
+/// An object that is recognized as long as it is there. It is not kept alive.
+class KnownObject {
+public:
+    explicit KnownObject(const Object& object)
+        : address_(object.shared().get()), owner_(object.shared()) {}
+    /// Whether it is the very same. Reads neither.
+    bool is(const Object& object) const {
+        const auto& now = object.shared();
+        return now.get() == address_ && !now.owner_before(owner_) && !owner_.owner_before(now);
+    }
+
+private:
+    const void* address_;
+    /// No other object has this owner while it is kept, wherever it lies.
+    std::weak_ptr<const detail::ObjectImpl> owner_;
+};
+
 /// What an encode of a graph is given, for as long as it lasts.
 struct GraphInputs {
     const std::vector<MPS::ImageBatch>& images;
@@ -24,12 +41,7 @@ public:
     bool are(const GraphInputs& inputs) const;
 
 private:
-    struct Known {
-        const void* address;
-        /// No other object has this owner while it is kept, wherever it lies.
-        std::weak_ptr<const detail::ObjectImpl> owner;
-    };
-    std::vector<std::vector<Known>> batches_;
+    std::vector<std::vector<KnownObject>> batches_;
 };
 
 } // namespace mpsvk::mps

@@ -53,6 +53,9 @@ public:
                                           state.as<CNNNormalizationMeanAndVarianceState>());
         return false;
     }
+    uint64_t reloadVersion() const override {
+        return mps::NormalizationAccess::loadVersion(kernel_);
+    }
 
     mps::StageOutputs encode(const mps::StageInputs& in) override {
         const bool ofBatch = flags_ == CNNBatchNormalizationFlags::CalculateStatisticsAlways ||
@@ -104,6 +107,7 @@ public:
         : GradientStage(CNNBatchNormalizationGradient(device, neuron)), statistics_(device, neuron),
           source_(std::move(source)), trained_(trained) {}
     const void* dataSource() const override { return source_.get(); }
+    uint64_t reloadVersion() const override { return 1; } // it has nothing to reload
     bool isTrainable() const override { return trained_; }
 
     mps::StageOutputs encode(const mps::StageInputs& in) override {

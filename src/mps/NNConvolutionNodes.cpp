@@ -51,6 +51,12 @@ public:
                                              state.as<CNNConvolutionWeightsAndBiasesState>());
         return mps::ConvolutionAccess::hasBias(this->kernel_) != hadBias;
     }
+    uint64_t reloadVersion() const override {
+        return mps::ConvolutionAccess::loadVersion(this->kernel_);
+    }
+    void reloadedAgain(const MTL::CommandBuffer& commands) override {
+        mps::ConvolutionAccess::loadedAgain(this->kernel_, commands);
+    }
     State exportParameters(const MTL::CommandBuffer& commands, bool temporary) override {
         if (temporary) return this->kernel_.exportOnDemand(commands);
         return this->kernel_.exportWeightsAndBiases(commands, false);
@@ -105,6 +111,12 @@ public:
         this->kernel_.reloadWeightsAndBiases(commands,
                                              state.as<CNNConvolutionWeightsAndBiasesState>());
         return mps::ConvolutionAccess::hasBias(this->kernel_) != hadBias;
+    }
+    uint64_t reloadVersion() const override {
+        return mps::ConvolutionAccess::loadVersion(this->kernel_);
+    }
+    void reloadedAgain(const MTL::CommandBuffer& commands) override {
+        mps::ConvolutionAccess::loadedAgain(this->kernel_, commands);
     }
     bool isTrainable() const override { return trained_; }
 

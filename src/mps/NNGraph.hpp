@@ -3,6 +3,7 @@
 
 #include "mps/GraphPlan.hpp"
 #include "mps/ImagePool.hpp"
+#include "mps/KnownUpdates.hpp"
 #include "mps/NNGraphArchive.hpp"
 #include "mps/NNGraphNodes.hpp"
 #include "mps/PlanArena.hpp"
@@ -146,6 +147,7 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
         std::vector<StateBatch> states; ///< by place in `states`
         bool isBatch = true;
         std::vector<size_t> stepEnds; ///< commands after each step
+        mps::UpdateMemory updates;
     };
     /// A plan, and what it works on this time.
     struct Replay {
@@ -174,10 +176,13 @@ struct NNGraph::Impl : detail::ObjectImpl, std::enable_shared_from_this<NNGraph:
     std::shared_ptr<Plan> findPlan(const Request& request);
     std::shared_ptr<Plan> makePlan(const Request& request);
     void forgetPlans();
-    /// Asks for updates and loads them; gives what is to be called on completion.
-    std::vector<MTL::CommandBuffer::Handler> update(const MTL::CommandBuffer& commands,
-                                                    const std::vector<StateBatch>& states,
-                                                    bool mayBeTemporary);
+    /// What updates have made of the parameters of a trained node.
+    using Loads = std::vector<std::pair<const Trained*, State>>;
+    /// Asks for updates and loads them; gives what is to be called on completion. Of a plan's
+    /// states none is temporary.
+    std::vector<MTL::CommandBuffer::Handler>
+    update(const MTL::CommandBuffer& commands, const std::vector<StateBatch>& states, Plan* plan);
+    void reload(const MTL::CommandBuffer& commands, const Loads& loads, mps::UpdateRun& run);
     /// Has encodes from now on use what updates on the host have brought.
     void takeHostUpdates();
     /// Copies of `nodes`, `images` and `states`, in their order, on the same data sources.

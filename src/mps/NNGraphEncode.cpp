@@ -265,10 +265,11 @@ bool NNGraph::Impl::updatesOnHost() const {
 
 std::vector<MTL::CommandBuffer::Handler> NNGraph::Impl::update(const MTL::CommandBuffer& commands,
                                                                const std::vector<StateBatch>& made,
-                                                               bool mayBeTemporary) {
+                                                               Plan* plan) {
     std::vector<MTL::CommandBuffer::Handler> handlers;
+    mps::UpdateRun run(commands, plan && !trained.empty() ? &plan->updates : nullptr);
     // Every use of a weight in this encode comes before its change: reload when all are encoded.
-    std::vector<std::pair<const Trained*, State>> loads;
+    Loads loads;
     loads.reserve(2 * trained.size());
     for (const Trained& each : trained) {
         if (!each.style) continue;
@@ -277,7 +278,7 @@ std::vector<MTL::CommandBuffer::Handler> NNGraph::Impl::update(const MTL::Comman
             for (State& state : each.stage->update(commands, gradients, *each.exporter))
                 if (state) loads.emplace_back(&each, std::move(state));
             const uint64_t left = states[each.state].isExported ? 1 : 0;
-            if (!mayBeTemporary) continue; // there are many
+            if (plan) continue; // there are many
             for (const State& gradient : gradients)
                 if (gradient.impl().temporary && gradient.impl().readCount > left)
                     gradient.impl().setReadCount(left);
@@ -299,15 +300,41 @@ std::vector<MTL::CommandBuffer::Handler> NNGraph::Impl::update(const MTL::Comman
             });
         }
     }
+    reload(commands, loads, run);
+    run.finish(made);
+    return handlers;
+}
+
+void NNGraph::Impl::reload(const MTL::CommandBuffer& commands, const Loads& loads,
+                           mps::UpdateRun& run) {
+    const auto all = [&loads](const auto& visit) {
+        return std::ranges::all_of(loads, [&](const auto& load) {
+            return std::ranges::all_of(load.first->readers, [&](mps::Stage* reader) {
+                return visit(*reader, load.second);
+            });
+        });
+    };
+    if (run.isRecognizing() && all([&](mps::Stage& reader, const State& state) {
+            return run.isKnownLoad(reader, state);
+        }) &&
+        run.replay()) {
+        all([&](mps::Stage& reader, const State&) {
+            reader.reloadedAgain(commands);
+            return true;
+        });
+        return;
+    }
+    if (run.isRecognizing()) run.record();
     for (const auto& [of, state] : loads) {
         for (mps::Stage* reader : of->readers) {
             // A temporary one is read by as many kernels as there are.
             if (state.isTemporary()) state.setReadCount(state.readCount() + 1);
+            const bool isRemembered = run.beginLoad(state);
             if (reader->reload(commands, state)) forgetPlans();
+            if (isRemembered) run.endLoad(*reader, state);
         }
         if (state.isTemporary() && state.readCount() > 0) state.setReadCount(0);
     }
-    return handlers;
 }
 
 void NNGraph::Impl::takeHostUpdates() {
@@ -350,12 +377,12 @@ NNGraph::Impl::Made NNGraph::Impl::encode(const Request& request) {
             mps::Encoder encoder(request.commands, subject());
             replayed.plan->encode(encoder, std::move(replayed.operands));
             encoder.list().retain(replayed.plan);
-            handlers = update(request.commands, replayed.plan->states, false);
+            handlers = update(request.commands, replayed.plan->states, replayed.plan.get());
             made = std::move(replayed.made);
         } else {
             const Outcome outcome = encodeSteps(
                 request, {.temporaryStates = !updatesOnHost(), .layout = layoutFor(request)});
-            handlers = update(request.commands, outcome.states, true);
+            handlers = update(request.commands, outcome.states, nullptr);
             made = handOver(outcome);
         }
     } catch (...) {

@@ -54,6 +54,9 @@ NNOptimizerParameters parametersOf(const mps::Subject& who, const NNOptimizerDes
     return p;
 }
 
+constexpr std::string_view descentShader = "NNOptimizerStochasticGradientDescent",
+                           rmsPropShader = "NNOptimizerRMSProp", adamShader = "NNOptimizerAdam";
+
 template <class Operand> struct Roles;
 template <> struct Roles<Vector> {
     static constexpr const char *gradient = "inputGradientVector", *values = "inputValuesVector",
@@ -97,15 +100,17 @@ void SGD::record(OptimizerUpdate& update, bool hasMomentum) {
              : useNesterovMomentum_ ? glsl::optimizerModeNesterov
                                     : glsl::optimizerModeMomentum;
     p.beta1 = momentumScale_;
-    update.record("NNOptimizerStochasticGradientDescent", p);
+    update.record(p);
 }
 
 template <class Operand>
 void SGD::encodeArrays(const MTL::CommandBuffer& commandBuffer, const Operand& gradient,
                        const Operand& values, const Operand& momentum, const Operand& result) {
-    OptimizerUpdate update(*this, commandBuffer);
-    takeValues(update, gradient, values, result);
-    if (momentum) update.take(OptimizerUpdate::MomentA, Roles<Operand>::momentum, momentum);
+    OptimizerUpdate update(*this, commandBuffer, descentShader);
+    if (!update.isKnown(gradient, values, momentum, result)) {
+        takeValues(update, gradient, values, result);
+        if (momentum) update.take(OptimizerUpdate::MomentA, Roles<Operand>::momentum, momentum);
+    }
     record(update, bool(momentum));
 }
 
@@ -143,10 +148,12 @@ void SGD::encode(const MTL::CommandBuffer& commandBuffer,
 template <class... States>
 void SGD::encodeStates(const MTL::CommandBuffer& commandBuffer, const std::vector<Vector>& momenta,
                        const States&... states) {
-    OptimizerUpdate update(*this, commandBuffer);
-    update.take(states...);
-    if (!momenta.empty())
-        update.takeMoments(OptimizerUpdate::MomentA, "inputMomentumVectors", momenta);
+    OptimizerUpdate update(*this, commandBuffer, descentShader);
+    if (!update.isKnown(states..., momenta)) {
+        update.take(states...);
+        if (!momenta.empty())
+            update.takeMoments(OptimizerUpdate::MomentA, "inputMomentumVectors", momenta);
+    }
     record(update, !momenta.empty());
 }
 
@@ -162,16 +169,18 @@ void NNOptimizerRMSProp::record(OptimizerUpdate& update) {
     p.beta2 = float(decay_);
     p.rest2 = float(1 - decay_);
     p.epsilon = epsilon_;
-    update.record("NNOptimizerRMSProp", p);
+    update.record(p);
 }
 
 template <class Operand>
 void NNOptimizerRMSProp::encodeArrays(const MTL::CommandBuffer& commandBuffer,
                                       const Operand& gradient, const Operand& values,
                                       const Operand& squares, const Operand& result) {
-    OptimizerUpdate update(*this, commandBuffer);
-    takeValues(update, gradient, values, result);
-    update.take(OptimizerUpdate::MomentA, Roles<Operand>::squares, squares);
+    OptimizerUpdate update(*this, commandBuffer, rmsPropShader);
+    if (!update.isKnown(gradient, values, squares, result)) {
+        takeValues(update, gradient, values, result);
+        update.take(OptimizerUpdate::MomentA, Roles<Operand>::squares, squares);
+    }
     record(update);
 }
 
@@ -211,9 +220,11 @@ void NNOptimizerRMSProp::encode(const MTL::CommandBuffer& commandBuffer,
 template <class... States>
 void NNOptimizerRMSProp::encodeStates(const MTL::CommandBuffer& commandBuffer,
                                       const std::vector<Vector>& squares, const States&... states) {
-    OptimizerUpdate update(*this, commandBuffer);
-    update.take(states...);
-    update.takeMoments(OptimizerUpdate::MomentA, "inputSumOfSquaresVectors", squares);
+    OptimizerUpdate update(*this, commandBuffer, rmsPropShader);
+    if (!update.isKnown(states..., squares)) {
+        update.take(states...);
+        update.takeMoments(OptimizerUpdate::MomentA, "inputSumOfSquaresVectors", squares);
+    }
     record(update);
 }
 
@@ -239,7 +250,7 @@ void NNOptimizerAdam::record(OptimizerUpdate& update, bool hasMaximum) {
     p.beta2 = float(beta2_);
     p.rest2 = float(1 - beta2_);
     p.epsilon = epsilon_;
-    update.record("NNOptimizerAdam", p);
+    update.record(p);
     timeStep_ = step;
 }
 
@@ -248,11 +259,13 @@ void NNOptimizerAdam::encodeArrays(const MTL::CommandBuffer& commandBuffer, cons
                                    const Operand& values, const Operand& momentum,
                                    const Operand& velocity, const Operand& maximum,
                                    const Operand& result) {
-    OptimizerUpdate update(*this, commandBuffer);
-    takeValues(update, gradient, values, result);
-    update.take(OptimizerUpdate::MomentA, Roles<Operand>::momentum, momentum);
-    update.take(OptimizerUpdate::MomentB, Roles<Operand>::velocity, velocity);
-    if (maximum) update.take(OptimizerUpdate::MomentC, Roles<Operand>::maximum, maximum);
+    OptimizerUpdate update(*this, commandBuffer, adamShader);
+    if (!update.isKnown(gradient, values, momentum, velocity, maximum, result)) {
+        takeValues(update, gradient, values, result);
+        update.take(OptimizerUpdate::MomentA, Roles<Operand>::momentum, momentum);
+        update.take(OptimizerUpdate::MomentB, Roles<Operand>::velocity, velocity);
+        if (maximum) update.take(OptimizerUpdate::MomentC, Roles<Operand>::maximum, maximum);
+    }
     record(update, bool(maximum));
 }
 
@@ -340,12 +353,14 @@ void NNOptimizerAdam::encodeStates(const MTL::CommandBuffer& commandBuffer,
                                    const std::vector<Vector>& momenta,
                                    const std::vector<Vector>& velocities,
                                    const std::vector<Vector>& maxima, const States&... states) {
-    OptimizerUpdate update(*this, commandBuffer);
-    update.take(states...);
-    update.takeMoments(OptimizerUpdate::MomentA, "inputMomentumVectors", momenta);
-    update.takeMoments(OptimizerUpdate::MomentB, "inputVelocityVectors", velocities);
-    if (!maxima.empty())
-        update.takeMoments(OptimizerUpdate::MomentC, "maximumVelocityVectors", maxima);
+    OptimizerUpdate update(*this, commandBuffer, adamShader);
+    if (!update.isKnown(states..., momenta, velocities, maxima)) {
+        update.take(states...);
+        update.takeMoments(OptimizerUpdate::MomentA, "inputMomentumVectors", momenta);
+        update.takeMoments(OptimizerUpdate::MomentB, "inputVelocityVectors", velocities);
+        if (!maxima.empty())
+            update.takeMoments(OptimizerUpdate::MomentC, "maximumVelocityVectors", maxima);
+    }
     record(update, !maxima.empty());
 }
 

@@ -88,10 +88,6 @@ bool isNew(vk::AddressFilter& noted, const Range& range) {
 /// An optimizer's dispatch in a list.
 class Dispatch {
 public:
-    static bool is(const Command& command) {
-        return command.kind == vk::CommandList::Kind::Dispatch && command.pipeline->isKernel() &&
-               command.pipeline->name().starts_with("NNOptimizer");
-    }
     Dispatch(vk::CommandList& list, size_t index)
         : list_(list), index_(index), command_(list.commands()[index]) {
         std::memcpy(&first_, list.bytes(command_.parameters, sizeof first_).data(), sizeof first_);
@@ -186,20 +182,25 @@ private:
 
 } // namespace
 
-void OptimizerUpdate::dispatch(std::string_view shader, const Parameters& parameters,
-                               Range& range) {
-    const Single own = singleOf(parameters, range, encoder_.limits());
+bool isOptimizers(const Command& command) {
+    return command.kind == vk::CommandList::Kind::Dispatch && command.pipeline->isKernel() &&
+           command.pipeline->name().starts_with("NNOptimizer");
+}
+
+void dispatchUpdate(Encoder& encoder, std::string_view shader, const Parameters& parameters,
+                    UpdateRange& range) {
+    const Single own = singleOf(parameters, range, encoder.limits());
     if (own.elements() == 0) return;
     const bool isShared = own.elements() <= mostShared;
-    vk::CommandList& list = encoder_.list();
+    vk::CommandList& list = encoder.list();
     const size_t end = list.commands().size();
     // A plan's temporaries live from one command's place to another's: none may change its own.
-    const bool isPlan = !encoder_.commandBuffer().impl().queue;
+    const bool isPlan = !encoder.commandBuffer().impl().queue;
     const size_t first = isPlan ? end : end - std::min(end, mostDispatches);
     // The one that takes the range, or those that a large one comes before: ones that many ranges
     // share are last, since they wait for all gradients.
     size_t to = end;
-    for (size_t i = end; i > first && Dispatch::is(list.commands()[i - 1]); --i) {
+    for (size_t i = end; i > first && isOptimizers(list.commands()[i - 1]); --i) {
         const Dispatch before(list, i - 1);
         if (!before.isShared()) break;
         if (isShared && !before.suits(shader, own, range)) continue;
@@ -210,13 +211,13 @@ void OptimizerUpdate::dispatch(std::string_view shader, const Parameters& parame
     const bool meetsNone = isNew(list.noted(), range);
     for (size_t i = end; i > to && !meetsNone; --i)
         if (Dispatch(list, i - 1).meets(own, range)) to = isShared ? end : i;
-    if (isShared && to < end && Dispatch(list, to).take(own, range, encoder_.limits())) return;
+    if (isShared && to < end && Dispatch(list, to).take(own, range, encoder.limits())) return;
     const auto operand = [&](Slot slot) {
         return Operand(uint32_t(slot) + 1, std::move(range[slot].slice));
     };
-    encoder_.dispatch(shader, own, Grid::of(own.groups() * (perGroup / 4)),
-                      {operand(Gradient), operand(Values), operand(Result), operand(MomentA),
-                       operand(MomentB), operand(MomentC)});
+    encoder.dispatch(shader, own, Grid::of(own.groups() * (perGroup / 4)),
+                     {operand(Gradient), operand(Values), operand(Result), operand(MomentA),
+                      operand(MomentB), operand(MomentC)});
     if (!isShared && to < end) list.moveLast(to);
 }
 

@@ -53,8 +53,20 @@ void checkBetas(double beta1, double beta2) {
     check("beta2", beta2);
 }
 
-OptimizerUpdate::OptimizerUpdate(const Subject& who, const MTL::CommandBuffer& commandBuffer)
-    : who_(who), encoder_(commandBuffer, who) {
+OptimizerUpdate::OptimizerUpdate(const Subject& who, const MTL::CommandBuffer& commandBuffer,
+                                 std::string_view shader)
+    : who_(who), commandBuffer_(commandBuffer), shader_(shader),
+      run_(Encoder::announces(who) ? nullptr : UpdateRun::of(commandBuffer)) {}
+
+bool OptimizerUpdate::mayBeKnown(const MPS::CNNBatchNormalizationState& gradient) {
+    // One that was reset since then has none.
+    if (!run_ || !gradient || gradient.impl().gradients.pixels == 0) return false;
+    closed_ = &gradient.impl();
+    return true;
+}
+
+void OptimizerUpdate::open() {
+    encoder_.emplace(commandBuffer_, who_);
     ranges_.reserve(2);
     readArrays_.reserve(2 * SlotCount);
 }
@@ -63,7 +75,7 @@ template <class Handle>
 typename Handle::Impl& OptimizerUpdate::checked(const Role& role, const Handle& handle) const {
     if (!handle) throw InvalidArgument(who_ + role + " is empty.");
     auto& impl = handle.impl();
-    impl.checkUsable(who_, role, encoder_.commandBuffer());
+    impl.checkUsable(who_, role, commandBuffer_);
     return impl;
 }
 
@@ -235,16 +247,23 @@ void OptimizerUpdate::checkOverlaps() {
             check(*one, *other);
 }
 
-void OptimizerUpdate::record(std::string_view shader,
-                             const glsl::NNOptimizerParameters& parameters) {
+void OptimizerUpdate::record(const glsl::NNOptimizerParameters& parameters) {
+    if (isKnown_) { // and none of its operands is temporary
+        run_->setNumbers(parameters);
+        if (closed_) closed_->gradients.closed = true;
+        isRecorded_ = true;
+        return;
+    }
     checkOverlaps();
-    for (Range& range : ranges_) dispatch(shader, parameters, range);
+    if (run_) run_->add(shader_, parameters, ranges_);
+    for (Range& range : ranges_) dispatchUpdate(*encoder_, shader_, parameters, range);
     std::ranges::sort(readArrays_);
     readArrays_.erase(std::unique(readArrays_.begin(), readArrays_.end()), readArrays_.end());
     for (ArrayStorage* storage : readArrays_) storage->wasRead();
     if (closed_) closed_->gradients.closed = true;
     if (readStates_[0]) readStates_[0]->wasRead();
     if (readStates_[1] != readStates_[0]) readStates_[1]->wasRead();
+    isRecorded_ = true;
 }
 
 } // namespace mpsvk::mps

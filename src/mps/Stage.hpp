@@ -78,6 +78,10 @@ public:
     /// Loads parameters that an update has produced; the state's class tells which.
     /// True: encodes are other commands from now on (a convolution without biases has got some).
     virtual bool reload(const MTL::CommandBuffer&, const MPS::State&) { return false; }
+    /// Changes with whatever decides which commands `reload` records for a state. 0: unknown.
+    virtual uint64_t reloadVersion() const { return 0; }
+    /// Commands that `reload` has recorded once are in this command buffer, too.
+    virtual void reloadedAgain(const MTL::CommandBuffer&) {}
 
     /// For the gradient stages of trainable nodes.
     virtual bool isTrainable() const { return false; }

@@ -283,6 +283,7 @@ std::shared_ptr<EventState> stateWithEvent(const Event& event) {
 
 void CommandBuffer::encodeWait(const Event& event, uint64_t value) const {
     impl().checkNoEncoder("encodeWait");
+    impl().recordDeferred();
     checkSameDevice(event.device(), device(), subject("CommandBuffer", label()) + "encodeWait",
                     "event");
     auto& segments = impl().segments;
@@ -293,16 +294,19 @@ void CommandBuffer::encodeWait(const Event& event, uint64_t value) const {
 
 void CommandBuffer::encodeSignalEvent(const Event& event, uint64_t value) const {
     impl().checkNoEncoder("encodeSignalEvent");
+    impl().recordDeferred();
     checkSameDevice(event.device(), device(),
                     subject("CommandBuffer", label()) + "encodeSignalEvent", "event");
     impl().segments.back()->signals.emplace_back(stateWithEvent(event), value);
 }
 
 void CommandBuffer::pushDebugGroup(const std::string& name) const {
+    impl().recordDeferred();
     impl().pushLabel(impl().list({}), name, impl().openGroups);
 }
 
 void CommandBuffer::popDebugGroup() const {
+    impl().recordDeferred();
     impl().popLabel(impl().list({}), subject("CommandBuffer", label()), impl().openGroups);
 }
 

@@ -49,6 +49,18 @@ struct CommandBuffer::Impl : CommandBufferObject,
         vk::CommandList commands;
     };
 
+    /// Commands that an encode in progress has not recorded yet.
+    struct Deferred {
+        virtual void record() = 0;
+
+    protected:
+        ~Deferred() = default;
+    };
+    /// To be called before anything else is recorded.
+    void recordDeferred() {
+        if (deferred) deferred->record();
+    }
+
     void scheduled();
     void completed(VkResult result, const std::string& what, vk::GpuTimes times);
     /// The caller then lets go of this object and sets `done`.
@@ -65,6 +77,7 @@ struct CommandBuffer::Impl : CommandBufferObject,
     bool encoderOpen = false;
     size_t drafts = 0;     ///< encodes of graphs that are not finished
     size_t openGroups = 0; ///< pushDebugGroup without popDebugGroup
+    Deferred* deferred = nullptr;
     /// The MPS layer's heap of temporary objects for this command buffer.
     std::shared_ptr<detail::ObjectImpl> temporaries;
     /// Run just before the handlers, on completion (the MPS layer's own business).

@@ -9,6 +9,7 @@ namespace mpsvk::MTL {
 CommandEncoder::Impl::Impl(std::shared_ptr<CommandBuffer::Impl> buffer, const char* type)
     : commandBuffer(std::move(buffer)), type(type) {
     commandBuffer->list({}); // refuses a committed buffer and a second encoder
+    commandBuffer->recordDeferred();
     commandBuffer->encoderOpen = true;
 }
 

@@ -161,11 +161,12 @@ void CommandList::expand(const CommandList& owner, const Included& included) {
     const CommandList& list = *included.list;
     const Bases bases =
         copyOperands(list, *included.uses, lend, [&](uint32_t i) { return included.resource(i); });
+    const size_t first = commands_.size();
+    for (const Command& command : list.commands_) addCopy(command, bases, lend);
     const std::byte* refreshed = owner.bytes_.data() + included.refreshed;
-    for (const Command& command : list.commands_) {
-        addCopy(command, bases, lend);
-        if (command.kind != Kind::Dispatch || !command.extra) continue;
-        std::copy_n(refreshed, command.parameterBytes, bytes_.data() + commands_.back().parameters);
+    for (uint32_t at : included.uses->refreshed) {
+        const Command& command = commands_[first + at];
+        std::copy_n(refreshed, command.parameterBytes, bytes_.data() + command.parameters);
         refreshed += command.parameterBytes;
     }
 }

@@ -87,17 +87,19 @@ inline size_t momentsOf(Rule rule) {
 /// How many ranges each optimizer's dispatch of a command buffer has, in their order.
 inline std::vector<uint32_t> rangesOf(const MTL::CommandBuffer& commands) {
     std::vector<uint32_t> all;
-    for (const auto& segment : commands.impl().segments)
-        for (const auto& command : segment->commands.commands()) {
+    for (const auto& segment : commands.impl().segments) {
+        vk::CommandList list;
+        list.appendExpanded(segment->commands);
+        for (const auto& command : list.commands()) {
             if (!command.pipeline || !command.pipeline->isKernel() ||
                 !command.pipeline->name().starts_with("NNOptimizer"))
                 continue;
             glsl::NNOptimizerParameters parameters;
-            std::memcpy(&parameters,
-                        segment->commands.bytes(command.parameters, sizeof parameters).data(),
+            std::memcpy(&parameters, list.bytes(command.parameters, sizeof parameters).data(),
                         sizeof parameters);
             all.push_back(parameters.rangeCount);
         }
+    }
     return all;
 }
 using Ranges = std::vector<uint32_t>;
