@@ -48,7 +48,7 @@ vec4 neuronTanh(vec4 x) {
 }
 
 // Of a standard normal variable: the probability of more than t >= 0, over e^(-t^2 / 2). Relative error
-// below 1e-5; of the probability, absolute error below 2e-8.
+// below 1e-5 up to t = 12; of the probability, absolute error below 2e-8.
 vec4 neuronBeyond(vec4 t) {
     vec4 u = 1.0 / (1.0 + 0.34 * t);
     return u * (0.135979921 + u * (0.130228147 + u * (0.154591396 + u * (-0.0266544577 +

@@ -18,7 +18,7 @@ DeviceTable tableOf(const vk::Processor& processor) {
     case Architecture::Nvidia:
         // Another driver has another compiler, which may need other registers.
         return {.mostKept = 25,
-                .beginsInOrder = processor.driver != VK_DRIVER_ID_MESA_NVK,
+                .beginsInOrder = processor.driver == VK_DRIVER_ID_NVIDIA_PROPRIETARY,
                 .isMeasured = processor.driver != VK_DRIVER_ID_MESA_NVK};
     case Architecture::Cpu:
         return {.mostKept = 25, .isMeasured = true}; // see guessMultiprocessors

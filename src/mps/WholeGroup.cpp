@@ -97,18 +97,22 @@ std::optional<WholeGroup> WholeGroup::shared(const vk::Limits& limits, const Sha
     const uint64_t lanes = size / *block;
     const uint64_t members = vk::divideUp(shape.pixels, lanes * table.mostKept);
     // All of them must run at once, beside those of other kernels.
-    if (members < 2 || 4 * members > limits.processor.multiprocessors) return {};
+    const vk::Processor& processor = limits.processor;
+    if (members < 2 || processor.isGuess || 4 * members > processor.multiprocessors) return {};
     return withLanes(limits, shape, *block, lanes, members);
+}
+
+bool WholeGroup::fillsMultiprocessor() const {
+    return 2 * registersOf(invocations, 2, kept) > registers;
 }
 
 std::array<vk::Constant, 2> WholeGroup::stagger(const vk::Processor& processor,
                                                 uint64_t images) const {
     constexpr uint64_t fewestRounds = 4;
     constexpr uint32_t turnsEach = 80; // for a kept pixel: together about what a workgroup takes
-    const bool isAlone = 2 * registersOf(invocations, 2, kept) > registers;
     const uint64_t atOnce = processor.multiprocessors;
-    const bool gains =
-        isAlone && tableOf(processor).isMeasured && images * blocks >= fewestRounds * atOnce;
+    const bool gains = fillsMultiprocessor() && tableOf(processor).isMeasured &&
+                       images * blocks >= fewestRounds * atOnce;
     return {constant(36, gains ? uint32_t(atOnce) : 0), constant(37, turnsEach * kept)};
 }
 
@@ -121,7 +125,8 @@ std::optional<WholeGroup> WholeGroup::of(Encoder& encoder, std::initializer_list
                       texels};
     const auto alone = of(encoder.limits(), shape);
     // In fp16 waiting takes longer than lines that are read in part.
-    if (mayShare && (!alone || texels == 1) && !vk::isDisabled("waiting_workgroups"))
+    const bool gains = !alone || (texels == 1 && alone->fillsMultiprocessor());
+    if (mayShare && gains && !vk::isDisabled("waiting_workgroups"))
         if (const auto made = shared(encoder.limits(), shape)) return made;
     return alone;
 }

@@ -2,6 +2,7 @@
 #include "mps/WholeGroup.hpp"
 
 #include "mps/NormalizationKernels.hpp"
+#include "support/Sentence.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -70,7 +71,9 @@ TEST_CASE("what does not fit in registers, or in the device's limits, is not kep
 
 TEST_CASE("workgroups share planes that are large, and read whole lines of the cache") {
     vk::Limits limits = ::limits();
+    limits.processor.driver = VK_DRIVER_ID_NVIDIA_PROPRIETARY;
     limits.processor.multiprocessors = 132;
+    limits.processor.isGuess = false;
     struct Case {
         uint64_t pixels, slices, groupChannels;
         uint32_t texelsEach, invocations, blockUnits, kept, members;
@@ -102,10 +105,17 @@ TEST_CASE("workgroups share planes that are large, and read whole lines of the c
     CHECK_FALSE(WholeGroup::shared(limits, fits));
     limits.processor.multiprocessors = 32;
     CHECK(WholeGroup::shared(limits, fits));
-    limits.processor.driver = VK_DRIVER_ID_MESA_NVK;
-    CHECK_FALSE(WholeGroup::shared(limits, fits));
-    limits.processor = {.architecture = vk::Architecture::Amd, .multiprocessors = 132};
-    CHECK_FALSE(WholeGroup::shared(limits, fits));
+    vk::Limits other = limits;
+    other.processor.isGuess = true;
+    CHECK_FALSE(WholeGroup::shared(other, fits));
+    for (const VkDriverId driver : {VkDriverId{}, VK_DRIVER_ID_MESA_NVK, VK_DRIVER_ID_MOLTENVK}) {
+        other = limits;
+        other.processor.driver = driver;
+        CHECK_FALSE(WholeGroup::shared(other, fits));
+    }
+    other = limits;
+    other.processor.architecture = vk::Architecture::Amd;
+    CHECK_FALSE(WholeGroup::shared(other, fits));
 }
 
 TEST_CASE("workgroups begin one after the other where there are many for each multiprocessor") {
@@ -172,6 +182,15 @@ TEST_CASE("planes that are read once are normalized as the reference does it") {
             CHECK(reference::compare(actual.beta, d.beta.v));
             CHECK(both<GroupKind>(k, source, dy, x, variant) == actual);
             CHECK(both<GroupKind>(k, source, dy, x, variant, false) == actual);
+            // Nothing is left from before that would be taken for the sums of another gradient.
+            const Tensor more =
+                reference::rounded(reference::randomLike(x, 64), variant.rounding());
+            const Normalized next = both<GroupKind>(k, source, upload(more, variant), x, variant);
+            CHECK(reference::compare(next.dx, reference::gradient(k, more, x).source,
+                                     {variant.tolerance()}));
+            const Environment disabled("MPSVK_DISABLE", "waiting_workgroups");
+            const Normalized alone = both<GroupKind>(k, source, dy, x, variant);
+            CHECK(reference::compare(alone.dx, d.source, {variant.tolerance()}));
         }
 }
 
