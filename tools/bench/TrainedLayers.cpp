@@ -69,12 +69,16 @@ MomentumNormalization::updateGammaAndBeta(MTL::CommandBuffer commands,
 MPS::CNNNormalizationMeanAndVarianceState
 MomentumNormalization::updateMeanAndVariance(MTL::CommandBuffer commands,
                                              MPS::CNNBatchNormalizationState state) {
-    const auto average = [&](const MTL::Buffer& ofBatch, const MPS::Vector& running) {
-        const MPS::Vector latest(ofBatch, MPS::VectorDescriptor(channels_, MPS::DataType::Float32));
-        average_.encode(commands, latest, running, {}, running);
+    const auto average = [&](const MTL::Buffer& ofBatch, size_t which) {
+        auto& [buffer, latest] = latest_[which];
+        if (buffer != ofBatch) {
+            buffer = ofBatch;
+            latest = MPS::Vector(ofBatch, MPS::VectorDescriptor(channels_, MPS::DataType::Float32));
+        }
+        average_.encode(commands, latest, running_[which], {}, running_[which]);
     };
-    average(state.mean(), running_[0]);
-    average(state.variance(), running_[1]);
+    average(state.mean(), 0);
+    average(state.variance(), 1);
     train::countRead(state);
     // A kernel in training takes each batch's own.
     return {};

@@ -6,6 +6,9 @@
 #include <mpsvk/MPS/CNNBatchNormalizationState.hpp>
 #include <mpsvk/MPS/NNOptimizer.hpp>
 
+#include <array>
+#include <utility>
+
 namespace mpsvk::bench {
 
 /// Random weights with biases, trained by Adam.
@@ -74,6 +77,8 @@ private:
     MPS::NNOptimizerStochasticGradientDescent optimizer_, average_;
     MPS::CNNNormalizationGammaAndBetaState trained_;
     std::vector<MPS::Vector> momentum_, running_;
+    /// A batch's mean and variance; most steps have them where the step before had.
+    std::array<std::pair<MTL::Buffer, MPS::Vector>, 2> latest_;
 };
 
 } // namespace mpsvk::bench
