@@ -40,14 +40,11 @@ struct Axis {
         return int(uint64_t(std::max<int64_t>(0, end - 1)) * step.step / step.per);
     }
 
-    /// Each pixel has `per` results, the first of which lies on it: so all pixels but the first
-    /// have as many results on either side, those of the last one included.
-    bool isRegular() const {
-        return step.step == 1 && offset == 0 && first == 0 && end == source * int64_t(step.per);
-    }
-    /// Whether the gradient of as many pixels may go in strips.
+    /// Whether the gradient of as many pixels may go in strips: each of them has `per` results, the
+    /// first of which lies on it, so that all but the first have as many results on either side.
     bool suitsStrips(uint64_t pixels) const {
-        return isRegular() && step.per <= largestStripFactor && int64_t(pixels) <= source;
+        return step.step == 1 && step.per <= largestStripFactor && offset == 0 && first == 0 &&
+               end == source * int64_t(step.per) && int64_t(pixels) <= source;
     }
 
     int64_t gradient, offset, source, origin, first, end;

@@ -127,6 +127,12 @@ Tiles tilesOf(Encoder& encoder, const ConvolutionWeights& weights,
                : Tiles::Floats;
 }
 
+/// Of how many bf16 an operand of fp32 may be the sum in such tiles; 0 where it goes through none.
+uint32_t sharesOf(const vk::Limits& limits, Tiles tiles) {
+    if (tiles == Tiles::Bfloat16) return 2;
+    return tiles == Tiles::Floats && splitsFloats(limits.processor) ? 3 : 0;
+}
+
 /// A product gathers, as a convolution does, or spreads, as its data gradient does.
 std::string shaderOf(bool spread) {
     return spread ? "CNNConvolutionGradientData" : "CNNConvolution";
@@ -210,10 +216,11 @@ void dispatchTiles(Encoder& encoder, bool spread, Tiles tiles, const Convolution
         return made;
     };
     const vk::Limits limits = tileLimits(encoder.device());
-    ProductShape shape = shapeFor(tiles != Tiles::Floats, tiles == Tiles::Bfloat16 ? 2 : 1);
+    const uint32_t shares = sharesOf(limits, tiles);
+    ProductShape shape = shapeFor(tiles != Tiles::Floats, shares == 2 ? 2 : 1);
     ProductPlan plan = planProduct(limits, shape);
-    if (tiles == Tiles::Floats && splitsFloats(limits.processor)) {
-        const ProductShape split = shapeFor(true, 3);
+    if (shares == 3) {
+        const ProductShape split = shapeFor(true, shares);
         const ProductPlan other = hasTile(limits, split) ? planProduct(limits, split) : plan;
         if (other.microseconds < plan.microseconds) {
             shape = split;
@@ -338,8 +345,7 @@ bool dispatchFiltered(Encoder& encoder, const ConvolutionWeights& weights,
                       const ImageRun& source, const ImageRun& destination, uint32_t neuron,
                       bool spread) {
     const Tiles tiles = tilesOf(encoder, weights, layout, p, source, destination);
-    const bool splits = splitsFloats(tileLimits(encoder.device()).processor);
-    const uint32_t shares = tiles == Tiles::Bfloat16 ? 2 : tiles == Tiles::Floats && splits ? 3 : 0;
+    const uint32_t shares = sharesOf(tileLimits(encoder.device()), tiles);
     return dispatchWinogradRows(encoder, weights, layout, p, source, destination, neuron, spread,
                                 shares) ||
            dispatchWinograd(encoder, weights, layout, p, source, destination, neuron, spread,

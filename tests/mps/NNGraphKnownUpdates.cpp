@@ -2,6 +2,7 @@
 #include "mps/Matrix.hpp"
 #include "mps/NNGraphNetwork.hpp"
 #include "support/Kernels.hpp"
+#include "support/Normalizations.hpp"
 #include "support/Optimizers.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -368,23 +369,17 @@ TEST_CASE("an optimizer that is to be heard of is not recognized") {
 namespace {
 
 /// Trained by gradient descent, and with running averages of the statistics.
-struct Normalization : MPS::CNNBatchNormalizationDataSource {
+struct Normalization : FixedNormalization {
     explicit Normalization(bool isApart)
-        : isApart(isApart), trained(bufferOf({1, 1, 1, 1}), bufferOf({0, 0, 0, 0})) {
+        : FixedNormalization(4), isApart(isApart),
+          trained(bufferOf({1, 1, 1, 1}), bufferOf({0, 0, 0, 0})) {
+        ownEpsilon = 1e-5f;
         for (auto* pair : {&momenta, &averages})
             for (int i = 0; i < 2; ++i) pair->push_back(vectorOf(bufferOf({0, 0, 0, 0})));
     }
     static MPS::Vector vectorOf(const MTL::Buffer& buffer) {
         return MPS::Vector(buffer, MPS::VectorDescriptor(4, MPS::DataType::Float32));
     }
-    uint64_t numberOfFeatureChannels() const override { return 4; }
-    std::span<const float> gamma() const override { return {}; }
-    std::span<const float> beta() const override { return {}; }
-    std::span<const float> mean() const override { return {}; }
-    std::span<const float> variance() const override { return {}; }
-    bool load() override { return true; }
-    void purge() override {}
-    float epsilon() const override { return 1e-5f; }
     using CNNBatchNormalizationDataSource::updateGammaAndBeta;
     using CNNBatchNormalizationDataSource::updateMeanAndVariance;
     MPS::CNNNormalizationGammaAndBetaState
