@@ -13,7 +13,7 @@ layout(set = 0, binding = 5, std430) readonly buffer Gamma { vec4 gammas[]; };
 layout(set = 0, binding = 8, std430) writeonly buffer GradientForGamma { vec4 gradientForGamma[]; };
 layout(set = 0, binding = 9, std430) writeonly buffer GradientForBeta { vec4 gradientForBeta[]; };
 layout(set = 0, binding = 10, std430) coherent buffer MemberSums { vec4 memberSums[]; };
-layout(set = 0, binding = 11, std430) coherent buffer Arrived { uint arrived[]; }; // members of a block
+layout(set = 0, binding = 11, std430) volatile buffer Arrived { uint arrived[]; }; // members of a block
 
 // Of the block's slices.
 shared vec4 means[wholeSlices], inverses[wholeSlices], weights[wholeSlices];
@@ -44,8 +44,7 @@ vec4 sumOfMembers(vec4 sum) {
     memoryBarrierBuffer();
     barrier();
     if (thread == 0u)
-        for (uint there = atomicAdd(arrived[set], 1u) + 1u; there < members;)
-            there = atomicAdd(arrived[set], 0u);
+        for (uint there = atomicAdd(arrived[set], 1u) + 1u; there < members;) there = arrived[set];
     barrier();
     memoryBarrierBuffer();
     sum = vec4(0.0);
@@ -55,17 +54,29 @@ vec4 sumOfMembers(vec4 sum) {
     return sum;
 }
 
-// The results take the place of the incoming gradients, two channels at a time: few registers are
-// left. A compiler that knew the halves of the sums again would keep them unpacked until here.
-void finishPair(uint j, bool isLast) {
-    uint slice = own.unit * texels + j / 2u, zero = texels == 1u ? 0u : p.zero;
-    vec2 mean = halfOf(means[slice], j), inverse = halfOf(inverses[slice], j);
-    vec2 weight = halfOf(weights[slice], j);
-    vec2 meanTerm = halfOf(meanTerms[slice], j), slopeTerm = halfOf(slopeTerms[slice], j);
+// In fp16 the mean is a part of the constant term: what x loses there is less than its own rounding. A
+// compiler that knew the halves of the sums again would keep them unpacked until here.
+void finish() {
+    uint zero = texels == 1u ? 0u : p.zero;
+    vec4 mean[2], ofGradient[2], ofSource[2], constantTerm[2];
+    [[unroll]] for (uint k = 0u; k < texels; ++k) {
+        uint slice = own.unit * texels + k;
+        ofGradient[k] = inverses[slice] * weights[slice];
+        ofSource[k] = -inverses[slice] * slopeTerms[slice];
+        constantTerm[k] = -inverses[slice] * meanTerms[slice];
+        mean[k] = means[slice];
+        if (texels == 2u) {
+            constantTerm[k] -= ofSource[k] * mean[k];
+            mean[k] = vec4(0.0);
+        }
+    }
     EACH_KEPT(i) {
-        vec2 dy = pairOf(dys[i] ^ zero, j), x = pairOf(xs[i] ^ zero, j);
-        dys[i] = withPair(dys[i], j, inverse * (weight * dy - meanTerm - (x - mean) * slopeTerm));
-        if (isLast && counts(own, i)) destinationUnits[unitIndex(p.destination, own, i)] = dys[i];
+        uvec4 x = xs[i] ^ zero, dy = dys[i] ^ zero;
+        vec4 results[2];
+        [[unroll]] for (uint k = 0u; k < texels; ++k)
+            results[k] = fma(ofGradient[k], texelOf(dy, k),
+                             fma(ofSource[k], texelOf(x, k) - mean[k], constantTerm[k]));
+        if (counts(own, i)) destinationUnits[unitIndex(p.destination, own, i)] = unitOf(results);
     }
 }
 
@@ -113,11 +124,5 @@ void main() {
         slopeTerms[slice][lane] = inverses[slice][lane] * (gammaSum / p.groupElements);
     }
     barrier();
-
-    finishPair(0u, false);
-    finishPair(1u, texels == 1u);
-    if (texels == 2u) {
-        finishPair(2u, false);
-        finishPair(3u, true);
-    }
+    finish();
 }

@@ -79,6 +79,10 @@ vec4 texelOf(uvec4 unit, uint k) {
     return texels == 1u ? uintBitsToFloat(unit) : unpackHalf4(k == 0u ? unit.xy : unit.zw);
 }
 
+uvec4 unitOf(vec4 values[2]) {
+    return texels == 1u ? floatBitsToUint(values[0]) : uvec4(packHalf4(values[0]), packHalf4(values[1]));
+}
+
 // Two neighbouring channels of a unit, which has texels * 2 such pairs.
 vec2 pairOf(uvec4 unit, uint j) {
     uint halves = j == 0u ? unit.x : j == 1u ? unit.y : j == 2u ? unit.z : unit.w;

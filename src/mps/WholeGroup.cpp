@@ -110,9 +110,10 @@ std::array<vk::Constant, 2> WholeGroup::stagger(const vk::Processor& processor,
                                                 uint64_t images) const {
     constexpr uint64_t fewestRounds = 4;
     constexpr uint32_t turnsEach = 80; // for a kept pixel: together about what a workgroup takes
-    const uint64_t atOnce = processor.multiprocessors;
-    const bool gains = fillsMultiprocessor() && tableOf(processor).isMeasured &&
-                       images * blocks >= fewestRounds * atOnce;
+    const uint64_t each = std::max<uint64_t>(1, registers / registersOf(invocations, 2, kept));
+    const uint64_t atOnce = processor.multiprocessors * each;
+    const bool gains = (members > 1 || each == 1) && tableOf(processor).isMeasured &&
+                       images * blocks * members >= fewestRounds * atOnce;
     return {constant(36, gains ? uint32_t(atOnce) : 0), constant(37, turnsEach * kept)};
 }
 
@@ -124,8 +125,7 @@ std::optional<WholeGroup> WholeGroup::of(Encoder& encoder, std::initializer_list
     const Shape shape{uint64_t(view.width) * view.height, view.channels / 4, groupChannels, kept,
                       texels};
     const auto alone = of(encoder.limits(), shape);
-    // In fp16 waiting takes longer than lines that are read in part.
-    const bool gains = !alone || (texels == 1 && alone->fillsMultiprocessor());
+    const bool gains = !alone || alone->fillsMultiprocessor();
     if (mayShare && gains && !vk::isDisabled("waiting_workgroups"))
         if (const auto made = shared(encoder.limits(), shape)) return made;
     return alone;

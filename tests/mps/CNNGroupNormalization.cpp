@@ -124,6 +124,21 @@ TEST_CASE("a large mean does not spoil the statistics") {
     }
 }
 
+TEST_CASE("a large mean does not spoil the gradient of fp16") {
+    for (const Variant variant : variants()) {
+        if (variant.format != MPS::ImageFeatureChannelFormat::Float16) continue;
+        INFO(variant.name());
+        const GroupNormalization k = randomNormalization(16, 8, 1e-5, 14);
+        const Tensor x = reference::rounded(reference::random(2, 28, 29, 16, 15, 1000, 1010),
+                                            variant.rounding());
+        const Tensor g = reference::rounded(reference::randomLike(x, 16), variant.rounding());
+        const Normalized actual =
+            both<GroupKind>(k, upload(x, variant), upload(g, variant), x, variant);
+        CHECK(reference::compare(actual.dx, reference::gradient(k, g, x).source,
+                                 {variant.tolerance()}));
+    }
+}
+
 TEST_CASE("a constant image becomes beta, and a single pixel has no gradient") {
     for (const auto& [width, height] : {std::pair<size_t, size_t>{1, 1}, {3, 3}, {97, 90}})
         for (const size_t groups : {6, 2, 1}) {
