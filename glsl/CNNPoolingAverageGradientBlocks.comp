@@ -15,17 +15,21 @@ void main() {
     PixelBlock b = pixelBlock(gridIndex());
     vec4 sums[4][2];
     [[unroll]] for (int k = 0; k < 4; ++k) sums[k] = vec4[2](vec4(0.0), vec4(0.0));
+    // All loads before the first use: a window that is none is read elsewhere and counts zeros.
+    vec4 g[windowsDown][windowsAcross][2];
     EACH_WINDOW(di, dj) {
-        int i = b.i - di, j = b.j - dj;
-        if (isWindow(i, j)) {
-            int count = countedTaps(p.startX + 2 * i, kernelWidth, p.sourceWidth, p.padX, p.edges) *
-                        countedTaps(p.startY + 2 * j, kernelHeight, p.sourceHeight, p.padY, p.edges);
-            float share = 1.0 / float(count);
-            vec4 g[2] = gradient_loadTexels(p.gradient, p.gradientX + i, p.gradientY + j, b.at.slice,
-                                            b.at.image);
-            [[unroll]] for (int k = 0; k < 4; ++k)
-                if (isTap(k, di, dj)) EACH_TEXEL(t) sums[k][t] += g[t] * share;
-        }
+        bool exists = isWindow(b.i - di, b.j - dj);
+        int i = exists ? b.i - di : p.firstWindowX, j = exists ? b.j - dj : p.firstWindowY;
+        g[dj][di] = gradient_loadTexels(p.gradient, p.gradientX + i, p.gradientY + j, b.at.slice,
+                                        b.at.image);
+        EACH_TEXEL(t) g[dj][di][t] = mix(vec4(0.0), g[dj][di][t], bvec4(exists));
+    }
+    EACH_WINDOW(di, dj) {
+        int count = countedTaps(p.startX + 2 * (b.i - di), kernelWidth, p.sourceWidth, p.padX, p.edges) *
+                    countedTaps(p.startY + 2 * (b.j - dj), kernelHeight, p.sourceHeight, p.padY, p.edges);
+        float share = 1.0 / float(max(count, 1));
+        [[unroll]] for (int k = 0; k < 4; ++k)
+            if (isTap(k, di, dj)) EACH_TEXEL(t) sums[k][t] += g[dj][di][t] * share;
     }
     STORE_PIXEL_BLOCK(b, sums)
 }

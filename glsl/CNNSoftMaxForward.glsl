@@ -30,8 +30,8 @@ float takeExponentials(inout vec4 v[2], float most, uint slice) {
     return sum;
 }
 
-void store(uint slice, vec4 v[2], float sum, float logarithmOfSum) {
-    EACH_TEXEL(k) v[k] = logarithm != 0u ? v[k] - logarithmOfSum : v[k] / sum;
+void store(uint slice, vec4 v[2], float inverseSum, float logarithmOfSum) {
+    EACH_TEXEL(k) v[k] = logarithm != 0u ? v[k] - logarithmOfSum : v[k] * inverseSum;
     destination_storeTexels(p.destination, p.clipX + at.x, p.clipY + at.y, slice, at.image, v);
 }
 
@@ -59,12 +59,12 @@ void main() {
     }
     sum = overChannelsSum(sum);
 
-    float logarithmOfSum = log(sum);
+    float inverseSum = 1.0 / sum, logarithmOfSum = log(sum);
     [[unroll]] for (uint k = 0u; k < keptSteps; ++k)
-        if (keptSlice(k) < slices) store(keptSlice(k), kept[k], sum, logarithmOfSum);
+        if (keptSlice(k) < slices) store(keptSlice(k), kept[k], inverseSum, logarithmOfSum);
     for (uint slice = keptSlice(keptSteps); slice < slices; slice += channelStep) {
         vec4 v[2] = load(slice);
         takeExponentials(v, most, slice);
-        store(slice, v, sum, logarithmOfSum);
+        store(slice, v, inverseSum, logarithmOfSum);
     }
 }

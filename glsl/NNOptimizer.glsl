@@ -11,8 +11,11 @@ layout(set = 0, binding = 0) uniform Parameters {
     OptimizerRange ranges[optimizerMostRanges]; // those that there are
 };
 
-// Four elements that lie a workgroup's width apart: each load of a workgroup touches consecutive
-// ones, wherever the range begins.
+// 1: a range's elements lie side by side, and in all operands in whole vectors of four.
+layout(constant_id = 32) const uint inVectors = 0u;
+
+// Four elements: where they are not in a vector they lie a workgroup's width apart, so that each load
+// of a workgroup touches consecutive ones, wherever the range begins.
 struct Place {
     uint range; // the same for a whole workgroup
     uvec4 row, column;
@@ -32,8 +35,9 @@ Place placeInRange() {
     }
     group -= ranges[at.range].firstGroup;
     uint columns = ranges[at.range].columns;
-    uvec4 element = uvec4(0u, 1u, 2u, 3u) * gl_WorkGroupSize.x +
-                    (group * optimizerElementsPerGroup + gl_LocalInvocationIndex);
+    uint apart = inVectors != 0u ? 1u : gl_WorkGroupSize.x;
+    uint first = gl_LocalInvocationIndex * (inVectors != 0u ? 4u : 1u);
+    uvec4 element = uvec4(0u, 1u, 2u, 3u) * apart + (group * optimizerElementsPerGroup + first);
     at.valid = lessThan(element, uvec4(p.rows * columns));
     at.row = uvec4(0u);
     at.column = element;
@@ -47,7 +51,8 @@ Place placeInRange() {
 // OPTIMIZER_SOURCE(1, gradient) declares `vec4 gradient_load(Place)`, OPTIMIZER_DESTINATION
 // `void N_store(Place, vec4)`, OPTIMIZER_MOMENT both.
 #define OPTIMIZER_BUFFER(number, access, N)                                                        \
-    layout(set = 0, binding = number, std430) access buffer N##Block { float N[]; };
+    layout(set = 0, binding = number, std430) access buffer N##Block { float N[]; };              \
+    layout(set = 0, binding = number, std430) access buffer N##Vectors { vec4 N##_vectors[]; };
 
 #define OPTIMIZER_INDEX(N)                                                                         \
     (ranges[at.range].N##Offset - p.N##Base + at.row * p.N##Stride + at.column)
@@ -55,6 +60,7 @@ Place placeInRange() {
 #define OPTIMIZER_LOAD(N)                                                                          \
     vec4 N##_load(Place at) {                                                                      \
         uvec4 index = OPTIMIZER_INDEX(N);                                                          \
+        if (inVectors != 0u && at.valid.w) return N##_vectors[index.x / 4u];                       \
         vec4 value = vec4(0.0);                                                                    \
         for (uint k = 0u; k < 4u; ++k)                                                             \
             if (at.valid[k]) value[k] = N[index[k]];                                               \
@@ -64,6 +70,10 @@ Place placeInRange() {
 #define OPTIMIZER_STORE(N)                                                                         \
     void N##_store(Place at, vec4 value) {                                                         \
         uvec4 index = OPTIMIZER_INDEX(N);                                                          \
+        if (inVectors != 0u && at.valid.w) {                                                       \
+            N##_vectors[index.x / 4u] = value;                                                     \
+            return;                                                                                \
+        }                                                                                          \
         for (uint k = 0u; k < 4u; ++k)                                                             \
             if (at.valid[k]) N[index[k]] = value[k];                                               \
     }

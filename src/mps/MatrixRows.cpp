@@ -11,9 +11,13 @@ namespace {
 
 enum ChunkOrder : uint32_t { Whole, Cut, Spread, Paired };
 
+bool areInEights(std::initializer_list<const MatrixOperand*> operands) {
+    return std::ranges::all_of(operands, [](const auto* o) { return o->isInEights(); });
+}
+
 ChunkOrder orderFor(std::initializer_list<const MatrixOperand*> operands, uint64_t kept) {
     const auto all = [&](auto has) { return std::ranges::all_of(operands, has); };
-    if (kept > 1 && all([](const auto* o) { return o->isInEights(); })) return Paired;
+    if (kept > 1 && areInEights(operands)) return Paired;
     if (all([](const auto* o) { return o->view.isAligned && o->view.columns % 4 == 0; }))
         return Whole;
     const bool aligned = all([](const auto* o) { return o->view.isAligned != 0; });
@@ -28,10 +32,12 @@ MatrixRows::MatrixRows(Encoder& encoder, uint64_t matrices,
     const glsl::MatrixView& any = (*operands.begin())->view;
     const uint64_t chunks = vk::roundUp(any.columns, 4) / 4;
     // One chunk an invocation in rows of up to 32 of them; four, as long as there are as many
-    // invocations; then more. A CPU has few registers, and the rest of the row in its caches.
+    // invocations; then more. Of halves of one source eight, else bringing the lanes' sums together
+    // takes longer than moving the row. A CPU has few registers, and the rest in its caches.
+    const uint64_t each = operands.size() == 2 && areInEights(operands) ? 8 : 4;
     const uint64_t lanes =
         chunks <= 32 ? std::bit_ceil(chunks)
-                     : std::clamp<uint64_t>(std::bit_ceil(vk::divideUp(chunks, 4)), 32, 256);
+                     : std::clamp<uint64_t>(std::bit_ceil(vk::divideUp(chunks, each)), 32, 256);
     const bool cached = isCpuWith(encoder.device(), "cached_rows");
     const uint64_t kept =
         cached ? 1 : std::min<uint64_t>(std::bit_ceil(vk::divideUp(chunks, lanes)), 16);

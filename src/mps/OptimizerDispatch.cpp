@@ -72,6 +72,17 @@ Single singleOf(const Parameters& parameters, Range& range, const vk::Limits& li
     return made;
 }
 
+/// Whether all operands are vectors of four elements, but perhaps for the last ones.
+bool isInVectors(const Single& own, const Range& range, const vk::Limits& limits) {
+    constexpr uint32_t each = 4;
+    if (own.parameters.rows != 1 || limits.storageAlignment % (each * sizeof(float)) != 0)
+        return false;
+    for (size_t slot = 0; slot < SlotCount; ++slot)
+        if (range[slot] && (own.range.*offsets[slot] - own.parameters.*bases[slot]) % each != 0)
+            return false;
+    return true;
+}
+
 /// Notes the memory of a list's updates. True when those before had certainly none of this range's:
 /// looking at each of them takes long.
 bool isNew(vk::AddressFilter& noted, const Range& range) {
@@ -215,9 +226,11 @@ void dispatchUpdate(Encoder& encoder, std::string_view shader, const Parameters&
     const auto operand = [&](Slot slot) {
         return Operand(uint32_t(slot) + 1, std::move(range[slot].slice));
     };
+    const uint32_t inVectors = !isShared && isInVectors(own, range, encoder.limits());
     encoder.dispatch(shader, own, Grid::of(own.groups() * (perGroup / 4)),
                      {operand(Gradient), operand(Values), operand(Result), operand(MomentA),
-                      operand(MomentB), operand(MomentC)});
+                      operand(MomentB), operand(MomentC)},
+                     {constant(32, inVectors)});
     if (!isShared && to < end) list.moveLast(to);
 }
 

@@ -80,6 +80,39 @@ TEST_CASE("optimizers of vectors equal the reference, in place and not") {
             }
 }
 
+TEST_CASE("large tensors go by vectors of four elements wherever all operands lie so") {
+    constexpr size_t count = 256 * 1024 + 7; // more than shares a dispatch, and no whole vectors
+    for (const Rule rule : rules) {
+        INFO("rule " << int(rule));
+        OptimizerPair both(rule, preparations()[3]);
+        const Values g = random(count, 1), w = random(count, 2);
+        std::vector<Values> results;
+        // None begins within a vector, then one of the operands does.
+        for (const size_t odd : {0, 1, 2, 3, 4}) {
+            const auto at = [&](size_t operand) -> size_t { return odd == operand ? 5 : 8; };
+            const GuardedFloats gradient(g, at(1)), values(w, at(2)), result(w, at(3));
+            std::vector<GuardedFloats> moments;
+            Vectors vectors;
+            for (size_t k = 0; k < momentsOf(rule); ++k) {
+                moments.emplace_back(random(count, 3 + k, 0, 1e-2), at(4));
+                vectors.push_back(moments.back().vector());
+            }
+            both.adam.setTimeStep(0);
+            run([&](const MTL::CommandBuffer& commands) {
+                both.encode(commands, gradient.vector(), values.vector(), vectors, result.vector());
+            });
+            results.push_back(result.read());
+            CHECK(results.back() == results.front());
+        }
+        Values expected = w;
+        std::vector<Values> m;
+        for (size_t k = 0; k < momentsOf(rule); ++k) m.push_back(random(count, 3 + k, 0, 1e-2));
+        OptimizerPair fresh(rule, preparations()[3]);
+        fresh.step(g, expected, m);
+        CHECK(reference::compare(results.front(), expected, tight));
+    }
+}
+
 TEST_CASE("optimizers of matrices: rows of any length apart, several matrices") {
     constexpr size_t rows = 7, columns = 45, matrices = 3;
     const auto shape = [](size_t rowFloats, size_t count) {
