@@ -40,6 +40,7 @@ const uint columnGroups = TILE_COLUMNS / 8u, rowGroups = 16u / columnGroups;
 const uint blocksDown = segments / 4u / rowGroups, blocksAcross = 2u;
 const uint STEP_PAIRS = winogradRowStep / 2u;
 const uint ahead = 2u, slots = 4u; // of loads of weights
+const uint turnChannels = 4u; // of a step: twice as many are twice the code, which takes time to arrive
 
 // Of a channel's segments, in fours, at a position. What a quarter of a subgroup stores lies in different banks.
 const uint pitch = segments / 4u + 1u;
@@ -157,20 +158,22 @@ void main() {
     for (uint step = 0u; step < steps; ++step) {
         uint parity = step % 2u;
         loadNext();
-        [[unroll]] for (uint k = 0u; k < winogradRowStep; ++k) {
-            [[unroll]] for (uint j = 0u; j < blocksAcross; ++j) {
-                right[(k + ahead) % slots][j] =
-                    weights[min(ownWeights, lastWeights) + j * columnGroups];
-            }
-            ownWeights += weightsStride;
-            vec4 left[blocksDown];
-            [[unroll]] for (uint i = 0u; i < blocksDown; ++i) {
-                left[i] = tiles[parity * stepSize + (position * winogradRowStep + k) * pitch +
-                                i * rowGroups + rowGroup];
-            }
-            [[unroll]] for (uint i = 0u; i < 4u * blocksDown; ++i) {
+        [[dont_unroll]] for (uint first = 0u; first < winogradRowStep; first += turnChannels) {
+            [[unroll]] for (uint k = 0u; k < turnChannels; ++k) {
                 [[unroll]] for (uint j = 0u; j < blocksAcross; ++j) {
-                    sums[i][j] = fma(vec4(left[i / 4u][i % 4u]), right[k % slots][j], sums[i][j]);
+                    right[(k + ahead) % slots][j] =
+                        weights[min(ownWeights, lastWeights) + j * columnGroups];
+                }
+                ownWeights += weightsStride;
+                vec4 left[blocksDown];
+                [[unroll]] for (uint i = 0u; i < blocksDown; ++i) {
+                    left[i] = tiles[parity * stepSize + (position * winogradRowStep + first + k) * pitch +
+                                    i * rowGroups + rowGroup];
+                }
+                [[unroll]] for (uint i = 0u; i < 4u * blocksDown; ++i) {
+                    [[unroll]] for (uint j = 0u; j < blocksAcross; ++j) {
+                        sums[i][j] = fma(vec4(left[i / 4u][i % 4u]), right[k % slots][j], sums[i][j]);
+                    }
                 }
             }
         }

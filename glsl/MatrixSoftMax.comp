@@ -5,7 +5,6 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "MatrixSoftMax.h"
-#include "exponential.glsl"
 #include "matrixRow.glsl"
 
 layout(set = 0, binding = 0) uniform Parameters { MatrixSoftMaxParameters p; };
@@ -28,7 +27,7 @@ void take(uint block) {
     [[unroll]] for (uint i = 0u; i < kept; ++i) {
         uint chunk = block * kept + i;
         if (!hasChunk(chunk, p.source.columns)) continue;
-        vec4 exponentials = exponential(x[i] - most);
+        vec4 exponentials = rowExponential(x[i] - most);
         sums += mix(vec4(0.0), exponentials, isInRow(chunk, p.source.columns));
         if (logarithm == 0u) x[i] = exponentials;
     }
@@ -54,7 +53,7 @@ void main() {
             if (logarithm != 0u)
                 x[i] = (x[i] - all) - logarithmOfSum;
             else
-                x[i] = (isThere ? x[i] : exponential(x[i] - most)) * scale;
+                x[i] = (isThere ? x[i] : rowExponential(x[i] - most)) * scale;
         }
         result_setBlock(p.result, at, block, x);
     }

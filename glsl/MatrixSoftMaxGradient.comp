@@ -4,7 +4,6 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "MatrixSoftMax.h"
-#include "exponential.glsl"
 #include "matrixRow.glsl"
 
 layout(set = 0, binding = 0) uniform Parameters { MatrixSoftMaxGradientParameters p; };
@@ -39,7 +38,7 @@ void main() {
     for (uint block = blocks; block-- > 0u;) {
         if (block + 1u < blocks) load(at, block, true);
         [[unroll]] for (uint i = 0u; i < kept; ++i)
-            g[i] = logarithm != 0u ? g[i] - exponential(y[i]) * sum : y[i] * (g[i] - sum);
+            g[i] = logarithm != 0u ? g[i] - rowExponential(y[i]) * sum : y[i] * (g[i] - sum);
         result_setBlock(p.result, at, block, g);
     }
 }

@@ -10,6 +10,7 @@
 #define MPSVK_MATRIXROW_GLSL
 
 layout(local_size_x = 256) in;
+#include "exponential.glsl"
 #include "grid.glsl"
 #include "matrix.glsl"
 #include "neighbourReduce.glsl"
@@ -106,6 +107,9 @@ bvec4 isInRow(uint chunk, uint columns) {
             }                                                                                      \
         }                                                                                          \
     }
+
+// Where all are halves, what is less than the smallest normal number does not show.
+vec4 rowExponential(vec4 x) { return chunkOrder == chunksPaired ? exp(x) : exponential(x); }
 
 float lanesSum(vec4 v) { return ((v.x + v.y) + v.z) + v.w; }
 float lanesMax(vec4 v) { return max(max(v.x, v.y), max(v.z, v.w)); }

@@ -8,9 +8,9 @@ namespace mpsvk::mps {
 namespace {
 
 constexpr uint64_t workgroup = 256;
-/// Three for each multiprocessor of a large GPU. What they leave is read by two loads of 256
-/// invocations: see glsl/CNNBatchNormalizationStatisticsReduce.comp.
-constexpr uint64_t mostSumGroups = 396;
+/// Four for each multiprocessor of a large GPU. What more of them leave takes longer to read: see
+/// glsl/CNNBatchNormalizationStatisticsReduce.comp.
+constexpr uint64_t mostSumGroups = 528;
 
 /// Slices side by side in a workgroup: as many as leave the fewest invocations idle, and among
 /// those the most, for reads that lie together; up to 512 bytes of fp32.

@@ -110,10 +110,9 @@ std::array<vk::Constant, 2> WholeGroup::stagger(const vk::Processor& processor,
                                                 uint64_t images) const {
     constexpr uint64_t fewestRounds = 4;
     constexpr uint32_t turnsEach = 80; // for a kept pixel: together about what a workgroup takes
-    const uint64_t each = std::max<uint64_t>(1, registers / registersOf(invocations, 2, kept));
-    const uint64_t atOnce = processor.multiprocessors * each;
-    const bool gains = (members > 1 || each == 1) && tableOf(processor).isMeasured &&
-                       images * blocks * members >= fewestRounds * atOnce;
+    const uint64_t atOnce = processor.multiprocessors;
+    const bool gains = fillsMultiprocessor() && tableOf(processor).isMeasured &&
+                       images * blocks >= fewestRounds * atOnce;
     return {constant(36, gains ? uint32_t(atOnce) : 0), constant(37, turnsEach * kept)};
 }
 
@@ -125,7 +124,8 @@ std::optional<WholeGroup> WholeGroup::of(Encoder& encoder, std::initializer_list
     const Shape shape{uint64_t(view.width) * view.height, view.channels / 4, groupChannels, kept,
                       texels};
     const auto alone = of(encoder.limits(), shape);
-    const bool gains = !alone || alone->fillsMultiprocessor();
+    // In fp16, by the card, waiting takes longer than lines that are read in part.
+    const bool gains = !alone || texels == 1;
     if (mayShare && gains && !vk::isDisabled("waiting_workgroups"))
         if (const auto made = shared(encoder.limits(), shape)) return made;
     return alone;

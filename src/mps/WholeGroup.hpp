@@ -41,8 +41,7 @@ struct WholeGroup {
     /// Of a gradient: whether no second one fits on a multiprocessor.
     bool fillsMultiprocessor() const;
     /// Of a gradient for so many images: the workgroups that begin one after the other, where a
-    /// multiprocessor has one at a time or they wait for each other, and there are enough to make
-    /// up for the delay.
+    /// multiprocessor has one at a time and there are enough to make up for the wait.
     std::array<vk::Constant, 2> stagger(const vk::Processor& processor, uint64_t images) const;
 
     uint32_t invocations, blockUnits, kept; ///< of a workgroup, of a pixel, pixels of an invocation
