@@ -174,17 +174,18 @@ void CNNPoolingGradient::dispatch(const mps::BinaryPass& pass) const {
     };
     const auto neuronType = mps::constant(35, uint32_t(neuron.descriptor.neuronType()));
     // Small windows, which become constants of the shader, each of them with a pixel of the source.
+    // There must be one, which is read where there are no others.
     constexpr int largest = 8;
-    const auto suits = [](uint64_t stride, uint64_t dilation, int taps, int start, int windows,
-                          int size) {
+    const auto suits = [](uint64_t stride, uint64_t dilation, int taps, int start,
+                          const WindowRange& windows, int size) {
         return stride == 2 && dilation == 1 && taps <= largest && start + taps > 0 &&
-               start + 2 * (windows - 1) < size;
+               windows.first < windows.end && start + 2 * (windows.end - 1) < size;
     };
     const auto& p = parameters;
     const bool inBlocks =
         (saved || e.average) &&
-        suits(w.strideX, w.dilationX, p.kernelWidth, p.startX, p.windowsX, p.sourceWidth) &&
-        suits(w.strideY, w.dilationY, p.kernelHeight, p.startY, p.windowsY, p.sourceHeight);
+        suits(w.strideX, w.dilationX, p.kernelWidth, p.startX, x, p.sourceWidth) &&
+        suits(w.strideY, w.dilationY, p.kernelHeight, p.startY, y, p.sourceHeight);
     if (inBlocks) {
         auto grid = mps::Grid::over(mps::slicesFor(pass.destinationChannels),
                                     blocks(parameters.originX, parameters.startX, pass.clip.width),

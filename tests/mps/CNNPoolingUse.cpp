@@ -82,6 +82,27 @@ TEST_CASE("clip rectangles, channel ranges and both offsets place a pooling and 
     CHECK(reference::compare(download(byHand), placed, {1e-6}));
 }
 
+TEST_CASE("a pooling gradient whose offset leaves no window of the incoming gradient is zero") {
+    for (const PoolingType type : {PoolingType::Average, PoolingType::Max})
+        for (const MPS::Offset offset : {MPS::Offset{3, 0, 0}, MPS::Offset{0, 1 << 20, 0}}) {
+            INFO("type " << int(type) << " offset " << offset.x << ", " << offset.y);
+            Pooling k{type, 3, 3, 2, 2};
+            k.outputWidth = k.outputHeight = 3;
+            const Tensor x = reference::random(2, 6, 6, 8, 1);
+            const auto pool = forwardOf(k);
+            const auto back = gradientOf(k);
+            back->setPrimaryOffset(offset);
+            back->setSourceSize({3, 3, 1});
+            const Tensor none(2, 3, 3, 8, 1e30);
+            const auto source = upload(x), y = upload(none), dx = upload(Tensor(2, 6, 6, 8, 9.0));
+            run([&](const MTL::CommandBuffer& commands) {
+                const auto states = encodeWithState(commands, *pool, source, y, StateIs::Given);
+                back->encodeBatch(commands, upload(none), source, states, dx);
+            });
+            CHECK(download(dx).v == Tensor(2, 6, 6, 8, 0.0).v);
+        }
+}
+
 TEST_CASE("an array of images is pooled as one, from and to the images that the kernel names") {
     MPS::ImageDescriptor d(MPS::ImageFeatureChannelFormat::Float32, 6, 4, 3, 5);
     MPS::ImageDescriptor half(MPS::ImageFeatureChannelFormat::Float32, 3, 2, 3, 4);
