@@ -15,12 +15,11 @@ void main() {
     PixelBlock b = pixelBlock(gridIndex());
     vec4 sums[4][2];
     [[unroll]] for (int k = 0; k < 4; ++k) sums[k] = vec4[2](vec4(0.0), vec4(0.0));
-    // All loads before the first use: a window that is none is read elsewhere and counts zeros.
     vec4 g[windowsDown][windowsAcross][2];
     EACH_WINDOW(di, dj) {
         bool exists = isWindow(b.i - di, b.j - dj);
-        int i = exists ? b.i - di : p.firstWindowX, j = exists ? b.j - dj : p.firstWindowY;
-        g[dj][di] = gradient_loadTexels(p.gradient, p.gradientX + i, p.gradientY + j, b.at.slice,
+        ivec2 at = readWindow(b.i - di, b.j - dj);
+        g[dj][di] = gradient_loadTexels(p.gradient, p.gradientX + at.x, p.gradientY + at.y, b.at.slice,
                                         b.at.image);
         EACH_TEXEL(t) g[dj][di][t] = mix(vec4(0.0), g[dj][di][t], bvec4(exists));
     }

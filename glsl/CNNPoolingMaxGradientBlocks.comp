@@ -20,7 +20,6 @@ void main() {
     uint slices = (p.destination.channels + 3u) / 4u;
     vec4 sums[4][2];
     [[unroll]] for (int k = 0; k < 4; ++k) sums[k] = vec4[2](vec4(0.0), vec4(0.0));
-    // All loads before the first use: a window that is none is read elsewhere and counts zeros.
     vec4 g[windowsDown][windowsAcross][2];
     uint packed[windowsDown][windowsAcross][2];
     vec4 results[4][2]; // of the neuron
@@ -31,13 +30,11 @@ void main() {
                                            b.at.image);
     }
     EACH_WINDOW(di, dj) {
-        int i = b.i - di, j = b.j - dj;
-        bool exists = isWindow(i, j);
-        i = exists ? i : p.firstWindowX;
-        j = exists ? j : p.firstWindowY;
+        bool exists = isWindow(b.i - di, b.j - dj);
+        ivec2 at = readWindow(b.i - di, b.j - dj);
         uint window = b.at.image * p.selectionStride +
-                      (uint(j) * p.selectionWidth + uint(i)) * slices + b.at.slice;
-        g[dj][di] = gradient_loadTexels(p.gradient, p.gradientX + i, p.gradientY + j, b.at.slice,
+                      (uint(at.y) * p.selectionWidth + uint(at.x)) * slices + b.at.slice;
+        g[dj][di] = gradient_loadTexels(p.gradient, p.gradientX + at.x, p.gradientY + at.y, b.at.slice,
                                         b.at.image);
         uvec2 both = texels == 2u ? selectionPairs[window >> 1] : uvec2(selections[window], 0u);
         EACH_TEXEL(t) {

@@ -30,6 +30,9 @@ bool isWindow(int i, int j) {
     return i >= p.firstWindowX && i < p.windowsX && j >= p.firstWindowY && j < p.windowsY;
 }
 
+// One that is none is read in the first one's place, and counts zeros: all loads come before the first use.
+ivec2 readWindow(int i, int j) { return isWindow(i, j) ? ivec2(i, j) : ivec2(p.firstWindowX, p.firstWindowY); }
+
 // The windows that read a block, the last ones first, and the loop over them.
 const int windowsAcross = (kernelWidth + 1) / 2, windowsDown = (kernelHeight + 1) / 2;
 #define EACH_WINDOW(DI, DJ)                                                                        \

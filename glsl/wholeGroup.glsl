@@ -83,20 +83,6 @@ uvec4 unitOf(vec4 values[2]) {
     return texels == 1u ? floatBitsToUint(values[0]) : uvec4(packHalf4(values[0]), packHalf4(values[1]));
 }
 
-// Two neighbouring channels of a unit, which has texels * 2 such pairs.
-vec2 pairOf(uvec4 unit, uint j) {
-    uint halves = j == 0u ? unit.x : j == 1u ? unit.y : j == 2u ? unit.z : unit.w;
-    return texels == 1u ? uintBitsToFloat(j == 0u ? unit.xy : unit.zw) : unpackHalf2x16(halves);
-}
-
-uvec4 withPair(uvec4 unit, uint j, vec2 value) {
-    uvec4 bits = texels == 1u ? floatBitsToUint(value).xyxy : uvec4(packHalf2x16(value));
-    uvec4 pair = texels == 1u ? uvec4(0u, 0u, 1u, 1u) : uvec4(0u, 1u, 2u, 3u);
-    return mix(unit, bits, equal(pair, uvec4(j)));
-}
-
-vec2 halfOf(vec4 v, uint j) { return (j & 1u) == 0u ? v.xy : v.zw; }
-
 // Adds up laneSums, which has sum s of texel k of an invocation's unit at (s * texels + k) * invocations
 // + the invocation. Invocation (s * texels + k) * blockUnits + u gets the sum for unit u. All invocations
 // must come here, and a barrier must come before the next time.

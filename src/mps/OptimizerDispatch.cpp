@@ -45,6 +45,8 @@ struct Single {
 
     uint64_t elements() const { return uint64_t(parameters.rows) * range.columns; }
     uint32_t groups() const { return uint32_t(vk::divideUp(elements(), perGroup)); }
+    /// Elements before an operand's first one, from where it is bound on.
+    uint32_t skipped(size_t slot) const { return range.*offsets[slot] - parameters.*bases[slot]; }
 };
 static_assert(sizeof(Single) == sizeof(Parameters) + sizeof(OptimizerRange));
 
@@ -78,8 +80,7 @@ bool isInVectors(const Single& own, const Range& range, const vk::Limits& limits
     if (own.parameters.rows != 1 || limits.storageAlignment % (each * sizeof(float)) != 0)
         return false;
     for (size_t slot = 0; slot < SlotCount; ++slot)
-        if (range[slot] && (own.range.*offsets[slot] - own.parameters.*bases[slot]) % each != 0)
-            return false;
+        if (range[slot] && own.skipped(slot) % each != 0) return false;
     return true;
 }
 
@@ -115,9 +116,9 @@ public:
                  ++slot) {
                 if (!range[slot]) continue;
                 const vk::BufferSlice& slice = range[slot].slice;
-                const uint32_t skipped = own.range.*offsets[slot] - own.parameters.*bases[slot];
                 if (slice.buffer->handle() == binding.handle &&
-                    touches(binding, slice.begin() + skipped * sizeof(float), slice.end()))
+                    touches(binding, slice.begin() + own.skipped(slot) * sizeof(float),
+                            slice.end()))
                     return true;
             }
         return false;

@@ -102,17 +102,14 @@ std::optional<WholeGroup> WholeGroup::shared(const vk::Limits& limits, const Sha
     return withLanes(limits, shape, *block, lanes, members);
 }
 
-bool WholeGroup::fillsMultiprocessor() const {
-    return 2 * registersOf(invocations, 2, kept) > registers;
-}
-
 std::array<vk::Constant, 2> WholeGroup::stagger(const vk::Processor& processor,
                                                 uint64_t images) const {
     constexpr uint64_t fewestRounds = 4;
     constexpr uint32_t turnsEach = 80; // for a kept pixel: together about what a workgroup takes
     const uint64_t atOnce = processor.multiprocessors;
-    const bool gains = fillsMultiprocessor() && tableOf(processor).isMeasured &&
-                       images * blocks >= fewestRounds * atOnce;
+    const bool isOneEach = 2 * registersOf(invocations, 2, kept) > registers;
+    const bool gains =
+        isOneEach && tableOf(processor).isMeasured && images * blocks >= fewestRounds * atOnce;
     return {constant(36, gains ? uint32_t(atOnce) : 0), constant(37, turnsEach * kept)};
 }
 

@@ -38,8 +38,6 @@ struct WholeGroup {
         return made;
     }
 
-    /// Of a gradient: whether no second one fits on a multiprocessor.
-    bool fillsMultiprocessor() const;
     /// Of a gradient for so many images: the workgroups that begin one after the other, where a
     /// multiprocessor has one at a time and there are enough to make up for the wait.
     std::array<vk::Constant, 2> stagger(const vk::Processor& processor, uint64_t images) const;
