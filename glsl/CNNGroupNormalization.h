@@ -13,6 +13,9 @@ const uint sumsMerge = 1u;  // adds up the parts
 const uint sumsWhole = 2u;  // adds up an image's pixels and finishes its groups
 const uint sumsResult = 3u; // the same, and computes the result
 
+// What workgroups that wait for each other add to their counter together.
+const uint arrivals = 1024u;
+
 // A workgroup has blockLanes slices next to each other, of which blockSlices are in use.
 struct CNNGroupNormalizationParameters {
     ImageView source;

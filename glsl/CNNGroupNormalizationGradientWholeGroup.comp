@@ -13,7 +13,7 @@ layout(set = 0, binding = 5, std430) readonly buffer Gamma { vec4 gammas[]; };
 layout(set = 0, binding = 8, std430) writeonly buffer GradientForGamma { vec4 gradientForGamma[]; };
 layout(set = 0, binding = 9, std430) writeonly buffer GradientForBeta { vec4 gradientForBeta[]; };
 layout(set = 0, binding = 10, std430) coherent buffer MemberSums { vec4 memberSums[]; };
-layout(set = 0, binding = 11, std430) volatile buffer Arrived { uint arrived[]; }; // members of a block
+layout(set = 0, binding = 11, std430) volatile buffer Arrived { uint arrived[]; }; // at a block
 
 // Of the block's slices.
 shared vec4 means[wholeSlices], inverses[wholeSlices], weights[wholeSlices];
@@ -43,8 +43,11 @@ vec4 sumOfMembers(vec4 sum) {
     if (thread < sums) memberSums[(set * members + own.member) * sums + thread] = sum;
     memoryBarrierBuffer();
     barrier();
-    if (thread == 0u)
-        for (uint there = atomicAdd(arrived[set], 1u) + 1u; there < members;) there = arrived[set];
+    if (thread == 0u) {
+        uint before = atomicAdd(arrived[set], own.member == 0u ? arrivals - members + 1u : 1u);
+        before -= before % arrivals; // a multiple of it until the first one came
+        while (arrived[set] - before < arrivals) {}
+    }
     barrier();
     memoryBarrierBuffer();
     sum = vec4(0.0);

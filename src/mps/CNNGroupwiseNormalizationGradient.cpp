@@ -215,19 +215,19 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
     if (kept) {
         p.blocks = kept->blocks;
         const auto stagger = kept->stagger(encoder.limits().processor, pass.imageCount);
-        std::shared_ptr<const vk::BufferSlice> memberSums, arrived;
+        std::shared_ptr<const vk::BufferSlice> memberSums;
+        vk::BufferSlice arrived;
         if (kept->members > 1) {
             const uint64_t blocks = uint64_t(kept->blocks) * pass.imageCount;
             memberSums = encoder.scratch(texels * kept->members * 32);
-            arrived = encoder.scratch(blocks * sizeof(uint32_t));
-            encoder.list().fill(*arrived, 0);
+            const uint64_t bytes = blocks * sizeof(uint32_t);
+            arrived = {encoder.device().arrivalCounters(bytes), 0, bytes};
         }
         dispatchWhole("CNNGroupNormalizationGradientWholeGroup", kept->grid(pass.imageCount),
                       {mps::constant(32, kept->invocations), mps::constant(33, kept->blockUnits),
                        mps::constant(34, kept->kept), stagger[0], stagger[1],
                        mps::constant(38, kept->members)},
-                      memberSums ? *memberSums : vk::BufferSlice{},
-                      arrived ? *arrived : vk::BufferSlice{});
+                      memberSums ? *memberSums : vk::BufferSlice{}, arrived);
     } else if (plan.whole) {
         dispatchWhole(sums, plan.grid(workgroups), {lanes, mps::constant(33, glsl::sumsResult)});
     } else {

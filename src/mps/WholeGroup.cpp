@@ -1,5 +1,6 @@
 #include "mps/WholeGroup.hpp"
 
+#include "CNNGroupNormalization.h"
 #include "mps/DeviceTable.hpp"
 #include "vk/Instance.hpp"
 
@@ -93,12 +94,15 @@ std::optional<WholeGroup> WholeGroup::shared(const vk::Limits& limits, const Sha
     constexpr uint64_t lineUnits = 8, size = 128;
     const auto block = blockOf(shape, lineUnits);
     const DeviceTable table = tableOf(limits.processor);
-    if (!table.beginsInOrder || !block || size / *block < fewestLanes) return {};
+    // Of wider groups a workgroup has too few pixels for the sums that it forms.
+    if (!table.beginsInOrder || !block || *block > 2 * lineUnits) return {};
     const uint64_t lanes = size / *block;
     const uint64_t members = vk::divideUp(shape.pixels, lanes * table.mostKept);
     // All of them must run at once, beside those of other kernels.
     const vk::Processor& processor = limits.processor;
-    if (members < 2 || processor.isGuess || 4 * members > processor.multiprocessors) return {};
+    if (members < 2 || members > glsl::arrivals || processor.isGuess ||
+        4 * members > processor.multiprocessors)
+        return {};
     return withLanes(limits, shape, *block, lanes, members);
 }
 
@@ -120,12 +124,9 @@ std::optional<WholeGroup> WholeGroup::of(Encoder& encoder, std::initializer_list
     const glsl::ImageView& view = operands.begin()->view;
     const Shape shape{uint64_t(view.width) * view.height, view.channels / 4, groupChannels, kept,
                       texels};
-    const auto alone = of(encoder.limits(), shape);
-    // In fp16, by the card, waiting takes longer than lines that are read in part.
-    const bool gains = !alone || texels == 1;
-    if (mayShare && gains && !vk::isDisabled("waiting_workgroups"))
+    if (mayShare && !vk::isDisabled("waiting_workgroups"))
         if (const auto made = shared(encoder.limits(), shape)) return made;
-    return alone;
+    return of(encoder.limits(), shape);
 }
 
 } // namespace mpsvk::mps

@@ -50,6 +50,16 @@ bool hasPipelineStatistics(VkPhysicalDevice device, const std::set<std::string>&
     return executables.pipelineExecutableInfo;
 }
 
+bool hasHostQueryReset(VkPhysicalDevice device, const std::set<std::string>& available) {
+    if (!available.count(VK_EXT_HOST_QUERY_RESET_EXTENSION_NAME) || isDisabled("host_query_reset"))
+        return false;
+    VkPhysicalDeviceHostQueryResetFeaturesEXT reset{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_HOST_QUERY_RESET_FEATURES_EXT};
+    VkPhysicalDeviceFeatures2 features{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, &reset, {}};
+    vkGetPhysicalDeviceFeatures2(device, &features);
+    return reset.hostQueryReset;
+}
+
 uint32_t computeFamily(VkPhysicalDevice device) {
     uint32_t count = 0;
     vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nullptr);
@@ -210,6 +220,11 @@ void Device::open(bool adopted) {
         features_.pipelineStatistics = hasPipelineStatistics(physicalDevice_, extensions) &&
                                        enable(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
         executables.pipelineExecutableInfo = features_.pipelineStatistics;
+        VkPhysicalDeviceHostQueryResetFeaturesEXT queryReset{
+            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_HOST_QUERY_RESET_FEATURES_EXT};
+        features_.hostQueryReset = hasHostQueryReset(physicalDevice_, extensions) &&
+                                   enable(VK_EXT_HOST_QUERY_RESET_EXTENSION_NAME);
+        queryReset.hostQueryReset = features_.hostQueryReset;
         const float priority = 1;
         VkDeviceQueueCreateInfo queueInfo{VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
         queueInfo.queueFamilyIndex = queueFamily_;
@@ -222,10 +237,12 @@ void Device::open(bool adopted) {
         info.ppEnabledExtensionNames = enabled.data();
         info.pEnabledFeatures = &wanted;
         if (features_.cooperativeMatrix) info.pNext = &cooperative.matrix;
-        if (features_.pipelineStatistics) {
-            executables.pNext = const_cast<void*>(info.pNext);
-            info.pNext = &executables;
-        }
+        const auto chain = [&](auto& features) {
+            features.pNext = const_cast<void*>(info.pNext);
+            info.pNext = &features;
+        };
+        if (features_.pipelineStatistics) chain(executables);
+        if (features_.hostQueryReset) chain(queryReset);
         check(vkCreateDevice(physicalDevice_, &info, nullptr, &device_), "vkCreateDevice");
         enabled_ = wanted;
         vkGetDeviceQueue(device_, queueFamily_, 0, &queue_);
@@ -282,6 +299,7 @@ Device::~Device() {
     clears_.clear();
     placeholderTexture_.reset();
     placeholderBuffer_.reset();
+    arrivalCounters_.reset();
     if (transferFence_) vkDestroyFence(device_, transferFence_, nullptr);
     if (transferPool_) vkDestroyCommandPool(device_, transferPool_, nullptr);
     if (sampler_) vkDestroySampler(device_, sampler_, nullptr);
@@ -296,6 +314,16 @@ const std::shared_ptr<Texture>& Device::placeholderTexture() {
         placeholderTexture_ =
             std::make_shared<Texture>(*this, VK_FORMAT_R32G32B32A32_SFLOAT, 1, 1, 1);
     return placeholderTexture_;
+}
+
+std::shared_ptr<Buffer> Device::arrivalCounters(VkDeviceSize bytes) {
+    std::lock_guard lock(countersMutex_);
+    if (!arrivalCounters_ || arrivalCounters_->size() < bytes) {
+        constexpr VkDeviceSize least = 16384;
+        arrivalCounters_ = memory_->allocate(std::max(bytes, least), MemoryKind::Device);
+        clearBeforeUse(arrivalCounters_);
+    }
+    return arrivalCounters_;
 }
 
 VkResult Device::submit(VkCommandBuffer commands, VkFence fence, const RecordClears& recordClears) {

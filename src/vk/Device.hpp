@@ -27,6 +27,7 @@ struct Features {
     bool cooperativeMatrix = false;
     bool bfloat16 = false;           ///< the same of bf16, where there are those
     bool pipelineStatistics = false; ///< of what the compiler made of a shader
+    bool hostQueryReset = false;
 };
 
 struct Limits {
@@ -70,6 +71,9 @@ public:
     const std::shared_ptr<Buffer>& placeholderBuffer() const { return placeholderBuffer_; }
     const std::shared_ptr<Texture>& placeholderTexture();
     VkSampler sampler() const { return sampler_; }
+    /// Counters for workgroups of one dispatch that wait for each other. All dispatches have the
+    /// same ones: each leaves them as multiples of glsl::arrivals, as they begin.
+    std::shared_ptr<Buffer> arrivalCounters(VkDeviceSize bytes);
 
     /// Submits `commands` behind whatever clearBeforeUse left, which `recordClears` records into
     /// a command buffer and returns (or VK_NULL_HANDLE, having nothing to clear): both happen at
@@ -107,9 +111,9 @@ private:
     std::unique_ptr<Memory> memory_;
     std::unique_ptr<PipelineLibrary> pipelines_;
     VkSampler sampler_ = VK_NULL_HANDLE;
-    std::shared_ptr<Buffer> placeholderBuffer_;
+    std::shared_ptr<Buffer> placeholderBuffer_, arrivalCounters_;
     std::shared_ptr<Texture> placeholderTexture_;
-    std::mutex queueMutex_, transferMutex_, clearMutex_, placeholderMutex_;
+    std::mutex queueMutex_, transferMutex_, clearMutex_, placeholderMutex_, countersMutex_;
     VkCommandPool transferPool_ = VK_NULL_HANDLE;
     VkCommandBuffer transferCommands_[2] = {}; ///< the work, the clears before it
     VkFence transferFence_ = VK_NULL_HANDLE;

@@ -29,6 +29,7 @@ inline constexpr std::string_view switches[] = {
     "bfloat16",
     "cooperative_matrix",
     "fp16",
+    "host_query_reset",
     "pipeline_statistics",
     "push_descriptor",
     "subgroup",

@@ -333,7 +333,10 @@ void Submission::submit(const CommandList& given) {
     try {
         Emitter emitter(*this, begin(), list);
         if (queries_) {
-            vkCmdResetQueryPool(emitter.commands(), queries_, 0, 2);
+            if (device_.features().hostQueryReset)
+                vkResetQueryPoolEXT(device_.handle(), queries_, 0, 2);
+            else
+                vkCmdResetQueryPool(emitter.commands(), queries_, 0, 2);
             vkCmdWriteTimestamp(emitter.commands(), VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, queries_, 0);
         }
         emitter.barrier(); // after every earlier submission to this queue

@@ -79,9 +79,9 @@ TEST_CASE("workgroups share planes that are large, and read whole lines of the c
         uint32_t texelsEach, invocations, blockUnits, kept, members;
     };
     const Case cases[] = {
-        {3136, 64, 1, 1, 128, 8, 25, 8},     {3136, 64, 8, 2, 128, 8, 25, 8},
-        {3136, 64, 128, 1, 128, 32, 25, 32}, // a group of many channels
-        {12544, 16, 1, 1, 128, 8, 25, 32},   {3136, 3, 1, 1, 126, 3, 25, 3},
+        {3136, 64, 1, 1, 128, 8, 25, 8},    {3136, 64, 8, 2, 128, 8, 25, 8},
+        {3136, 64, 64, 1, 128, 16, 25, 16}, // a group of many channels
+        {12544, 16, 1, 1, 128, 8, 25, 32},  {3136, 3, 1, 1, 126, 3, 25, 3},
     };
     for (const Case& c : cases) {
         INFO(c.pixels << " pixels of " << c.slices << " slices, groups of " << c.groupChannels);
@@ -101,6 +101,7 @@ TEST_CASE("workgroups share planes that are large, and read whole lines of the c
     const WholeGroup::Shape fits{3136, 64, 1, 2, 2};
     CHECK_FALSE(WholeGroup::shared(limits, {400, 64, 1, 2, 1}));   // one workgroup has it all
     CHECK_FALSE(WholeGroup::shared(limits, {13600, 64, 1, 2, 1})); // more than may wait
+    CHECK_FALSE(WholeGroup::shared(limits, {784, 64, 128, 2, 1})); // of too many channels
     limits.processor.multiprocessors = 31;
     CHECK_FALSE(WholeGroup::shared(limits, fits));
     limits.processor.multiprocessors = 32;

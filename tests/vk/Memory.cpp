@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
+#include <algorithm>
 #include <cstring>
 
 using namespace mpsvk;
@@ -108,4 +109,15 @@ TEST_CASE("More memory than there is", "[Memory]") {
         [] { insides().memory().allocate(VkDeviceSize(1) << 50, vk::MemoryKind::Device); });
     CHECK(text.starts_with(
         "Allocating 1125899906842624 bytes of device memory failed with VK_ERROR_"));
+}
+
+TEST_CASE("Counters of arrivals are the same ones for all, and zero at first", "[Memory]") {
+    vk::Device& device = insides();
+    const auto few = device.arrivalCounters(40);
+    CHECK(few->size() >= 40);
+    CHECK(device.arrivalCounters(few->size()) == few);
+    const auto more = device.arrivalCounters(few->size() + 4);
+    CHECK(more->size() >= few->size() + 4);
+    CHECK(std::ranges::all_of(bytesIn(more), [](std::byte b) { return b == std::byte{}; }));
+    CHECK(device.arrivalCounters(40) == more);
 }
