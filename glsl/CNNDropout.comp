@@ -12,6 +12,13 @@ IMAGE_EDGE_READ(source)
 IMAGE_DESTINATION(2, destination)
 layout(set = 0, binding = 3, std430) writeonly buffer Mask { uint mask[]; };
 layout(constant_id = 32) const uint saves = 0u;
+layout(constant_id = 33) const uint wholeBlocks = 0u; // the channels of a texel share a random number's block
+
+uvec4 randomBlock(uint block, uint image) {
+    return philox(uvec4(block, p.firstImage + image, p.ordinalLow, p.ordinalHigh), uvec2(p.seedLow, p.seedHigh));
+}
+
+uint keeps(uint random) { return float(random >> 8) / 16777216.0 < p.keepProbability ? 1u : 0u; }
 
 void main() {
     uint i = gridIndex();
@@ -20,18 +27,23 @@ void main() {
     uint row = p.perRow * uint(at.y), column = p.perColumn * uint(at.x), slice = p.perChannel * at.slice;
     uint pixel = row * p.maskWidth + column;
 
-    uvec4 keep = uvec4(0u), random = uvec4(0u);
-    uint block = 0xffffffffu;
-    for (uint lane = 0u; lane < 4u; ++lane) {
-        uint channel = p.perChannel * (slice * 4u + lane);
-        if (channel >= p.maskChannels) break;
-        uint element = pixel * p.maskChannels + channel;
-        if (element / 4u != block) {
-            block = element / 4u;
-            random = philox(uvec4(block, p.firstImage + at.image, p.ordinalLow, p.ordinalHigh),
-                            uvec2(p.seedLow, p.seedHigh));
+    uvec4 keep = uvec4(0u);
+    if (wholeBlocks != 0u) {
+        uvec4 random = randomBlock(pixel * (p.maskChannels / 4u) + slice, at.image);
+        keep = uvec4(keeps(random.x), keeps(random.y), keeps(random.z), keeps(random.w));
+    } else {
+        uvec4 random = uvec4(0u);
+        uint block = 0xffffffffu;
+        for (uint lane = 0u; lane < 4u; ++lane) {
+            uint channel = p.perChannel * (slice * 4u + lane);
+            if (channel >= p.maskChannels) break;
+            uint element = pixel * p.maskChannels + channel;
+            if (element / 4u != block) {
+                block = element / 4u;
+                random = randomBlock(block, at.image);
+            }
+            keep[lane] = keeps(random[element % 4u]);
         }
-        keep[lane] = float(random[element % 4u] >> 8) / 16777216.0 < p.keepProbability ? 1u : 0u;
     }
     vec4 x = source_read(p.source, p.offsetX + at.x, p.offsetY + at.y, at.slice, at.image, p.clampEdges);
     destination_store(p.destination, p.clipX + at.x, p.clipY + at.y, at.slice, at.image,

@@ -17,6 +17,7 @@ layout(set = 0, binding = 4, std430) readonly buffer Channels { vec4 channels[];
 #include "finishedSum.glsl"
 
 shared vec4 groupSums[TILE_TEXELS][gl_WorkGroupSize.x];
+const uint firstSums = gl_WorkGroupSize.x / 16u; // of 16 invocations each
 
 void main() {
     uint image = gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x;
@@ -32,12 +33,16 @@ void main() {
     }
     [[unroll]] for (uint n = 0u; n < TILE_TEXELS; ++n) groupSums[n][thread] = sums[n];
     barrier();
-    for (uint step = gl_WorkGroupSize.x / 2u; step > 0u; step /= 2u) {
-        for (uint i = thread; i < step * TILE_TEXELS; i += gl_WorkGroupSize.x)
-            groupSums[i / step][i % step] += groupSums[i / step][i % step + step];
-        barrier();
+    if (thread < firstSums * TILE_TEXELS) {
+        uint n = thread / firstSums, i = thread % firstSums;
+        vec4 sum = groupSums[n][i];
+        [[unroll]] for (uint k = 1u; k < 16u; ++k) sum += groupSums[n][i + k * firstSums];
+        groupSums[n][i] = sum;
     }
+    barrier();
     if (thread >= parameters.resultSlices) return;
+    vec4 sum = groupSums[thread][0];
+    [[unroll]] for (uint i = 1u; i < firstSums; ++i) sum += groupSums[thread][i];
     destination_store(parameters.destination, int(parameters.clipX), int(parameters.clipY), thread, image,
-                      finishedSum(thread, groupSums[thread][0]));
+                      finishedSum(thread, sum));
 }

@@ -342,12 +342,15 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
         pass.sourceStates = mps::part(sourceStates, first, count);
         pass.destinationStates = mps::part(destinationStates, first, count);
     };
-    if (sumsOverBatch())
+    const auto formSums = [&] {
+        if (!sumsOverBatch()) return;
         mps::forEachRun(encoder.limits(), std::span(operands).first(2),
                         [&](size_t first, size_t count, auto runs, auto) {
                             sources(first, count, runs);
                             dispatchSums(pass);
                         });
+    };
+    if (!sumsFollow()) formSums();
     mps::appendStateBuffers(operands, sourceStates.empty() ? destinationStates : sourceStates,
                             images, isBatch);
     if (writes && pass.clip.width > 0 && pass.clip.height > 0)
@@ -360,6 +363,7 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
                 pass.stateBuffers = buffers.subspan(3);
                 dispatch(pass);
             });
+    if (sumsFollow()) formSums();
     ImageBatch read = primaries;
     read.insert(read.end(), secondaries.begin(), secondaries.end());
     markRead(read);

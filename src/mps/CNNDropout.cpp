@@ -214,6 +214,7 @@ void CNNDropout::dispatch(const mps::UnaryPass& pass) const {
         .perChannel = uint32_t(maskStride_.depth),
         .maskStride = saves ? uint32_t(pass.stateBuffers[0].strideBytes / 4) : 0,
     };
+    const bool wholeBlocks = parameters.perChannel && parameters.maskChannels % 4 == 0;
     // The runs of an encode follow each other, when recorded as when replayed.
     const auto refresh = [counter = counter_, isFirst = pass.firstImage == 0](std::byte* bytes) {
         if (isFirst) counter->current = counter->next++;
@@ -221,11 +222,12 @@ void CNNDropout::dispatch(const mps::UnaryPass& pass) const {
         std::memcpy(bytes + offsetof(Parameters, ordinalLow), &low, sizeof low);
         std::memcpy(bytes + offsetof(Parameters, ordinalHigh), &high, sizeof high);
     };
-    pass.encoder->dispatch("CNNDropout", parameters, pass.clipGrid(),
-                           {{1, pass.source},
-                            {2, pass.destination},
-                            {3, saves ? pass.stateBuffers[0].all : vk::BufferSlice{}}},
-                           {mps::constant(32, uint32_t(saves))}, refresh);
+    pass.encoder->dispatch(
+        "CNNDropout", parameters, pass.clipGrid(),
+        {{1, pass.source},
+         {2, pass.destination},
+         {3, saves ? pass.stateBuffers[0].all : vk::BufferSlice{}}},
+        {mps::constant(32, uint32_t(saves)), mps::constant(33, uint32_t(wholeBlocks))}, refresh);
 }
 
 CNNDropoutGradient::CNNDropoutGradient(const MTL::Device& device, float keepProbability,

@@ -196,6 +196,11 @@ void UpdateRun::endUpdate(bool isRecorded) {
     if (!isRecorded && mode_ == Mode::Recording) record();
 }
 
+void UpdateRun::seal() {
+    if (mode_ == Mode::Recording) return draft_->list().seal();
+    if (mode_ == Mode::Neither) Encoder(commands_, "").list().seal();
+}
+
 void UpdateRun::record() {
     const Mode before = mode_;
     if (before == Mode::Neither || isExpected_) return;

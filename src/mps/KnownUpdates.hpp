@@ -103,6 +103,8 @@ public:
              std::span<const UpdateRange> ranges);
     /// One that was refused cannot be remembered.
     void endUpdate(bool isRecorded);
+    /// Updates that follow share no dispatch with those before.
+    void seal();
     /// All that was recognized, before something else; or something else is recorded that cannot be
     /// remembered.
     void record() override;

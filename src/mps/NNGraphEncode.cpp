@@ -273,6 +273,8 @@ std::vector<MTL::CommandBuffer::Handler> NNGraph::Impl::update(const MTL::Comman
     loads.reserve(2 * trained.size());
     for (const Trained& each : trained) {
         if (!each.style) continue;
+        // The last gradient that is formed: the other updates need not wait for it.
+        if (&each == &trained.back()) run.seal();
         const StateBatch& gradients = made[each.state];
         if (*each.style == NNTrainingStyle::UpdateDeviceGPU) {
             for (State& state : each.stage->update(commands, gradients, *each.exporter))

@@ -208,7 +208,8 @@ void dispatchUpdate(Encoder& encoder, std::string_view shader, const Parameters&
     const size_t end = list.commands().size();
     // A plan's temporaries live from one command's place to another's: none may change its own.
     const bool isPlan = !encoder.commandBuffer().impl().queue;
-    const size_t first = isPlan ? end : end - std::min(end, mostDispatches);
+    const size_t first =
+        isPlan ? end : std::max(end - std::min(end, mostDispatches), list.sealed());
     // The one that takes the range, or those that a large one comes before: ones that many ranges
     // share are last, since they wait for all gradients.
     size_t to = end;

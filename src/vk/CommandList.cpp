@@ -67,6 +67,7 @@ void CommandList::swapContents(CommandList& other) {
     std::swap(retained_, other.retained_);
     std::swap(noted_, other.noted_);
     std::swap(dispatches_, other.dispatches_);
+    std::swap(sealed_, other.sealed_);
 }
 
 uint32_t CommandList::addBytes(std::span<const std::byte> bytes) {
@@ -245,7 +246,7 @@ void CommandList::clear() {
     included_.clear();
     retained_.clear();
     noted_.clear();
-    dispatches_ = 0;
+    dispatches_ = sealed_ = 0;
 }
 
 } // namespace mpsvk::vk

@@ -112,6 +112,10 @@ public:
     /// What those who record have noted here, or in lists that were appended or taken. Resources
     /// that stand in for others are not noted.
     AddressFilter& noted() { return noted_; }
+    /// What is recorded later leaves the commands before as they are: an update that follows does
+    /// not share their dispatches.
+    void seal() { sealed_ = commands_.size(); }
+    size_t sealed() const { return sealed_; } ///< commands
     /// Keeps `object` alive until the commands are done.
     void retain(std::shared_ptr<const void> object) { retained_.push_back(std::move(object)); }
 
@@ -198,7 +202,7 @@ private:
     std::vector<std::shared_ptr<Resource>> written_;
     std::vector<std::shared_ptr<const void>> retained_;
     AddressFilter noted_;
-    size_t dispatches_ = 0;
+    size_t dispatches_ = 0, sealed_ = 0;
     bool isTemplate_ = false;
 };
 

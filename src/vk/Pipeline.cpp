@@ -69,6 +69,16 @@ Pipeline::~Pipeline() {
     vkDestroyDescriptorSetLayout(device_.handle(), setLayout_, nullptr);
 }
 
+Work workOf(std::string_view kernel) {
+    if (kernel.starts_with("NNOptimizer") || kernel.starts_with("CNNConvolutionPack"))
+        return Work::Update;
+    constexpr std::string_view products[] = {"Bfloat16", "Blocks", "Cooperative",
+                                             "ThinGradientWeights", "WinogradRows"};
+    const auto isOne = [&](std::string_view end) { return kernel.ends_with(end); };
+    const bool multiplies = kernel.starts_with("CNNConvolution") || kernel.starts_with("Matrix");
+    return multiplies && std::ranges::any_of(products, isOne) ? Work::Product : Work::Any;
+}
+
 VkPipeline Pipeline::compile(VkPipelineCache cache, std::span<const uint32_t> code) {
     VkShaderModuleCreateInfo moduleInfo{VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
     moduleInfo.codeSize = code.size_bytes();
@@ -190,6 +200,7 @@ std::shared_ptr<Pipeline> PipelineLibrary::find(std::string_view shader, bool te
     const auto code = textures ? source->texturesCode : source->code;
     auto made = std::make_unique<Pipeline>(device_, key.shader, code, key.constants);
     made->isKernel_ = true;
+    made->work_ = workOf(shader);
     made->hasStatistics_ = statistics && device_.features().pipelineStatistics;
     compileLater(*made, code);
     return lent(pipelines_.emplace(std::move(key), std::move(made)).first->second.get());

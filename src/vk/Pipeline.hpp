@@ -22,6 +22,14 @@ namespace mpsvk::vk {
 
 class Device;
 
+/// What a kernel's time goes to, where the order of commands depends on it.
+enum class Work : uint8_t {
+    Any,
+    Product, ///< arithmetic above all
+    Update   ///< memory: of parameters, for which nothing else in a step waits
+};
+Work workOf(std::string_view kernel);
+
 class Pipeline {
 public:
     Pipeline(Device& device, std::string name, std::span<const uint32_t> code,
@@ -32,6 +40,7 @@ public:
     const std::string& name() const { return name_; }
     /// Named after a file of glsl/; a user's pipeline may be called the same.
     bool isKernel() const { return isKernel_; }
+    Work work() const { return work_; }
     const Reflection& reflection() const { return reflection_; }
     const std::array<uint32_t, 3>& localSize() const { return reflection_.localSize; }
     VkPipelineLayout layout() const { return layout_; }
@@ -55,6 +64,7 @@ private:
     VkPipelineLayout layout_ = VK_NULL_HANDLE;
     bool hasStatistics_ = false, spills_ = false; ///< before the compilation, and by it
     bool isKernel_ = false;
+    Work work_ = Work::Any;
     std::atomic<bool> failed_ = false; ///< to compile
     std::shared_future<VkPipeline> compiled_;
 };

@@ -64,6 +64,9 @@ public:
             const auto [begin, end] = rangeOf(binding);
             wave = std::max(wave, space(binding).waitsFor(begin, end, writes) + 1);
         });
+        const Work work = command.pipeline ? command.pipeline->work() : Work::Any;
+        if (work == Work::Update) wave = waveWithProduct(wave);
+        if (work == Work::Product) noteProduct(wave);
         forEachAccess(list, command, [&](const Binding& binding, bool reads, bool writes) {
             if (!reads && !writes) return;
             const auto [begin, end] = rangeOf(binding);
@@ -74,6 +77,16 @@ public:
     }
 
 private:
+    /// The first one from `wave` on; that one if there is none.
+    uint32_t waveWithProduct(uint32_t wave) const {
+        for (uint32_t w = wave; w < hasProduct_.size(); ++w)
+            if (hasProduct_[w]) return w;
+        return wave;
+    }
+    void noteProduct(uint32_t wave) {
+        if (hasProduct_.size() <= wave) hasProduct_.resize(wave + 1);
+        hasProduct_[wave] = true;
+    }
     static std::pair<VkDeviceSize, VkDeviceSize> rangeOf(const Binding& binding) {
         if (binding.texture) return {0, 1};
         return {binding.offset, binding.offset + binding.size};
@@ -86,6 +99,7 @@ private:
 
     std::pmr::monotonic_buffer_resource memory_;
     std::unordered_map<const void*, Space> spaces_;
+    std::vector<bool> hasProduct_;  ///< of a wave
     uint32_t first_ = 1, last_ = 1; ///< waves that the next command may be in, and that one is in
 };
 

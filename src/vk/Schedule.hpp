@@ -16,7 +16,8 @@ struct Scheduled {
 
 /// Each command in the first wave after all that it waits for: those before it in the list which
 /// write what it touches, or read what it writes. A label stays between what is before and after
-/// it.
+/// it. Updates of parameters wait for the next wave that has a product, if there is one: they take
+/// memory's time, and products arithmetic's.
 std::vector<Scheduled> schedule(const CommandList& list);
 
 } // namespace mpsvk::vk

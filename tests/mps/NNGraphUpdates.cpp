@@ -9,7 +9,7 @@
 using namespace mpsvk;
 using namespace mpsvk::test;
 
-TEST_CASE("the updates of a graph are one dispatch in each replay, and train the same") {
+TEST_CASE("the updates of a graph are a dispatch, the last one apart, and train the same") {
     /// Lets no update join the one before.
     struct Apart : network::Source {
         using Source::Source;
@@ -21,34 +21,47 @@ TEST_CASE("the updates of a graph are one dispatch in each replay, and train the
             return state;
         }
     };
-    network::Network network, apart;
-    apart.conv = std::make_shared<Apart>(3, 3, 4, 1);
-    apart.fc = std::make_shared<Apart>(3, 4, 5, 3);
-    const auto graphOf = [](const network::Network& net) {
-        net.conv->usesMaster = net.fc->usesMaster = true;
-        return net.training(false);
+    struct Three {
+        std::vector<std::shared_ptr<network::Source>> layers;
+        MPS::NNGraph graph;
     };
-    const MPS::NNGraph graph = graphOf(network), other = graphOf(apart);
-    const auto labels = lossLabels(network::targets(1)),
-               otherLabels = lossLabels(network::targets(1));
+    const auto three = []<class Layer>(const Layer*) {
+        std::vector<std::shared_ptr<network::Source>> layers;
+        MPS::NNImageNode image;
+        for (uint64_t k = 0; k < 3; ++k) {
+            layers.push_back(std::make_shared<Layer>(1, k + 1, k + 2, 5 * k));
+            layers.back()->usesMaster = true;
+            image = MPS::CNNConvolutionNode(image, layers.back()).resultImage();
+        }
+        const MPS::CNNLossNode loss(
+            image, {MPS::CNNLossType::MeanSquaredError, MPS::CNNReductionType::Sum});
+        MPS::NNGraph graph(testDevice(), loss.trainingGraph(std::nullopt, {}).at(0).resultImage(),
+                           false);
+        graph.setFormat(MPS::ImageFeatureChannelFormat::Float32);
+        return Three{layers, graph};
+    };
+    const Three together = three((const network::Source*)nullptr), apart = three((Apart*)nullptr);
+    const network::Tensor target(1, 2, 3, 4, .5);
+    const auto labels = lossLabels(target), otherLabels = lossLabels(target);
+    const auto x = upload(network::Tensor(1, 2, 3, 1, 1.5));
     for (int step = 0; step < 5; ++step) {
         INFO("step " << step);
-        const auto x = upload(network::inputs(uint64_t(step)));
         run([&](const MTL::CommandBuffer& commands) {
-            graph.encodeBatch(commands, {x}, {labels});
+            together.graph.encodeBatch(commands, {x}, {labels});
             // The first step reads the weights of the kernels, which is a command in between.
-            CHECK(rangesOf(commands) == (step == 0 ? Ranges{2, 2} : Ranges{4}));
+            CHECK(rangesOf(commands) == (step == 0 ? Ranges{2, 2, 2} : Ranges{4, 2}));
         });
         run([&](const MTL::CommandBuffer& commands) {
-            other.encodeBatch(commands, {x}, {otherLabels});
-            CHECK(rangesOf(commands) == Ranges{2, 2});
+            apart.graph.encodeBatch(commands, {x}, {otherLabels});
+            CHECK(rangesOf(commands) == Ranges{2, 2, 2});
         });
         CHECK(lossesOf(labels) == lossesOf(otherLabels));
-        CHECK(network.conv->trained() == apart.conv->trained());
-        CHECK(network.fc->trained() == apart.fc->trained());
-        CHECK(network.fc->trainedBias() == apart.fc->trainedBias());
+        for (size_t k = 0; k < 3; ++k) {
+            CHECK(together.layers[k]->trained() == apart.layers[k]->trained());
+            CHECK(together.layers[k]->trainedBias() == apart.layers[k]->trainedBias());
+        }
     }
-    CHECK(graph.debugDescription().find("encodes are replayed") != std::string::npos);
+    CHECK(together.graph.debugDescription().find("encodes are replayed") != std::string::npos);
 }
 
 TEST_CASE("replays use biases that a convolution without any has got from an update") {

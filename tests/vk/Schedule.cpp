@@ -173,3 +173,45 @@ TEST_CASE("A texture is one thing", "[Schedule]") {
     both.copy(again, more, region);
     CHECK(order(both) == "0|1");
 }
+
+TEST_CASE("Updates are in the next wave that has a product", "[Schedule]") {
+    auto& pipelines = insides().pipelines();
+    const auto other = affinePipeline();
+    const auto product = pipelines.find("CNNConvolutionWinogradRows", false, {}),
+               update = pipelines.find("NNOptimizerStochasticGradientDescent", false, {});
+    const auto a = slice(64), b = slice(64), c = slice(64), d = slice(64), weights = slice(64);
+    vk::CommandList list;
+    const auto dispatch = [&list](const auto& pipeline, const auto& from, const auto& to,
+                                  uint32_t toNumber) {
+        vk::Binding bindings[] = {vk::Binding::buffer(1, from), vk::Binding::buffer(toNumber, to)};
+        list.dispatch(pipeline, bindings, {}, {1, 1, 1});
+    };
+    dispatch(product, a, b, 2);
+    affine(list, other, b, c, 1, 0);
+    dispatch(product, c, d, 2);
+    affine(list, other, d, a, 1, 0);
+    SECTION("beside it") {
+        dispatch(update, b, weights, 3); // could be beside 1
+        CHECK(order(list) == "0|1|24|3");
+    }
+    SECTION("where it waits for the last one") {
+        dispatch(update, d, weights, 3);
+        affine(list, other, weights, b, 1, 0); // waits for it
+        CHECK(order(list) == "0|1|2|34|5");
+    }
+    SECTION("or waits for nothing") {
+        dispatch(update, weights, slice(64), 3);
+        CHECK(order(list) == "04|1|2|3");
+    }
+}
+
+TEST_CASE("What kernels' time goes to", "[Schedule]") {
+    for (const char* kernel :
+         {"MatrixMultiplicationBfloat16", "CNNConvolutionGradientWeightsBlocks",
+          "CNNConvolutionCooperative", "CNNConvolutionThinGradientWeights"})
+        CHECK(vk::workOf(kernel) == vk::Work::Product);
+    for (const char* kernel : {"NNOptimizerAdam", "CNNConvolutionPackBias"})
+        CHECK(vk::workOf(kernel) == vk::Work::Update);
+    for (const char* kernel : {"CNNPoolingMaxGradientBlocks", "CNNConvolutionParts", "affine"})
+        CHECK(vk::workOf(kernel) == vk::Work::Any);
+}

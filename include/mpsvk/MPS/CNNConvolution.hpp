@@ -212,6 +212,7 @@ public:
 
 private:
     bool isFullyConnected() const override { return true; }
+    bool sumsFollow() const override { return true; }
     void validate(const mps::BinaryPass& pass) const override;
     std::string forwardClassName() const override { return "CNNFullyConnected"; }
 };

@@ -304,6 +304,8 @@ protected:
     /// these runs do not depend on where the destination images lie, nor do the sums then.
     virtual bool sumsOverBatch() const { return false; }
     virtual void dispatchSums(const mps::BinaryPass& pass) const;
+    /// Whether they are formed after `dispatch`, beside it: workgroups that take longer come first.
+    virtual bool sumsFollow() const { return false; }
     /// False when an encode leaves the destination image alone (then none has to be given).
     virtual bool writesDestination() const { return true; }
     /// False when the secondary image counts only by its size: its texels may not exist.
