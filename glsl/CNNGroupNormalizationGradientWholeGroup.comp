@@ -2,6 +2,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define WHOLE_SUMS 2u
+#define WHOLE_MEMBER_SUMS 2u
 #include "wholeGroup.glsl"
 
 layout(set = 0, binding = 0) uniform Parameters { CNNGroupNormalizationGradientParameters p; };
@@ -12,8 +13,6 @@ layout(set = 0, binding = 4, std430) readonly buffer Statistics { vec4 statistic
 layout(set = 0, binding = 5, std430) readonly buffer Gamma { vec4 gammas[]; };
 layout(set = 0, binding = 8, std430) writeonly buffer GradientForGamma { vec4 gradientForGamma[]; };
 layout(set = 0, binding = 9, std430) writeonly buffer GradientForBeta { vec4 gradientForBeta[]; };
-layout(set = 0, binding = 10, std430) coherent buffer MemberSums { vec4 memberSums[]; };
-layout(set = 0, binding = 11, std430) volatile buffer Arrived { uint arrived[]; }; // at a block
 
 // Of the block's slices.
 shared vec4 means[wholeSlices], inverses[wholeSlices], weights[wholeSlices];
@@ -35,25 +34,16 @@ void addTexel(uint k) {
     laneSums[(texels + k) * invocations + gl_LocalInvocationID.x] = gradients;
 }
 
-// Of all members, in their order. A member waits for the others, which run meanwhile: there are few, and
-// they begin one after the other.
+// Of all members, in their order.
 vec4 sumOfMembers(vec4 sum) {
-    const uint sums = WHOLE_SUMS * wholeSlices;
-    uint thread = gl_LocalInvocationID.x, set = own.image * p.blocks + own.block;
-    if (thread < sums) memberSums[(set * members + own.member) * sums + thread] = sum;
-    memoryBarrierBuffer();
-    barrier();
-    if (thread == 0u) {
-        uint before = atomicAdd(arrived[set], own.member == 0u ? arrivals - members + 1u : 1u);
-        before -= before % arrivals; // a multiple of it until the first one came
-        while (arrived[set] - before < arrivals) {}
-    }
-    barrier();
-    memoryBarrierBuffer();
+    uint thread = gl_LocalInvocationID.x;
+    bool hasSum = thread < WHOLE_SUMS * wholeSlices;
+    if (hasSum) memberSums[memberSumAt(own, p.blocks, own.member, thread)] = sum;
+    meetMembers(own, p.blocks);
     sum = vec4(0.0);
-    if (thread < sums)
+    if (hasSum)
         [[unroll]] for (uint member = 0u; member < members; ++member)
-            sum += memberSums[(set * members + member) * sums + thread];
+            sum += memberSums[memberSumAt(own, p.blocks, member, thread)];
     return sum;
 }
 

@@ -3,6 +3,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define WHOLE_SUMS 1u
+#define WHOLE_MEMBER_SUMS 2u
 #include "groupStatistics.glsl"
 #include "wholeGroup.glsl"
 
@@ -32,6 +33,35 @@ void addTexel(uint k) {
     vec4 origin = channelMeans[own.unit * texels + k], sum = vec4(0.0);
     EACH_KEPT(i) sum += mix(vec4(0.0), texelOf(xs[i], k) - origin, bvec4(counts(own, i)));
     laneSums[k * invocations + gl_LocalInvocationID.x] = sum;
+}
+
+uint pixelsOf(uint member) {
+    int left = int(own.lastPixel + 1u) - int(((kept - 1u) * members + member) * lanes);
+    return (kept - 1u) * lanes + uint(clamp(left, 0, int(lanes)));
+}
+
+// Means and squares of the members' pixels become those of all. Of equal means exactly that mean.
+void joinMembers() {
+    uint slice = gl_LocalInvocationID.x;
+    if (slice < wholeSlices) {
+        memberSums[memberSumAt(own, p.blocks, own.member, slice)] = channelMeans[slice];
+        memberSums[memberSumAt(own, p.blocks, own.member, wholeSlices + slice)] = channelSquares[slice];
+    }
+    meetMembers(own, p.blocks);
+    if (slice < wholeSlices) {
+        vec4 origin = memberSums[memberSumAt(own, p.blocks, 0u, slice)], sum = vec4(0.0);
+        [[unroll]] for (uint m = 1u; m < members; ++m)
+            sum += (memberSums[memberSumAt(own, p.blocks, m, slice)] - origin) * float(pixelsOf(m));
+        vec4 mean = origin + sum / float(own.lastPixel + 1u), squares = vec4(0.0);
+        [[unroll]] for (uint m = 0u; m < members; ++m) {
+            vec4 distance = memberSums[memberSumAt(own, p.blocks, m, slice)] - mean;
+            squares += memberSums[memberSumAt(own, p.blocks, m, wholeSlices + slice)] +
+                       distance * distance * float(pixelsOf(m));
+        }
+        channelMeans[slice] = mean;
+        channelSquares[slice] = squares;
+    }
+    barrier();
 }
 
 void addSquares(uint k) {
@@ -72,24 +102,27 @@ void main() {
     EACH_KEPT(i) xs[i] = sourceUnits[unitIndex(p.source, own, i)];
 
     // The mean from a pixel on: of equal values exactly that value.
-    if (own.lane == 0u) EACH_TEXEL(k) channelMeans[own.unit * texels + k] = texelOf(xs[0], k);
+    if (own.lane == own.member * lanes) EACH_TEXEL(k) channelMeans[own.unit * texels + k] = texelOf(xs[0], k);
     barrier();
     addTexel(0u);
     if (texels == 2u) addTexel(1u);
     vec4 sum = sumOfLanes();
-    if (thread < wholeSlices) channelMeans[sumSlice()] += sum / pixels;
+    if (thread < wholeSlices) channelMeans[sumSlice()] += sum / float(pixelsOf(own.member));
     barrier();
     addSquares(0u);
     if (texels == 2u) addSquares(1u);
     sum = sumOfLanes();
     if (thread < wholeSlices) channelSquares[sumSlice()] = sum;
     barrier();
+    if (members > 1u) joinMembers();
     if (thread < wholeSlices) {
         vec4 mean, inverse;
         groupStatistics(0u, thread, wholeSlices * 4u, p.groupChannels, pixels, p.epsilon, mean, inverse);
         uint slice = own.block * wholeSlices + thread, at = own.image * p.statisticsStride + slice;
-        statistics[at] = mean;
-        statistics[at + slices] = inverse;
+        if (own.member == 0u) {
+            statistics[at] = mean;
+            statistics[at + slices] = inverse;
+        }
         groupMeans[thread] = mean;
         if (stage == sumsResult) {
             scales[thread] = inverse * gammas[slice];

@@ -4,7 +4,8 @@
 // of the block's units of a pixel, of every `lanes`th pixel. Before it is included, WHOLE_SUMS is the
 // number of sums.
 //
-// Where `members` is more than 1, so many workgroups share a block's pixels, and have to add up their sums.
+// Where `members` is more than 1, so many workgroups share a block's pixels, and bring their sums together by
+// memory, WHOLE_MEMBER_SUMS of them for a slice.
 #ifndef MPSVK_WHOLEGROUP_GLSL
 #define MPSVK_WHOLEGROUP_GLSL
 
@@ -25,6 +26,9 @@ const uint invocations = gl_WorkGroupSize.x;
 const uint lanes = invocations / blockUnits;
 const uint wholeSlices = blockUnits * texels; // of the block
 const uint pieces = 16u;
+
+layout(set = 0, binding = 10, std430) coherent buffer MemberSums { vec4 memberSums[]; };
+layout(set = 0, binding = 11, std430) volatile buffer Arrived { uint arrived[]; }; // at a block
 
 shared vec4 laneSums[WHOLE_SUMS * texels * invocations];
 shared vec4 pieceSums[WHOLE_SUMS * wholeSlices * pieces];
@@ -72,6 +76,26 @@ bool counts(Share s, uint i) { return i + 1u < kept || s.hasAll; }
 uint unitIndex(ImageView v, Share s, uint i) {
     uint first = (v.offset + s.image * v.imageStride) / texels + s.block * blockUnits + s.unit;
     return first + keptPixel(s, i) * (v.slices / texels);
+}
+
+uint memberSumAt(Share s, uint blocks, uint member, uint sum) {
+    uint set = s.image * blocks + s.block;
+    return (set * members + member) * (WHOLE_MEMBER_SUMS * wholeSlices) + sum;
+}
+
+// What each member has written to memberSums before can be read after. A member waits for the others, which
+// run meanwhile: there are few, and they begin one after the other. All invocations must come here.
+void meetMembers(Share s, uint blocks) {
+    memoryBarrierBuffer();
+    barrier();
+    if (gl_LocalInvocationID.x == 0u) {
+        uint set = s.image * blocks + s.block;
+        uint before = atomicAdd(arrived[set], s.member == 0u ? arrivals - members + 1u : 1u);
+        before -= before % arrivals; // a multiple of it until the first one came
+        while (arrived[set] - before < arrivals) {}
+    }
+    barrier();
+    memoryBarrierBuffer();
 }
 
 // Without a return in a branch, which would become a loop within the unrolled ones.

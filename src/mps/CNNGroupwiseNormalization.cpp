@@ -242,13 +242,16 @@ void CNNGroupwiseNormalization::dispatch(const mps::UnaryPass& pass) const {
     p.offsetY = int(pass.offset.y);
     p.clampEdges = pass.edgeMode == ImageEdgeMode::Clamp;
     const auto dispatchResult = [&](const char* shader, const mps::Grid& grid,
-                                    std::initializer_list<vk::Constant> constants) {
+                                    std::initializer_list<vk::Constant> constants,
+                                    const mps::WholeGroup::Meeting& meeting = {}) {
         encoder.dispatch(shader, p, grid,
                          {{1, pass.source},
                           {2, pass.destination},
                           {5, statistics.slice},
                           {6, parameters_->gamma()},
-                          {7, parameters_->beta()}},
+                          {7, parameters_->beta()},
+                          {10, meeting.sums},
+                          {11, meeting.arrived}},
                          constants);
     };
     // By the source alone: the statistics must not depend on where the result goes.
@@ -259,7 +262,9 @@ void CNNGroupwiseNormalization::dispatch(const mps::UnaryPass& pass) const {
         p.blocks = kept->blocks;
         dispatchResult("CNNGroupNormalizationWholeGroup", kept->grid(pass.imageCount),
                        {mps::constant(32, kept->invocations), mps::constant(33, kept->blockUnits),
-                        mps::constant(34, kept->kept), mps::constant(35, glsl::sumsResult)});
+                        mps::constant(34, kept->kept), mps::constant(35, glsl::sumsResult),
+                        mps::constant(38, kept->members)},
+                       kept->meeting(encoder, pass.imageCount));
     } else if (plan.whole && !kept) {
         dispatchResult("CNNGroupNormalizationStatistics",
                        plan.grid(uint64_t(plan.blocks) * pass.imageCount),

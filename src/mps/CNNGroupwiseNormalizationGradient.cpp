@@ -193,13 +193,12 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
                                                        {{pass.secondary, p.source},
                                                         {pass.primary, p.gradient},
                                                         {pass.destination, p.destination}},
-                                                       2, groupChannels, true)
+                                                       2, groupChannels)
                                  : std::nullopt;
     // A workgroup has whole groups: sums and results together.
     const auto dispatchWhole = [&](const char* shader, const mps::Grid& grid,
                                    std::initializer_list<vk::Constant> constants,
-                                   const vk::BufferSlice& memberSums = {},
-                                   const vk::BufferSlice& arrived = {}) {
+                                   const mps::WholeGroup::Meeting& meeting = {}) {
         encoder.dispatch(shader, p, grid,
                          {{1, pass.primary},
                           {2, pass.secondary},
@@ -208,26 +207,18 @@ void CNNGroupwiseNormalizationGradient::dispatch(const mps::BinaryPass& pass) co
                           {5, weights},
                           {8, gamma},
                           {9, beta},
-                          {10, memberSums},
-                          {11, arrived}},
+                          {10, meeting.sums},
+                          {11, meeting.arrived}},
                          constants);
     };
     if (kept) {
         p.blocks = kept->blocks;
         const auto stagger = kept->stagger(encoder.limits().processor, pass.imageCount);
-        std::shared_ptr<const vk::BufferSlice> memberSums;
-        vk::BufferSlice arrived;
-        if (kept->members > 1) {
-            const uint64_t blocks = uint64_t(kept->blocks) * pass.imageCount;
-            memberSums = encoder.scratch(texels * kept->members * 32);
-            const uint64_t bytes = blocks * sizeof(uint32_t);
-            arrived = {encoder.device().arrivalCounters(bytes), 0, bytes};
-        }
         dispatchWhole("CNNGroupNormalizationGradientWholeGroup", kept->grid(pass.imageCount),
                       {mps::constant(32, kept->invocations), mps::constant(33, kept->blockUnits),
                        mps::constant(34, kept->kept), stagger[0], stagger[1],
                        mps::constant(38, kept->members)},
-                      memberSums ? *memberSums : vk::BufferSlice{}, arrived);
+                      kept->meeting(encoder, pass.imageCount));
     } else if (plan.whole) {
         dispatchWhole(sums, plan.grid(workgroups), {lanes, mps::constant(33, glsl::sumsResult)});
     } else {

@@ -144,10 +144,12 @@ void encodeStatistics(Encoder& encoder, const NormalizationPlan& plan,
     if (const auto kept = WholeGroup::of(encoder, {{source, p.source}}, 1, p.groupChannels)) {
         auto whole = p;
         whole.blocks = kept->blocks;
-        encoder.dispatch("CNNGroupNormalizationWholeGroup", whole, kept->grid(p.images),
-                         {{1, source}, {5, statistics.slice}},
-                         {constant(32, kept->invocations), constant(33, kept->blockUnits),
-                          constant(34, kept->kept), constant(35, glsl::sumsWhole)});
+        const auto meeting = kept->meeting(encoder, p.images);
+        encoder.dispatch(
+            "CNNGroupNormalizationWholeGroup", whole, kept->grid(p.images),
+            {{1, source}, {5, statistics.slice}, {10, meeting.sums}, {11, meeting.arrived}},
+            {constant(32, kept->invocations), constant(33, kept->blockUnits),
+             constant(34, kept->kept), constant(35, glsl::sumsWhole), constant(38, kept->members)});
         return;
     }
     const auto lanes = constant(32, plan.lanes);

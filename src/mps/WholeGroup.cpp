@@ -117,14 +117,22 @@ std::array<vk::Constant, 2> WholeGroup::stagger(const vk::Processor& processor,
     return {constant(36, gains ? uint32_t(atOnce) : 0), constant(37, turnsEach * kept)};
 }
 
+WholeGroup::Meeting WholeGroup::meeting(Encoder& encoder, uint64_t images) const {
+    if (members == 1) return {};
+    const uint64_t all = images * blocks, counters = all * sizeof(uint32_t);
+    const uint64_t sums = 2 * blockUnits * texelsEach; // of a member
+    const auto scratch = encoder.scratch(all * members * sums * 16);
+    return {scratch, *scratch, {encoder.device().arrivalCounters(counters), 0, counters}};
+}
+
 std::optional<WholeGroup> WholeGroup::of(Encoder& encoder, std::initializer_list<Operand> operands,
-                                         uint32_t kept, uint64_t groupChannels, bool mayShare) {
+                                         uint32_t kept, uint64_t groupChannels) {
     const uint32_t texels = texelsOfUnits(operands);
     if (texels == 0 || !keepsGroups(encoder.device())) return {};
     const glsl::ImageView& view = operands.begin()->view;
     const Shape shape{uint64_t(view.width) * view.height, view.channels / 4, groupChannels, kept,
                       texels};
-    if (mayShare && !vk::isDisabled("waiting_workgroups"))
+    if (!vk::isDisabled("waiting_workgroups"))
         if (const auto made = shared(encoder.limits(), shape)) return made;
     return of(encoder.limits(), shape);
 }

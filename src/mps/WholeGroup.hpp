@@ -29,14 +29,20 @@ struct WholeGroup {
     /// which has few registers, and the group in its caches: `MPSVK_DISABLE=cached_groups` makes it
     /// keep groups all the same, `whole_group` nobody.
     static std::optional<WholeGroup> of(Encoder& encoder, std::initializer_list<Operand> operands,
-                                        uint32_t kept, uint64_t groupChannels,
-                                        bool mayShare = false);
+                                        uint32_t kept, uint64_t groupChannels);
 
     Grid grid(uint64_t images) const {
         Grid made = Grid::of(images * blocks * members * invocations);
         made.texelsEach = texelsEach;
         return made;
     }
+
+    /// The memory through which members bring their sums together: empty where there is one.
+    struct Meeting {
+        std::shared_ptr<const vk::BufferSlice> scratch;
+        vk::BufferSlice sums, arrived;
+    };
+    Meeting meeting(Encoder& encoder, uint64_t images) const;
 
     /// Of a gradient for so many images: the workgroups that begin one after the other, where a
     /// multiprocessor has one at a time and there are enough to make up for the wait.

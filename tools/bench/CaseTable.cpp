@@ -188,7 +188,9 @@ Work workOf(const Case& c) {
         if (c.name.starts_with("pooling_max")) return {0, (source + result) * element + result};
         if (c.name.starts_with("pooling_average")) return {0, (source + result) * element};
         if (c.name.starts_with("dropout")) return {0, 2 * source * element + source};
-        if (c.name.starts_with("matrix_") && c.pass == "forward") return {0, 2 * source * element};
+        if ((c.name.starts_with("matrix_") || c.name.starts_with("instancenorm")) &&
+            c.pass == "forward")
+            return {0, 2 * source * element};
         // Source twice and result; source and gradient twice and result.
         if (c.name.starts_with("batchnorm"))
             return {0, (c.pass == "forward" ? 3 : 5) * source * element};

@@ -50,6 +50,15 @@ Encode gradientOf(const Images& images, const Case& c, Forward forward, Gradient
     };
 }
 
+/// As a training step has it: with what the gradient needs.
+template <class Forward> Encode forwardOf(const Images& images, const Case& c, Forward forward) {
+    const MPS::ImageBatch x = images.random(c.n, c.w, c.h, c.ci, 1);
+    const MPS::ImageBatch y = images.make(c.n, c.w, c.h, c.ci);
+    const MPS::StateBatch states = forward.resultStateBatch(x, {}, y);
+    const auto kernel = std::make_shared<Forward>(forward);
+    return [=](const MTL::CommandBuffer& commands) { kernel->encodeBatch(commands, x, states, y); };
+}
+
 Encode neuron(const Images& images, const Case& c, MPS::CNNNeuronType type) {
     const MTL::Device device = images.queue.device();
     const MPS::NNNeuronDescriptor descriptor(type);
@@ -244,11 +253,11 @@ Encode makeMemoryBound(const MTL::CommandQueue& queue, const Case& c) {
         return gradientOf(images, c, MPS::CNNDropout(device, 0.5f, 1, each),
                           MPS::CNNDropoutGradient(device, 0.5f, 1, each));
     }
-    if (c.name == "instancenorm_gradient") {
+    if (c.name.starts_with("instancenorm")) {
         using Source = PlainNormalization<MPS::CNNInstanceNormalizationDataSource>;
-        return gradientOf(images, c,
-                          MPS::CNNInstanceNormalization(device, std::make_shared<Source>(c)),
-                          MPS::CNNInstanceNormalizationGradient(device));
+        const MPS::CNNInstanceNormalization forward(device, std::make_shared<Source>(c));
+        if (c.pass == "forward") return forwardOf(images, c, forward);
+        return gradientOf(images, c, forward, MPS::CNNInstanceNormalizationGradient(device));
     }
     if (c.name == "groupnorm32_gradient") {
         return gradientOf(images, c,
