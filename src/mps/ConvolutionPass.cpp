@@ -149,18 +149,12 @@ std::vector<vk::Constant> strideConstants(const glsl::CNNConvolutionParameters& 
 /// So many workgroups for each multiprocessor are enough work.
 constexpr uint64_t enoughGroupsEach = 4;
 
-std::vector<vk::Constant> constantsOf(const ConvolutionWeights::Layout& layout,
-                                      const glsl::CNNConvolutionParameters& p, uint32_t neuron) {
-    return {constant(33, layout.tile.texels), constant(35, neuron), constant(37, p.clampEdges)};
-}
-
-/// The same of a body that has constants of its own.
+/// `own` are those of one of the bodies of glsl/gemm.glsl.
 std::vector<vk::Constant> constantsOf(const ConvolutionWeights::Layout& layout,
                                       const glsl::CNNConvolutionParameters& p, uint32_t neuron,
                                       std::vector<vk::Constant> own) {
-    const auto shared = constantsOf(layout, p, neuron);
-    own.insert(own.end(), shared.begin(), shared.end());
-    own.push_back(constant(48, uint32_t(p.parts > 1)));
+    own.insert(own.end(), {constant(33, layout.tile.texels), constant(35, neuron),
+                           constant(37, p.clampEdges), constant(48, uint32_t(p.parts > 1))});
     return own;
 }
 
@@ -169,9 +163,8 @@ uint64_t partialBytes(const ConvolutionWeights::Layout& layout,
     return p.parts > 1 ? rows * layout.resultSlices * p.parts * 4 * sizeof(float) : 0;
 }
 
-/// One of the bodies of glsl/gemm.glsl and, if there are several parts, their sum. `own` are the
-/// body's constants.
-void dispatchParts(Encoder& encoder, const std::string& shader, const char* body,
+/// One of the bodies of glsl/gemm.glsl and, if there are several parts, their sum.
+void dispatchParts(Encoder& encoder, bool spread, const char* body,
                    const ConvolutionWeights::Layout& layout,
                    const glsl::CNNConvolutionParameters& p, uint64_t rows, const Grid& grid,
                    const ImageRun& source, const ImageRun& destination,
@@ -184,11 +177,15 @@ void dispatchParts(Encoder& encoder, const std::string& shader, const char* body
                                 {4, layout.channels},
                                 {5, partials ? *partials : vk::BufferSlice()}};
     const auto bytes = std::as_bytes(std::span(&p, 1));
-    encoder.dispatchBytes(shader + body, bytes, grid, operands,
+    encoder.dispatchBytes(shaderOf(spread) + body, bytes, grid, operands,
                           constantsOf(layout, p, neuron, std::move(own)), {});
-    if (p.parts > 1)
-        encoder.dispatchBytes(shader + "Parts", bytes, Grid::of(rows * layout.resultSlices),
-                              operands, constantsOf(layout, p, neuron), {});
+    if (p.parts == 1) return;
+    Grid ofParts = Grid::of(rows * layout.resultSlices);
+    ofParts.wholeTexels = p.destination.channels % 4 == 0;
+    encoder.dispatchBytes(
+        shaderOf(spread) + "Parts", bytes, ofParts, operands,
+        constantsOf(layout, p, neuron, spread ? strideConstants(p) : std::vector<vk::Constant>()),
+        {});
 }
 
 /// The product through tiles of glsl/gemmTiles.glsl.
@@ -251,7 +248,6 @@ void dispatchTiles(Encoder& encoder, bool spread, Tiles tiles, const Convolution
         if (spread) std::ranges::copy(strideConstants(p), std::back_inserter(all));
         return all;
     };
-    const std::string shader = shaderOf(spread);
     const char* body = inHalves ? "Cooperative" : tiles == Tiles::Bfloat16 ? "Bfloat16" : "Blocks";
     const auto& packed = weights.use(encoder, layout, inHalves ? &Layout::halves : &Layout::floats);
     const Operand operands[] = {{1, source},
@@ -262,12 +258,12 @@ void dispatchTiles(Encoder& encoder, bool spread, Tiles tiles, const Convolution
     const ProductTile tile =
         pickTile(encoder, shape, plan, operands, [&](const ProductTile& one) -> TileDispatch {
             const auto bytes = std::as_bytes(std::span(&p, 1));
-            return {shader + body,
+            return {shaderOf(spread) + body,
                     gridOf(one),
                     {bytes.begin(), bytes.end()},
                     constantsOf(layout, p, neuron, constantsFor(one))};
         });
-    dispatchParts(encoder, shader, body, layout, p, rows, gridOf(tile), source, destination, packed,
+    dispatchParts(encoder, spread, body, layout, p, rows, gridOf(tile), source, destination, packed,
                   neuron, constantsFor(tile));
 }
 
@@ -292,7 +288,7 @@ void dispatchProduct(Encoder& encoder, bool spread, const ConvolutionWeights& we
     p.partSteps = uint32_t(vk::divideUp(steps, p.parts));
     p.parts = uint32_t(vk::divideUp(steps, p.partSteps));
     dispatchParts(
-        encoder, shaderOf(spread), tile.subgroup ? "Subgroup" : "", layout, p, rows,
+        encoder, spread, tile.subgroup ? "Subgroup" : "", layout, p, rows,
         {vk::divideUp(blocks, y) * tile.lanes, y, uint64_t(layout.tiles) * phases * p.parts},
         source, destination, weights.use(encoder, layout, &ConvolutionWeights::Layout::floats),
         neuron,
