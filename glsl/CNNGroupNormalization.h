@@ -13,8 +13,10 @@ const uint sumsMerge = 1u;  // adds up the parts
 const uint sumsWhole = 2u;  // adds up an image's pixels and finishes its groups
 const uint sumsResult = 3u; // the same, and computes the result
 
-// What workgroups that wait for each other add to their counter together.
+// Workgroups that share a block's pixels (glsl/wholeGroup.glsl): what they add to their counter together,
+// and the sums that each writes for a slice.
 const uint arrivals = 1024u;
+const uint sumsOfMember = 2u;
 
 // A workgroup has blockLanes slices next to each other, of which blockSlices are in use.
 struct CNNGroupNormalizationParameters {

@@ -2,7 +2,6 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define WHOLE_SUMS 2u
-#define WHOLE_MEMBER_SUMS 2u
 #include "wholeGroup.glsl"
 
 layout(set = 0, binding = 0) uniform Parameters { CNNGroupNormalizationGradientParameters p; };

@@ -3,7 +3,6 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define WHOLE_SUMS 1u
-#define WHOLE_MEMBER_SUMS 2u
 #include "groupStatistics.glsl"
 #include "wholeGroup.glsl"
 

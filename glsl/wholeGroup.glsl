@@ -5,7 +5,7 @@
 // number of sums.
 //
 // Where `members` is more than 1, so many workgroups share a block's pixels, and bring their sums together by
-// memory, WHOLE_MEMBER_SUMS of them for a slice.
+// memory.
 #ifndef MPSVK_WHOLEGROUP_GLSL
 #define MPSVK_WHOLEGROUP_GLSL
 
@@ -80,7 +80,7 @@ uint unitIndex(ImageView v, Share s, uint i) {
 
 uint memberSumAt(Share s, uint blocks, uint member, uint sum) {
     uint set = s.image * blocks + s.block;
-    return (set * members + member) * (WHOLE_MEMBER_SUMS * wholeSlices) + sum;
+    return (set * members + member) * (sumsOfMember * wholeSlices) + sum;
 }
 
 // What each member has written to memberSums before can be read after. A member waits for the others, which

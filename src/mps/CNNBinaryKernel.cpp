@@ -337,6 +337,8 @@ void CNNBinaryKernel::run(const MTL::CommandBuffer& commandBuffer, const ImageBa
         pass.secondary = runs[1];
         pass.primaryView = runs[0].view(primary_.channelOffset, pass.primaryChannels);
         pass.secondaryView = runs[1].view(secondary_.channelOffset, pass.secondaryChannels);
+        pass.destination = {};
+        pass.stateBuffers = {};
         pass.firstImage = first;
         pass.imageCount = count;
         pass.sourceStates = mps::part(sourceStates, first, count);

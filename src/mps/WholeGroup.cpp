@@ -120,7 +120,7 @@ std::array<vk::Constant, 2> WholeGroup::stagger(const vk::Processor& processor,
 WholeGroup::Meeting WholeGroup::meeting(Encoder& encoder, uint64_t images) const {
     if (members == 1) return {};
     const uint64_t all = images * blocks, counters = all * sizeof(uint32_t);
-    const uint64_t sums = 2 * blockUnits * texelsEach; // of a member
+    const uint64_t sums = uint64_t(glsl::sumsOfMember) * blockUnits * texelsEach;
     const auto scratch = encoder.scratch(all * members * sums * 16);
     return {scratch, *scratch, {encoder.device().arrivalCounters(counters), 0, counters}};
 }

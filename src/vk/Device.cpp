@@ -320,8 +320,9 @@ std::shared_ptr<Buffer> Device::arrivalCounters(VkDeviceSize bytes) {
     std::lock_guard lock(countersMutex_);
     if (!arrivalCounters_ || arrivalCounters_->size() < bytes) {
         constexpr VkDeviceSize least = 16384;
-        arrivalCounters_ = memory_->allocate(std::max(bytes, least), MemoryKind::Device);
-        clearBeforeUse(arrivalCounters_);
+        auto made = memory_->allocate(std::max(bytes, least), MemoryKind::Device);
+        clearBeforeUse(made);
+        arrivalCounters_ = std::move(made);
     }
     return arrivalCounters_;
 }
@@ -333,14 +334,25 @@ VkResult Device::submit(VkCommandBuffer commands, VkFence fence, const RecordCle
         std::lock_guard clearLock(clearMutex_);
         clears.swap(clears_);
     }
+    const auto putBack = [&] {
+        std::lock_guard clearLock(clearMutex_);
+        clears_.insert(clears_.end(), clears.begin(), clears.end());
+    };
     VkCommandBuffer both[2] = {};
     uint32_t count = 0;
-    if (!clears.empty()) both[count++] = recordClears(std::move(clears));
+    try {
+        if (!clears.empty()) both[count++] = recordClears(clears);
+    } catch (...) {
+        putBack();
+        throw;
+    }
     both[count++] = commands;
     VkSubmitInfo info{VK_STRUCTURE_TYPE_SUBMIT_INFO};
     info.commandBufferCount = count;
     info.pCommandBuffers = both;
-    return vkQueueSubmit(queue_, 1, &info, fence);
+    const VkResult result = vkQueueSubmit(queue_, 1, &info, fence);
+    if (result != VK_SUCCESS) putBack();
+    return result;
 }
 
 void Device::withQueue(const std::function<void(VkQueue)>& use) {

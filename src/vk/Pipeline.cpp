@@ -69,14 +69,44 @@ Pipeline::~Pipeline() {
     vkDestroyDescriptorSetLayout(device_.handle(), setLayout_, nullptr);
 }
 
+std::span<const std::string_view> productKernels() {
+    // Those of groups and of few channels are held up by memory.
+    static constexpr std::string_view names[] = {
+        "CNNConvolution",
+        "CNNConvolutionBfloat16",
+        "CNNConvolutionBlocks",
+        "CNNConvolutionCooperative",
+        "CNNConvolutionGradientData",
+        "CNNConvolutionGradientDataBfloat16",
+        "CNNConvolutionGradientDataBlocks",
+        "CNNConvolutionGradientDataCooperative",
+        "CNNConvolutionGradientDataSubgroup",
+        "CNNConvolutionGradientWeights",
+        "CNNConvolutionGradientWeightsBfloat16",
+        "CNNConvolutionGradientWeightsBlocks",
+        "CNNConvolutionGradientWeightsCooperative",
+        "CNNConvolutionGradientWeightsSubgroup",
+        "CNNConvolutionSubgroup",
+        "CNNConvolutionThinGradientWeights",
+        "CNNConvolutionWinogradRows",
+        "CNNConvolutionWinogradRowsGradientWeights",
+        "MatrixMultiplication",
+        "MatrixMultiplicationBfloat16",
+        "MatrixMultiplicationCooperative",
+        "MatrixMultiplicationDirect",
+        "MatrixMultiplicationDirectSubgroup",
+        "MatrixMultiplicationLow",
+        "MatrixMultiplicationSmall",
+        "MatrixMultiplicationTall",
+    };
+    return names;
+}
+
 Work workOf(std::string_view kernel) {
     if (kernel.starts_with("NNOptimizer") || kernel.starts_with("CNNConvolutionPack"))
         return Work::Update;
-    constexpr std::string_view products[] = {"Bfloat16", "Blocks", "Cooperative",
-                                             "ThinGradientWeights", "WinogradRows"};
-    const auto isOne = [&](std::string_view end) { return kernel.ends_with(end); };
-    const bool multiplies = kernel.starts_with("CNNConvolution") || kernel.starts_with("Matrix");
-    return multiplies && std::ranges::any_of(products, isOne) ? Work::Product : Work::Any;
+    const auto products = productKernels();
+    return std::ranges::find(products, kernel) != products.end() ? Work::Product : Work::Any;
 }
 
 VkPipeline Pipeline::compile(VkPipelineCache cache, std::span<const uint32_t> code) {

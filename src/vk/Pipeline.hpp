@@ -25,10 +25,11 @@ class Device;
 /// What a kernel's time goes to, where the order of commands depends on it.
 enum class Work : uint8_t {
     Any,
-    Product, ///< arithmetic above all
-    Update   ///< memory: of parameters, for which nothing else in a step waits
+    Product, ///< arithmetic
+    Update   ///< memory: of parameters, which the next step reads
 };
 Work workOf(std::string_view kernel);
+std::span<const std::string_view> productKernels();
 
 class Pipeline {
 public:

@@ -121,11 +121,13 @@ public:
             const auto& command = list_.commands()[index];
             const bool isDispatch = command.kind == CommandList::Kind::Dispatch ||
                                     command.kind == CommandList::Kind::DispatchIndirect;
-            if (isDispatch && dispatches++ == most) {
+            const bool isCut = isDispatch && dispatches++ == most;
+            if (isCut) {
                 cut();
                 dispatches = 1;
             }
-            if (afterBarrier) barrier();
+            // What another queue submits may come between two pieces.
+            if (afterBarrier || isCut) barrier();
             const auto bindings = list_.bindings(command);
             switch (command.kind) {
             case CommandList::Kind::Dispatch:

@@ -3,8 +3,11 @@
 #include "Rig.hpp"
 
 #include "vk/Schedule.hpp"
+#include "vk/Shaders.hpp"
 
 #include <catch2/catch_test_macros.hpp>
+
+#include <algorithm>
 
 using namespace mpsvk;
 using namespace mpsvk::test;
@@ -206,12 +209,19 @@ TEST_CASE("Updates are in the next wave that has a product", "[Schedule]") {
 }
 
 TEST_CASE("What kernels' time goes to", "[Schedule]") {
-    for (const char* kernel :
-         {"MatrixMultiplicationBfloat16", "CNNConvolutionGradientWeightsBlocks",
-          "CNNConvolutionCooperative", "CNNConvolutionThinGradientWeights"})
-        CHECK(vk::workOf(kernel) == vk::Work::Product);
-    for (const char* kernel : {"NNOptimizerAdam", "CNNConvolutionPackBias"})
-        CHECK(vk::workOf(kernel) == vk::Work::Update);
+    const auto kernels = vk::shaders();
+    const auto products = vk::productKernels();
+    for (const std::string_view product : products) {
+        INFO(product);
+        CHECK(std::ranges::find(kernels, product, &vk::Shader::name) != kernels.end());
+        CHECK(vk::workOf(product) == vk::Work::Product);
+    }
+    const auto count = [&](vk::Work work) {
+        return size_t(std::ranges::count(
+            kernels, work, [](const vk::Shader& kernel) { return vk::workOf(kernel.name); }));
+    };
+    CHECK(count(vk::Work::Product) == products.size());
+    CHECK(count(vk::Work::Update) == 5); // three optimizers, weights and biases that are packed
     for (const char* kernel : {"CNNPoolingMaxGradientBlocks", "CNNConvolutionParts", "affine"})
         CHECK(vk::workOf(kernel) == vk::Work::Any);
 }
