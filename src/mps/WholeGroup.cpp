@@ -132,9 +132,12 @@ std::optional<WholeGroup> WholeGroup::of(Encoder& encoder, std::initializer_list
     const glsl::ImageView& view = operands.begin()->view;
     const Shape shape{uint64_t(view.width) * view.height, view.channels / 4, groupChannels, kept,
                       texels};
-    if (!vk::isDisabled("waiting_workgroups"))
+    const auto alone = of(encoder.limits(), shape);
+    // Of one operand in fp16 several small planes fit on a multiprocessor, and nothing is gained.
+    const bool isSmall = texels == 2 && kept == 1 && alone && alone->invocations == sizes[0];
+    if (!isSmall && !vk::isDisabled("waiting_workgroups"))
         if (const auto made = shared(encoder.limits(), shape)) return made;
-    return of(encoder.limits(), shape);
+    return alone;
 }
 
 } // namespace mpsvk::mps
