@@ -15,29 +15,15 @@ using Source = ConvolutionNode::Source;
 using Precision = NNConvolutionAccumulatorPrecisionOption;
 using Kind = ConvolutionNode::Kind;
 
-template <class Kernel> class ConvolutionStage : public mps::UnaryStage<Kernel> {
+/// Of a kernel with weights.
+template <class Base> class WeightsStage : public Base {
 public:
-    ConvolutionStage(const MTL::Device& device, Source source, Precision precision)
-        : mps::UnaryStage<Kernel>(Kernel(device, source)), source_(std::move(source)) {
-        this->kernel_.setAccumulatorPrecisionOption(precision);
-    }
-    /// With an activation after it, which the source does not know of.
-    ConvolutionStage(const MTL::Device& device, Source source, Precision precision,
-                     const NNNeuronDescriptor& neuron)
-        : ConvolutionStage(device, std::make_shared<mps::SourceWithNeuron>(source, neuron),
-                           precision) {
-        source_ = std::move(source);
-        mps::ConvolutionAccess::setDataSource(this->kernel_, source_);
-        hasNeuron_ = true;
-    }
-    std::shared_ptr<SecureCoding> dataSourceByValue() override {
-        auto made = mps::ConvolutionAccess::weightsByValue(this->kernel_);
-        if (hasNeuron_) made->setNeuron(NNNeuronDescriptor(CNNNeuronType::None));
-        return made;
-    }
+    template <class Kernel>
+    WeightsStage(Kernel kernel, Source source)
+        : Base(std::move(kernel)), source_(std::move(source)) {}
     void takeParameters(mps::Stage& other) override {
         mps::ConvolutionAccess::takeWeights(this->kernel_,
-                                            static_cast<ConvolutionStage&>(other).kernel_);
+                                            static_cast<WeightsStage&>(other).kernel_);
     }
     void encodeWasUndone() override { mps::ConvolutionAccess::encodeWasUndone(this->kernel_); }
     const void* dataSource() const override { return source_.get(); }
@@ -57,13 +43,39 @@ public:
     void reloadedAgain(const MTL::CommandBuffer& commands) override {
         mps::ConvolutionAccess::loadedAgain(this->kernel_, commands);
     }
+
+protected:
+    Source source_;
+};
+
+template <class Kernel> class ConvolutionStage : public WeightsStage<mps::UnaryStage<Kernel>> {
+    using Base = WeightsStage<mps::UnaryStage<Kernel>>;
+
+public:
+    ConvolutionStage(const MTL::Device& device, Source source, Precision precision)
+        : Base(Kernel(device, source), source) {
+        this->kernel_.setAccumulatorPrecisionOption(precision);
+    }
+    /// With an activation after it, which the source does not know of.
+    ConvolutionStage(const MTL::Device& device, Source source, Precision precision,
+                     const NNNeuronDescriptor& neuron)
+        : ConvolutionStage(device, std::make_shared<mps::SourceWithNeuron>(source, neuron),
+                           precision) {
+        mps::ConvolutionAccess::setDataSource(this->kernel_, source);
+        this->source_ = std::move(source);
+        hasNeuron_ = true;
+    }
+    std::shared_ptr<SecureCoding> dataSourceByValue() override {
+        auto made = mps::ConvolutionAccess::weightsByValue(this->kernel_);
+        if (hasNeuron_) made->setNeuron(NNNeuronDescriptor(CNNNeuronType::None));
+        return made;
+    }
     State exportParameters(const MTL::CommandBuffer& commands, bool temporary) override {
         if (temporary) return this->kernel_.exportOnDemand(commands);
         return this->kernel_.exportWeightsAndBiases(commands, false);
     }
 
 private:
-    Source source_;
     bool hasNeuron_ = false;
 };
 
@@ -91,33 +103,13 @@ public:
     }
 };
 
-template <class Kernel> class ConvolutionGradientStage : public mps::GradientStage<Kernel> {
+template <class Kernel>
+class ConvolutionGradientStage : public WeightsStage<mps::GradientStage<Kernel>> {
+    using Base = WeightsStage<mps::GradientStage<Kernel>>;
+
 public:
     ConvolutionGradientStage(const MTL::Device& device, Source source, bool trained)
-        : mps::GradientStage<Kernel>(Kernel(device, source)), source_(std::move(source)),
-          trained_(trained) {}
-    void takeParameters(mps::Stage& other) override {
-        mps::ConvolutionAccess::takeWeights(this->kernel_,
-                                            static_cast<ConvolutionGradientStage&>(other).kernel_);
-    }
-    void encodeWasUndone() override { mps::ConvolutionAccess::encodeWasUndone(this->kernel_); }
-    const void* dataSource() const override { return source_.get(); }
-    void reloadFromDataSource() override { this->kernel_.reloadWeightsAndBiasesFromDataSource(); }
-    mps::DeferredReload deferredReload() override {
-        return mps::ConvolutionAccess::deferredReload(this->kernel_);
-    }
-    bool reload(const MTL::CommandBuffer& commands, const State& state) override {
-        const bool hadBias = mps::ConvolutionAccess::hasBias(this->kernel_);
-        this->kernel_.reloadWeightsAndBiases(commands,
-                                             state.as<CNNConvolutionWeightsAndBiasesState>());
-        return mps::ConvolutionAccess::hasBias(this->kernel_) != hadBias;
-    }
-    uint64_t reloadVersion() const override {
-        return mps::ConvolutionAccess::loadVersion(this->kernel_);
-    }
-    void reloadedAgain(const MTL::CommandBuffer& commands) override {
-        mps::ConvolutionAccess::loadedAgain(this->kernel_, commands);
-    }
+        : Base(Kernel(device, source), source), trained_(trained) {}
     bool isTrainable() const override { return trained_; }
 
     mps::StageOutputs encode(const mps::StageInputs& in) override {
@@ -125,25 +117,24 @@ public:
         this->kernel_.setGradientOption(!trained_           ? GradientWithData
                                         : in.resultIsNeeded ? All
                                                             : GradientWithWeightsAndBias);
-        return mps::GradientStage<Kernel>::encode(in);
+        return Base::encode(in);
     }
     StateBatch update(const MTL::CommandBuffer& commands, const StateBatch& gradients,
                       mps::Stage& exporter) override {
         const auto gradient = gradients.at(0).as<CNNConvolutionGradientState>();
         const auto current =
             exporter.exportParameters(commands, true).as<CNNConvolutionWeightsAndBiasesState>();
-        const State result = source_->update(commands, gradient, current);
+        const State result = this->source_->update(commands, gradient, current);
         // An update may leave the parameters unread; their memory is free for what comes.
         if (current.isTemporary() && current.readCount() > 0) current.setReadCount(0);
         return {result};
     }
     bool updateOnHost(const StateBatch& gradients, mps::Stage&, const State& current) override {
-        return source_->update(gradients.at(0).as<CNNConvolutionGradientState>(),
-                               current.as<CNNConvolutionWeightsAndBiasesState>());
+        return this->source_->update(gradients.at(0).as<CNNConvolutionGradientState>(),
+                                     current.as<CNNConvolutionWeightsAndBiasesState>());
     }
 
 private:
-    Source source_;
     bool trained_;
 };
 

@@ -7,24 +7,6 @@ using namespace mpsvk::test;
 
 namespace {
 
-reference::ConvolutionTranspose shape(size_t ci, size_t co, size_t taps, size_t stride,
-                                      size_t groups = 1) {
-    reference::ConvolutionTranspose r;
-    r.inputChannels = ci;
-    r.outputChannels = co;
-    r.kernelWidth = r.kernelHeight = taps;
-    r.strideX = r.strideY = stride;
-    r.groups = groups;
-    fill(r, 40);
-    return r;
-}
-
-/// Where a kernel of the default policy puts its result, for an odd window.
-void placeSame(reference::ConvolutionTranspose& r, const Tensor& x) {
-    r.outputWidth = (x.w - 1) * r.strideX + 1;
-    r.outputHeight = (x.h - 1) * r.strideY + 1;
-}
-
 Tensor run(MPS::CNNConvolutionTranspose& kernel, const Tensor& x) {
     kernel.setDestinationImageAllocator(MPS::Image::defaultAllocator());
     MPS::ImageBatch y;
@@ -46,7 +28,7 @@ TEST_CASE("what a transposed convolution fuses after the sum") {
         CHECK(reference::compare(run(kernel, x), reference::forward(r, x), {1e-5}));
     };
     for (const size_t outputs : {size_t(6), size_t(5)}) {
-        auto r = shape(5, outputs, 3, 2, outputs == 5 ? 5 : 1); // 5: depthwise
+        auto r = transposedShape(5, outputs, 3, 2, outputs == 5 ? 5 : 1); // 5: depthwise
         auto d = descriptorOf(r);
         std::vector<float> slopes, mean, variance, gamma, beta;
         for (size_t o = 0; o < outputs; ++o) {
@@ -75,7 +57,7 @@ TEST_CASE("what a transposed convolution fuses after the sum") {
 
 TEST_CASE("weights of a transposed convolution: rounding, export, reload, copies") {
     for (const size_t groups : {1, 4}) {
-        auto r = shape(4, 8, 3, 2, groups), other = r;
+        auto r = transposedShape(4, 8, 3, 2, groups), other = r;
         fill(other, 90);
         const Tensor x =
             reference::rounded(reference::random(1, 3, 4, 4, 4), reference::Storage::Float32);

@@ -1,3 +1,4 @@
+#include "mps/KernelPairs.hpp"
 #include "mps/PoolingKernels.hpp"
 #include "support/Conformance.hpp"
 #include "support/GradientCheck.hpp"
@@ -247,46 +248,11 @@ TEST_CASE("pooling gradients are the slopes of the poolings between two neurons"
         Pooling k = poolingOf(cases[2], type, reference::EdgeMode::Clamp);
         const Tensor x = reference::distinct(1, 6, 7, 3, 13, 0.2, 2.2);
         const Tensor cotangent = reference::random(1, k.outputHeight, k.outputWidth, 3, 14);
-        const MPS::NNNeuronDescriptor sigmoid(MPS::CNNNeuronType::Sigmoid),
-            tanh(MPS::CNNNeuronType::TanH, 1, 1);
-        MPS::CNNNeuron first(testDevice(), sigmoid), last(testDevice(), tanh);
-        MPS::CNNNeuronGradient firstGradient(testDevice(), sigmoid),
-            lastGradient(testDevice(), tanh);
-        for (MPS::CNNKernel* each : {&first, &last})
-            each->setDestinationImageAllocator(MPS::Image::defaultAllocator());
-        for (MPS::CNNGradientKernel* each : {&firstGradient, &lastGradient})
-            each->setDestinationImageAllocator(MPS::Image::defaultAllocator());
-        const auto pool = forwardOf(k);
-        const auto poolGradient = gradientOf(k);
-        poolGradient->setDestinationImageAllocator(MPS::Image::defaultAllocator());
-        const auto pooled = MPS::Image::batch(
-            testDevice(),
-            {MPS::ImageFeatureChannelFormat::Float32, k.outputWidth, k.outputHeight, 3}, 1);
-        MPS::ImageBatch hidden, y, dx;
-        MPS::StateBatch states;
-        const auto encode = [&](const MTL::CommandBuffer& commands, const Tensor& at) {
-            hidden = first.encodeBatch(commands, upload(at));
-            states = pool->resultStateBatch(hidden, {}, pooled);
-            pool->encodeBatch(commands, hidden, states, pooled);
-            y = last.encodeBatch(commands, pooled);
-        };
-        const auto f = [&](const Tensor& at) {
-            run([&](const MTL::CommandBuffer& commands) { encode(commands, at); });
-            return dot(download(y), cotangent);
-        };
-        const auto source = upload(x);
-        run([&](const MTL::CommandBuffer& commands) {
-            encode(commands, x);
-            auto g = MPS::ImageBatch(upload(cotangent));
-            const auto none = first.resultStateBatch(source, {}, hidden);
-            g = lastGradient.encodeBatch(commands, g, pooled, last.resultStateBatch(pooled, {}, y));
-            g = poolGradient->encodeBatch(commands, g, hidden, states);
-            dx = firstGradient.encodeBatch(commands, g, source, none);
-        });
+        const KernelPair pair{forwardOf(k), gradientOf(k)};
         reference::GradientCheckOptions options;
         options.step = 4e-3;
         options.tolerance = 4e-3;
         options.samples = 20;
-        CHECK(reference::checkGradient(f, x, download(dx), options));
+        CHECK(checkBetweenNeurons(pair, x, cotangent, options));
     }
 }

@@ -46,6 +46,24 @@ inline void fill(reference::Convolution& r, uint64_t seed) {
                                 reference::Storage::Float32);
 }
 
+inline reference::ConvolutionTranspose transposedShape(size_t ci, size_t co, size_t taps,
+                                                       size_t stride, size_t groups = 1) {
+    reference::ConvolutionTranspose r;
+    r.inputChannels = ci;
+    r.outputChannels = co;
+    r.kernelWidth = r.kernelHeight = taps;
+    r.strideX = r.strideY = stride;
+    r.groups = groups;
+    fill(r, 40);
+    return r;
+}
+
+/// Where a kernel of the default policy puts its result, for an odd window.
+inline void placeSame(reference::ConvolutionTranspose& r, const reference::Tensor& x) {
+    r.outputWidth = (x.w - 1) * r.strideX + 1;
+    r.outputHeight = (x.h - 1) * r.strideY + 1;
+}
+
 /// What weights are kept as beside images of the variant; the reference gets them rounded so.
 inline MPS::DataType keptWeights(reference::Convolution& r, Variant variant) {
     if (variant.format != MPS::ImageFeatureChannelFormat::Float16) return MPS::DataType::Float32;

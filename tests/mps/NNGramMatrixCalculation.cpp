@@ -1,3 +1,4 @@
+#include "mps/KernelPairs.hpp"
 #include "mps/ReducedPrecision.hpp"
 #include "support/Conformance.hpp"
 #include "support/EveryKernel.hpp"
@@ -319,42 +320,13 @@ TEST_CASE("the Gram matrix of a range of channels, and of an array of images") {
 
 TEST_CASE("Gram gradients are the slopes of the Gram matrix between two neurons") {
     const Tensor x = reference::random(2, 3, 4, 5, 6), cotangent = reference::random(2, 1, 5, 5, 7);
-    const MPS::NNNeuronDescriptor sigmoid(MPS::CNNNeuronType::Sigmoid),
-        tanh(MPS::CNNNeuronType::TanH, 1, 1);
-    MPS::CNNNeuron first(testDevice(), sigmoid), last(testDevice(), tanh);
-    MPS::CNNNeuronGradient firstGradient(testDevice(), sigmoid), lastGradient(testDevice(), tanh);
-    MPS::NNGramMatrixCalculation kernel(testDevice(), 1.f / 12);
-    MPS::NNGramMatrixCalculationGradient gradient(testDevice());
-    const auto allocator = MPS::Image::defaultAllocator();
-    first.setDestinationImageAllocator(allocator);
-    kernel.setDestinationImageAllocator(allocator);
-    last.setDestinationImageAllocator(allocator);
-    firstGradient.setDestinationImageAllocator(allocator);
-    MPS::ImageBatch hidden, gram, y, dx;
-    MPS::StateBatch states;
-    const auto encode = [&](const MTL::CommandBuffer& commands, const Tensor& at) {
-        hidden = first.encodeBatch(commands, upload(at));
-        gram = kernel.encodeBatch(commands, hidden, &states, false);
-        y = last.encodeBatch(commands, gram);
-    };
-    const auto f = [&](const Tensor& at) {
-        run([&](const MTL::CommandBuffer& commands) { encode(commands, at); });
-        return dot(download(y), cotangent);
-    };
-    const auto source = upload(x);
-    run([&](const MTL::CommandBuffer& commands) {
-        encode(commands, x);
-        auto g = lastGradient.encodeBatch(commands, upload(cotangent), gram,
-                                          last.resultStateBatch(gram, {}, y));
-        g = gradient.encodeBatch(commands, g, hidden, states);
-        dx = firstGradient.encodeBatch(commands, g, source,
-                                       first.resultStateBatch(source, {}, hidden));
-    });
+    const KernelPair pair{std::make_unique<MPS::NNGramMatrixCalculation>(testDevice(), 1.f / 12),
+                          std::make_unique<MPS::NNGramMatrixCalculationGradient>(testDevice())};
     reference::GradientCheckOptions options;
     options.step = 4e-3;
     options.tolerance = 4e-3;
     options.samples = 20;
-    CHECK(reference::checkGradient(f, x, download(dx), options));
+    CHECK(checkBetweenNeurons(pair, x, cotangent, options));
 }
 
 TEST_CASE("the Gram matrix refuses what cannot be, and says what memory it takes") {

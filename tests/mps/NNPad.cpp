@@ -1,3 +1,4 @@
+#include "mps/KernelPairs.hpp"
 #include "support/Conformance.hpp"
 #include "support/EveryKernel.hpp"
 #include "support/GradientCheck.hpp"
@@ -281,48 +282,17 @@ TEST_CASE("padding gradients are the slopes of padding between two neurons") {
         INFO("mode " << int(mode));
         const Tensor x = reference::random(1, 3, 4, 3, 9);
         const Tensor cotangent = reference::random(1, 6, 9, 6, 10);
-        const MPS::NNNeuronDescriptor sigmoid(MPS::CNNNeuronType::Sigmoid),
-            tanh(MPS::CNNNeuronType::TanH, 1, 1);
-        MPS::CNNNeuron first(testDevice(), sigmoid), last(testDevice(), tanh);
-        MPS::CNNNeuronGradient firstGradient(testDevice(), sigmoid),
-            lastGradient(testDevice(), tanh);
-        MPS::NNPad kernel(testDevice(), {2, 1, 1}, {3, 2, 2});
-        kernel.setEdgeMode(edgeOf(mode));
-        kernel.setFillValue(0.25f);
-        MPS::NNPadGradient gradient(testDevice());
-        const auto allocator = MPS::Image::defaultAllocator();
-        for (MPS::CNNKernel* each :
-             {(MPS::CNNKernel*)&first, (MPS::CNNKernel*)&last, (MPS::CNNKernel*)&kernel})
-            each->setDestinationImageAllocator(allocator);
-        for (MPS::CNNGradientKernel* each :
-             {(MPS::CNNGradientKernel*)&firstGradient, (MPS::CNNGradientKernel*)&lastGradient,
-              (MPS::CNNGradientKernel*)&gradient})
-            each->setDestinationImageAllocator(allocator);
-        MPS::ImageBatch hidden, padded, y, dx;
-        MPS::StateBatch states;
-        const auto encode = [&](const MTL::CommandBuffer& commands, const Tensor& at) {
-            hidden = first.encodeBatch(commands, upload(at));
-            padded = kernel.encodeBatch(commands, hidden, &states, false);
-            y = last.encodeBatch(commands, padded);
-        };
-        const auto f = [&](const Tensor& at) {
-            run([&](const MTL::CommandBuffer& commands) { encode(commands, at); });
-            return dot(download(y), cotangent);
-        };
-        const auto source = upload(x);
-        run([&](const MTL::CommandBuffer& commands) {
-            encode(commands, x);
-            auto g = lastGradient.encodeBatch(commands, upload(cotangent), padded,
-                                              last.resultStateBatch(padded, {}, y));
-            g = gradient.encodeBatch(commands, g, hidden, states);
-            dx = firstGradient.encodeBatch(commands, g, source,
-                                           first.resultStateBatch(source, {}, hidden));
-        });
+        auto kernel = std::make_unique<MPS::NNPad>(testDevice(), MPS::ImageCoordinate{2, 1, 1},
+                                                   MPS::ImageCoordinate{3, 2, 2});
+        kernel->setEdgeMode(edgeOf(mode));
+        kernel->setFillValue(0.25f);
+        const KernelPair pair{std::move(kernel),
+                              std::make_unique<MPS::NNPadGradient>(testDevice())};
         reference::GradientCheckOptions options;
         options.step = 4e-3;
         options.tolerance = 4e-3;
         options.samples = 16;
-        CHECK(reference::checkGradient(f, x, download(dx), options));
+        CHECK(checkBetweenNeurons(pair, x, cotangent, options));
     }
 }
 
