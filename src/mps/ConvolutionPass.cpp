@@ -140,9 +140,9 @@ std::string shaderOf(bool spread) {
 
 /// The strides of a product that spreads, where they are common: divisions by constants take no
 /// time. Each pair of them is a variant.
-std::vector<vk::Constant> strideConstants(const glsl::CNNConvolutionParameters& p) {
+std::vector<vk::Constant> strideConstants(bool spread, const glsl::CNNConvolutionParameters& p) {
     constexpr int most = 4;
-    if (p.strideX > most || p.strideY > most) return {};
+    if (!spread || p.strideX > most || p.strideY > most) return {};
     return {constant(49, uint32_t(p.strideX)), constant(50, uint32_t(p.strideY))};
 }
 
@@ -182,10 +182,8 @@ void dispatchParts(Encoder& encoder, bool spread, const char* body,
     if (p.parts == 1) return;
     Grid ofParts = Grid::of(rows * layout.resultSlices);
     ofParts.wholeTexels = p.destination.channels % 4 == 0;
-    encoder.dispatchBytes(
-        shaderOf(spread) + "Parts", bytes, ofParts, operands,
-        constantsOf(layout, p, neuron, spread ? strideConstants(p) : std::vector<vk::Constant>()),
-        {});
+    encoder.dispatchBytes(shaderOf(spread) + "Parts", bytes, ofParts, operands,
+                          constantsOf(layout, p, neuron, strideConstants(spread, p)), {});
 }
 
 /// The product through tiles of glsl/gemmTiles.glsl.
@@ -245,7 +243,7 @@ void dispatchTiles(Encoder& encoder, bool spread, Tiles tiles, const Convolution
         auto all = tile.constants(encoder.device(), {constant(39, uint32_t(hasPairs)),
                                                      constant(47, uint32_t(mergesTaps)),
                                                      constant(51, uint32_t(storesSums))});
-        if (spread) std::ranges::copy(strideConstants(p), std::back_inserter(all));
+        std::ranges::copy(strideConstants(spread, p), std::back_inserter(all));
         return all;
     };
     const char* body = inHalves ? "Cooperative" : tiles == Tiles::Bfloat16 ? "Bfloat16" : "Blocks";

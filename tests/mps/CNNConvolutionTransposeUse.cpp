@@ -15,7 +15,7 @@ TEST_CASE("a transposed convolution and the state of the convolution that it und
     c.kernelWidth = c.kernelHeight = 4;
     c.strideX = c.strideY = 2;
     fill(c, 1);
-    auto r = transposedShape(4, 3, 4, 2);
+    auto r = squareConvolution<reference::ConvolutionTranspose>(4, 3, 4, 2);
     MPS::CNNConvolution conv(testDevice(), sourceOf(c));
     MPS::CNNConvolutionTranspose kernel(testDevice(), sourceOf(r));
     MPS::CNNConvolutionTransposeGradient gradient(testDevice(), sourceOf(r));
@@ -82,7 +82,7 @@ TEST_CASE("a transposed convolution and the state of the convolution that it und
 }
 
 TEST_CASE("several images in one MPSImage pass a transposed convolution together") {
-    auto r = transposedShape(3, 6, 3, 2);
+    auto r = squareConvolution<reference::ConvolutionTranspose>(3, 6, 3, 2);
     const Tensor x =
         reference::rounded(reference::random(4, 3, 4, 3, 4), reference::Storage::Float32);
     placeSame(r, x);
@@ -117,7 +117,7 @@ TEST_CASE("several images in one MPSImage pass a transposed convolution together
 }
 
 TEST_CASE("the gradient option of a transposed convolution leaves out its part") {
-    auto r = transposedShape(5, 6, 2, 2);
+    auto r = squareConvolution<reference::ConvolutionTranspose>(5, 6, 2, 2);
     MPS::CNNConvolutionTranspose kernel(testDevice(), sourceOf(r));
     MPS::CNNConvolutionTransposeGradient gradient(testDevice(), sourceOf(r));
     const Tensor x = reference::random(2, 3, 4, 5, 4);
@@ -143,7 +143,7 @@ TEST_CASE("the gradient option of a transposed convolution leaves out its part")
 }
 
 TEST_CASE("the gradient of a transposed convolution in mid-graph by finite differences") {
-    auto r = transposedShape(3, 4, 3, 2);
+    auto r = squareConvolution<reference::ConvolutionTranspose>(3, 4, 3, 2);
     r.kernelWidth = 2;
     r.weights = reference::randomVector(r.weightCount(), 4);
     const MPS::NNNeuronDescriptor tanh(MPS::CNNNeuronType::TanH, 1, 1);
@@ -200,7 +200,7 @@ TEST_CASE("the gradient of a transposed convolution in mid-graph by finite diffe
 }
 
 TEST_CASE("what a transposed convolution refuses") {
-    const auto r = transposedShape(8, 4, 3, 2);
+    const auto r = squareConvolution<reference::ConvolutionTranspose>(8, 4, 3, 2);
     const auto source = sourceOf(r);
     MPS::CNNConvolutionTranspose kernel(testDevice(), source);
     MPS::CNNConvolutionTransposeGradient gradient(testDevice(), source);

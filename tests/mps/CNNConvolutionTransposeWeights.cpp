@@ -28,7 +28,8 @@ TEST_CASE("what a transposed convolution fuses after the sum") {
         CHECK(reference::compare(run(kernel, x), reference::forward(r, x), {1e-5}));
     };
     for (const size_t outputs : {size_t(6), size_t(5)}) {
-        auto r = transposedShape(5, outputs, 3, 2, outputs == 5 ? 5 : 1); // 5: depthwise
+        auto r = squareConvolution<reference::ConvolutionTranspose>(
+            5, outputs, 3, 2, outputs == 5 ? 5 : 1); // 5: depthwise
         auto d = descriptorOf(r);
         std::vector<float> slopes, mean, variance, gamma, beta;
         for (size_t o = 0; o < outputs; ++o) {
@@ -57,7 +58,7 @@ TEST_CASE("what a transposed convolution fuses after the sum") {
 
 TEST_CASE("weights of a transposed convolution: rounding, export, reload, copies") {
     for (const size_t groups : {1, 4}) {
-        auto r = transposedShape(4, 8, 3, 2, groups), other = r;
+        auto r = squareConvolution<reference::ConvolutionTranspose>(4, 8, 3, 2, groups), other = r;
         fill(other, 90);
         const Tensor x =
             reference::rounded(reference::random(1, 3, 4, 4, 4), reference::Storage::Float32);

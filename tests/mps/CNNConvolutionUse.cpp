@@ -7,18 +7,6 @@ using namespace mpsvk::test;
 
 namespace {
 
-reference::Convolution shape(size_t ci, size_t co, size_t taps, size_t stride = 1,
-                             size_t groups = 1) {
-    reference::Convolution r;
-    r.inputChannels = ci;
-    r.outputChannels = co;
-    r.kernelWidth = r.kernelHeight = taps;
-    r.strideX = r.strideY = stride;
-    r.groups = groups;
-    fill(r, 40);
-    return r;
-}
-
 auto whole() {
     return std::make_shared<FixedWeights>(
         MPS::CNNConvolutionDescriptor(6, 5, 8, 8),
@@ -151,7 +139,7 @@ TEST_CASE("a fully connected layer makes an image of one pixel under every paddi
 TEST_CASE("the last pixel of a clamped source gets its whole gradient in a wider destination") {
     for (const size_t channels : {1, 5}) { // of 5 depthwise
         INFO("channels " << channels);
-        auto r = shape(channels, channels, 3, 1, channels);
+        auto r = squareConvolution(channels, channels, 3, 1, channels);
         r.kernelHeight = 1;
         r.bias = {};
         r.weights = {};
@@ -184,7 +172,7 @@ TEST_CASE("a convolution gradient set by hand gives the bits of one set by the s
     for (const Shape& s : {Shape{4, 3, 2, 1, 1, 1, -1, false}, Shape{2, 5, 3, 2, 2, 0, 2, false},
                            Shape{3, 2, 1, 3, 1, -2, 1, true}, Shape{3, 4, 2, 1, 4, 1, 1, true}}) {
         INFO(s.kw << "x" << s.kh << " stride " << s.stride << " groups " << s.groups);
-        auto r = shape(4, 4, 1, s.stride, s.groups);
+        auto r = squareConvolution(4, 4, 1, s.stride, s.groups);
         r.kernelWidth = s.kw;
         r.kernelHeight = s.kh;
         r.dilationX = r.dilationY = s.dilation;
@@ -249,7 +237,7 @@ TEST_CASE("a convolution gradient set by hand gives the bits of one set by the s
 
 TEST_CASE("several images in one MPSImage pass a convolution together") {
     for (const size_t groups : {1, 3}) { // 3: depthwise
-        auto r = shape(3, 6, 3, 2, groups);
+        auto r = squareConvolution(3, 6, 3, 2, groups);
         r.outputWidth = 4;
         r.outputHeight = 3;
         MPS::CNNConvolution conv(testDevice(), sourceOf(r));
@@ -289,7 +277,7 @@ TEST_CASE("several images in one MPSImage pass a convolution together") {
 }
 
 TEST_CASE("a convolution's state tells which kernel made it, and where") {
-    const auto r = shape(3, 6, 3, 2);
+    const auto r = squareConvolution(3, 6, 3, 2);
     MPS::CNNConvolution conv(testDevice(), sourceOf(r));
     conv.setDestinationImageAllocator(MPS::Image::defaultAllocator());
     conv.setOffset({9, 9, 0});
@@ -329,7 +317,7 @@ TEST_CASE("a convolution's state tells which kernel made it, and where") {
 }
 
 TEST_CASE("what a convolution refuses") {
-    const auto r = shape(8, 16, 3);
+    const auto r = squareConvolution(8, 16, 3);
     const auto source = sourceOf(r);
     MPS::CNNConvolution conv(testDevice(), source);
     MTL::CommandBuffer commands = testQueue().commandBuffer();
@@ -384,7 +372,7 @@ TEST_CASE("what a convolution refuses") {
     CHECK(refusal([&] {
               gradient.encode(commands, upload(Tensor(1, 3, 4, 16))[0], x[0], states[0]);
           }).find("sourceGradient is 4x3 but the forward pass wrote 4x4.") != std::string::npos);
-    MPS::CNNConvolution narrower(testDevice(), sourceOf(shape(8, 16, 1)));
+    MPS::CNNConvolution narrower(testDevice(), sourceOf(squareConvolution(8, 16, 1)));
     const auto others = narrower.resultStateBatch(x, {}, e);
     CHECK(refusal([&] { gradient.encode(commands, e[0], x[0], others[0]); })
               .find("gradientState is of a convolution with 128 weights and 16 output feature "
@@ -448,7 +436,7 @@ TEST_CASE("what descriptors a convolution refuses") {
 }
 
 TEST_CASE("what a convolution's gradient refuses of its window and its state") {
-    const auto r = shape(4, 4, 3);
+    const auto r = squareConvolution(4, 4, 3);
     const auto source = sourceOf(r);
     MPS::CNNConvolution conv(testDevice(), source);
     MPS::CNNConvolutionGradient gradient(testDevice(), source);
@@ -513,7 +501,7 @@ TEST_CASE("what a convolution's gradient refuses of its window and its state") {
 }
 
 TEST_CASE("gradients of weights alone are sums over the images that there are") {
-    const auto r = shape(3, 4, 1);
+    const auto r = squareConvolution(3, 4, 1);
     MPS::CNNConvolution conv(testDevice(), sourceOf(r));
     MPS::CNNConvolutionGradient gradient(testDevice(), sourceOf(r));
     gradient.setGradientOption(MPS::CNNConvolutionGradientOption::GradientWithWeightsAndBias);

@@ -10,18 +10,6 @@ using namespace mpsvk::test;
 
 namespace {
 
-reference::Convolution shape(size_t ci, size_t co, size_t taps, size_t stride = 1,
-                             size_t groups = 1) {
-    reference::Convolution r;
-    r.inputChannels = ci;
-    r.outputChannels = co;
-    r.kernelWidth = r.kernelHeight = taps;
-    r.strideX = r.strideY = stride;
-    r.groups = groups;
-    fill(r, 40);
-    return r;
-}
-
 /// Weights of any element type, as their data source has them.
 class EncodedWeights : public FixedWeights {
 public:
@@ -55,7 +43,7 @@ std::vector<double> half(std::vector<double> values) {
 } // namespace
 
 TEST_CASE("fused neuron, batch normalization and sub-pixel rearrangement") {
-    const auto k = shape(5, 12, 3);
+    const auto k = squareConvolution(5, 12, 3);
     const Tensor x =
         reference::rounded(reference::random(2, 5, 6, 5, 4), reference::Storage::Float32);
     const auto forward = [&](const MPS::CNNConvolutionDescriptor& d, reference::Convolution r) {
@@ -101,7 +89,7 @@ TEST_CASE("fused neuron, batch normalization and sub-pixel rearrangement") {
     }
     SECTION("sub-pixel") {
         for (const size_t groups : {1, 2}) {
-            auto r = shape(6, groups == 1 ? 12 : 16, 3, 2, groups);
+            auto r = squareConvolution(6, groups == 1 ? 12 : 16, 3, 2, groups);
             MPS::CNNSubPixelConvolutionDescriptor d(3, 3, 6, r.outputChannels);
             d.setStrideInPixelsX(2);
             d.setStrideInPixelsY(2);
@@ -153,7 +141,7 @@ TEST_CASE("fused neuron, batch normalization and sub-pixel rearrangement") {
 }
 
 TEST_CASE("a folded batch normalization is rounded with the weights") {
-    auto r = shape(5, 6, 2);
+    auto r = squareConvolution(5, 6, 2);
     auto d = descriptorOf(r);
     const std::vector<float> variance{1, 2, 3, 4, 5, 6}, gamma{2, -1, 1, 3, .5f, 1};
     d.setBatchNormalizationParametersForInference({}, variance, gamma, {}, 0);
@@ -170,7 +158,7 @@ TEST_CASE("a folded batch normalization is rounded with the weights") {
 
 TEST_CASE("weights are rounded to 16 bits unless the data source keeps 32") {
     for (const size_t groups : {1, 2, 4}) { // 4: depthwise
-        const auto r = shape(4, groups == 4 ? 4 : 6, 3, 1, groups);
+        const auto r = squareConvolution(4, groups == 4 ? 4 : 6, 3, 1, groups);
         const MPS::CNNConvolution rounded(testDevice(), sourceOf(r, MPS::DataType::Float16));
         CHECK(contents(exported(rounded).weights()) == half(r.weights));
         CHECK(contents(exported(rounded).biases()) == r.bias);
@@ -180,7 +168,7 @@ TEST_CASE("weights are rounded to 16 bits unless the data source keeps 32") {
 }
 
 TEST_CASE("16-bit and quantized weights are decoded") {
-    auto r = shape(3, 5, 2);
+    auto r = squareConvolution(3, 5, 2);
     const size_t count = r.weights.size(), perOutput = count / 5;
     SECTION("Float16") {
         // Bits of 1 + i / 1024 and their negatives, in turn.
@@ -234,7 +222,7 @@ TEST_CASE("16-bit and quantized weights are decoded") {
 }
 
 TEST_CASE("weights are reloaded in the order of the command buffer") {
-    auto r = shape(8, 16, 3), r2 = r;
+    auto r = squareConvolution(8, 16, 3), r2 = r;
     fill(r2, 50);
     const auto source = sourceOf(r);
     const Tensor x =
@@ -278,7 +266,8 @@ TEST_CASE("any kernel of a convolution reads what was loaded last") {
     std::vector<Use> uses;
     for (const Variant& variant : variants())
         for (const bool clamp : {false, true}) uses.push_back({variant, clamp});
-    for (const auto& first : {shape(8, 8, 3, 1, 4), shape(16, 64, 3), shape(3, 64, 3)}) {
+    for (const auto& first : {squareConvolution(8, 8, 3, 1, 4), squareConvolution(16, 64, 3),
+                              squareConvolution(3, 64, 3)}) {
         auto second = first;
         fill(second, 60);
         const Tensor x = reference::rounded(reference::random(1, 9, 8, first.inputChannels, 6),
@@ -325,7 +314,8 @@ TEST_CASE("commands that are never committed, or later, change no weights") {
     // Without direct_tile kernels read copies of the weights that a CPU has no use for.
     for (const char* disabled : {"none", "direct_tile"}) {
         const Environment environment("MPSVK_DISABLE", disabled);
-        for (const auto& first : {shape(8, 8, 3, 1, 4), shape(16, 64, 3), shape(64, 64, 3)})
+        for (const auto& first : {squareConvolution(8, 8, 3, 1, 4), squareConvolution(16, 64, 3),
+                                  squareConvolution(64, 64, 3)})
             for (const Variant variant : variants()) {
                 INFO(first.inputChannels << " channels, " << text(variant, disabled));
                 auto second = first;
@@ -374,7 +364,7 @@ TEST_CASE("commands that are never committed, or later, change no weights") {
 
 TEST_CASE("a fully connected layer makes its other layout once, or where weights are loaded") {
     const Variant texture = variants().back();
-    auto r = shape(4, 8, 2);
+    auto r = squareConvolution(4, 8, 2);
     auto second = r;
     fill(second, 60);
     const auto kept = keptWeights(r, texture);
@@ -418,7 +408,7 @@ TEST_CASE("a fully connected layer makes its other layout once, or where weights
 }
 
 TEST_CASE("a reload without biases that is dropped leaves them") {
-    const auto r = shape(4, 4, 1);
+    const auto r = squareConvolution(4, 4, 1);
     MPS::CNNConvolution conv(testDevice(), sourceOf(r));
     conv.setDestinationImageAllocator(MPS::Image::defaultAllocator());
     const auto images = upload(Tensor(1, 1, 1, 4));
@@ -433,7 +423,7 @@ TEST_CASE("a reload without biases that is dropped leaves them") {
 }
 
 TEST_CASE("what states of weights are refused for") {
-    const auto r = shape(4, 4, 1);
+    const auto r = squareConvolution(4, 4, 1);
     const auto d = descriptorOf(r);
     const auto device = testDevice();
     const auto contains = [](const std::string& text, const char* part) {
@@ -445,7 +435,8 @@ TEST_CASE("what states of weights are refused for") {
     // Buffers may be larger than needed, but not what was made for another descriptor.
     conv.reloadWeightsAndBiases(commands, MPS::CNNConvolutionWeightsAndBiasesState(
                                               device.newBuffer(128), device.newBuffer(32)));
-    const MPS::CNNConvolutionWeightsAndBiasesState other(device, descriptorOf(shape(4, 8, 3)));
+    const MPS::CNNConvolutionWeightsAndBiasesState other(device,
+                                                         descriptorOf(squareConvolution(4, 8, 3)));
     contains(refusal([&] { conv.reloadWeightsAndBiases(commands, other); }),
              "holds 1152 bytes of weights and 32 of biases but the kernel has 64 and 16.");
     contains(refusal([&] {
@@ -470,8 +461,8 @@ TEST_CASE("what states of weights are refused for") {
 }
 
 TEST_CASE("weights and biases in parts of buffers, and without biases") {
-    const auto r = shape(3, 4, 2), other = [] {
-        auto made = shape(3, 4, 2);
+    const auto r = squareConvolution(3, 4, 2), other = [] {
+        auto made = squareConvolution(3, 4, 2);
         fill(made, 70);
         return made;
     }();
@@ -527,7 +518,7 @@ TEST_CASE("weights and biases in parts of buffers, and without biases") {
 }
 
 TEST_CASE("what a purge throws comes out unless the weights were refused before it") {
-    const auto r = shape(4, 4, 1);
+    const auto r = squareConvolution(4, 4, 1);
     const auto source = std::make_shared<FailingPurge>(descriptorOf(r), r.weights, r.bias);
     const auto thrown = [&] {
         return sentence<std::runtime_error>([&] { MPS::CNNConvolution(testDevice(), source); });

@@ -46,9 +46,10 @@ inline void fill(reference::Convolution& r, uint64_t seed) {
                                 reference::Storage::Float32);
 }
 
-inline reference::ConvolutionTranspose transposedShape(size_t ci, size_t co, size_t taps,
-                                                       size_t stride, size_t groups = 1) {
-    reference::ConvolutionTranspose r;
+/// A convolution of either kind with square windows, filled.
+template <class Kind = reference::Convolution>
+Kind squareConvolution(size_t ci, size_t co, size_t taps, size_t stride = 1, size_t groups = 1) {
+    Kind r;
     r.inputChannels = ci;
     r.outputChannels = co;
     r.kernelWidth = r.kernelHeight = taps;
